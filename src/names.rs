@@ -1,0 +1,189 @@
+//! Names the owner gives: audience, scope, authentication context class. Checked once, at
+//! compile time where they are constants.
+
+use std::borrow::Cow;
+use std::fmt;
+
+/// A name has a character that its grammar forbids, or none at all.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("not a valid {kind}: one or more printable ASCII characters, no `\"`, no `\\`{extra}")]
+pub struct InvalidName {
+    kind: &'static str,
+    extra: &'static str,
+}
+
+/// `%x21 / %x23-5B / %x5D-7E`, and the space where `space` says so: what may stand between the
+/// quotes of a challenge without an escape (RFC 6750 section 3).
+const fn fits(name: &str, space: bool) -> bool {
+    let mut rest = name.as_bytes();
+    if rest.is_empty() {
+        return false;
+    }
+    while let [byte, tail @ ..] = rest {
+        match byte {
+            0x21 | 0x23..=0x5b | 0x5d..=0x7e => {}
+            0x20 if space => {}
+            _ => return false,
+        }
+        rest = tail;
+    }
+    true
+}
+
+macro_rules! name {
+    ($(#[$doc:meta])* $name:ident, $kind:literal, $space:literal, $extra:literal) => {
+        $(#[$doc])*
+        #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+        pub struct $name(Cow<'static, str>);
+
+        impl $name {
+            /// A name known at compile time. In a `const`, a bad character does not compile.
+            ///
+            /// # Panics
+            ///
+            /// Outside a `const`, with a name that [`new`](Self::new) would refuse.
+            #[must_use]
+            pub const fn from_static(name: &'static str) -> Self {
+                if !fits(name, $space) {
+                    panic!(concat!("not a valid ", $kind));
+                }
+                Self(Cow::Borrowed(name))
+            }
+
+            /// A name from configuration.
+            ///
+            /// # Errors
+            ///
+            /// [`InvalidName`] where the name is empty or has a character outside the grammar.
+            pub fn new(name: impl Into<String>) -> Result<Self, InvalidName> {
+                let name = name.into();
+                if fits(&name, $space) {
+                    Ok(Self(Cow::Owned(name)))
+                } else {
+                    Err(InvalidName { kind: $kind, extra: $extra })
+                }
+            }
+
+            /// The name.
+            #[must_use]
+            pub fn as_str(&self) -> &str {
+                &self.0
+            }
+        }
+
+        impl fmt::Display for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str(&self.0)
+            }
+        }
+
+        impl fmt::Debug for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                write!(f, "{}({:?})", stringify!($name), self.0)
+            }
+        }
+
+        impl From<&$name> for $name {
+            fn from(name: &$name) -> Self {
+                name.clone()
+            }
+        }
+
+        impl std::str::FromStr for $name {
+            type Err = InvalidName;
+
+            fn from_str(name: &str) -> Result<Self, InvalidName> {
+                Self::new(name)
+            }
+        }
+    };
+}
+
+name! {
+    /// The name of this resource: what a token must be meant for.
+    ///
+    /// Compared with the elements of `aud` code point by code point
+    /// ([RFC 9068 section 4](https://www.rfc-editor.org/rfc/rfc9068#section-4)): no case is
+    /// folded and no slash forgiven. Usually the https URL at which the API is reached; then the
+    /// metadata document ([RFC 9728](https://www.rfc-editor.org/rfc/rfc9728)) can be found from it.
+    ///
+    /// ```
+    /// use unconfused::Audience;
+    ///
+    /// const ORDERS: Audience = Audience::from_static("https://orders.example");
+    /// assert!(Audience::new("").is_err());
+    /// assert!(Audience::new("https://orders.example/\u{e9}").is_err());
+    /// ```
+    Audience, "audience", true, ""
+}
+
+name! {
+    /// What a token allows, coarsely: one scope token
+    /// ([RFC 6749 section 3.3](https://www.rfc-editor.org/rfc/rfc6749#section-3.3)). Case-sensitive.
+    ///
+    /// ```
+    /// use unconfused::Scope;
+    ///
+    /// const READ: Scope = Scope::from_static("orders:read");
+    /// assert!(Scope::new("orders read").is_err()); // two tokens
+    /// ```
+    ///
+    /// ```compile_fail,E0080
+    /// # use unconfused::Scope;
+    /// const READ: Scope = Scope::from_static("orders read");
+    /// # let _ = READ;
+    /// ```
+    Scope, "scope", false, ", no space"
+}
+
+name! {
+    /// How well the subject authenticated: one authentication context class
+    /// ([RFC 9470 section 2](https://www.rfc-editor.org/rfc/rfc9470#section-2)), for instance `phr`.
+    ///
+    /// Classes have no order of their own. What is enough is a list.
+    ///
+    /// ```
+    /// use unconfused::Acr;
+    ///
+    /// const PHISHING_RESISTANT: Acr = Acr::from_static("phr");
+    /// assert!("two words".parse::<Acr>().is_err());
+    /// ```
+    Acr, "authentication context class", false, ", no space"
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_scope_is_one_token_of_the_grammar() {
+        for good in [
+            "read",
+            "orders:read",
+            "https://x.example/y",
+            "!",
+            "~",
+            "a.b-c_d",
+        ] {
+            assert!(Scope::new(good).is_ok(), "{good}");
+        }
+        for bad in ["", " ", "a b", "a\"b", "a\\b", "é", "a\n", "\u{7f}"] {
+            assert!(Scope::new(bad).is_err(), "{bad:?}");
+        }
+    }
+
+    #[test]
+    fn an_audience_may_have_a_space_and_a_scope_not() {
+        assert!(Audience::new("my api").is_ok());
+        assert!(Acr::new("my acr").is_err());
+    }
+
+    #[test]
+    fn the_error_names_the_kind_and_not_the_input() {
+        let error = Scope::new("secret stuff").unwrap_err().to_string();
+        assert!(
+            error.contains("scope") && !error.contains("secret"),
+            "{error}"
+        );
+    }
+}

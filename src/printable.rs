@@ -1,0 +1,117 @@
+//! Text that came from outside, made fit for a line of a log.
+
+use std::fmt::{self, Write as _};
+
+/// A string that somebody else chose: a claim, a path, a key id.
+///
+/// `Display` escapes control, line, ANSI and bidirectional characters and quotes, and cuts at
+/// [`LIMIT`](Self::LIMIT) characters, so that no claim can forge a line or hide one. The
+/// text itself is [`raw`](Self::raw): for comparison and for storage, never for a log.
+///
+/// ```
+/// use unconfused::Printable;
+///
+/// let subject = Printable::from("alice\nallowed: bob");
+/// assert_eq!(subject.to_string(), r"alice\nallowed: bob");
+/// assert_eq!(subject.raw(), "alice\nallowed: bob");
+/// ```
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub struct Printable<'a> {
+    text: &'a str,
+    limit: usize,
+}
+
+impl<'a> Printable<'a> {
+    /// The most characters that are shown.
+    pub const LIMIT: usize = 256;
+
+    /// The text as it came.
+    #[must_use]
+    pub const fn raw(self) -> &'a str {
+        self.text
+    }
+
+    /// The same text, cut earlier.
+    pub(crate) const fn cut(text: &'a str, limit: usize) -> Self {
+        Printable { text, limit }
+    }
+}
+
+impl<'a> From<&'a str> for Printable<'a> {
+    fn from(text: &'a str) -> Self {
+        Printable::cut(text, Printable::LIMIT)
+    }
+}
+
+impl fmt::Display for Printable<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut rest = self.text.chars();
+        for c in rest.by_ref().take(self.limit) {
+            match c {
+                '"' | '\\' => write!(f, "\\{c}")?,
+                '\n' => f.write_str("\\n")?,
+                '\r' => f.write_str("\\r")?,
+                '\t' => f.write_str("\\t")?,
+                c if c.is_control() || is_invisible(c) => write!(f, "{}", c.escape_unicode())?,
+                c => f.write_char(c)?,
+            }
+        }
+        if rest.next().is_some() {
+            f.write_str("…")
+        } else {
+            Ok(())
+        }
+    }
+}
+
+impl fmt::Debug for Printable<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "\"{self}\"")
+    }
+}
+
+/// Characters that a reader cannot see but that change what is seen: separators of lines and
+/// paragraphs, bidirectional marks, zero-width characters, tags, other blanks than the space.
+fn is_invisible(c: char) -> bool {
+    matches!(c,
+        '\u{ad}' | '\u{34f}' | '\u{61c}' | '\u{115f}' | '\u{1160}' | '\u{17b4}' | '\u{17b5}'
+        | '\u{180b}'..='\u{180f}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}'
+        | '\u{2060}'..='\u{206f}' | '\u{3164}' | '\u{fe00}'..='\u{fe0f}' | '\u{feff}'
+        | '\u{ffa0}' | '\u{fff0}'..='\u{fffb}' | '\u{e0000}'..='\u{e0fff}')
+        || (c.is_whitespace() && c != ' ')
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lines_ansi_and_bidi_are_escaped() {
+        let text = "a\r\nb\u{1b}[31mred\u{202e}evil\u{2028}c\u{200b}d\u{85}e\u{0}";
+        let shown = Printable::from(text).to_string();
+        assert_eq!(
+            shown,
+            r"a\r\nb\u{1b}[31mred\u{202e}evil\u{2028}c\u{200b}d\u{85}e\u{0}"
+        );
+    }
+
+    #[test]
+    fn a_quote_cannot_end_the_quotation() {
+        assert_eq!(
+            format!("{:?}", Printable::from("a\" b=\"\\")),
+            r#""a\" b=\"\\""#
+        );
+    }
+
+    #[test]
+    fn long_text_is_cut_and_says_so() {
+        let shown = Printable::from("é".repeat(300).as_str()).to_string();
+        assert_eq!(shown.chars().count(), 257);
+        assert!(shown.ends_with('…'));
+        assert!(
+            !Printable::from("é".repeat(256).as_str())
+                .to_string()
+                .ends_with('…')
+        );
+    }
+}

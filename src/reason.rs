@@ -1,0 +1,274 @@
+//! Why a request is refused: the one table from a reason to what the client is told.
+//!
+//! Names and order are stable: a reason is never renamed and never reused.
+
+use http::StatusCode;
+
+/// What a client can do about a denial.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Remedy {
+    /// The request itself is wrong: sending it again unchanged cannot work.
+    FixRequest,
+    /// Discover the authorization server and get a token.
+    Authenticate,
+    /// Get a fresh token for this resource, once.
+    NewToken,
+    /// Come back later.
+    RetryLater,
+    /// Have the subject authenticate again, as the challenge says.
+    StepUp,
+    /// Have the subject grant more scope, as the challenge says.
+    MoreScope,
+    /// Nothing helps: stop.
+    Stop,
+}
+
+macro_rules! reasons {
+    ($($(#[$doc:meta])* $variant:ident, $name:literal, $status:ident, $error:expr, $grpc:literal, $remedy:ident, $description:literal;)*) => {
+        /// Why a request is refused, in the operator's words.
+        ///
+        /// The first failing check is the reason. What the client may know of it is
+        /// [`told`](Self::told). Names are part of the API: they are never renamed.
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+        #[non_exhaustive]
+        pub enum Reason { $($(#[$doc])* $variant,)* }
+
+        impl Reason {
+            /// Every reason, in the order in which the checks run.
+            pub const ALL: &'static [Reason] = &[$(Reason::$variant,)*];
+
+            /// The stable name, in snake case.
+            #[must_use]
+            pub const fn name(self) -> &'static str {
+                match self { $(Reason::$variant => $name,)* }
+            }
+
+            /// The HTTP status of the answer.
+            #[must_use]
+            pub const fn status(self) -> StatusCode {
+                match self { $(Reason::$variant => StatusCode::$status,)* }
+            }
+
+            /// The `error` of the challenge: an OAuth error code
+            /// ([RFC 6750 section 3.1](https://www.rfc-editor.org/rfc/rfc6750#section-3.1),
+            /// [RFC 9470 section 3](https://www.rfc-editor.org/rfc/rfc9470#section-3)), where there is one.
+            #[must_use]
+            pub const fn error(self) -> Option<&'static str> {
+                match self { $(Reason::$variant => $error,)* }
+            }
+
+            /// The gRPC status code of the answer.
+            #[must_use]
+            pub const fn grpc_code(self) -> i32 {
+                match self { $(Reason::$variant => $grpc,)* }
+            }
+
+            /// What the client can do about it.
+            #[must_use]
+            pub const fn remedy(self) -> Remedy {
+                match self { $(Reason::$variant => Remedy::$remedy,)* }
+            }
+
+            /// The `error_description` of the challenge: a constant, never built from input.
+            #[must_use]
+            pub const fn description(self) -> &'static str {
+                match self { $(Reason::$variant => $description,)* }
+            }
+        }
+    };
+}
+
+/// RFC 6750 section 3.1.
+const INVALID_REQUEST: Option<&str> = Some("invalid_request");
+const INVALID_TOKEN: Option<&str> = Some("invalid_token");
+/// RFC 9470 section 3.
+const STEP_UP: Option<&str> = Some("insufficient_user_authentication");
+/// OAuth Actor Profile for Delegation (draft-mcguinness-oauth-actor-profile).
+const ACTOR: Option<&str> = Some("actor_unauthorized");
+
+reasons! {
+    // Transport and credential.
+    /// The request did not arrive over TLS.
+    InsecureTransport, "insecure_transport", BAD_REQUEST, INVALID_REQUEST, 3, FixRequest, "The request must use TLS";
+    /// The credential is larger than the limit.
+    CredentialTooLarge, "credential_too_large", REQUEST_HEADER_FIELDS_TOO_LARGE, None, 8, FixRequest, "The credential is too large";
+    /// More than one `Authorization` field.
+    MultipleCredentials, "multiple_credentials", BAD_REQUEST, INVALID_REQUEST, 3, FixRequest, "More than one credential was sent";
+    /// No `Authorization` field.
+    MissingCredentials, "missing_credentials", UNAUTHORIZED, None, 16, Authenticate, "An access token is required";
+    /// An authorization scheme that is not offered here.
+    UnsupportedAuthScheme, "unsupported_auth_scheme", UNAUTHORIZED, None, 16, Authenticate, "The authorization scheme is not supported";
+    /// The `Authorization` field is not one scheme, spaces, and one token.
+    MalformedAuthorization, "malformed_authorization", BAD_REQUEST, INVALID_REQUEST, 3, FixRequest, "The Authorization field is malformed";
+    // Token shape.
+    /// An encrypted, opaque, JSON-serialized or selectively disclosed token.
+    TokenFormatNotAccepted, "token_format_not_accepted", UNAUTHORIZED, INVALID_TOKEN, 16, NewToken, "The access token has a format that is not accepted";
+    /// Not three parts of canonical base64url.
+    TokenMalformed, "token_malformed", UNAUTHORIZED, INVALID_TOKEN, 16, NewToken, "The access token is malformed";
+    /// The JOSE header is no JSON object, repeats a member, has a member of a wrong type, or carries a key.
+    JoseHeaderInvalid, "jose_header_invalid", UNAUTHORIZED, INVALID_TOKEN, 16, NewToken, "The access token is malformed";
+    /// `crit` or `b64` is present: no critical extension is implemented.
+    CriticalHeaderUnsupported, "critical_header_unsupported", UNAUTHORIZED, INVALID_TOKEN, 16, NewToken, "The access token needs an extension that is not supported";
+    /// `typ` is not `at+jwt`.
+    TokenTypeMismatch, "token_type_mismatch", UNAUTHORIZED, INVALID_TOKEN, 16, NewToken, "The token is not an access token";
+    /// `alg` is not on the list of allowed algorithms.
+    AlgorithmNotAllowed, "algorithm_not_allowed", UNAUTHORIZED, INVALID_TOKEN, 16, Stop, "The access token is signed with an algorithm that is not accepted";
+    // Issuer, keys, signature.
+    /// The token has no readable `iss`.
+    IssuerMissing, "issuer_missing", UNAUTHORIZED, INVALID_TOKEN, 16, NewToken, "The access token names no issuer";
+    /// `iss` is none of the trusted issuers.
+    IssuerUntrusted, "issuer_untrusted", UNAUTHORIZED, INVALID_TOKEN, 16, NewToken, "The issuer of the access token is not accepted here";
+    /// The issuer's keys cannot be had now.
+    KeysUnavailable, "keys_unavailable", SERVICE_UNAVAILABLE, None, 14, RetryLater, "Access tokens cannot be verified now";
+    /// The issuer has no key that the token could be meant for.
+    KeyNotFound, "key_not_found", UNAUTHORIZED, INVALID_TOKEN, 16, NewToken, "The access token names an unknown key";
+    /// The key the token names may not be used for this signature.
+    KeyUnusable, "key_unusable", UNAUTHORIZED, INVALID_TOKEN, 16, NewToken, "The access token names an unusable key";
+    /// The signature does not verify.
+    SignatureInvalid, "signature_invalid", UNAUTHORIZED, INVALID_TOKEN, 16, NewToken, "The signature of the access token is invalid";
+    // Claims.
+    /// The payload repeats a member, or is too deep or too large.
+    ClaimsMalformed, "claims_malformed", UNAUTHORIZED, INVALID_TOKEN, 16, NewToken, "The claims of the access token are malformed";
+    /// A known claim has the wrong JSON type.
+    ClaimTypeInvalid, "claim_type_invalid", UNAUTHORIZED, INVALID_TOKEN, 16, NewToken, "A claim of the access token has the wrong type";
+    /// One of `iss sub aud exp iat client_id jti` is absent or empty.
+    RequiredClaimMissing, "required_claim_missing", UNAUTHORIZED, INVALID_TOKEN, 16, NewToken, "A claim is missing from the access token";
+    /// `exp` has passed.
+    TokenExpired, "token_expired", UNAUTHORIZED, INVALID_TOKEN, 16, NewToken, "The access token expired";
+    /// `nbf` has not come.
+    TokenNotYetValid, "token_not_yet_valid", UNAUTHORIZED, INVALID_TOKEN, 16, RetryLater, "The access token is not valid yet";
+    /// `iat` lies in the future.
+    IssuedInFuture, "issued_in_future", UNAUTHORIZED, INVALID_TOKEN, 16, NewToken, "The access token was issued in the future";
+    /// The token lives longer, or is older, than is accepted here.
+    TokenLifetimeExceeded, "token_lifetime_exceeded", UNAUTHORIZED, INVALID_TOKEN, 16, NewToken, "The access token lives too long";
+    /// The token is meant for another resource.
+    AudienceMismatch, "audience_mismatch", UNAUTHORIZED, INVALID_TOKEN, 16, NewToken, "The access token is meant for another resource";
+    // Possession.
+    /// The token is bound to a key (`cnf`) and possession cannot be checked.
+    ConfirmationUnsupported, "confirmation_unsupported", UNAUTHORIZED, INVALID_TOKEN, 16, NewToken, "The access token is bound to a key in a way that is not supported";
+    // Principals and delegation.
+    /// The client is not on the operation's list.
+    ClientNotAllowed, "client_not_allowed", FORBIDDEN, None, 7, Stop, "The client is not allowed";
+    /// The operation needs a person, and the subject is the client itself.
+    SubjectAmbiguous, "subject_ambiguous", FORBIDDEN, None, 7, Stop, "The operation needs a user";
+    /// `act` is no object, or a link of it lacks `sub`.
+    ActorMalformed, "actor_malformed", UNAUTHORIZED, INVALID_TOKEN, 16, NewToken, "The actor of the access token is malformed";
+    /// More actors than are accepted.
+    ActorChainTooDeep, "actor_chain_too_deep", UNAUTHORIZED, INVALID_TOKEN, 16, NewToken, "The access token has too many actors";
+    /// The operation needs an actor, and none is named.
+    ActorRequired, "actor_required", UNAUTHORIZED, INVALID_TOKEN, 16, NewToken, "The access token must name an actor";
+    /// The actor is of a namespace that the issuer is not trusted to speak for.
+    ActorUntrusted, "actor_untrusted", FORBIDDEN, ACTOR, 7, Stop, "The acting party is not permitted";
+    /// The actor is not on the operation's list, or nobody may act.
+    ActorUnauthorized, "actor_unauthorized", FORBIDDEN, ACTOR, 7, Stop, "The acting party is not permitted";
+    // User authentication.
+    /// The token does not say how, or when, the subject authenticated.
+    AuthenticationContextMissing, "authentication_context_missing", UNAUTHORIZED, STEP_UP, 16, StepUp, "A different authentication level is required";
+    /// The subject authenticated in a way that is not enough.
+    AuthenticationLevelInsufficient, "authentication_level_insufficient", UNAUTHORIZED, STEP_UP, 16, StepUp, "A different authentication level is required";
+    /// The subject authenticated too long ago.
+    AuthenticationTooOld, "authentication_too_old", UNAUTHORIZED, STEP_UP, 16, StepUp, "More recent authentication is required";
+    // Permissions.
+    /// A scope of the operation is missing.
+    InsufficientScope, "insufficient_scope", FORBIDDEN, Some("insufficient_scope"), 7, MoreScope, "The request requires higher privileges";
+    /// `authorization_details` is no array of objects with a `type`.
+    AuthorizationDetailsInvalid, "authorization_details_invalid", UNAUTHORIZED, INVALID_TOKEN, 16, NewToken, "The authorization details of the access token are malformed";
+    // Policy.
+    /// The owner's own rule says no, or asks what nobody can meet.
+    PolicyDenied, "policy_denied", FORBIDDEN, None, 7, Stop, "The request is not permitted";
+    /// The service is set up wrongly.
+    InternalError, "internal_error", INTERNAL_SERVER_ERROR, None, 13, RetryLater, "The service has an error";
+}
+
+impl Reason {
+    /// What the client may know: the reason itself, or its generic parent where the
+    /// reason would tell a stranger about keys, clients or other domains.
+    #[must_use]
+    pub const fn told(self) -> Reason {
+        match self {
+            Reason::KeyNotFound | Reason::KeyUnusable => Reason::SignatureInvalid,
+            Reason::ClientNotAllowed => Reason::PolicyDenied,
+            Reason::ActorUntrusted => Reason::ActorUnauthorized,
+            same => same,
+        }
+    }
+
+    /// True where the answer carries a challenge: a `WWW-Authenticate` field the client can act on
+    /// ([RFC 9110 section 11.6.1](https://www.rfc-editor.org/rfc/rfc9110#section-11.6.1)).
+    #[must_use]
+    pub(crate) fn challenged(self) -> bool {
+        // Over plain HTTP nothing invites the token again.
+        self != Reason::InsecureTransport
+            && (self.error().is_some() || self.status() == StatusCode::UNAUTHORIZED)
+    }
+}
+
+impl std::fmt::Display for Reason {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+impl std::error::Error for Reason {}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_401_carries_a_challenge() {
+        for reason in Reason::ALL {
+            assert!(
+                reason.status() != StatusCode::UNAUTHORIZED || reason.challenged(),
+                "{reason}"
+            );
+        }
+    }
+
+    #[test]
+    fn descriptions_and_errors_keep_to_the_challenge_grammar() {
+        // RFC 6750 section 3: no quote, no backslash, printable ASCII
+        let fits = |text: &str| {
+            text.bytes()
+                .all(|b| matches!(b, 0x20..=0x21 | 0x23..=0x5b | 0x5d..=0x7e))
+        };
+        for reason in Reason::ALL {
+            assert!(fits(reason.description()), "{reason}");
+            assert!(reason.error().is_none_or(fits), "{reason}");
+        }
+    }
+
+    #[test]
+    fn names_are_distinct() {
+        let mut names: Vec<_> = Reason::ALL.iter().map(|r| r.name()).collect();
+        names.sort_unstable();
+        names.dedup();
+        assert_eq!(names.len(), Reason::ALL.len());
+    }
+
+    #[test]
+    fn what_is_told_answers_with_the_same_status_and_code() {
+        for reason in Reason::ALL {
+            assert_eq!(reason.status(), reason.told().status(), "{reason}");
+            assert_eq!(reason.error(), reason.told().error(), "{reason}");
+            assert_eq!(reason.told(), reason.told().told(), "{reason}");
+        }
+    }
+
+    #[test]
+    fn the_grpc_code_follows_the_status() {
+        for reason in Reason::ALL {
+            let expected = match reason.status().as_u16() {
+                400 => 3,
+                401 => 16,
+                403 => 7,
+                431 => 8,
+                500 => 13,
+                503 => 14,
+                other => panic!("{reason}: {other}"),
+            };
+            assert_eq!(reason.grpc_code(), expected, "{reason}");
+        }
+    }
+}

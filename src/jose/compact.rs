@@ -1,0 +1,212 @@
+//! The compact serialization of a JWS and its header (RFC 7515 sections 3.1, 4 and 7.1).
+
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+
+use super::Algorithm;
+use super::json::{Object, string};
+use crate::reason::Reason;
+
+/// The largest decoded header, in bytes.
+const MAX_HEADER: usize = 4 * 1024;
+/// The longest `kid`, in bytes.
+const MAX_KID: usize = 256;
+
+/// A compact JWS, taken apart; nothing in it is verified.
+#[derive(Debug)]
+pub(crate) struct Compact<'a> {
+    /// What the signature is over: header, dot, payload, as they were sent.
+    pub(crate) signing_input: &'a str,
+    pub(crate) header: Header,
+    pub(crate) payload: Vec<u8>,
+    pub(crate) signature: Vec<u8>,
+}
+
+/// What is read of a JOSE header. The rest, `x5t` for instance, is ignored (RFC 7515 section 4).
+#[derive(Debug, Clone)]
+pub(crate) struct Header {
+    pub(crate) alg: String,
+    pub(crate) kid: Option<String>,
+    pub(crate) typ: Option<String>,
+}
+
+impl<'a> Compact<'a> {
+    /// Phase B, steps 8 to 11.
+    pub(crate) fn parse(token: &'a str) -> Result<Self, Reason> {
+        let mut parts = token.split('.');
+        let dots = token.bytes().filter(|byte| *byte == b'.').count();
+        // 8: five parts are encrypted, none at all is opaque, a brace is the JSON
+        // serialization and a tilde is SD-JWT (RFC 9901).
+        if matches!(dots, 0 | 4) || token.starts_with(['{', '[']) || token.contains('~') {
+            return Err(Reason::TokenFormatNotAccepted);
+        }
+        // 9
+        let (Some(header), Some(payload), Some(signature), None) =
+            (parts.next(), parts.next(), parts.next(), parts.next())
+        else {
+            return Err(Reason::TokenMalformed);
+        };
+        if header.is_empty() || payload.is_empty() || signature.is_empty() {
+            return Err(Reason::TokenMalformed);
+        }
+        let signing_input = token
+            .get(
+                ..token
+                    .len()
+                    .saturating_sub(signature.len())
+                    .saturating_sub(1),
+            )
+            .ok_or(Reason::TokenMalformed)?;
+        let header = decode(header)?;
+        let payload = decode(payload)?;
+        let signature = decode(signature)?;
+        Ok(Compact {
+            signing_input,
+            header: Header::parse(&header)?,
+            payload,
+            signature,
+        })
+    }
+}
+
+impl Header {
+    fn parse(header: &[u8]) -> Result<Self, Reason> {
+        // 10
+        if header.len() > MAX_HEADER {
+            return Err(Reason::JoseHeaderInvalid);
+        }
+        let text = std::str::from_utf8(header).map_err(|_| Reason::TokenMalformed)?;
+        let object = Object::read(text).ok_or(Reason::JoseHeaderInvalid)?;
+        if !object.is_sound() {
+            return Err(Reason::JoseHeaderInvalid);
+        }
+        let member = |name| match object.get(name) {
+            None => Ok(None),
+            Some(raw) => string(raw).map(Some).ok_or(Reason::JoseHeaderInvalid),
+        };
+        let alg = member("alg")?
+            .ok_or(Reason::JoseHeaderInvalid)?
+            .into_owned();
+        let kid = member("kid")?.map(std::borrow::Cow::into_owned);
+        let typ = member("typ")?.map(std::borrow::Cow::into_owned);
+        if kid.as_ref().is_some_and(|kid| kid.len() > MAX_KID) {
+            return Err(Reason::JoseHeaderInvalid);
+        }
+        // A token does not bring its own key (rfc8725bis section 3.10).
+        if ["jwk", "jku", "x5c", "x5u"]
+            .iter()
+            .any(|name| object.get(name).is_some())
+        {
+            return Err(Reason::JoseHeaderInvalid);
+        }
+        // 11: RFC 7515 section 4.1.11, RFC 7797 section 7
+        if object.get("crit").is_some() || object.get("b64").is_some() {
+            return Err(Reason::CriticalHeaderUnsupported);
+        }
+        Ok(Header { alg, kid, typ })
+    }
+
+    /// Step 13: the algorithm, where it is one of `allowed`. Compared case by case.
+    pub(crate) fn algorithm(&self, allowed: super::AlgorithmSet) -> Result<Algorithm, Reason> {
+        Algorithm::from_name(&self.alg)
+            .filter(|algorithm| allowed.contains(*algorithm))
+            .ok_or(Reason::AlgorithmNotAllowed)
+    }
+}
+
+/// base64url without padding, in its one canonical spelling: trailing bits are zero.
+pub(crate) fn decode(part: &str) -> Result<Vec<u8>, Reason> {
+    URL_SAFE_NO_PAD
+        .decode(part)
+        .map_err(|_| Reason::TokenMalformed)
+}
+
+#[cfg(feature = "testing")]
+pub(crate) fn encode(bytes: impl AsRef<[u8]>) -> String {
+    URL_SAFE_NO_PAD.encode(bytes)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn header(json: &str) -> Result<Header, Reason> {
+        Header::parse(json.as_bytes())
+    }
+
+    #[test]
+    fn only_three_parts_of_canonical_base64url_are_a_token() {
+        use Reason::{TokenFormatNotAccepted as Format, TokenMalformed as Malformed};
+        for (token, reason) in [
+            ("", Format),
+            ("opaque", Format),
+            ("a.b.c.d.e", Format),
+            ("{\"payload\":\"a.b\"}", Format),
+            ("e30.e30.AAAA~", Format),
+            ("a.b", Malformed),
+            ("a.b.c.d", Malformed),
+            ("a.b.c.d.e.f", Malformed),
+            ("e30.e30.", Malformed),
+            ("e30..AAAA", Malformed),
+            (".e30.AAAA", Malformed),
+            ("e30.e30.AAAA=", Malformed),
+            ("e30.e30.AA+A", Malformed),
+            ("e30.e30.AA\nA", Malformed),
+            ("e30.e30.AAB", Malformed), // trailing bits
+            ("e31.e30.AAAA", Malformed),
+            ("e30.e30.AAAé", Malformed),
+        ] {
+            assert_eq!(Compact::parse(token).unwrap_err(), reason, "{token:?}");
+        }
+    }
+
+    #[test]
+    fn a_header_brings_no_key_and_no_critical_extension() {
+        for (json, reason) in [
+            (r#"[]"#, Reason::JoseHeaderInvalid),
+            (r#"{}"#, Reason::JoseHeaderInvalid),
+            (r#"{"alg":1}"#, Reason::JoseHeaderInvalid),
+            (r#"{"alg":null}"#, Reason::JoseHeaderInvalid),
+            (r#"{"alg":"ES256","kid":1}"#, Reason::JoseHeaderInvalid),
+            (
+                r#"{"alg":"ES256","typ":["at+jwt"]}"#,
+                Reason::JoseHeaderInvalid,
+            ),
+            (
+                r#"{"alg":"ES256","alg":"ES256"}"#,
+                Reason::JoseHeaderInvalid,
+            ),
+            (
+                r#"{"alg":"ES256","\u0061lg":"none"}"#,
+                Reason::JoseHeaderInvalid,
+            ),
+            (r#"{"alg":"ES256","jwk":{}}"#, Reason::JoseHeaderInvalid),
+            (
+                r#"{"alg":"ES256","jku":"https://x"}"#,
+                Reason::JoseHeaderInvalid,
+            ),
+            (r#"{"alg":"ES256","x5c":[]}"#, Reason::JoseHeaderInvalid),
+            (
+                r#"{"alg":"ES256","x5u":"https://x"}"#,
+                Reason::JoseHeaderInvalid,
+            ),
+            (
+                r#"{"alg":"ES256","crit":[]}"#,
+                Reason::CriticalHeaderUnsupported,
+            ),
+            (
+                r#"{"alg":"ES256","crit":["exp"],"exp":1}"#,
+                Reason::CriticalHeaderUnsupported,
+            ),
+            (
+                r#"{"alg":"ES256","b64":true}"#,
+                Reason::CriticalHeaderUnsupported,
+            ),
+        ] {
+            assert_eq!(header(json).unwrap_err(), reason, "{json}");
+        }
+        assert!(header(r#"{"alg":"ES256","x5t":"a","cty":"x","zip":"no"}"#).is_ok());
+        let long = format!(r#"{{"alg":"ES256","kid":"{}"}}"#, "k".repeat(257));
+        assert_eq!(header(&long).unwrap_err(), Reason::JoseHeaderInvalid);
+    }
+}

@@ -1,0 +1,203 @@
+//! One key of a set: read, checked, and held against what it may be used for
+//! (RFC 7517 section 4, RFC 7518 section 6, RFC 8037 section 2).
+
+use std::fmt;
+
+use super::Algorithm;
+use super::compact::decode;
+use super::json::{Object, string, strings};
+use super::material::Material;
+use crate::printable::Printable;
+use crate::reason::Reason;
+
+/// Why a key of a set cannot be used.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum KeyProblem {
+    /// No JSON object, a member twice, or a member of a wrong type.
+    #[error("malformed JWK")]
+    Malformed,
+    /// A `kty` or `crv` that is not offered.
+    #[error("key type or curve not offered")]
+    TypeNotOffered,
+    /// The key has a private or a symmetric part: it is no secret any more.
+    #[error("private or symmetric key material")]
+    Private,
+    /// `use` is not `sig`, or `key_ops` lacks `verify`.
+    #[error("not meant for verifying signatures")]
+    NotForVerifying,
+    /// `alg` is not offered, or not one for this type of key.
+    #[error("`alg` is not one for this key")]
+    AlgorithmNotOffered,
+    /// An RSA modulus outside 2048 to 8192 bits, or an exponent that is even, 1, or 2^33 and more.
+    #[error("weak or oversized RSA key")]
+    WeakRsa,
+    /// A point that is not on its curve, not canonical, or of small order.
+    #[error("not a valid point of the curve")]
+    InvalidPoint,
+}
+
+/// A key that was passed over.
+#[derive(Debug, Clone, Copy)]
+pub struct SkippedKey<'a> {
+    kid: Option<&'a str>,
+    problem: KeyProblem,
+}
+
+impl<'a> SkippedKey<'a> {
+    /// Its id, if it has one.
+    #[must_use]
+    pub fn kid(&self) -> Option<&'a str> {
+        self.kid
+    }
+
+    /// Why it was passed over.
+    #[must_use]
+    pub fn problem(&self) -> KeyProblem {
+        self.problem
+    }
+}
+
+impl fmt::Display for SkippedKey<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.kid {
+            Some(kid) => write!(f, "{:?}: {}", Printable::from(kid), self.problem),
+            None => write!(f, "(no kid): {}", self.problem),
+        }
+    }
+}
+
+/// A key of a set, usable or not: an unusable one still has its id, so that a token naming it is
+/// told apart from a token naming nothing.
+#[derive(Debug)]
+pub(super) struct Key {
+    kid: Option<String>,
+    /// `alg`; `EdDSA` of an Ed25519 key reads as `Ed25519`.
+    alg: Option<Algorithm>,
+    material: Result<Material, KeyProblem>,
+}
+
+impl Key {
+    pub(super) fn parse(json: &str) -> Self {
+        let Some(object) = Object::read(json) else {
+            return Key {
+                kid: None,
+                alg: None,
+                material: Err(KeyProblem::Malformed),
+            };
+        };
+        let kid = object
+            .get("kid")
+            .and_then(string)
+            .map(std::borrow::Cow::into_owned);
+        match usable(&object) {
+            Ok((alg, material)) => Key {
+                kid,
+                alg,
+                material: Ok(material),
+            },
+            Err(problem) => Key {
+                kid,
+                alg: None,
+                material: Err(problem),
+            },
+        }
+    }
+
+    pub(super) fn kid(&self) -> Option<&str> {
+        self.kid.as_deref()
+    }
+
+    pub(super) fn skipped(&self) -> Option<SkippedKey<'_>> {
+        let problem = *self.material.as_ref().err()?;
+        Some(SkippedKey {
+            kid: self.kid(),
+            problem,
+        })
+    }
+
+    /// Step 18: may this key be asked about a signature of this algorithm?
+    pub(super) fn fits(&self, algorithm: Algorithm) -> bool {
+        let algorithm = unaliased(algorithm);
+        self.material
+            .as_ref()
+            .is_ok_and(|material| material.fits(algorithm))
+            && self.alg.is_none_or(|alg| alg == algorithm)
+    }
+
+    /// Step 19.
+    pub(super) fn verify(
+        &self,
+        algorithm: Algorithm,
+        message: &[u8],
+        signature: &[u8],
+    ) -> Result<(), Reason> {
+        match &self.material {
+            Ok(material) => material.verify(unaliased(algorithm), message, signature),
+            Err(_) => Err(Reason::KeyUnusable),
+        }
+    }
+}
+
+/// `EdDSA` is Ed25519 here: no other curve of it is offered.
+const fn unaliased(algorithm: Algorithm) -> Algorithm {
+    match algorithm {
+        Algorithm::EdDsa => Algorithm::Ed25519,
+        other => other,
+    }
+}
+
+fn usable(object: &Object<'_>) -> Result<(Option<Algorithm>, Material), KeyProblem> {
+    if !object.is_sound() {
+        return Err(KeyProblem::Malformed);
+    }
+    let member = |name| match object.get(name) {
+        None => Ok(None),
+        Some(raw) => string(raw).map(Some).ok_or(KeyProblem::Malformed),
+    };
+    member("kid")?;
+    let kty = member("kty")?.ok_or(KeyProblem::Malformed)?;
+    if ["d", "p", "q", "dp", "dq", "qi", "oth", "k", "priv"]
+        .iter()
+        .any(|n| object.get(n).is_some())
+    {
+        return Err(KeyProblem::Private);
+    }
+    if member("use")?.is_some_and(|purpose| purpose != "sig") {
+        return Err(KeyProblem::NotForVerifying);
+    }
+    if let Some(raw) = object.get("key_ops") {
+        let operations = strings(raw).ok_or(KeyProblem::Malformed)?;
+        if !operations.iter().any(|operation| operation == "verify") {
+            return Err(KeyProblem::NotForVerifying);
+        }
+    }
+    let bytes = |name| {
+        let text = member(name)?.ok_or(KeyProblem::Malformed)?;
+        decode(&text).map_err(|_| KeyProblem::Malformed)
+    };
+    let material = match kty.as_ref() {
+        "RSA" => Material::rsa(&bytes("n")?, &bytes("e")?)?,
+        "EC" | "OKP" => {
+            let curve = member("crv")?.ok_or(KeyProblem::Malformed)?;
+            match (kty.as_ref(), curve.as_ref()) {
+                ("EC", "P-256" | "P-384" | "P-521") => {
+                    Material::ec(&curve, &bytes("x")?, &bytes("y")?)?
+                }
+                ("OKP", "Ed25519") => Material::ed25519(&bytes("x")?)?,
+                _ => return Err(KeyProblem::TypeNotOffered),
+            }
+        }
+        _ => return Err(KeyProblem::TypeNotOffered),
+    };
+    let alg = match member("alg")? {
+        None => None,
+        Some(name) => Some(
+            Algorithm::from_name(&name)
+                .map(unaliased)
+                .filter(|algorithm| material.fits(*algorithm))
+                .ok_or(KeyProblem::AlgorithmNotOffered)?,
+        ),
+    };
+    Ok((alg, material))
+}

@@ -1,0 +1,299 @@
+//! Key material: checked with openssl, verified through josekit.
+
+use std::fmt;
+use std::sync::OnceLock;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use josekit::jwk::Jwk;
+use josekit::jws::{ES256, ES384, ES512, EdDSA, JwsVerifier};
+use josekit::jws::{PS256, PS384, PS512, RS256, RS384, RS512};
+use openssl::bn::{BigNum, BigNumContext};
+use openssl::ec::{EcGroup, EcKey};
+use openssl::error::ErrorStack;
+use openssl::nid::Nid;
+use serde_json::Value;
+
+use super::Algorithm;
+use super::jwk::KeyProblem;
+use crate::reason::Reason;
+
+/// A public key that passed our checks, with a verifier for each algorithm it fits. A verifier costs
+/// more to make than to use, so each is made once, when first asked for.
+pub(super) struct Material {
+    jwk: Jwk,
+    /// The one length of a signature under this key, in bytes.
+    signature_len: usize,
+    verifiers: Vec<Slot>,
+}
+
+struct Slot {
+    algorithm: Algorithm,
+    verifier: OnceLock<Option<Box<dyn JwsVerifier>>>,
+}
+
+impl Material {
+    /// RFC 7518 section 6.3.1; sizes of section 3.3.
+    pub(super) fn rsa(n: &[u8], e: &[u8]) -> Result<Self, KeyProblem> {
+        let (n, e) = (without_leading_zeros(n), without_leading_zeros(e));
+        let odd = |number: &[u8]| number.last().is_some_and(|byte| byte & 1 == 1);
+        let bits = BigNum::from_slice(n)
+            .map_err(|_| KeyProblem::Malformed)?
+            .num_bits();
+        // With e = 1 a signature is its own message: anybody can make one.
+        let exponent = e.iter().fold(0_u64, |value, byte| {
+            value.wrapping_shl(8) | u64::from(*byte)
+        });
+        let exponent_is_sane = e.len() <= 5 && (3..1 << 33).contains(&exponent) && odd(e);
+        if !(2048..=8192).contains(&bits) || !odd(n) || !exponent_is_sane {
+            return Err(KeyProblem::WeakRsa);
+        }
+        Material::new(
+            "RSA",
+            &[("n", n), ("e", e)],
+            None,
+            n.len(),
+            &[
+                Algorithm::Rs256,
+                Algorithm::Rs384,
+                Algorithm::Rs512,
+                Algorithm::Ps256,
+                Algorithm::Ps384,
+                Algorithm::Ps512,
+            ],
+        )
+    }
+
+    /// RFC 7518 section 6.2.1: coordinates of the curve's full length, a point on the curve.
+    pub(super) fn ec(curve: &str, x: &[u8], y: &[u8]) -> Result<Self, KeyProblem> {
+        let (nid, len, algorithm) = match curve {
+            "P-256" => (Nid::X9_62_PRIME256V1, 32, Algorithm::Es256),
+            "P-384" => (Nid::SECP384R1, 48, Algorithm::Es384),
+            "P-521" => (Nid::SECP521R1, 66, Algorithm::Es512),
+            _ => return Err(KeyProblem::TypeNotOffered),
+        };
+        let on_curve = || -> Result<(), ErrorStack> {
+            let group = EcGroup::from_curve_name(nid)?;
+            let (x, y) = (BigNum::from_slice(x)?, BigNum::from_slice(y)?);
+            EcKey::from_public_key_affine_coordinates(&group, &x, &y)?.check_key()
+        };
+        if x.len() != len || y.len() != len || on_curve().is_err() {
+            return Err(KeyProblem::InvalidPoint);
+        }
+        Material::new(
+            "EC",
+            &[("x", x), ("y", y)],
+            Some(curve),
+            len.saturating_mul(2),
+            &[algorithm],
+        )
+    }
+
+    /// RFC 8037 section 2; the point checks of RFC 8032 section 5.1.3, and no small order.
+    pub(super) fn ed25519(x: &[u8]) -> Result<Self, KeyProblem> {
+        if x.len() != 32 || !is_strong_ed25519(x).unwrap_or(false) {
+            return Err(KeyProblem::InvalidPoint);
+        }
+        Material::new(
+            "OKP",
+            &[("x", x)],
+            Some("Ed25519"),
+            64,
+            &[Algorithm::Ed25519],
+        )
+    }
+
+    fn new(
+        kty: &str,
+        numbers: &[(&str, &[u8])],
+        curve: Option<&str>,
+        signature_len: usize,
+        algorithms: &[Algorithm],
+    ) -> Result<Self, KeyProblem> {
+        // josekit sees what we checked and nothing else of the JWK.
+        let mut jwk = Jwk::new(kty);
+        let mut set = |name: &str, value: String| {
+            jwk.set_parameter(name, Some(Value::String(value)))
+                .map_err(|_| KeyProblem::Malformed)
+        };
+        for (name, number) in numbers {
+            set(name, URL_SAFE_NO_PAD.encode(number))?;
+        }
+        if let Some(curve) = curve {
+            set("crv", curve.to_owned())?;
+        }
+        let verifiers = algorithms
+            .iter()
+            .map(|algorithm| Slot {
+                algorithm: *algorithm,
+                verifier: OnceLock::new(),
+            })
+            .collect();
+        Ok(Material {
+            jwk,
+            signature_len,
+            verifiers,
+        })
+    }
+
+    pub(super) fn fits(&self, algorithm: Algorithm) -> bool {
+        self.verifiers
+            .iter()
+            .any(|slot| slot.algorithm == algorithm)
+    }
+
+    pub(super) fn verify(
+        &self,
+        algorithm: Algorithm,
+        message: &[u8],
+        signature: &[u8],
+    ) -> Result<(), Reason> {
+        let verifier = self
+            .verifiers
+            .iter()
+            .find(|slot| slot.algorithm == algorithm)
+            .and_then(|slot| {
+                slot.verifier
+                    .get_or_init(|| verifier(algorithm, &self.jwk))
+                    .as_ref()
+            })
+            .ok_or(Reason::KeyUnusable)?;
+        // One length, whatever the algorithm (RFC 7518 sections 3.3 to 3.5, RFC 8032 section 5.1.6).
+        if signature.len() != self.signature_len {
+            return Err(Reason::SignatureInvalid);
+        }
+        verifier
+            .verify(message, signature)
+            .map_err(|_| Reason::SignatureInvalid)
+    }
+}
+
+impl fmt::Debug for Material {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_list()
+            .entries(self.verifiers.iter().map(|slot| slot.algorithm))
+            .finish()
+    }
+}
+
+fn verifier(algorithm: Algorithm, jwk: &Jwk) -> Option<Box<dyn JwsVerifier>> {
+    fn boxed<V: JwsVerifier + 'static, E>(made: Result<V, E>) -> Option<Box<dyn JwsVerifier>> {
+        made.ok()
+            .map(|verifier| Box::new(verifier) as Box<dyn JwsVerifier>)
+    }
+    match algorithm {
+        Algorithm::Es256 => boxed(ES256.verifier_from_jwk(jwk)),
+        Algorithm::Es384 => boxed(ES384.verifier_from_jwk(jwk)),
+        Algorithm::Es512 => boxed(ES512.verifier_from_jwk(jwk)),
+        Algorithm::Rs256 => boxed(RS256.verifier_from_jwk(jwk)),
+        Algorithm::Rs384 => boxed(RS384.verifier_from_jwk(jwk)),
+        Algorithm::Rs512 => boxed(RS512.verifier_from_jwk(jwk)),
+        Algorithm::Ps256 => boxed(PS256.verifier_from_jwk(jwk)),
+        Algorithm::Ps384 => boxed(PS384.verifier_from_jwk(jwk)),
+        Algorithm::Ps512 => boxed(PS512.verifier_from_jwk(jwk)),
+        Algorithm::Ed25519 | Algorithm::EdDsa => boxed(EdDSA.verifier_from_jwk(jwk)),
+    }
+}
+
+/// A few issuers pad the modulus; the number is the same.
+fn without_leading_zeros(number: &[u8]) -> &[u8] {
+    let zeros = number.iter().take_while(|byte| **byte == 0).count();
+    number.get(zeros..).unwrap_or_default()
+}
+
+/// True for the encoding of a point of edwards25519 that is canonical (y below p), on the curve, and
+/// not of an order dividing 8. Under a point of small order one signature fits many messages.
+fn is_strong_ed25519(encoded: &[u8]) -> Result<bool, ErrorStack> {
+    let mut bytes: Vec<u8> = encoded.iter().rev().copied().collect();
+    if let Some(first) = bytes.first_mut() {
+        *first &= 0x7f; // the sign of x
+    }
+    // p = 2^255 - 19
+    let mut p = BigNum::new()?;
+    p.set_bit(255)?;
+    p.sub_word(19)?;
+    let y = BigNum::from_slice(&bytes)?;
+    if y >= p {
+        return Ok(false);
+    }
+    let (zero, one) = (BigNum::new()?, BigNum::from_u32(1)?);
+    let context = &mut BigNumContext::new()?;
+    // d = -121665 / 121666
+    let mut inverse = BigNum::new()?;
+    inverse.mod_inverse(&*BigNum::from_u32(121_666)?, &p, context)?;
+    let mut d = BigNum::new()?;
+    d.mod_mul(&*BigNum::from_u32(121_665)?, &inverse, &p, context)?;
+    d.set_negative(true);
+    let (mut y2, mut dy2, mut dy4) = (BigNum::new()?, BigNum::new()?, BigNum::new()?);
+    y2.mod_mul(&y, &y, &p, context)?;
+    dy2.mod_mul(&d, &y2, &p, context)?;
+    dy4.mod_mul(&dy2, &y2, &p, context)?;
+    // x^2 = u / v with u = y^2 - 1, v = d y^2 + 1
+    let (mut u, mut v, mut uv) = (BigNum::new()?, BigNum::new()?, BigNum::new()?);
+    u.mod_sub(&y2, &one, &p, context)?;
+    v.mod_add(&dy2, &one, &p, context)?;
+    uv.mod_mul(&u, &v, &p, context)?;
+    // Order 1 or 2: y^2 = 1. Order 4: y = 0. Order 8: its double has y = 0, which comes to
+    // d y^4 + 2 y^2 - 1 = d y^4 + y^2 + u = 0.
+    let (mut sum, mut eighth) = (BigNum::new()?, BigNum::new()?);
+    sum.mod_add(&dy4, &y2, &p, context)?;
+    eighth.mod_add(&sum, &u, &p, context)?;
+    if u == zero || y == zero || eighth == zero {
+        return Ok(false);
+    }
+    // u / v is a square exactly where u v is: (u v)^((p - 1) / 2) = 1 (Euler).
+    let mut half = BigNum::new()?;
+    half.rshift1(&p)?;
+    let mut symbol = BigNum::new()?;
+    symbol.mod_exp(&uv, &half, &p, context)?;
+    Ok(symbol == one)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn hex(text: &str) -> Vec<u8> {
+        (0..text.len())
+            .step_by(2)
+            .map(|i| u8::from_str_radix(&text[i..i + 2], 16).unwrap())
+            .collect()
+    }
+
+    #[test]
+    fn ed25519_points_of_small_order_are_refused() {
+        // The eight torsion points of edwards25519 (little endian), and non-canonical spellings.
+        for point in [
+            "0000000000000000000000000000000000000000000000000000000000000000",
+            "0000000000000000000000000000000000000000000000000000000000000080",
+            "0100000000000000000000000000000000000000000000000000000000000000",
+            "0100000000000000000000000000000000000000000000000000000000000080",
+            "ecffffffffffffffffffffffffffffffffffffffffffffffffffffffffffff7f",
+            "ecffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffff",
+            "26e8958fc2b227b045c3f489f2ef98f0d5dfac05d3c63339b13802886d53fc05",
+            "26e8958fc2b227b045c3f489f2ef98f0d5dfac05d3c63339b13802886d53fc85",
+            "c7176a703d4dd84fba3c0b760d10670f2a2053fa2c39ccc64ec7fd7792ac037a",
+            "c7176a703d4dd84fba3c0b760d10670f2a2053fa2c39ccc64ec7fd7792ac03fa",
+            "edffffffffffffffffffffffffffffffffffffffffffffffffffffffffffff7f",
+            "eeffffffffffffffffffffffffffffffffffffffffffffffffffffffffffff7f",
+        ] {
+            assert!(!is_strong_ed25519(&hex(point)).unwrap(), "{point}");
+        }
+    }
+
+    #[test]
+    fn ed25519_points_off_the_curve_are_refused_and_real_keys_pass() {
+        // RFC 8032 section 7.1, tests 1 to 3
+        for key in [
+            "d75a980182b10ab7d54bfed3c964073a0ee172f3daa62325af021a68f707511a",
+            "3d4017c3e843895a92b70aa74d1b7ebc9c982ccf2ec4968cc0cd55f12af4660c",
+            "fc51cd8e6218a1a38da47ed00230f0580816ed13ba3303ac5deb911548908025",
+        ] {
+            assert!(is_strong_ed25519(&hex(key)).unwrap(), "{key}");
+        }
+        // y = 2 is no point of the curve
+        let mut two = [0_u8; 32];
+        two[0] = 2;
+        assert!(!is_strong_ed25519(&two).unwrap());
+    }
+}

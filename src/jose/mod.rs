@@ -1,0 +1,303 @@
+//! Signatures: algorithms, key sets, one compact JWS. The wall: no file outside this folder names josekit
+//! or openssl, and no type of theirs leaves it.
+//!
+//! Three things of josekit are used: `Jwk`, a verifier from a JWK, `JwsVerifier::verify`. What it
+//! leaves unchecked of a key is checked in `jwk` and `material` before it sees one.
+
+mod compact;
+mod json;
+mod jwk;
+mod material;
+#[cfg(feature = "testing")]
+mod signing;
+
+use std::fmt;
+use std::sync::Arc;
+
+use crate::reason::Reason;
+
+#[cfg(feature = "testing")]
+pub(crate) use compact::encode;
+pub(crate) use compact::{Compact, Header};
+pub(crate) use json::{Object, array, string, strings};
+pub use jwk::{KeyProblem, SkippedKey};
+#[cfg(feature = "testing")]
+pub(crate) use signing::SigningKey;
+
+use jwk::Key;
+
+/// A signature algorithm
+/// ([RFC 7518 section 3](https://www.rfc-editor.org/rfc/rfc7518#section-3),
+/// [RFC 9864](https://www.rfc-editor.org/rfc/rfc9864)).
+///
+/// There is no `none`, no HMAC, no ES256K and no Ed448: a resource server has no use for them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[non_exhaustive]
+pub enum Algorithm {
+    /// ECDSA over P-256 with SHA-256.
+    Es256,
+    /// ECDSA over P-384 with SHA-384.
+    Es384,
+    /// ECDSA over P-521 with SHA-512.
+    Es512,
+    /// RSASSA-PKCS1-v1_5 with SHA-256.
+    Rs256,
+    /// RSASSA-PKCS1-v1_5 with SHA-384.
+    Rs384,
+    /// RSASSA-PKCS1-v1_5 with SHA-512.
+    Rs512,
+    /// RSASSA-PSS with SHA-256.
+    Ps256,
+    /// RSASSA-PSS with SHA-384.
+    Ps384,
+    /// RSASSA-PSS with SHA-512.
+    Ps512,
+    /// EdDSA over edwards25519, by its full name (RFC 9864).
+    Ed25519,
+    /// The same signature under the name RFC 8037 gave it, deprecated by RFC 9864. With an Ed25519
+    /// key only. Allow it where an issuer still writes `"alg":"EdDSA"`.
+    EdDsa,
+}
+
+impl Algorithm {
+    const ALL: [Algorithm; 11] = [
+        Algorithm::Es256,
+        Algorithm::Es384,
+        Algorithm::Es512,
+        Algorithm::Rs256,
+        Algorithm::Rs384,
+        Algorithm::Rs512,
+        Algorithm::Ps256,
+        Algorithm::Ps384,
+        Algorithm::Ps512,
+        Algorithm::Ed25519,
+        Algorithm::EdDsa,
+    ];
+
+    /// What is allowed where nobody says otherwise: ES256, ES384, Ed25519, PS256, RS256.
+    pub const DEFAULT: [Algorithm; 5] = [
+        Algorithm::Es256,
+        Algorithm::Es384,
+        Algorithm::Ed25519,
+        Algorithm::Ps256,
+        Algorithm::Rs256,
+    ];
+
+    /// The name in the `alg` member.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Algorithm::Es256 => "ES256",
+            Algorithm::Es384 => "ES384",
+            Algorithm::Es512 => "ES512",
+            Algorithm::Rs256 => "RS256",
+            Algorithm::Rs384 => "RS384",
+            Algorithm::Rs512 => "RS512",
+            Algorithm::Ps256 => "PS256",
+            Algorithm::Ps384 => "PS384",
+            Algorithm::Ps512 => "PS512",
+            Algorithm::Ed25519 => "Ed25519",
+            Algorithm::EdDsa => "EdDSA",
+        }
+    }
+
+    /// The algorithm of that name, compared with its case; `None` for one that is not offered.
+    #[must_use]
+    pub fn from_name(name: &str) -> Option<Self> {
+        Algorithm::ALL
+            .into_iter()
+            .find(|algorithm| algorithm.name() == name)
+    }
+
+    const fn bit(self) -> u16 {
+        1 << self as u16
+    }
+}
+
+impl fmt::Display for Algorithm {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+/// An allowlist.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) struct AlgorithmSet(u16);
+
+impl AlgorithmSet {
+    pub(crate) const fn contains(self, algorithm: Algorithm) -> bool {
+        self.0 & algorithm.bit() != 0
+    }
+}
+
+impl FromIterator<Algorithm> for AlgorithmSet {
+    fn from_iter<I: IntoIterator<Item = Algorithm>>(algorithms: I) -> Self {
+        AlgorithmSet(
+            algorithms
+                .into_iter()
+                .fold(0, |set, algorithm| set | algorithm.bit()),
+        )
+    }
+}
+
+impl fmt::Debug for AlgorithmSet {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_set()
+            .entries(Algorithm::ALL.into_iter().filter(|a| self.contains(*a)))
+            .finish()
+    }
+}
+
+/// The public keys of one issuer
+/// ([RFC 7517 section 5](https://www.rfc-editor.org/rfc/rfc7517#section-5)). Cheap to clone.
+///
+/// Each key is checked by itself when the set is read. A key that cannot be used is passed over and
+/// counted in [`skipped`](Self::skipped); the others serve. Refused are: key types and curves that
+/// are not offered, RSA moduli outside 2048 to 8192 bits and exponents that are even, 1, or 2^33 and
+/// more, points off their curve, Ed25519 points of small order, keys with a private or symmetric
+/// part, and keys whose `use`, `key_ops` or `alg` speak of something else.
+///
+/// ```
+/// use unconfused::{Algorithm, KeySet};
+///
+/// let keys = KeySet::from_json(r#"{"keys":[
+///     {"kty":"EC","crv":"P-256","kid":"broken","x":"AA","y":"AA"},
+///     {"kty":"EC","crv":"P-256",
+///      "x":"f83OJ3D2xF1Bg8vub9tLe1gHMzV76e8Tus9uPHvRVEU",
+///      "y":"x_FEzRu9m36HLN_tue659LNpXW6pCyStikYjKIWI5a0"}]}"#)?;
+/// assert_eq!(keys.len(), 1);
+/// assert_eq!(keys.skipped().next().unwrap().kid(), Some("broken"));
+/// # Ok::<(), unconfused::KeySetError>(())
+/// ```
+#[derive(Clone)]
+pub struct KeySet {
+    keys: Arc<[Key]>,
+}
+
+/// A document is no JWK Set.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum KeySetError {
+    /// Not a JSON object with an array `keys`, or a member of it stands twice.
+    #[error("not a JWK Set: expected a JSON object with an array `keys`")]
+    NotAKeySet,
+    /// Larger than 256 KiB.
+    #[error("the JWK Set has {0} bytes, more than the 262144 that are read")]
+    TooLarge(usize),
+    /// More than 100 keys.
+    #[error("the JWK Set has {0} keys, more than the 100 that are read")]
+    TooManyKeys(usize),
+}
+
+impl KeySet {
+    const MAX_BYTES: usize = 256 * 1024;
+    const MAX_KEYS: usize = 100;
+    /// How many keys of one id are tried.
+    const MAX_TRIES: usize = 4;
+
+    /// Reads a JWK Set.
+    ///
+    /// # Errors
+    ///
+    /// [`KeySetError`] where the document as a whole is none. A single odd key is no error.
+    pub fn from_json(json: &str) -> Result<Self, KeySetError> {
+        if json.len() > Self::MAX_BYTES {
+            return Err(KeySetError::TooLarge(json.len()));
+        }
+        let object = Object::read(json).ok_or(KeySetError::NotAKeySet)?;
+        let keys = object
+            .get("keys")
+            .and_then(array)
+            .ok_or(KeySetError::NotAKeySet)?;
+        if object.iter().filter(|(name, _)| *name == "keys").count() != 1 {
+            return Err(KeySetError::NotAKeySet);
+        }
+        if keys.len() > Self::MAX_KEYS {
+            return Err(KeySetError::TooManyKeys(keys.len()));
+        }
+        Ok(KeySet {
+            keys: keys.into_iter().map(|key| Key::parse(key.get())).collect(),
+        })
+    }
+
+    /// How many keys can be used.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.keys.len().saturating_sub(self.skipped().count())
+    }
+
+    /// True where no key can be used.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// The keys that were passed over, and why.
+    pub fn skipped(&self) -> impl Iterator<Item = SkippedKey<'_>> {
+        self.keys.iter().filter_map(Key::skipped)
+    }
+
+    /// Verifies one compact JWS under these keys and returns its payload. **The signature only**:
+    /// no claim is looked at, no `typ`, no time, no audience. For harnesses; an access token is
+    /// validated with [`UnverifiedToken::validate`](crate::UnverifiedToken::validate).
+    ///
+    /// Sizes, base64url, header, `crit` and the choice of the key are as strict as for a token.
+    ///
+    /// # Errors
+    ///
+    /// The first reason of steps 8 to 19: from [`Reason::TokenFormatNotAccepted`] to
+    /// [`Reason::SignatureInvalid`].
+    pub fn verify(
+        &self,
+        jws: &str,
+        algorithms: impl IntoIterator<Item = Algorithm>,
+    ) -> Result<Vec<u8>, Reason> {
+        let compact = Compact::parse(jws)?;
+        let algorithm = compact.header.algorithm(algorithms.into_iter().collect())?;
+        let kid = compact.header.kid.as_deref();
+        self.verify_signature(kid, algorithm, compact.signing_input, &compact.signature)?;
+        Ok(compact.payload)
+    }
+
+    /// Steps 17 to 19: choose the key by id and type, then verify.
+    pub(crate) fn verify_signature(
+        &self,
+        kid: Option<&str>,
+        algorithm: Algorithm,
+        message: &str,
+        signature: &[u8],
+    ) -> Result<(), Reason> {
+        let fits = |key: &&Key| key.fits(algorithm);
+        let verifies = |key: &Key| key.verify(algorithm, message.as_bytes(), signature);
+        let Some(kid) = kid else {
+            // Without an id, only where there is no choice (RFC 7515 section 4.1.4).
+            let mut candidates = self.keys.iter().filter(fits);
+            return match (candidates.next(), candidates.next()) {
+                (Some(key), None) => verifies(key),
+                _ => Err(Reason::KeyNotFound),
+            };
+        };
+        let named = || self.keys.iter().filter(|key| key.kid() == Some(kid));
+        if named().next().is_none() {
+            return Err(Reason::KeyNotFound);
+        }
+        // Keys of different types may share an id (RFC 7517 section 4.5).
+        let mut outcome = Err(Reason::KeyUnusable);
+        for key in named().filter(fits).take(Self::MAX_TRIES) {
+            outcome = verifies(key);
+            if outcome.is_ok() {
+                break;
+            }
+        }
+        outcome
+    }
+}
+
+impl fmt::Debug for KeySet {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("KeySet")
+            .field("len", &self.len())
+            .field("skipped", &self.skipped().count())
+            .finish()
+    }
+}

@@ -1,0 +1,290 @@
+//! The access token: unverified, then validated (phases B to D).
+
+mod actor;
+mod claims;
+mod hierarchy;
+mod invalid;
+mod unverified;
+mod validate;
+
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use serde::Deserialize;
+use time::UtcDateTime;
+
+use crate::names::{Audience, Scope};
+use crate::printable::Printable;
+
+pub use actor::{Actor, ActorSource, MayAct, Party};
+pub use hierarchy::{ScopeCycle, ScopeHierarchy};
+pub use invalid::InvalidToken;
+pub use unverified::{KeyHint, UnverifiedToken};
+pub use validate::Validation;
+
+pub(crate) use claims::Claims;
+pub(crate) use validate::{Agents, IssuerTerms, Terms, later};
+
+/// An access token that has been validated: the signature is its issuer's, it is meant for this
+/// resource, its times are right, and every known claim has its type.
+///
+/// There is no other way to one than [`UnverifiedToken::validate`] (a guard takes the same way).
+/// What it allows here is asked with a [`Require`](crate::Require); that is **not** part of
+/// validation. `Debug` shows whose token it is, never its claims.
+pub struct AccessToken {
+    claims: Claims,
+    audience: Audience,
+    expires_at: UtcDateTime,
+    issued_at: UtcDateTime,
+    leeway: Duration,
+    hierarchy: Option<Arc<ScopeHierarchy>>,
+    client: ClientRole,
+}
+
+/// What the issuer's settings say of the token's client.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum ClientRole {
+    /// Software in its subject's hands.
+    Plain,
+    /// An agent: it is the actor where `act` names none.
+    Agent,
+    /// An agent that must name its actor in `act`, and did not.
+    AgentWithoutAct,
+}
+
+impl AccessToken {
+    /// Who issued the token, `iss`.
+    #[must_use]
+    pub fn issuer(&self) -> &str {
+        self.claims.issuer().unwrap_or_default()
+    }
+
+    /// Whom the authority belongs to, `sub`: a name in the namespace of [`issuer`](Self::issuer).
+    #[must_use]
+    pub fn subject(&self) -> &str {
+        self.claims.subject().unwrap_or_default()
+    }
+
+    /// The software the token was issued to, `client_id`.
+    #[must_use]
+    pub fn client_id(&self) -> &str {
+        self.claims.client_id().unwrap_or_default()
+    }
+
+    /// The token's own id, `jti`: with [`issuer`](Self::issuer) it names the token. The token's
+    /// text does not: several texts can be one token.
+    #[must_use]
+    pub fn jti(&self) -> &str {
+        self.claims.jti().unwrap_or_default()
+    }
+
+    /// Our name that the token named: the one of `aud` that matched.
+    #[must_use]
+    pub fn audience(&self) -> &Audience {
+        &self.audience
+    }
+
+    /// All of `aud`.
+    pub fn audiences(&self) -> impl Iterator<Item = &str> {
+        self.claims
+            .aud
+            .iter()
+            .map(|audience| self.claims.text(audience))
+    }
+
+    /// `exp`, without leeway.
+    #[must_use]
+    pub fn expires_at(&self) -> UtcDateTime {
+        self.expires_at
+    }
+
+    /// `iat`.
+    #[must_use]
+    pub fn issued_at(&self) -> UtcDateTime {
+        self.issued_at
+    }
+
+    /// The scopes as the token has them, nothing expanded. Whether one is allowed is
+    /// [`allows`](Self::allows).
+    pub fn scopes(&self) -> impl Iterator<Item = &str> {
+        self.claims.scopes()
+    }
+
+    /// True where the token has this scope, or one that implies it by the
+    /// [`ScopeHierarchy`] of the validation.
+    #[must_use]
+    pub fn allows(&self, scope: &Scope) -> bool {
+        let implied = |held: &str| {
+            self.hierarchy
+                .as_ref()
+                .is_some_and(|hierarchy| hierarchy.implies(held, scope))
+        };
+        self.scopes()
+            .any(|held| held == scope.as_str() || implied(held))
+    }
+
+    /// How well the subject authenticated, `acr`.
+    #[must_use]
+    pub fn acr(&self) -> Option<&str> {
+        self.claims.optional(&self.claims.acr)
+    }
+
+    /// By what means the subject authenticated, `amr` (RFC 8176). Empty where the token does not say.
+    pub fn amr(&self) -> impl Iterator<Item = &str> {
+        self.claims
+            .amr
+            .iter()
+            .map(|method| self.claims.text(method))
+    }
+
+    /// When the subject authenticated, `auth_time`.
+    #[must_use]
+    pub fn auth_time(&self) -> Option<UtcDateTime> {
+        self.claims.auth_time
+    }
+
+    /// Who acts for the subject now: the only actor a decision may rest on. `None` where the
+    /// subject acts itself.
+    ///
+    /// An `act` that names the subject and nobody else is no delegation (OAuth Actor Profile). Where the
+    /// token has no `act` and its client is one of the issuer's
+    /// [`agent_clients`](crate::Issuer::agent_clients), the client is the actor.
+    #[must_use]
+    pub fn actor(&self) -> Option<Actor<'_>> {
+        self.claims.current_actor().or_else(|| match self.client {
+            ClientRole::Agent => Some(Actor {
+                issuer: self.issuer(),
+                subject: self.client_id(),
+                source: ActorSource::Client,
+            }),
+            ClientRole::Plain | ClientRole::AgentWithoutAct => None,
+        })
+    }
+
+    /// Who acted before, the latest first. **For the record only**: no decision may rest on them
+    /// ([RFC 8693 section 4.1](https://www.rfc-editor.org/rfc/rfc8693#section-4.1)).
+    pub fn prior_actors(&self) -> impl Iterator<Item = Actor<'_>> {
+        self.claims.prior_actors()
+    }
+
+    /// Who may become the subject's actor, `may_act`. No evidence that anybody acts.
+    #[must_use]
+    pub fn may_act(&self) -> Option<MayAct<'_>> {
+        let link = self.claims.may_act.as_ref()?;
+        let Actor {
+            issuer, subject, ..
+        } = self.claims.party(link);
+        Some(MayAct { issuer, subject })
+    }
+
+    /// True where the subject is a person and not the client itself: `sub` is not `client_id`
+    /// ([RFC 9068 section 2.2](https://www.rfc-editor.org/rfc/rfc9068#section-2.2)).
+    #[must_use]
+    pub fn is_person(&self) -> bool {
+        self.subject() != self.client_id()
+    }
+
+    /// Any other claim, by its name. Absent is `Ok(None)`; another type than `T` is an error.
+    ///
+    /// # Errors
+    ///
+    /// [`WrongClaimType`] where the claim is there and is no `T`.
+    pub fn claim<'a, T: Deserialize<'a>>(
+        &'a self,
+        name: &str,
+    ) -> Result<Option<T>, WrongClaimType> {
+        match self.claims.raw(name) {
+            None => Ok(None),
+            Some(raw) => serde_json::from_str(raw)
+                .map(Some)
+                .map_err(|_| WrongClaimType {
+                    claim: name.to_owned(),
+                }),
+        }
+    }
+
+    /// The tolerance between clocks that the token was validated with.
+    pub(crate) fn leeway(&self) -> Duration {
+        self.leeway
+    }
+
+    /// True where the client is an agent that must name its actor in `act` and did not.
+    pub(crate) fn lacks_act(&self) -> bool {
+        self.client == ClientRole::AgentWithoutAct
+    }
+
+    pub(crate) fn claims(&self) -> &Claims {
+        &self.claims
+    }
+}
+
+impl fmt::Debug for AccessToken {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("AccessToken")
+            .field("issuer", &Printable::from(self.issuer()))
+            .field("jti", &Printable::from(self.jti()))
+            .finish_non_exhaustive()
+    }
+}
+
+/// A claim is there and has another type than the one asked for.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("the claim `{claim}` has another type")]
+pub struct WrongClaimType {
+    claim: String,
+}
+
+/// What the record and the token both read of claims.
+impl Claims {
+    pub(crate) fn issuer(&self) -> Option<&str> {
+        self.optional(&self.iss)
+    }
+
+    pub(crate) fn subject(&self) -> Option<&str> {
+        self.optional(&self.sub)
+    }
+
+    pub(crate) fn client_id(&self) -> Option<&str> {
+        self.optional(&self.client_id)
+    }
+
+    pub(crate) fn jti(&self) -> Option<&str> {
+        self.optional(&self.jti)
+    }
+
+    fn party<'a>(&'a self, link: &'a claims::Link) -> Actor<'a> {
+        Actor {
+            issuer: self
+                .optional(&link.iss)
+                .or(self.issuer())
+                .unwrap_or_default(),
+            subject: self.text(&link.sub),
+            source: ActorSource::Act,
+        }
+    }
+
+    /// The links of `act`, or none where it names the subject and nobody else.
+    fn delegation(&self) -> &[claims::Link] {
+        match &*self.act {
+            [only] => {
+                let actor = self.party(only);
+                let same =
+                    Some(actor.issuer) == self.issuer() && Some(actor.subject) == self.subject();
+                if same { &[] } else { &self.act }
+            }
+            links => links,
+        }
+    }
+
+    pub(crate) fn current_actor(&self) -> Option<Actor<'_>> {
+        self.delegation().first().map(|link| self.party(link))
+    }
+
+    pub(crate) fn prior_actors(&self) -> impl Iterator<Item = Actor<'_>> {
+        self.delegation()
+            .iter()
+            .skip(1)
+            .map(|link| self.party(link))
+    }
+}

@@ -1,0 +1,251 @@
+//! A token as it came in: taken apart once, believed in nothing.
+
+use std::borrow::Cow;
+use std::fmt;
+
+use time::UtcDateTime;
+
+use super::{AccessToken, Claims, InvalidToken, IssuerTerms, Terms, Validation};
+use crate::jose::{Algorithm, Compact, Header, KeySet};
+use crate::reason::Reason;
+
+/// A token that nobody has verified.
+///
+/// What it says may be used for one thing: to choose the keys, from
+/// [`issuer`](Self::issuer) and [`key_hint`](Self::key_hint), among those the owner trusts.
+/// `Debug` shows nothing of it.
+///
+/// ```
+/// # #[cfg(feature = "testing")] {
+/// use time::UtcDateTime;
+/// use unconfused::{Audience, Reason, Require, Scope, UnverifiedToken, Validation};
+/// # use unconfused::testing::TestIssuer;
+///
+/// const ORDERS: Audience = Audience::from_static("https://orders.example");
+/// const READ: Scope = Scope::from_static("orders:read");
+/// # let issuer = TestIssuer::new("https://login.example");
+/// # let raw = issuer.token(&ORDERS).subject("alice").scope("orders:read").sign();
+/// # let keys = issuer.keys();
+/// let validation = Validation::new(&ORDERS, "https://login.example");
+/// let now = UtcDateTime::now();
+///
+/// let token = UnverifiedToken::parse(&raw)?.validate(&validation, &keys, now)?;
+/// Require::scope(READ).check(&token, now)?;
+/// assert_eq!(token.subject(), "alice");
+///
+/// // meant for somebody else
+/// let elsewhere = Validation::new(Audience::from_static("https://billing.example"), "https://login.example");
+/// let refused = UnverifiedToken::parse(&raw)?.validate(&elsewhere, &keys, now).unwrap_err();
+/// assert_eq!(refused.reason(), Reason::AudienceMismatch);
+/// # }
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+pub struct UnverifiedToken<'a> {
+    signing_input: Cow<'a, str>,
+    header: Header,
+    signature: Vec<u8>,
+    /// `None` where the payload is no JSON object.
+    claims: Option<Claims>,
+}
+
+/// What an unverified token says of the key it was signed with: a hint for whoever looks keys up.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct KeyHint<'a> {
+    kid: Option<&'a str>,
+    alg: &'a str,
+}
+
+impl<'a> KeyHint<'a> {
+    /// The id of the key, `kid`: unverified, at most 256 bytes, to be compared and nothing else.
+    #[must_use]
+    pub fn kid(&self) -> Option<&'a str> {
+        self.kid
+    }
+
+    /// The algorithm, `alg`: unverified.
+    #[must_use]
+    pub fn alg(&self) -> &'a str {
+        self.alg
+    }
+}
+
+impl<'a> UnverifiedToken<'a> {
+    /// The most bytes of a token that [`parse`](Self::parse) reads.
+    pub const MAX_BYTES: usize = 16 * 1024;
+
+    /// Takes a token apart: the credential after the scheme, and nothing round it.
+    ///
+    /// # Errors
+    ///
+    /// [`Reason::CredentialTooLarge`] over [`MAX_BYTES`](Self::MAX_BYTES);
+    /// [`Reason::TokenFormatNotAccepted`], [`Reason::TokenMalformed`], [`Reason::JoseHeaderInvalid`] or
+    /// [`Reason::CriticalHeaderUnsupported`] where it is no compact JWS with a header that is
+    /// understood. Flaws of the payload are told by [`validate`](Self::validate), once the signature
+    /// stands.
+    pub fn parse(token: &'a str) -> Result<Self, InvalidToken> {
+        Self::parse_within(token, Self::MAX_BYTES)
+    }
+
+    /// The same with another limit, in bytes.
+    ///
+    /// # Errors
+    ///
+    /// As [`parse`](Self::parse).
+    pub fn parse_within(token: &'a str, max_bytes: usize) -> Result<Self, InvalidToken> {
+        if token.len() > max_bytes {
+            return Err(Reason::CredentialTooLarge.into());
+        }
+        let Compact {
+            signing_input,
+            header,
+            payload,
+            signature,
+        } = Compact::parse(token)?;
+        Ok(UnverifiedToken {
+            signing_input: Cow::Borrowed(signing_input),
+            header,
+            signature,
+            claims: Claims::read(payload),
+        })
+    }
+
+    /// Who the token says issued it. `None` where it names nobody.
+    #[must_use]
+    pub fn issuer(&self) -> Option<&str> {
+        self.claims
+            .as_ref()?
+            .issuer()
+            .filter(|issuer| !issuer.is_empty())
+    }
+
+    /// What the token says of its key.
+    #[must_use]
+    pub fn key_hint(&self) -> KeyHint<'_> {
+        KeyHint {
+            kid: self.header.kid.as_deref(),
+            alg: &self.header.alg,
+        }
+    }
+
+    /// Validates the token: steps 12 to 31 of the order of checks, the first that fails being the reason
+    /// (RFC 9068 section 4, RFC 7519, rfc8725bis).
+    ///
+    /// `keys` are the issuer's, and nobody else's. `now` is the time the token is judged by.
+    ///
+    /// **Not** checked: scopes, actor, authentication (a [`Require`](crate::Require) asks for
+    /// those), whether the token was revoked, and whether the sender may have it. A token bound to a key
+    /// (`cnf`) is refused: it would be worth nothing without its proof.
+    ///
+    /// # Errors
+    ///
+    /// [`InvalidToken`] with the reason.
+    pub fn validate(
+        self,
+        validation: &Validation,
+        keys: &KeySet,
+        now: UtcDateTime,
+    ) -> Result<AccessToken, InvalidToken> {
+        self.validate_with(&validation.terms, &validation.issuer, keys, now)
+    }
+
+    pub(crate) fn validate_with(
+        self,
+        terms: &Terms,
+        issuer: &IssuerTerms,
+        keys: &KeySet,
+        now: UtcDateTime,
+    ) -> Result<AccessToken, InvalidToken> {
+        let algorithm = self.admit(Some(issuer))?;
+        let kid = self.header.kid.as_deref();
+        keys.verify_signature(kid, algorithm, &self.signing_input, &self.signature)
+            .map_err(|reason| InvalidToken::unverified(reason, "kid", kid))?;
+        let claims = self.claims.ok_or(Reason::IssuerMissing)?;
+        terms.validate(claims, issuer, now)
+    }
+
+    /// Steps 12 to 15, which need no key. `None`: no issuer of that name is trusted.
+    pub(crate) fn admit(&self, issuer: Option<&IssuerTerms>) -> Result<Algorithm, InvalidToken> {
+        // 12: RFC 9068 section 4, step 1; media types are compared without case (RFC 7515 section 4.1.9)
+        let typ = self.header.typ.as_deref();
+        if !typ.is_some_and(is_access_token_type) {
+            return Err(InvalidToken::unverified(
+                Reason::TokenTypeMismatch,
+                "typ",
+                typ,
+            ));
+        }
+        // 13
+        let allowed = issuer.map_or_else(
+            || Algorithm::DEFAULT.into_iter().collect(),
+            |i| i.algorithms,
+        );
+        let algorithm = self
+            .header
+            .algorithm(allowed)
+            .map_err(|reason| InvalidToken::unverified(reason, "alg", Some(&self.header.alg)))?;
+        // 14 and 15: RFC 9068 section 4, step 3
+        let name = self.issuer().ok_or(Reason::IssuerMissing)?;
+        match issuer {
+            Some(issuer) if issuer.name == name => Ok(algorithm),
+            _ => Err(InvalidToken::unverified(
+                Reason::IssuerUntrusted,
+                "iss",
+                Some(name),
+            )),
+        }
+    }
+
+    /// The same token, borrowing nothing: to be kept while keys are fetched.
+    pub(crate) fn into_owned(self) -> UnverifiedToken<'static> {
+        UnverifiedToken {
+            signing_input: Cow::Owned(self.signing_input.into_owned()),
+            ..self
+        }
+    }
+}
+
+fn is_access_token_type(typ: &str) -> bool {
+    const PREFIX: &str = "application/";
+    let short = match typ.get(..PREFIX.len()) {
+        Some(prefix) if prefix.eq_ignore_ascii_case(PREFIX) => typ.get(PREFIX.len()..),
+        _ => Some(typ),
+    };
+    short.is_some_and(|short| short.eq_ignore_ascii_case("at+jwt"))
+}
+
+impl fmt::Debug for UnverifiedToken<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("UnverifiedToken(..)")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_type_is_a_media_type() {
+        for good in [
+            "at+jwt",
+            "AT+JWT",
+            "at+JWT",
+            "application/at+jwt",
+            "Application/AT+jwt",
+        ] {
+            assert!(is_access_token_type(good), "{good}");
+        }
+        for bad in [
+            "",
+            "JWT",
+            "jwt",
+            "at+jwt ",
+            "at+jwt; x=y",
+            "application/application/at+jwt",
+            "text/at+jwt",
+            "dpop+jwt",
+            "application/é",
+        ] {
+            assert!(!is_access_token_type(bad), "{bad}");
+        }
+    }
+}

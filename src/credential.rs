@@ -1,0 +1,164 @@
+//! The one credential of a request (phase A, as far as the head shows it).
+
+use std::fmt;
+
+use http::header::AUTHORIZATION;
+use http::{HeaderMap, HeaderValue};
+
+use crate::reason::Reason;
+
+/// The access token as it came in. `Debug` does not show it.
+///
+/// It stops here: a handler that calls another service gets a new token for that service, for instance by
+/// token exchange ([RFC 8693](https://www.rfc-editor.org/rfc/rfc8693)), and hands this one to
+/// the authorization server and to nobody else.
+#[derive(Clone)]
+pub struct Credential {
+    field: HeaderValue,
+    /// Where in `field` the token begins.
+    token: usize,
+}
+
+impl Credential {
+    /// Takes the credential from the head of a request: one `Authorization` field of the scheme `Bearer`,
+    /// spaces, a token68
+    /// ([RFC 9110 section 11.4](https://www.rfc-editor.org/rfc/rfc9110#section-11.4), OAuth 2.1
+    /// section 5.1.1). Nothing else is looked at: not the query, not the body, not cookies.
+    ///
+    /// # Errors
+    ///
+    /// [`Reason::CredentialTooLarge`] where the token would have more than `max_bytes`,
+    /// [`Reason::MultipleCredentials`], [`Reason::MissingCredentials`],
+    /// [`Reason::UnsupportedAuthScheme`] or [`Reason::MalformedAuthorization`].
+    pub fn from_headers(headers: &HeaderMap, max_bytes: usize) -> Result<Self, Reason> {
+        let mut fields = headers.get_all(AUTHORIZATION).iter();
+        let first = fields.next();
+        // 2: before anything looks at the bytes
+        let too_large = |field: &HeaderValue| field.len() > max_bytes.saturating_add(64);
+        if headers.get_all(AUTHORIZATION).iter().any(too_large) {
+            return Err(Reason::CredentialTooLarge);
+        }
+        // 3: never pick one of two
+        if fields.next().is_some() {
+            return Err(Reason::MultipleCredentials);
+        }
+        // 5
+        let field = first.ok_or(Reason::MissingCredentials)?;
+        // 7 and 6
+        let text = field.to_str().map_err(|_| Reason::MalformedAuthorization)?;
+        let (scheme, rest) = text.split_once(' ').unwrap_or((text, ""));
+        if scheme.is_empty() || !scheme.bytes().all(is_token_byte) {
+            return Err(Reason::MalformedAuthorization);
+        }
+        if !scheme.eq_ignore_ascii_case("bearer") {
+            return Err(Reason::UnsupportedAuthScheme);
+        }
+        let token = rest.trim_start_matches(' ');
+        if !is_token68(token) {
+            return Err(Reason::MalformedAuthorization);
+        }
+        if token.len() > max_bytes {
+            return Err(Reason::CredentialTooLarge);
+        }
+        Ok(Credential {
+            token: text.len().saturating_sub(token.len()),
+            field: field.clone(),
+        })
+    }
+
+    /// The token itself. **Whoever has it can use it**: never log it, never send it to another service.
+    #[must_use]
+    pub fn expose(&self) -> &str {
+        let text = self.field.to_str().unwrap_or_default();
+        text.get(self.token..).unwrap_or_default()
+    }
+}
+
+impl fmt::Debug for Credential {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Credential(..)")
+    }
+}
+
+/// RFC 9110 section 5.6.2.
+fn is_token_byte(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte)
+}
+
+/// RFC 9110 section 11.2.
+fn is_token68(text: &str) -> bool {
+    let body = text.trim_end_matches('=');
+    !body.is_empty()
+        && body
+            .bytes()
+            .all(|byte| byte.is_ascii_alphanumeric() || b"-._~+/".contains(&byte))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(fields: &[&str]) -> Result<String, Reason> {
+        let mut headers = HeaderMap::new();
+        for field in fields {
+            headers.append(
+                AUTHORIZATION,
+                HeaderValue::from_bytes(field.as_bytes()).unwrap(),
+            );
+        }
+        Credential::from_headers(&headers, 100).map(|credential| credential.expose().to_owned())
+    }
+
+    #[test]
+    fn one_bearer_token_is_taken_whatever_the_case_and_the_spaces() {
+        for field in ["Bearer a.b.c", "bearer a.b.c", "bEaReR   a.b.c"] {
+            assert_eq!(read(&[field]).as_deref(), Ok("a.b.c"), "{field}");
+        }
+        assert_eq!(read(&["Bearer a+/~_-.9=="]).as_deref(), Ok("a+/~_-.9=="));
+    }
+
+    #[test]
+    fn everything_else_has_its_reason() {
+        use Reason::*;
+        let long = format!("Bearer {}", "a".repeat(101));
+        let longer = format!("Basic {}", "a".repeat(1000));
+        for (fields, reason) in [
+            (&[][..], MissingCredentials),
+            (&["Bearer a", "Bearer a"], MultipleCredentials),
+            (&["Bearer a", "Basic a"], MultipleCredentials),
+            (&["Basic dTpw"], UnsupportedAuthScheme),
+            (&["DPoP a"], UnsupportedAuthScheme),
+            (&["Basic"], UnsupportedAuthScheme),
+            (&["Digest a=\"b\", c=d"], UnsupportedAuthScheme),
+            (&["Bearerx a"], UnsupportedAuthScheme),
+            (&[""], MalformedAuthorization),
+            (&[" Bearer a"], MalformedAuthorization),
+            (&["Bearer"], MalformedAuthorization),
+            (&["Bearer "], MalformedAuthorization),
+            (&["Bearer\ta"], MalformedAuthorization),
+            (&["Bearer \ta"], MalformedAuthorization),
+            (&["Bearer a b"], MalformedAuthorization),
+            (&["Bearer a "], MalformedAuthorization),
+            (&["Bearer a,b"], MalformedAuthorization),
+            (&["Bearer a, Bearer b"], MalformedAuthorization),
+            (&["Bearer ="], MalformedAuthorization),
+            (&["Bearer a=b"], MalformedAuthorization),
+            (&["Bearer é"], MalformedAuthorization),
+            (&["Bearer \"a\""], MalformedAuthorization),
+            (&["Bearer, a"], MalformedAuthorization),
+            (&[&long], CredentialTooLarge),
+            (&[&longer], CredentialTooLarge),
+            (&["Bearer a", &longer], CredentialTooLarge),
+        ] {
+            assert_eq!(read(fields), Err(reason), "{fields:?}");
+        }
+    }
+
+    #[test]
+    fn debug_does_not_show_it() {
+        let mut headers = HeaderMap::new();
+        headers.insert(AUTHORIZATION, HeaderValue::from_static("Bearer secret"));
+        let credential = Credential::from_headers(&headers, 100).unwrap();
+        assert_eq!(format!("{credential:?}"), "Credential(..)");
+    }
+}

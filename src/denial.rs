@@ -1,0 +1,215 @@
+//! A denial: the operator's reason, and the client's answer.
+
+use std::fmt;
+
+use http::header::{CACHE_CONTROL, RETRY_AFTER, WWW_AUTHENTICATE};
+use http::{HeaderMap, HeaderValue, Response, StatusCode};
+use serde_json::{Map, Value};
+
+use crate::challenge::{Challenge, MetadataUrl};
+use crate::evidence::DecisionId;
+use crate::reason::Reason;
+use crate::require::Unmet;
+use crate::token::InvalidToken;
+
+/// No, and why: for the operator [`reason`](Self::reason) and `Display`; for the client a status,
+/// headers, and if the owner wants a body.
+///
+/// Status and headers follow from the reason and cannot be changed. A denied response carries its denial
+/// in its extensions, so that an outer layer can see it.
+#[derive(Clone)]
+pub struct Denial(Box<Inner>);
+
+#[derive(Clone)]
+struct Inner {
+    reason: Reason,
+    also: Vec<Reason>,
+    detail: Option<String>,
+    challenge: Option<Challenge>,
+    decision: Option<DecisionId>,
+}
+
+impl Denial {
+    fn new(reason: Reason, challenge: Challenge) -> Self {
+        Denial(Box::new(Inner {
+            reason,
+            also: Vec::new(),
+            detail: None,
+            challenge: reason.challenged().then_some(challenge),
+            decision: None,
+        }))
+    }
+
+    /// The first check that failed. For the operator: what the client may know is
+    /// [`Reason::told`].
+    #[must_use]
+    pub fn reason(&self) -> Reason {
+        self.0.reason
+    }
+
+    /// What else was lacking, where one challenge asks for all of it.
+    #[must_use]
+    pub fn also(&self) -> &[Reason] {
+        &self.0.also
+    }
+
+    /// The HTTP status.
+    #[must_use]
+    pub fn status(&self) -> StatusCode {
+        self.0.reason.status()
+    }
+
+    /// What the client can come back with; none where nothing helps.
+    #[must_use]
+    pub fn challenge(&self) -> Option<&Challenge> {
+        self.0.challenge.as_ref()
+    }
+
+    /// The decision in the record, where a guard made it.
+    #[must_use]
+    pub fn decision(&self) -> Option<DecisionId> {
+        self.0.decision
+    }
+
+    /// The headers of the answer: the challenge, `Cache-Control: no-store`, and `Retry-After` where a
+    /// dependency is down.
+    #[must_use]
+    pub fn headers(&self) -> HeaderMap {
+        let mut headers = HeaderMap::with_capacity(3);
+        headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+        if let Some(challenge) = &self.0.challenge {
+            headers.insert(WWW_AUTHENTICATE, challenge.to_header_value());
+        }
+        if self.status() == StatusCode::SERVICE_UNAVAILABLE {
+            headers.insert(RETRY_AFTER, HeaderValue::from_static("5"));
+        }
+        headers
+    }
+
+    /// The answer, with this body, and the denial in its extensions.
+    pub fn into_response<B>(self, body: B) -> Response<B> {
+        let mut response = Response::new(body);
+        *response.status_mut() = self.status();
+        *response.headers_mut() = self.headers();
+        response.extensions_mut().insert(self);
+        response
+    }
+
+    /// A body of the media type `application/problem+json`
+    /// ([RFC 9457](https://www.rfc-editor.org/rfc/rfc9457)). It says no more than the challenge, and the
+    /// id of the decision.
+    #[must_use]
+    pub fn problem_json(&self) -> String {
+        let told = self.0.reason.told();
+        let mut problem = Map::new();
+        let mut put = |name: &str, value: Value| problem.insert(name.to_owned(), value);
+        put("type", "about:blank".into());
+        put("title", told.description().into());
+        put("status", self.status().as_u16().into());
+        put("reason", told.name().into());
+        if let Some(error) = told.error() {
+            put("error", error.into());
+        }
+        if let Some(challenge) = &self.0.challenge {
+            let list = |names: Vec<String>| Value::from(names);
+            if !challenge.scope().is_empty() {
+                put(
+                    "required_scopes",
+                    list(challenge.scope().iter().map(ToString::to_string).collect()),
+                );
+            }
+            if !challenge.acr_values().is_empty() {
+                put(
+                    "acr_values",
+                    list(
+                        challenge
+                            .acr_values()
+                            .iter()
+                            .map(ToString::to_string)
+                            .collect(),
+                    ),
+                );
+            }
+            if let Some(age) = challenge.max_age() {
+                put("max_age", age.as_secs().into());
+            }
+            if let Some(url) = challenge.resource_metadata() {
+                put("resource_metadata", url.to_string().into());
+            }
+        }
+        if let Some(decision) = self.0.decision {
+            put("trace_id", decision.to_string().into());
+        }
+        Value::Object(problem).to_string()
+    }
+
+    /// The same, told where the resource's metadata is.
+    pub(crate) fn with_resource_metadata(mut self, url: Option<&MetadataUrl>) -> Self {
+        if let (Some(challenge), Some(url)) = (self.0.challenge.take(), url) {
+            self.0.challenge = Some(challenge.with_resource_metadata(url.clone()));
+        }
+        self
+    }
+
+    pub(crate) fn with_decision(mut self, decision: DecisionId) -> Self {
+        self.0.decision = Some(decision);
+        self
+    }
+
+    pub(crate) fn with_detail(mut self, detail: impl Into<String>) -> Self {
+        self.0.detail = Some(detail.into());
+        self
+    }
+
+    /// The scopes of the operation, told to a caller who has no token yet.
+    pub(crate) fn with_scope_hint(mut self, scope: Vec<crate::names::Scope>) -> Self {
+        self.0.challenge = self
+            .0
+            .challenge
+            .map(|challenge| challenge.with_scope(scope));
+        self
+    }
+}
+
+impl From<Reason> for Denial {
+    fn from(reason: Reason) -> Self {
+        Denial::new(reason, reason.into())
+    }
+}
+
+impl From<&InvalidToken> for Denial {
+    fn from(invalid: &InvalidToken) -> Self {
+        Denial::new(invalid.reason(), invalid.into()).with_detail(invalid.to_string())
+    }
+}
+
+impl From<InvalidToken> for Denial {
+    fn from(invalid: InvalidToken) -> Self {
+        Denial::from(&invalid)
+    }
+}
+
+impl From<Unmet> for Denial {
+    fn from(unmet: Unmet) -> Self {
+        let mut denial = Denial::new(unmet.reason(), Challenge::from(&unmet));
+        denial.0.also = unmet.reasons().iter().skip(1).copied().collect();
+        denial
+    }
+}
+
+impl fmt::Display for Denial {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.0.detail {
+            Some(detail) => f.write_str(detail),
+            None => write!(f, "{}", self.0.reason),
+        }
+    }
+}
+
+impl fmt::Debug for Denial {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Denial({self})")
+    }
+}
+
+impl std::error::Error for Denial {}

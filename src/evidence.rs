@@ -1,0 +1,255 @@
+//! What a decision rests on: operation, requirement, token, moment.
+
+use std::fmt;
+use std::hash::{BuildHasher, RandomState};
+use std::ops::Deref;
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock};
+
+use http::request::Parts;
+use http::{Method, Uri};
+use time::UtcDateTime;
+
+use crate::credential::Credential;
+use crate::printable::Printable;
+use crate::require::Require;
+use crate::token::AccessToken;
+
+/// What is asked for: the owner's name for it where it has one, and the method and path of the request.
+#[derive(Clone)]
+pub struct Operation {
+    name: Option<Arc<str>>,
+    method: Method,
+    uri: Uri,
+}
+
+impl Operation {
+    pub(crate) fn of(parts: &Parts, name: Option<Arc<str>>) -> Self {
+        Operation {
+            name,
+            method: parts.method.clone(),
+            uri: own_uri(parts).clone(),
+        }
+    }
+
+    /// The owner's name for it, where it was `named`.
+    #[must_use]
+    pub fn name(&self) -> Option<&str> {
+        self.name.as_deref()
+    }
+
+    /// The method of the request.
+    #[must_use]
+    pub fn method(&self) -> &Method {
+        &self.method
+    }
+
+    /// The path of the request as it was sent, also inside nested axum routers (feature `axum`).
+    /// Without its query, which may hold secrets.
+    #[must_use]
+    pub fn path(&self) -> Printable<'_> {
+        self.uri.path().into()
+    }
+}
+
+impl fmt::Display for Operation {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.name {
+            Some(name) => f.write_str(name),
+            None => write!(f, "{} {}", self.method, self.path()),
+        }
+    }
+}
+
+impl fmt::Debug for Operation {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Operation({self})")
+    }
+}
+
+/// The request's own URI: routers that nest strip what they matched.
+fn own_uri(parts: &Parts) -> &Uri {
+    #[cfg(feature = "axum")]
+    if let Some(axum::extract::OriginalUri(uri)) = parts.extensions.get() {
+        return uri;
+    }
+    &parts.uri
+}
+
+/// Names one decision in the record: one a request, the same for every step of it. Random by process,
+/// counted inside it; not a secret.
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+pub struct DecisionId {
+    process: u64,
+    number: u64,
+}
+
+impl DecisionId {
+    pub(crate) fn next() -> Self {
+        static PROCESS: OnceLock<u64> = OnceLock::new();
+        static NUMBER: AtomicU64 = AtomicU64::new(0);
+        // The hasher's key is random.
+        let process = *PROCESS.get_or_init(|| RandomState::new().hash_one("decisions"));
+        DecisionId {
+            process,
+            number: NUMBER.fetch_add(1, Ordering::Relaxed),
+        }
+    }
+}
+
+impl fmt::Display for DecisionId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:016x}{:016x}", self.process, self.number)
+    }
+}
+
+impl fmt::Debug for DecisionId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "DecisionId({self})")
+    }
+}
+
+/// What every step of one request shares: the token, validated once.
+pub(crate) struct Case {
+    pub(crate) token: AccessToken,
+    pub(crate) credential: Credential,
+    pub(crate) at: UtcDateTime,
+    pub(crate) decision: DecisionId,
+    pub(crate) query_token: bool,
+    /// The number of the next step.
+    steps: AtomicU32,
+}
+
+impl Case {
+    pub(crate) fn new(
+        token: AccessToken,
+        credential: Credential,
+        at: UtcDateTime,
+        decision: DecisionId,
+        query_token: bool,
+        first_step: u32,
+    ) -> Self {
+        let steps = AtomicU32::new(first_step);
+        Case {
+            token,
+            credential,
+            at,
+            decision,
+            query_token,
+            steps,
+        }
+    }
+
+    pub(crate) fn next_step(&self) -> u32 {
+        self.steps.fetch_add(1, Ordering::Relaxed)
+    }
+}
+
+/// What a decision rests on: the operation, what it requires, the validated token, the moment.
+///
+/// Derefs to the [`AccessToken`]: `grant.subject()`, `grant.actor()`.
+#[derive(Clone)]
+pub struct Evidence {
+    pub(crate) case: Arc<Case>,
+    pub(crate) operation: Operation,
+    pub(crate) requirement: Arc<Require>,
+}
+
+impl Evidence {
+    /// What is asked for.
+    #[must_use]
+    pub fn operation(&self) -> &Operation {
+        &self.operation
+    }
+
+    /// What it requires.
+    #[must_use]
+    pub fn requirement(&self) -> &Require {
+        &self.requirement
+    }
+
+    /// The validated token.
+    #[must_use]
+    pub fn token(&self) -> &AccessToken {
+        &self.case.token
+    }
+
+    /// The moment: the clock is read once for a request.
+    #[must_use]
+    pub fn at(&self) -> UtcDateTime {
+        self.case.at
+    }
+
+    /// The decision in the record.
+    #[must_use]
+    pub fn decision(&self) -> DecisionId {
+        self.case.decision
+    }
+}
+
+impl Deref for Evidence {
+    type Target = AccessToken;
+
+    fn deref(&self) -> &AccessToken {
+        self.token()
+    }
+}
+
+impl fmt::Debug for Evidence {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Evidence")
+            .field("decision", &self.decision())
+            .field("operation", &self.operation)
+            .field("token", self.token())
+            .finish_non_exhaustive()
+    }
+}
+
+/// Yes: a guard let this request pass. Only a guard makes one. Cheap to clone.
+///
+/// Derefs to [`Evidence`], and that to the [`AccessToken`].
+///
+/// ```compile_fail,E0451
+/// # fn evidence() -> unconfused::Evidence { unimplemented!() }
+/// let forged = unconfused::Grant { evidence: evidence(), guard: 0 };
+/// ```
+#[derive(Clone)]
+pub struct Grant {
+    evidence: Arc<Evidence>,
+    /// Which guard made it.
+    guard: u64,
+}
+
+impl Grant {
+    pub(crate) fn new(evidence: Evidence, guard: u64) -> Self {
+        Grant {
+            evidence: Arc::new(evidence),
+            guard,
+        }
+    }
+
+    /// Which guard made it.
+    pub(crate) fn guard(&self) -> u64 {
+        self.guard
+    }
+
+    /// The credential, which was taken off the request: for token exchange, and for nothing else.
+    #[must_use]
+    pub fn credential(&self) -> &Credential {
+        &self.evidence.case.credential
+    }
+}
+
+impl Deref for Grant {
+    type Target = Evidence;
+
+    fn deref(&self) -> &Evidence {
+        &self.evidence
+    }
+}
+
+impl fmt::Debug for Grant {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Grant({:?})", self.evidence)
+    }
+}

@@ -1,0 +1,433 @@
+//! What an operation asks of a token (phases H to J), as data.
+
+use std::fmt;
+use std::time::Duration;
+
+use time::UtcDateTime;
+
+use crate::names::{Acr, Scope};
+use crate::reason::Reason;
+use crate::token::{AccessToken, Party, later};
+
+/// What an operation asks of a validated token: scopes, how and when the subject authenticated, who may
+/// act, through which client.
+///
+/// A requirement is data: it can be compared, printed, and told to the client in a challenge. A rule
+/// that needs the request or the database is code, and belongs to a policy.
+///
+/// Every requirement asks one thing that is not written: an actor of another namespace than the
+/// token's issuer is refused (`actor_untrusted`), unless [`actor`](Self::actor) or
+/// [`actor_if_any`](Self::actor_if_any) lists that very pair of issuer and subject.
+///
+/// ```
+/// use std::time::Duration;
+/// use unconfused::{Acr, Require, Scope};
+///
+/// const REFUND: Scope = Scope::from_static("orders:refund");
+/// const PHISHING_RESISTANT: Acr = Acr::from_static("phr");
+///
+/// let refunds = Require::scope(REFUND)
+///     .acr([PHISHING_RESISTANT])
+///     .max_age(Duration::from_secs(300))
+///     .actor([("https://login.example", "support-agent")]);
+/// assert_eq!(
+///     refunds.to_string(),
+///     r#"scope=orders:refund acr=phr max_age=300 actor="support-agent" of "https://login.example""#
+/// );
+/// ```
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Require {
+    /// Of each group one.
+    scopes: Vec<Vec<Scope>>,
+    acr: Option<Vec<Acr>>,
+    max_age: Option<Duration>,
+    /// Who may act, if anybody does.
+    actors: Option<Vec<Party>>,
+    /// `actors` speaks for other namespaces too.
+    foreign_actors: bool,
+    delegated: bool,
+    undelegated: bool,
+    person: bool,
+    clients: Option<Vec<String>>,
+}
+
+impl Require {
+    /// A valid token, and nothing more.
+    #[must_use]
+    pub fn valid_token() -> Self {
+        Require::default()
+    }
+
+    /// This scope. More than one: [`and`](Self::and), or an array in place of a requirement.
+    #[must_use]
+    pub fn scope(scope: Scope) -> Self {
+        Require {
+            scopes: vec![vec![scope]],
+            ..Require::default()
+        }
+    }
+
+    /// One of these scopes. A challenge names the first.
+    #[must_use]
+    pub fn any_scope(scopes: impl IntoIterator<Item = Scope>) -> Self {
+        Require {
+            scopes: vec![without_repeats(scopes)],
+            ..Require::default()
+        }
+    }
+
+    /// The subject authenticated in one of these classes, `acr`; in order of preference, which is the
+    /// order in which a challenge names them
+    /// ([RFC 9470 section 3](https://www.rfc-editor.org/rfc/rfc9470#section-3)).
+    #[must_use]
+    pub fn acr(mut self, classes: impl IntoIterator<Item = Acr>) -> Self {
+        self.acr = common(self.acr, Some(without_repeats(classes)));
+        self
+    }
+
+    /// The subject authenticated at most so long ago, `auth_time`; leeway is added. In whole seconds in a
+    /// challenge ([RFC 9470 section 3](https://www.rfc-editor.org/rfc/rfc9470#section-3)).
+    #[must_use]
+    pub fn max_age(mut self, age: Duration) -> Self {
+        self.max_age = shorter(self.max_age, Some(age));
+        self
+    }
+
+    /// Somebody acts for the subject, and it is one of these.
+    #[must_use]
+    pub fn actor(self, actors: impl IntoIterator<Item = impl Into<Party>>) -> Self {
+        self.actor_if_any(actors).delegated()
+    }
+
+    /// If somebody acts for the subject, it is one of these.
+    #[must_use]
+    pub fn actor_if_any(mut self, actors: impl IntoIterator<Item = impl Into<Party>>) -> Self {
+        let actors = without_repeats(actors.into_iter().map(Into::into));
+        self.actors = common(self.actors, Some(actors));
+        self.foreign_actors = true;
+        self
+    }
+
+    /// Somebody acts for the subject.
+    #[must_use]
+    pub fn delegated(mut self) -> Self {
+        self.delegated = true;
+        self
+    }
+
+    /// Nobody acts for the subject. An agent that logged its user in and is only the client of the token
+    /// shows as nobody, unless the issuer's
+    /// [`agent_clients`](crate::Issuer::agent_clients) names it: list the clients too.
+    #[must_use]
+    pub fn undelegated(mut self) -> Self {
+        self.undelegated = true;
+        self
+    }
+
+    /// The token was issued to one of these clients, `client_id`. Every trusted issuer can issue tokens
+    /// to a client of any name.
+    #[must_use]
+    pub fn client(mut self, clients: impl IntoIterator<Item = impl Into<String>>) -> Self {
+        let clients = without_repeats(clients.into_iter().map(Into::into));
+        self.clients = common(self.clients, Some(clients));
+        self
+    }
+
+    /// The subject is a person: `sub` is not the client itself.
+    #[must_use]
+    pub fn person(mut self) -> Self {
+        self.person = true;
+        self
+    }
+
+    /// Both: what this asks, and what `other` asks. A token meets the result exactly where it meets
+    /// each of them. In a challenge, this requirement's preference goes first.
+    #[must_use]
+    pub fn and(mut self, other: impl Into<Require>) -> Self {
+        let other = other.into();
+        for group in other.scopes {
+            let same = |have: &Vec<Scope>| {
+                have.len() == group.len() && group.iter().all(|scope| have.contains(scope))
+            };
+            if !self.scopes.iter().any(same) {
+                self.scopes.push(group);
+            }
+        }
+        Require {
+            scopes: self.scopes,
+            acr: common(self.acr, other.acr),
+            max_age: shorter(self.max_age, other.max_age),
+            actors: common(self.actors, other.actors),
+            foreign_actors: self.foreign_actors && other.foreign_actors,
+            delegated: self.delegated || other.delegated,
+            undelegated: self.undelegated || other.undelegated,
+            person: self.person || other.person,
+            clients: common(self.clients, other.clients),
+        }
+    }
+
+    /// Checks a token against this, at `now`.
+    ///
+    /// **Not** checked: that the token is still valid at `now`. Validation was that.
+    ///
+    /// # Errors
+    ///
+    /// [`Unmet`]: the first failing check of phase H, alone; or all that is lacking in phases I and J,
+    /// for one challenge.
+    pub fn check(&self, token: &AccessToken, now: UtcDateTime) -> Result<(), Unmet> {
+        if let Err(reason) = self.check_parties(token, now) {
+            return Err(Unmet::only(reason));
+        }
+        let mut unmet = Unmet::default();
+        unmet.reasons.extend(self.authentication_lack(token, now));
+        if !unmet.reasons.is_empty() {
+            unmet.acr_values = self.acr.clone().unwrap_or_default();
+            unmet.max_age = self.max_age;
+        }
+        if !self
+            .scopes
+            .iter()
+            .all(|group| group.iter().any(|scope| token.allows(scope)))
+        {
+            unmet.reasons.push(Reason::InsufficientScope);
+            unmet.scopes = self.challenge_scopes();
+        }
+        if unmet.reasons.is_empty() {
+            Ok(())
+        } else {
+            Err(unmet)
+        }
+    }
+
+    /// Phase H: what no other login and no more scope can change.
+    fn check_parties(&self, token: &AccessToken, now: UtcDateTime) -> Result<(), Reason> {
+        if self.is_unmeetable() {
+            return Err(Reason::PolicyDenied);
+        }
+        // 57
+        if self
+            .clients
+            .as_ref()
+            .is_some_and(|listed| !listed.iter().any(|c| c == token.client_id()))
+        {
+            return Err(Reason::ClientNotAllowed);
+        }
+        // 59: a client that speaks for itself cannot log in better.
+        let asks_for_login = || self.authentication_lack(token, now).is_some();
+        if !token.is_person() && (self.person || asks_for_login()) {
+            return Err(Reason::SubjectAmbiguous);
+        }
+        // 63
+        if token.lacks_act() {
+            return Err(Reason::ActorRequired);
+        }
+        let Some(actor) = token.actor() else {
+            return if self.delegated {
+                Err(Reason::ActorRequired)
+            } else {
+                Ok(())
+            };
+        };
+        // 64
+        let listed = self
+            .actors
+            .as_ref()
+            .map(|listed| listed.iter().any(|party| actor.is(party)));
+        let foreign = actor.issuer() != token.issuer();
+        if foreign && !(self.foreign_actors && listed == Some(true)) {
+            return Err(Reason::ActorUntrusted);
+        }
+        // 65
+        if self.undelegated || listed == Some(false) {
+            return Err(Reason::ActorUnauthorized);
+        }
+        Ok(())
+    }
+
+    /// Phase I: RFC 9470 section 6. What the token does not say is not met.
+    fn authentication_lack(&self, token: &AccessToken, now: UtcDateTime) -> Option<Reason> {
+        let class = self.acr.as_ref().and_then(|classes| match token.acr() {
+            None => Some(Reason::AuthenticationContextMissing),
+            Some(class) if classes.iter().any(|c| c.as_str() == class) => None,
+            Some(_) => Some(Reason::AuthenticationLevelInsufficient),
+        });
+        let age = self.max_age.and_then(|age| match token.auth_time() {
+            None => Some(Reason::AuthenticationContextMissing),
+            Some(at) if at > later(now, token.leeway()) => Some(Reason::AuthenticationTooOld),
+            Some(at) if now > later(later(at, age), token.leeway()) => {
+                Some(Reason::AuthenticationTooOld)
+            }
+            Some(_) => None,
+        });
+        // The earlier step is the reason.
+        match (class, age) {
+            (Some(class), Some(age)) => Some(class.min(age)),
+            (one, other) => one.or(other),
+        }
+    }
+
+    /// True where no token can meet this: a contradiction, or a choice among nothing.
+    #[must_use]
+    pub fn is_unmeetable(&self) -> bool {
+        (self.delegated && self.undelegated)
+            || self.acr.as_ref().is_some_and(Vec::is_empty)
+            || self.clients.as_ref().is_some_and(Vec::is_empty)
+            || (self.delegated && self.actors.as_ref().is_some_and(Vec::is_empty))
+            || self.scopes.iter().any(Vec::is_empty)
+    }
+
+    /// True where this asks how or when the subject authenticated.
+    #[must_use]
+    pub fn asks_for_step_up(&self) -> bool {
+        self.acr.is_some() || self.max_age.is_some()
+    }
+
+    /// The scopes that a challenge names: of each group the first.
+    #[must_use]
+    pub fn challenge_scopes(&self) -> Vec<Scope> {
+        without_repeats(
+            self.scopes
+                .iter()
+                .filter_map(|group| group.first())
+                .cloned(),
+        )
+    }
+}
+
+impl From<Scope> for Require {
+    fn from(scope: Scope) -> Self {
+        Require::scope(scope)
+    }
+}
+
+/// All of the scopes.
+impl<const N: usize> From<[Scope; N]> for Require {
+    fn from(scopes: [Scope; N]) -> Self {
+        scopes
+            .into_iter()
+            .fold(Require::valid_token(), Require::and)
+    }
+}
+
+impl From<&Require> for Require {
+    fn from(requirement: &Require) -> Self {
+        requirement.clone()
+    }
+}
+
+impl fmt::Display for Require {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut parts: Vec<String> = Vec::new();
+        for group in &self.scopes {
+            parts.push(format!("scope={}", join(group, "|")));
+        }
+        parts.extend(
+            self.acr
+                .as_ref()
+                .map(|classes| format!("acr={}", join(classes, "|"))),
+        );
+        parts.extend(self.max_age.map(|age| format!("max_age={}", age.as_secs())));
+        if let Some(actors) = &self.actors {
+            let actors: Vec<_> = actors.iter().map(|actor| format!("{actor:?}")).collect();
+            let name = if self.delegated {
+                "actor"
+            } else {
+                "actor_if_any"
+            };
+            parts.push(format!("{name}={}", actors.join("|")));
+        } else if self.delegated {
+            parts.push("delegated".to_owned());
+        }
+        parts.extend(self.undelegated.then(|| "undelegated".to_owned()));
+        parts.extend(
+            self.clients
+                .as_ref()
+                .map(|clients| format!("client={}", clients.join("|"))),
+        );
+        parts.extend(self.person.then(|| "person".to_owned()));
+        if parts.is_empty() {
+            return f.write_str("valid_token");
+        }
+        f.write_str(&parts.join(" "))
+    }
+}
+
+/// What a token lacks of a requirement: the reasons, and what a challenge asks for.
+///
+/// Made into a [`Denial`](crate::Denial) or a [`Challenge`](crate::Challenge) with `from`.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Unmet {
+    /// Never empty once handed out.
+    reasons: Vec<Reason>,
+    pub(crate) acr_values: Vec<Acr>,
+    pub(crate) max_age: Option<Duration>,
+    pub(crate) scopes: Vec<Scope>,
+}
+
+impl Unmet {
+    fn only(reason: Reason) -> Self {
+        Unmet {
+            reasons: vec![reason],
+            ..Unmet::default()
+        }
+    }
+
+    /// The first check that failed.
+    #[must_use]
+    pub fn reason(&self) -> Reason {
+        self.reasons
+            .first()
+            .copied()
+            .unwrap_or(Reason::InternalError)
+    }
+
+    /// All that is lacking, in the order of the checks.
+    #[must_use]
+    pub fn reasons(&self) -> &[Reason] {
+        &self.reasons
+    }
+}
+
+impl fmt::Display for Unmet {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&join(&self.reasons, ", "))
+    }
+}
+
+impl std::error::Error for Unmet {}
+
+fn join<T: ToString>(items: &[T], between: &str) -> String {
+    items
+        .iter()
+        .map(T::to_string)
+        .collect::<Vec<_>>()
+        .join(between)
+}
+
+fn without_repeats<T: PartialEq>(items: impl IntoIterator<Item = T>) -> Vec<T> {
+    let mut kept = Vec::new();
+    for item in items {
+        if !kept.contains(&item) {
+            kept.push(item);
+        }
+    }
+    kept
+}
+
+/// What both lists allow; a list that is not there allows everything.
+fn common<T: PartialEq>(one: Option<Vec<T>>, other: Option<Vec<T>>) -> Option<Vec<T>> {
+    match (one, other) {
+        (Some(mut one), Some(other)) => {
+            one.retain(|item| other.contains(item));
+            Some(one)
+        }
+        (one, other) => one.or(other),
+    }
+}
+
+fn shorter(one: Option<Duration>, other: Option<Duration>) -> Option<Duration> {
+    match (one, other) {
+        (Some(one), Some(other)) => Some(one.min(other)),
+        (one, other) => one.or(other),
+    }
+}

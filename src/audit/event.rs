@@ -1,0 +1,307 @@
+//! What the record says of one decision.
+
+use std::fmt;
+use std::time::Duration;
+
+use http::StatusCode;
+use time::UtcDateTime;
+
+use crate::denial::Denial;
+use crate::evidence::{DecisionId, Evidence, Operation};
+use crate::names::Audience;
+use crate::printable::Printable;
+use crate::reason::{Reason, Remedy};
+use crate::require::Require;
+use crate::token::{Actor, Claims};
+
+/// What part step-up had in a decision ([RFC 9470](https://www.rfc-editor.org/rfc/rfc9470)).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum StepUp {
+    /// The operation asks for none, or the request failed before or after it for another reason.
+    None,
+    /// The client was asked to have its subject authenticate again.
+    Asked,
+    /// The operation asks for it, and the token meets it.
+    Met,
+}
+
+/// One decision: who asked for what, through whom, and what was answered.
+///
+/// Text from outside comes as [`Printable`]: shown, it cannot forge a line. Nothing here is from a token
+/// whose signature did not stand, and the token's text is nowhere: `(issuer, jti)` names it.
+/// `Display` writes all of it as one line of `name=value` pairs.
+pub struct AuditEvent<'a> {
+    pub(crate) at: UtcDateTime,
+    pub(crate) decision: DecisionId,
+    pub(crate) step: u32,
+    pub(crate) operation: &'a Operation,
+    pub(crate) requirement: Option<&'a Require>,
+    pub(crate) query_token: bool,
+    pub(crate) said: Said<'a>,
+    pub(crate) denial: Option<&'a Denial>,
+}
+
+/// Whose claims the event may show.
+#[derive(Clone, Copy)]
+pub(crate) enum Said<'a> {
+    /// Nobody's: no signature stood.
+    Nothing,
+    /// Those of a token whose signature stood and that was refused all the same.
+    Signed(&'a Claims),
+    /// Those of a validated token.
+    Validated(&'a Evidence),
+}
+
+impl<'a> AuditEvent<'a> {
+    /// When it was decided: the one moment of the request.
+    #[must_use]
+    pub fn at(&self) -> UtcDateTime {
+        self.at
+    }
+
+    /// Names the decision: one a request.
+    #[must_use]
+    pub fn decision(&self) -> DecisionId {
+        self.decision
+    }
+
+    /// Tells the steps of a decision apart, where layers nest or a handler narrows; from 0.
+    #[must_use]
+    pub fn step(&self) -> u32 {
+        self.step
+    }
+
+    /// True where the request, or this step of it, was let pass.
+    #[must_use]
+    pub fn allowed(&self) -> bool {
+        self.denial.is_none()
+    }
+
+    /// Why not: the operator's reason.
+    #[must_use]
+    pub fn reason(&self) -> Option<Reason> {
+        self.denial.map(Denial::reason)
+    }
+
+    /// The denial, with all that was lacking.
+    #[must_use]
+    pub fn denial(&self) -> Option<&'a Denial> {
+        self.denial
+    }
+
+    /// The status of the answer; none where the handler answers.
+    #[must_use]
+    pub fn status(&self) -> Option<StatusCode> {
+        self.denial.map(Denial::status)
+    }
+
+    /// What was asked for.
+    #[must_use]
+    pub fn operation(&self) -> &'a Operation {
+        self.operation
+    }
+
+    /// What it requires; none where that was not known yet.
+    #[must_use]
+    pub fn requirement(&self) -> Option<&'a Require> {
+        self.requirement
+    }
+
+    /// True where the query held an `access_token` too: it was ignored, and somebody should hear of it
+    /// (OAuth 2.1 section 5.1).
+    #[must_use]
+    pub fn query_token(&self) -> bool {
+        self.query_token
+    }
+
+    /// Who issued the token.
+    #[must_use]
+    pub fn issuer(&self) -> Option<Printable<'a>> {
+        self.claims().and_then(Claims::issuer).map(Printable::from)
+    }
+
+    /// For whom.
+    #[must_use]
+    pub fn subject(&self) -> Option<Printable<'a>> {
+        self.claims().and_then(Claims::subject).map(Printable::from)
+    }
+
+    /// Through which client.
+    #[must_use]
+    pub fn client(&self) -> Option<Printable<'a>> {
+        self.claims()
+            .and_then(Claims::client_id)
+            .map(Printable::from)
+    }
+
+    /// With [`issuer`](Self::issuer), the name of the token.
+    #[must_use]
+    pub fn jti(&self) -> Option<Printable<'a>> {
+        self.claims().and_then(Claims::jti).map(Printable::from)
+    }
+
+    /// Who acted.
+    #[must_use]
+    pub fn actor(&self) -> Option<Actor<'a>> {
+        match self.said {
+            Said::Validated(evidence) => evidence.token().actor(),
+            Said::Signed(claims) => claims.current_actor(),
+            Said::Nothing => None,
+        }
+    }
+
+    /// Who acted before, the latest first.
+    pub fn prior_actors(&self) -> impl Iterator<Item = Actor<'a>> {
+        self.claims().into_iter().flat_map(Claims::prior_actors)
+    }
+
+    /// Our name that the token named: that it is there says that the audience was validated.
+    #[must_use]
+    pub fn audience(&self) -> Option<&'a Audience> {
+        self.evidence().map(|evidence| evidence.token().audience())
+    }
+
+    /// The scopes of the token.
+    pub fn scopes(&self) -> impl Iterator<Item = Printable<'a>> {
+        self.evidence()
+            .into_iter()
+            .flat_map(|evidence| evidence.token().scopes())
+            .map(Printable::from)
+    }
+
+    /// How well the subject authenticated.
+    #[must_use]
+    pub fn acr(&self) -> Option<Printable<'a>> {
+        self.evidence()
+            .and_then(|evidence| evidence.token().acr())
+            .map(Printable::from)
+    }
+
+    /// How long before the decision the subject authenticated; zero where the token's clock is ahead.
+    #[must_use]
+    pub fn authentication_age(&self) -> Option<Duration> {
+        let at = self.evidence()?.token().auth_time()?;
+        let age = self
+            .at
+            .unix_timestamp_nanos()
+            .saturating_sub(at.unix_timestamp_nanos());
+        Some(Duration::from_nanos(u64::try_from(age).unwrap_or_default()))
+    }
+
+    /// What part step-up had.
+    #[must_use]
+    pub fn step_up(&self) -> StepUp {
+        match self.reason().map(Reason::remedy) {
+            Some(Remedy::StepUp) => StepUp::Asked,
+            Some(_) => StepUp::None,
+            None if self.requirement.is_some_and(Require::asks_for_step_up) => StepUp::Met,
+            None => StepUp::None,
+        }
+    }
+
+    /// How the sender showed that the token is theirs: `bearer`, which is by having it. None where
+    /// no token was validated.
+    #[must_use]
+    pub fn possession(&self) -> Option<&'static str> {
+        self.evidence().map(|_| "bearer")
+    }
+
+    fn evidence(&self) -> Option<&'a Evidence> {
+        match self.said {
+            Said::Validated(evidence) => Some(evidence),
+            Said::Signed(_) | Said::Nothing => None,
+        }
+    }
+
+    fn claims(&self) -> Option<&'a Claims> {
+        match self.said {
+            Said::Validated(evidence) => Some(evidence.token().claims()),
+            Said::Signed(claims) => Some(claims),
+            Said::Nothing => None,
+        }
+    }
+}
+
+impl fmt::Display for AuditEvent<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fn pair<T: fmt::Debug>(
+            f: &mut fmt::Formatter<'_>,
+            name: &str,
+            value: Option<T>,
+        ) -> fmt::Result {
+            value.map_or(Ok(()), |value| write!(f, " {name}={value:?}"))
+        }
+        let outcome = if self.allowed() { "allowed" } else { "denied" };
+        write!(f, "{outcome} decision={} step={}", self.decision, self.step)?;
+        write!(f, " at={}", self.at.unix_timestamp())?;
+        write!(
+            f,
+            " operation={:?}",
+            Printable::from(&*self.operation.to_string())
+        )?;
+        if let Some(denial) = self.denial {
+            write!(
+                f,
+                " reason={} status={}",
+                denial.reason(),
+                denial.status().as_u16()
+            )?;
+            for reason in denial.also() {
+                write!(f, " also={reason}")?;
+            }
+        }
+        pair(f, "issuer", self.issuer())?;
+        pair(f, "subject", self.subject())?;
+        if let Some(actor) = self.actor() {
+            write!(f, " actor={:?}", Printable::from(actor.subject()))?;
+            write!(f, " actor_issuer={:?}", Printable::from(actor.issuer()))?;
+            write!(f, " actor_source={:?}", actor.source())?;
+        }
+        for actor in self.prior_actors() {
+            write!(f, " prior_actor={:?}", Printable::from(actor.subject()))?;
+        }
+        pair(f, "client", self.client())?;
+        pair(f, "jti", self.jti())?;
+        pair(
+            f,
+            "audience",
+            self.audience()
+                .map(|audience| Printable::from(audience.as_str())),
+        )?;
+        for scope in self.scopes() {
+            write!(f, " scope={scope:?}")?;
+        }
+        pair(f, "acr", self.acr())?;
+        pair(
+            f,
+            "authentication_age",
+            self.authentication_age().map(|age| age.as_secs()),
+        )?;
+        if let Some(requirement) = self.requirement {
+            write!(
+                f,
+                " requirement={:?}",
+                Printable::from(&*requirement.to_string())
+            )?;
+        }
+        match self.step_up() {
+            StepUp::None => {}
+            StepUp::Asked => f.write_str(" step_up=asked")?,
+            StepUp::Met => f.write_str(" step_up=met")?,
+        }
+        if let Some(possession) = self.possession() {
+            write!(f, " possession={possession}")?;
+        }
+        if self.query_token {
+            f.write_str(" query_token=ignored")?;
+        }
+        Ok(())
+    }
+}
+
+impl fmt::Debug for AuditEvent<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "AuditEvent({self})")
+    }
+}

@@ -1,0 +1,77 @@
+//! An issuer: its name and its keys, held together.
+
+use std::sync::Arc;
+
+use super::KeySource;
+use crate::jose::Algorithm;
+use crate::token::{AccessToken, Agents, IssuerTerms};
+
+/// Who issues tokens: a name and its keys, which never leave it. Clones share the keys.
+///
+/// ```
+/// use unconfused::{Algorithm, Audience, Guard, Issuer, KeySet};
+///
+/// let keys = KeySet::from_json(r#"{"keys":[{"kty":"EC","crv":"P-256","kid":"1",
+///     "x":"f83OJ3D2xF1Bg8vub9tLe1gHMzV76e8Tus9uPHvRVEU",
+///     "y":"x_FEzRu9m36HLN_tue659LNpXW6pCyStikYjKIWI5a0"}]}"#)?;
+/// let issuer = Issuer::new("https://login.example", keys).algorithms([Algorithm::Es256]);
+/// let guard = Guard::new(Audience::from_static("https://orders.example"), issuer);
+/// # Ok::<(), unconfused::KeySetError>(())
+/// ```
+#[derive(Debug, Clone)]
+pub struct Issuer {
+    pub(crate) terms: IssuerTerms,
+    pub(crate) keys: Arc<dyn KeySource>,
+}
+
+impl Issuer {
+    /// The issuer whose tokens have this `iss`, compared code point by code point, with a trailing slash
+    /// where it has one; and its keys.
+    pub fn new(name: impl Into<String>, keys: impl KeySource) -> Self {
+        Issuer {
+            terms: IssuerTerms::new(name.into()),
+            keys: Arc::new(keys),
+        }
+    }
+
+    /// The name, `iss`.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        &self.terms.name
+    }
+
+    /// The algorithms that are allowed for this issuer, in place of [`Algorithm::DEFAULT`].
+    #[must_use]
+    pub fn algorithms(mut self, algorithms: impl IntoIterator<Item = Algorithm>) -> Self {
+        self.terms.algorithms = algorithms.into_iter().collect();
+        self
+    }
+
+    /// Clients that are agents. Some agents are no `act`: they logged their user in and are only the
+    /// client of the token. For these the client counts as the current actor, with
+    /// [`ActorSource::Client`](crate::ActorSource::Client), where the token has no `act`.
+    #[must_use]
+    pub fn agent_clients(mut self, clients: impl IntoIterator<Item = impl Into<String>>) -> Self {
+        self.terms.agents = Agents::listed(clients);
+        self
+    }
+
+    /// The same by a rule over the validated token.
+    #[must_use]
+    pub fn agent_clients_by(
+        mut self,
+        is_agent: impl Fn(&AccessToken) -> bool + Send + Sync + 'static,
+    ) -> Self {
+        self.terms.agents = Agents::By(Arc::new(is_agent));
+        self
+    }
+
+    /// Agents must be named in `act`: a token without `act` whose client is one of the
+    /// [`agent_clients`](Self::agent_clients) is a human's own token in an agent's hand, and every
+    /// requirement refuses it (`actor_required`).
+    #[must_use]
+    pub fn agents_must_act(mut self) -> Self {
+        self.terms.agents_must_act = true;
+        self
+    }
+}

@@ -1,0 +1,69 @@
+//! Where an issuer's keys come from.
+
+mod issuer;
+
+use std::fmt;
+use std::sync::Arc;
+
+use crate::answer::Answer;
+use crate::jose::KeySet;
+use crate::token::KeyHint;
+
+pub use issuer::Issuer;
+
+/// What a [`KeySource`] answers with.
+pub type Keys = Answer<'static, Result<KeySet, KeysUnavailable>>;
+
+/// Holds the keys of one issuer.
+///
+/// A [`KeySet`] is one itself, for keys that do not change; so is a closure, and an `Arc` of one.
+/// A source is asked for every token that names its issuer, so it must answer from memory and fetch
+/// aside. It must hand out that issuer's keys and no others, and never because of anything a token
+/// says.
+pub trait KeySource: Send + Sync + 'static {
+    /// The keys to verify a token with. The hint is what an **unverified** token says of its key.
+    fn keys(&self, hint: KeyHint<'_>) -> Keys;
+}
+
+impl KeySource for KeySet {
+    fn keys(&self, _: KeyHint<'_>) -> Keys {
+        Answer::Now(Ok(self.clone()))
+    }
+}
+
+impl<F> KeySource for F
+where
+    F: Fn(KeyHint<'_>) -> Keys + Send + Sync + 'static,
+{
+    fn keys(&self, hint: KeyHint<'_>) -> Keys {
+        self(hint)
+    }
+}
+
+impl<K: KeySource + ?Sized> KeySource for Arc<K> {
+    fn keys(&self, hint: KeyHint<'_>) -> Keys {
+        (**self).keys(hint)
+    }
+}
+
+/// The keys of an issuer cannot be had now. The request is answered with 503, never with "invalid token".
+#[derive(Debug, thiserror::Error)]
+#[error("the issuer's keys are unavailable: {cause}")]
+pub struct KeysUnavailable {
+    cause: Box<dyn std::error::Error + Send + Sync>,
+}
+
+impl KeysUnavailable {
+    /// With the cause, for the operator.
+    pub fn new(cause: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> Self {
+        KeysUnavailable {
+            cause: cause.into(),
+        }
+    }
+}
+
+impl fmt::Debug for dyn KeySource {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("KeySource(..)")
+    }
+}

@@ -1,0 +1,181 @@
+//! The guard as a tower layer. Translates, decides nothing.
+
+mod body;
+mod future;
+mod service;
+
+use std::fmt;
+use std::sync::Arc;
+
+use http::request::Parts;
+use tower_layer::Layer;
+
+use crate::guard::{Ask, Guard};
+use crate::require::Require;
+
+pub use body::{EmptyBody, MakeBody, ProblemJson};
+pub use future::ResponseFuture;
+pub use service::GuardService;
+
+/// A layer that lets a request pass where the guard grants it, and answers it where not.
+///
+/// A request passes when
+///
+/// 1. it has one credential, in the `Authorization` field, of the scheme `Bearer`;
+/// 2. that is an access token of a trusted issuer, for this resource, valid now;
+/// 3. the token meets the requirement of this layer.
+///
+/// Then the credential is off the request, and a [`Grant`](crate::Grant) is in its extensions. Else the
+/// answer has the denial's status and headers, an empty body unless [`body`](Self::body) says
+/// otherwise, and the [`Denial`](crate::Denial) in its extensions. Only the head of a request is
+/// looked at.
+///
+/// # Where it stands
+///
+/// In axum use `route_layer`, not `layer`: else a request that meets no method of the route is asked for
+/// a token before it is told so, and so is a preflight. A method chained **after** the layer is not
+/// behind it. CORS stands outside. Inside another guard's layer the token is not validated again.
+///
+/// ```
+/// # #[cfg(all(feature = "axum", feature = "testing"))] {
+/// use axum::{Router, routing::get};
+/// use unconfused::{Audience, Grant, Guard, Scope};
+/// # use unconfused::testing::TestIssuer;
+///
+/// const ORDERS: Audience = Audience::from_static("https://orders.example");
+/// const READ: Scope = Scope::from_static("orders:read");
+/// # let issuer = TestIssuer::new("https://login.example").issuer();
+///
+/// let guard = Guard::new(ORDERS, issuer);
+/// let app: Router = Router::new().route("/orders", get(list).route_layer(guard.require(READ)));
+///
+/// async fn list(grant: Grant) -> String {
+///     format!("orders of {}", grant.subject())
+/// }
+/// # }
+/// ```
+#[derive(Clone)]
+#[must_use]
+pub struct GuardLayer<B = EmptyBody> {
+    guard: Guard,
+    requirement: Requirement,
+    name: Option<Arc<str>>,
+    optional: bool,
+    body: B,
+}
+
+#[derive(Clone)]
+enum Requirement {
+    Fixed(Arc<Require>),
+    ByHead(Arc<dyn Fn(&Parts) -> Require + Send + Sync>),
+}
+
+impl Guard {
+    /// A layer that requires this of every request.
+    ///
+    /// # Panics
+    ///
+    /// Where no token can meet the requirement.
+    pub fn require(&self, requirement: impl Into<Require>) -> GuardLayer {
+        let requirement = requirement.into();
+        assert!(
+            !requirement.is_unmeetable(),
+            "no token can meet the requirement: {requirement}"
+        );
+        GuardLayer::new(self, Requirement::Fixed(Arc::new(requirement)))
+    }
+
+    /// A layer that works its requirement out from the head of each request. What nobody can meet
+    /// is refused for good (403).
+    pub fn require_by(
+        &self,
+        requirement: impl Fn(&Parts) -> Require + Send + Sync + 'static,
+    ) -> GuardLayer {
+        GuardLayer::new(self, Requirement::ByHead(Arc::new(requirement)))
+    }
+
+    /// A layer that lets a request without credentials pass, without a grant and without a record. A
+    /// request that has a credential is judged in full, and denied where it does not meet the requirement.
+    ///
+    /// # Panics
+    ///
+    /// Where no token can meet the requirement.
+    pub fn optional(&self, requirement: impl Into<Require>) -> GuardLayer {
+        GuardLayer {
+            optional: true,
+            ..self.require(requirement)
+        }
+    }
+}
+
+impl GuardLayer {
+    fn new(guard: &Guard, requirement: Requirement) -> Self {
+        let guard = guard.clone();
+        GuardLayer {
+            guard,
+            requirement,
+            name: None,
+            optional: false,
+            body: EmptyBody::new(),
+        }
+    }
+}
+
+impl<B> GuardLayer<B> {
+    /// The name of the operation, for the record. Without it, method and path name it.
+    pub fn named(mut self, name: impl AsRef<str>) -> Self {
+        self.name = Some(name.as_ref().into());
+        self
+    }
+
+    /// The body of denied responses: a closure `|denial: &Denial| ..`, or
+    /// [`ProblemJson`]. Status and headers stay as they are.
+    pub fn body<M>(self, body: M) -> GuardLayer<M> {
+        let GuardLayer {
+            guard,
+            requirement,
+            name,
+            optional,
+            body: _,
+        } = self;
+        GuardLayer {
+            guard,
+            requirement,
+            name,
+            optional,
+            body,
+        }
+    }
+
+    fn ask(&self, parts: &Parts) -> Ask {
+        Ask {
+            requirement: match &self.requirement {
+                Requirement::Fixed(requirement) => requirement.clone(),
+                Requirement::ByHead(by) => Arc::new(by(parts)),
+            },
+            name: self.name.clone(),
+            optional: self.optional,
+        }
+    }
+}
+
+impl<S, B: Clone> Layer<S> for GuardLayer<B> {
+    type Service = GuardService<S, B>;
+
+    fn layer(&self, inner: S) -> Self::Service {
+        GuardService::new(inner, self.clone())
+    }
+}
+
+impl<B> fmt::Debug for GuardLayer<B> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut debug = f.debug_struct("GuardLayer");
+        if let Requirement::Fixed(requirement) = &self.requirement {
+            debug.field("requirement", &requirement.to_string());
+        }
+        debug
+            .field("name", &self.name)
+            .field("optional", &self.optional)
+            .finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,90 @@
+//! A service behind a guard.
+
+use std::fmt;
+use std::mem;
+use std::task::{Context, Poll};
+
+use http::header::CONTENT_TYPE;
+use http::{Request, Response};
+use tower_service::Service;
+
+use super::{GuardLayer, MakeBody, ResponseFuture};
+use crate::denial::Denial;
+use crate::guard::{NoCredentials, Step, admit};
+
+/// A service behind a guard: what a [`GuardLayer`] makes.
+#[derive(Clone)]
+pub struct GuardService<S, B> {
+    inner: S,
+    layer: GuardLayer<B>,
+}
+
+impl<S, B> GuardService<S, B> {
+    pub(super) fn new(inner: S, layer: GuardLayer<B>) -> Self {
+        GuardService { inner, layer }
+    }
+}
+
+impl<S, B, Q, R> Service<Request<Q>> for GuardService<S, B>
+where
+    S: Service<Request<Q>, Response = Response<R>> + Clone + Send + 'static,
+    S::Future: Send,
+    B: MakeBody<R> + Clone + Send + 'static,
+    Q: Send + 'static,
+{
+    type Response = Response<R>;
+    type Error = S::Error;
+    type Future = ResponseFuture<S::Future, R, S::Error>;
+
+    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Self::Error>> {
+        self.inner.poll_ready(cx)
+    }
+
+    fn call(&mut self, request: Request<Q>) -> Self::Future {
+        let (mut parts, body) = request.into_parts();
+        let ask = self.layer.ask(&parts);
+        match self.layer.guard.begin(&parts, &ask) {
+            Step::Judged(Err(denial)) => ResponseFuture::denied(denied(denial, &self.layer.body)),
+            Step::Judged(Ok(grant)) => {
+                match grant {
+                    Some(grant) => admit(&mut parts, &grant),
+                    None => drop(parts.extensions.insert(NoCredentials)),
+                }
+                ResponseFuture::inner(self.inner.call(Request::from_parts(parts, body)))
+            }
+            Step::Waiting(waiting) => {
+                // The service that was polled ready is the one to call; the clone is not.
+                let clone = self.inner.clone();
+                let mut inner = mem::replace(&mut self.inner, clone);
+                let make_body = self.layer.body.clone();
+                ResponseFuture::waiting(async move {
+                    match waiting.judged().await {
+                        Err(denial) => Ok(denied(denial, &make_body)),
+                        Ok(grant) => {
+                            admit(&mut parts, &grant);
+                            inner.call(Request::from_parts(parts, body)).await
+                        }
+                    }
+                })
+            }
+        }
+    }
+}
+
+fn denied<R>(denial: Denial, make_body: &impl MakeBody<R>) -> Response<R> {
+    let body = make_body.body(&denial);
+    let mut response = denial.into_response(body);
+    if let Some(content_type) = make_body.content_type() {
+        response.headers_mut().insert(CONTENT_TYPE, content_type);
+    }
+    response
+}
+
+impl<S: fmt::Debug, B> fmt::Debug for GuardService<S, B> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("GuardService")
+            .field("inner", &self.inner)
+            .field("layer", &self.layer)
+            .finish()
+    }
+}

@@ -12,7 +12,7 @@ use crate::names::Audience;
 use crate::printable::Printable;
 use crate::reason::{Reason, Remedy};
 use crate::require::Require;
-use crate::token::{Actor, Claims};
+use crate::token::{Actor, ActorSource, Claims};
 
 /// What part step-up had in a decision ([RFC 9470](https://www.rfc-editor.org/rfc/rfc9470)).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -141,19 +141,28 @@ impl<'a> AuditEvent<'a> {
         self.claims().and_then(Claims::jti).map(Printable::from)
     }
 
-    /// Who acted.
+    /// Who acted: the current actor's name.
     #[must_use]
-    pub fn actor(&self) -> Option<Actor<'a>> {
-        match self.said {
-            Said::Validated(evidence) => evidence.token().actor(),
-            Said::Signed(claims) => claims.current_actor(),
-            Said::Nothing => None,
-        }
+    pub fn actor(&self) -> Option<Printable<'a>> {
+        self.current_actor().map(|actor| actor.subject().into())
     }
 
-    /// Who acted before, the latest first.
-    pub fn prior_actors(&self) -> impl Iterator<Item = Actor<'a>> {
-        self.claims().into_iter().flat_map(Claims::prior_actors)
+    /// In whose namespace [`actor`](Self::actor) is a name.
+    #[must_use]
+    pub fn actor_issuer(&self) -> Option<Printable<'a>> {
+        self.current_actor().map(|actor| actor.issuer().into())
+    }
+
+    /// Where the actor was found.
+    #[must_use]
+    pub fn actor_source(&self) -> Option<ActorSource> {
+        self.current_actor().map(|actor| actor.source())
+    }
+
+    /// Who acted before, the latest first: issuer and name.
+    pub fn prior_actors(&self) -> impl Iterator<Item = (Printable<'a>, Printable<'a>)> {
+        let actors = self.claims().into_iter().flat_map(Claims::prior_actors);
+        actors.map(|actor| (actor.issuer().into(), actor.subject().into()))
     }
 
     /// Our name that the token named: that it is there says that the audience was validated.
@@ -207,6 +216,14 @@ impl<'a> AuditEvent<'a> {
         self.evidence().map(|_| "bearer")
     }
 
+    fn current_actor(&self) -> Option<Actor<'a>> {
+        match self.said {
+            Said::Validated(evidence) => evidence.token().actor(),
+            Said::Signed(claims) => claims.current_actor(),
+            Said::Nothing => None,
+        }
+    }
+
     fn evidence(&self) -> Option<&'a Evidence> {
         match self.said {
             Said::Validated(evidence) => Some(evidence),
@@ -253,13 +270,11 @@ impl fmt::Display for AuditEvent<'_> {
         }
         pair(f, "issuer", self.issuer())?;
         pair(f, "subject", self.subject())?;
-        if let Some(actor) = self.actor() {
-            write!(f, " actor={:?}", Printable::from(actor.subject()))?;
-            write!(f, " actor_issuer={:?}", Printable::from(actor.issuer()))?;
-            write!(f, " actor_source={:?}", actor.source())?;
-        }
-        for actor in self.prior_actors() {
-            write!(f, " prior_actor={:?}", Printable::from(actor.subject()))?;
+        pair(f, "actor", self.actor())?;
+        pair(f, "actor_issuer", self.actor_issuer())?;
+        pair(f, "actor_source", self.actor_source())?;
+        for (issuer, subject) in self.prior_actors() {
+            write!(f, " prior_actor={subject:?} prior_actor_issuer={issuer:?}")?;
         }
         pair(f, "client", self.client())?;
         pair(f, "jti", self.jti())?;

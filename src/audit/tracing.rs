@@ -23,7 +23,6 @@ impl TracingAudit {
 
 macro_rules! event {
     ($level:ident, $event:ident, $message:literal) => {{
-        let actor = $event.actor();
         let list = |items: Vec<String>| (!items.is_empty()).then(|| display(items.join(" ")));
         tracing::event!(
             target: "unconfused::audit",
@@ -36,12 +35,10 @@ macro_rules! event {
             status = $event.status().map(|status| status.as_u16()),
             issuer = $event.issuer().map(display),
             subject = $event.subject().map(display),
-            actor = actor.map(|actor| display(Printable::from(actor.subject()))),
-            actor_issuer = actor.map(|actor| display(Printable::from(actor.issuer()))),
-            actor_source = actor.map(|actor| tracing::field::debug(actor.source())),
-            prior_actors = list(
-                $event.prior_actors().map(|a| Printable::from(a.subject()).to_string()).collect()
-            ),
+            actor = $event.actor().map(display),
+            actor_issuer = $event.actor_issuer().map(display),
+            actor_source = $event.actor_source().map(debug),
+            prior_actors = list($event.prior_actors().map(|(_, name)| name.to_string()).collect()),
             client = $event.client().map(display),
             jti = $event.jti().map(display),
             audience = $event.audience().map(display),

@@ -10,7 +10,7 @@ use crate::reason::Reason;
 
 /// The largest payload that is read, in bytes.
 const MAX_PAYLOAD: usize = 32 * 1024;
-/// The most scope tokens and the most audiences that are read.
+/// The most scope tokens that are read.
 const MAX_SCOPES: usize = 1024;
 /// The last second of the year 9999: the latest time a claim may name.
 const MAX_SECONDS: u64 = 253_402_300_799;
@@ -111,8 +111,14 @@ struct Reader<'a> {
 
 impl<'a> Reader<'a> {
     fn claims(&mut self) -> Claims {
+        let scopes = self
+            .object
+            .get("scope")
+            .map_or(0, |raw| raw.split(' ').count());
         if !self.object.is_sound() {
             self.note(Reason::ClaimsMalformed, "");
+        } else if scopes > MAX_SCOPES {
+            self.note(Reason::ClaimsMalformed, "scope");
         }
         let mut claims = Claims {
             iss: self.text("iss"),
@@ -152,16 +158,6 @@ impl<'a> Reader<'a> {
         // Last: step 60 comes after 23.
         claims.act = self.act();
         claims.flaw = self.flaw;
-        let scopes = claims.scope.as_ref().map(|scope| match scope {
-            Text::Span(start, end) => self.payload.get(*start..*end).unwrap_or_default(),
-            Text::Owned(text) => text,
-        });
-        if scopes.is_some_and(|scopes| scopes.split(' ').count() > MAX_SCOPES) {
-            claims.flaw = Some(Flaw {
-                reason: Reason::ClaimsMalformed,
-                claim: "scope",
-            });
-        }
         claims
     }
 

@@ -125,7 +125,8 @@ impl Require {
     }
 
     /// The token was issued to one of these clients, `client_id`. Every trusted issuer can issue tokens
-    /// to a client of any name.
+    /// to a client of any name. Checked before the actor: of an agent with a client of its own,
+    /// `client_not_allowed` is what the record says.
     #[must_use]
     pub fn client(mut self, clients: impl IntoIterator<Item = impl Into<String>>) -> Self {
         let clients = without_repeats(clients.into_iter().map(Into::into));
@@ -178,8 +179,10 @@ impl Require {
         if let Err(reason) = self.check_parties(token, now) {
             return Err(Unmet::only(reason));
         }
-        let mut unmet = Unmet::default();
-        unmet.reasons.extend(self.authentication_lack(token, now));
+        let mut unmet = Unmet {
+            reasons: self.authentication_lacks(token, now),
+            ..Unmet::default()
+        };
         if !unmet.reasons.is_empty() {
             unmet.acr_values = self.acr.clone().unwrap_or_default();
             unmet.max_age = self.max_age;
@@ -213,7 +216,7 @@ impl Require {
             return Err(Reason::ClientNotAllowed);
         }
         // 59: a client that speaks for itself cannot log in better.
-        let asks_for_login = || self.authentication_lack(token, now).is_some();
+        let asks_for_login = || !self.authentication_lacks(token, now).is_empty();
         if !token.is_person() && (self.person || asks_for_login()) {
             return Err(Reason::SubjectAmbiguous);
         }
@@ -244,8 +247,8 @@ impl Require {
         Ok(())
     }
 
-    /// Phase I: RFC 9470 section 6. What the token does not say is not met.
-    fn authentication_lack(&self, token: &AccessToken, now: UtcDateTime) -> Option<Reason> {
+    /// Phase I, in the order of the steps: RFC 9470 section 6. What the token does not say is not met.
+    fn authentication_lacks(&self, token: &AccessToken, now: UtcDateTime) -> Vec<Reason> {
         let class = self.acr.as_ref().and_then(|classes| match token.acr() {
             None => Some(Reason::AuthenticationContextMissing),
             Some(class) if classes.iter().any(|c| c.as_str() == class) => None,
@@ -259,11 +262,9 @@ impl Require {
             }
             Some(_) => None,
         });
-        // The earlier step is the reason.
-        match (class, age) {
-            (Some(class), Some(age)) => Some(class.min(age)),
-            (one, other) => one.or(other),
-        }
+        let mut lacks = without_repeats(class.into_iter().chain(age));
+        lacks.sort_unstable();
+        lacks
     }
 
     /// True where no token can meet this: a contradiction, or a choice among nothing.

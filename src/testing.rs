@@ -192,7 +192,7 @@ impl fmt::Debug for TestIssuer {
     }
 }
 
-/// A token to be minted.
+/// A token to be minted. A clone of it is the same token, with the same `jti`.
 #[derive(Clone)]
 #[must_use]
 pub struct TestToken {

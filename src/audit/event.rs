@@ -26,7 +26,22 @@ pub enum StepUp {
     Met,
 }
 
+impl StepUp {
+    /// Its name in the record: `none`, `asked` or `met`.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            StepUp::None => "none",
+            StepUp::Asked => "asked",
+            StepUp::Met => "met",
+        }
+    }
+}
+
 /// One decision: who asked for what, through whom, and what was answered.
+///
+/// "Allowed" is the guard's word, before the handler runs. Where a handler narrows or refuses, that is
+/// another step of the same decision, and the last step is what counts.
 ///
 /// Text from outside comes as [`Printable`]: shown, it cannot forge a line. Nothing here is from a token
 /// whose signature did not stand, and the token's text is nowhere: `(issuer, jti)` names it.
@@ -249,9 +264,7 @@ impl fmt::Display for AuditEvent<'_> {
         ) -> fmt::Result {
             value.map_or(Ok(()), |value| write!(f, " {name}={value:?}"))
         }
-        let outcome = if self.allowed() { "allowed" } else { "denied" };
-        write!(f, "{outcome} decision={} step={}", self.decision, self.step)?;
-        write!(f, " at={}", self.at.unix_timestamp())?;
+        f.write_str(if self.allowed() { "allowed" } else { "denied" })?;
         write!(
             f,
             " operation={:?}",
@@ -268,15 +281,17 @@ impl fmt::Display for AuditEvent<'_> {
                 write!(f, " also={reason}")?;
             }
         }
-        pair(f, "issuer", self.issuer())?;
         pair(f, "subject", self.subject())?;
         pair(f, "actor", self.actor())?;
         pair(f, "actor_issuer", self.actor_issuer())?;
-        pair(f, "actor_source", self.actor_source())?;
+        if let Some(source) = self.actor_source() {
+            write!(f, " actor_source={}", source.name())?;
+        }
         for (issuer, subject) in self.prior_actors() {
             write!(f, " prior_actor={subject:?} prior_actor_issuer={issuer:?}")?;
         }
         pair(f, "client", self.client())?;
+        pair(f, "issuer", self.issuer())?;
         pair(f, "jti", self.jti())?;
         pair(
             f,
@@ -300,10 +315,8 @@ impl fmt::Display for AuditEvent<'_> {
                 Printable::from(&*requirement.to_string())
             )?;
         }
-        match self.step_up() {
-            StepUp::None => {}
-            StepUp::Asked => f.write_str(" step_up=asked")?,
-            StepUp::Met => f.write_str(" step_up=met")?,
+        if self.step_up() != StepUp::None {
+            write!(f, " step_up={}", self.step_up().name())?;
         }
         if let Some(possession) = self.possession() {
             write!(f, " possession={possession}")?;
@@ -311,7 +324,8 @@ impl fmt::Display for AuditEvent<'_> {
         if self.query_token {
             f.write_str(" query_token=ignored")?;
         }
-        Ok(())
+        let at = self.at.unix_timestamp();
+        write!(f, " decision={} step={} at={at}", self.decision, self.step)
     }
 }
 

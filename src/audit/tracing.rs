@@ -2,7 +2,7 @@
 
 use tracing::field::display;
 
-use super::{Audit, AuditEvent, StepUp};
+use super::{Audit, AuditEvent};
 use crate::printable::Printable;
 
 /// Writes one `tracing` event a decision, at the target `unconfused::audit`: level INFO where it
@@ -37,7 +37,7 @@ macro_rules! event {
             subject = $event.subject().map(display),
             actor = $event.actor().map(display),
             actor_issuer = $event.actor_issuer().map(display),
-            actor_source = $event.actor_source().map(debug),
+            actor_source = $event.actor_source().map(|source| source.name()),
             prior_actors = list($event.prior_actors().map(|(_, name)| name.to_string()).collect()),
             client = $event.client().map(display),
             jti = $event.jti().map(display),
@@ -46,11 +46,7 @@ macro_rules! event {
             acr = $event.acr().map(display),
             authentication_age = $event.authentication_age().map(|age| age.as_secs()),
             requirement = $event.requirement().map(|r| display(Printable::from(&*r.to_string()).to_string())),
-            step_up = match $event.step_up() {
-                StepUp::None => None,
-                StepUp::Asked => Some("asked"),
-                StepUp::Met => Some("met"),
-            },
+            step_up = $event.step_up().name(),
             possession = $event.possession(),
             query_token = $event.query_token(),
             $message

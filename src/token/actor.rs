@@ -75,6 +75,17 @@ pub enum ActorSource {
     Client,
 }
 
+impl ActorSource {
+    /// Its name in the record: `act` or `client`.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            ActorSource::Act => "act",
+            ActorSource::Client => "client",
+        }
+    }
+}
+
 /// Who acts, or acted, for the subject.
 ///
 /// From [`AccessToken::actor`](crate::AccessToken::actor), the one who acts now; or from

@@ -189,7 +189,7 @@ impl MetadataUrl {
     const WELL_KNOWN: &'static str = "/.well-known/oauth-protected-resource";
 
     /// The place for this resource. `None` where its name is no https URL (http is fine on a loopback
-    /// host), or one with a user, a space or a fragment: then it can have no metadata.
+    /// host), or one with a user, a fragment, a quote or a space: then it can have no metadata.
     #[must_use]
     pub fn of(audience: &Audience) -> Option<Self> {
         let name = audience.as_str();
@@ -198,7 +198,9 @@ impl MetadataUrl {
         let loopback = matches!(authority.host(), "localhost" | "127.0.0.1" | "[::1]");
         let fits = (scheme == "https" || (scheme == "http" && loopback))
             && !authority.as_str().contains('@')
-            && !name.contains(['#', ' ']);
+            && name
+                .bytes()
+                .all(|byte| byte.is_ascii_graphic() && !br#"#"\"#.contains(&byte));
         if !fits {
             return None;
         }
@@ -268,6 +270,8 @@ mod tests {
             "https://api.example.com/a b",
             "22222222-2222-2222-2222-222222222222",
             "https://",
+            "https://api.example.com/\"a",
+            "https://api.example.com/\u{e9}",
         ] {
             assert_eq!(url(name), None, "{name}");
         }

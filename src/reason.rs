@@ -115,7 +115,7 @@ reasons! {
     /// `alg` is not on the list of allowed algorithms.
     AlgorithmNotAllowed, "algorithm_not_allowed", UNAUTHORIZED, INVALID_TOKEN, 16, Stop, "The access token is signed with an algorithm that is not accepted";
     // Issuer, keys, signature.
-    /// The token has no readable `iss`.
+    /// The token has no readable `iss`: also where its payload is no JSON object or has more than 32 KiB.
     IssuerMissing, "issuer_missing", UNAUTHORIZED, INVALID_TOKEN, 16, NewToken, "The access token names no issuer";
     /// `iss` is none of the trusted issuers.
     IssuerUntrusted, "issuer_untrusted", UNAUTHORIZED, INVALID_TOKEN, 16, NewToken, "The issuer of the access token is not accepted here";
@@ -128,7 +128,7 @@ reasons! {
     /// The signature does not verify.
     SignatureInvalid, "signature_invalid", UNAUTHORIZED, INVALID_TOKEN, 16, NewToken, "The signature of the access token is invalid";
     // Claims.
-    /// The payload repeats a member, or is too deep or too large.
+    /// The payload repeats a member, is nested too deep, or has too many scopes.
     ClaimsMalformed, "claims_malformed", UNAUTHORIZED, INVALID_TOKEN, 16, NewToken, "The claims of the access token are malformed";
     /// A known claim has the wrong JSON type.
     ClaimTypeInvalid, "claim_type_invalid", UNAUTHORIZED, INVALID_TOKEN, 16, NewToken, "A claim of the access token has the wrong type";

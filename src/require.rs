@@ -115,7 +115,7 @@ impl Require {
         self
     }
 
-    /// Nobody acts for the subject. An agent that logged its user in and is only the client of the token
+    /// Nobody acts for the subject; an `act` that names the subject alone is nobody. An agent that logged its user in and is only the client of the token
     /// shows as nobody, unless the issuer's
     /// [`agent_clients`](crate::Issuer::agent_clients) names it: list the clients too.
     #[must_use]

@@ -91,7 +91,7 @@ impl Material {
 
     /// RFC 8037 section 2; the point checks of RFC 8032 section 5.1.3, and no small order.
     pub(super) fn ed25519(x: &[u8]) -> Result<Self, KeyProblem> {
-        if x.len() != 32 || !is_strong_ed25519(x).unwrap_or(false) {
+        if has_small_order(x) || !is_ed25519_point(x).unwrap_or(false) {
             return Err(KeyProblem::InvalidPoint);
         }
         Material::new(
@@ -162,6 +162,10 @@ impl Material {
         if signature.len() != self.signature_len {
             return Err(Reason::SignatureInvalid);
         }
+        // The first half of an Ed25519 signature is a point too.
+        if algorithm == Algorithm::Ed25519 && signature.get(..32).is_none_or(has_small_order) {
+            return Err(Reason::SignatureInvalid);
+        }
         verifier
             .verify(message, signature)
             .map_err(|_| Reason::SignatureInvalid)
@@ -201,9 +205,45 @@ fn without_leading_zeros(number: &[u8]) -> &[u8] {
     number.get(zeros..).unwrap_or_default()
 }
 
-/// True for the encoding of a point of edwards25519 that is canonical (y below p), on the curve, and
-/// not of an order dividing 8. Under a point of small order one signature fits many messages.
-fn is_strong_ed25519(encoded: &[u8]) -> Result<bool, ErrorStack> {
+/// The y coordinates of the points of edwards25519 whose order divides 8, little endian: 0, 1, -1, and
+/// the two of order 8. Under a key of small order one signature fits many messages.
+const SMALL_ORDER: [[u8; 32]; 5] = [
+    [0; 32],
+    [
+        1, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0,
+        0, 0,
+    ],
+    [
+        0xec, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff,
+        0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff,
+        0xff, 0x7f,
+    ],
+    [
+        0x26, 0xe8, 0x95, 0x8f, 0xc2, 0xb2, 0x27, 0xb0, 0x45, 0xc3, 0xf4, 0x89, 0xf2, 0xef, 0x98,
+        0xf0, 0xd5, 0xdf, 0xac, 0x05, 0xd3, 0xc6, 0x33, 0x39, 0xb1, 0x38, 0x02, 0x88, 0x6d, 0x53,
+        0xfc, 0x05,
+    ],
+    [
+        0xc7, 0x17, 0x6a, 0x70, 0x3d, 0x4d, 0xd8, 0x4f, 0xba, 0x3c, 0x0b, 0x76, 0x0d, 0x10, 0x67,
+        0x0f, 0x2a, 0x20, 0x53, 0xfa, 0x2c, 0x39, 0xcc, 0xc6, 0x4e, 0xc7, 0xfd, 0x77, 0x92, 0xac,
+        0x03, 0x7a,
+    ],
+];
+
+/// True for a point of small order, and for what is no encoding of a point by its length.
+fn has_small_order(encoded: &[u8]) -> bool {
+    let Ok(mut y) = <[u8; 32]>::try_from(encoded) else {
+        return true;
+    };
+    if let Some(last) = y.last_mut() {
+        *last &= 0x7f; // the sign of x
+    }
+    SMALL_ORDER.contains(&y)
+}
+
+/// True for the encoding of a point of edwards25519: canonical (y below p), and on the curve
+/// (RFC 8032 section 5.1.3).
+fn is_ed25519_point(encoded: &[u8]) -> Result<bool, ErrorStack> {
     let mut bytes: Vec<u8> = encoded.iter().rev().copied().collect();
     if let Some(first) = bytes.first_mut() {
         *first &= 0x7f; // the sign of x
@@ -216,7 +256,7 @@ fn is_strong_ed25519(encoded: &[u8]) -> Result<bool, ErrorStack> {
     if y >= p {
         return Ok(false);
     }
-    let (zero, one) = (BigNum::new()?, BigNum::from_u32(1)?);
+    let one = BigNum::from_u32(1)?;
     let context = &mut BigNumContext::new()?;
     // d = -121665 / 121666
     let mut inverse = BigNum::new()?;
@@ -224,23 +264,14 @@ fn is_strong_ed25519(encoded: &[u8]) -> Result<bool, ErrorStack> {
     let mut d = BigNum::new()?;
     d.mod_mul(&*BigNum::from_u32(121_665)?, &inverse, &p, context)?;
     d.set_negative(true);
-    let (mut y2, mut dy2, mut dy4) = (BigNum::new()?, BigNum::new()?, BigNum::new()?);
+    // x^2 = u / v with u = y^2 - 1, v = d y^2 + 1
+    let (mut y2, mut dy2) = (BigNum::new()?, BigNum::new()?);
     y2.mod_mul(&y, &y, &p, context)?;
     dy2.mod_mul(&d, &y2, &p, context)?;
-    dy4.mod_mul(&dy2, &y2, &p, context)?;
-    // x^2 = u / v with u = y^2 - 1, v = d y^2 + 1
     let (mut u, mut v, mut uv) = (BigNum::new()?, BigNum::new()?, BigNum::new()?);
     u.mod_sub(&y2, &one, &p, context)?;
     v.mod_add(&dy2, &one, &p, context)?;
     uv.mod_mul(&u, &v, &p, context)?;
-    // Order 1 or 2: y^2 = 1. Order 4: y = 0. Order 8: its double has y = 0, which comes to
-    // d y^4 + 2 y^2 - 1 = d y^4 + y^2 + u = 0.
-    let (mut sum, mut eighth) = (BigNum::new()?, BigNum::new()?);
-    sum.mod_add(&dy4, &y2, &p, context)?;
-    eighth.mod_add(&sum, &u, &p, context)?;
-    if u == zero || y == zero || eighth == zero {
-        return Ok(false);
-    }
     // u / v is a square exactly where u v is: (u v)^((p - 1) / 2) = 1 (Euler).
     let mut half = BigNum::new()?;
     half.rshift1(&p)?;
@@ -262,7 +293,7 @@ mod tests {
 
     #[test]
     fn ed25519_points_of_small_order_are_refused() {
-        // The eight torsion points of edwards25519 (little endian), and non-canonical spellings.
+        // The eight torsion points (little endian), and the sign of zero both ways.
         for point in [
             "0000000000000000000000000000000000000000000000000000000000000000",
             "0000000000000000000000000000000000000000000000000000000000000080",
@@ -274,10 +305,18 @@ mod tests {
             "26e8958fc2b227b045c3f489f2ef98f0d5dfac05d3c63339b13802886d53fc85",
             "c7176a703d4dd84fba3c0b760d10670f2a2053fa2c39ccc64ec7fd7792ac037a",
             "c7176a703d4dd84fba3c0b760d10670f2a2053fa2c39ccc64ec7fd7792ac03fa",
+        ] {
+            assert!(has_small_order(&hex(point)), "{point}");
+            assert!(Material::ed25519(&hex(point)).is_err(), "{point}");
+        }
+        for not_canonical in [
             "edffffffffffffffffffffffffffffffffffffffffffffffffffffffffffff7f",
             "eeffffffffffffffffffffffffffffffffffffffffffffffffffffffffffff7f",
         ] {
-            assert!(!is_strong_ed25519(&hex(point)).unwrap(), "{point}");
+            assert!(
+                !is_ed25519_point(&hex(not_canonical)).unwrap(),
+                "{not_canonical}"
+            );
         }
     }
 
@@ -289,11 +328,11 @@ mod tests {
             "3d4017c3e843895a92b70aa74d1b7ebc9c982ccf2ec4968cc0cd55f12af4660c",
             "fc51cd8e6218a1a38da47ed00230f0580816ed13ba3303ac5deb911548908025",
         ] {
-            assert!(is_strong_ed25519(&hex(key)).unwrap(), "{key}");
+            assert!(Material::ed25519(&hex(key)).is_ok(), "{key}");
         }
         // y = 2 is no point of the curve
         let mut two = [0_u8; 32];
         two[0] = 2;
-        assert!(!is_strong_ed25519(&two).unwrap());
+        assert!(!is_ed25519_point(&two).unwrap());
     }
 }

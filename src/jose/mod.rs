@@ -169,7 +169,7 @@ impl fmt::Debug for AlgorithmSet {
 /// assert_eq!(keys.skipped().next().unwrap().kid(), Some("broken"));
 /// # Ok::<(), unconfused::KeySetError>(())
 /// ```
-#[derive(Clone)]
+#[derive(Clone, Default)]
 pub struct KeySet {
     keys: Arc<[Key]>,
 }

@@ -111,10 +111,9 @@ struct Reader<'a> {
 
 impl<'a> Reader<'a> {
     fn claims(&mut self) -> Claims {
-        let scopes = self
-            .object
-            .get("scope")
-            .map_or(0, |raw| raw.split(' ').count());
+        let scopes = self.object.get("scope").map_or(0, |raw| {
+            raw.split(' ').filter(|scope| !scope.is_empty()).count()
+        });
         if !self.object.is_sound() {
             self.note(Reason::ClaimsMalformed, "");
         } else if scopes > MAX_SCOPES {

@@ -86,7 +86,8 @@ impl<'a> UnverifiedToken<'a> {
         Self::parse_within(token, Self::MAX_BYTES)
     }
 
-    /// The same with another limit, in bytes.
+    /// The same with another limit, in bytes. The header has at most 4 KiB and the payload 32 KiB, whatever
+    /// the limit.
     ///
     /// # Errors
     ///

@@ -29,6 +29,9 @@ pub struct Validation {
 }
 
 impl Validation {
+    /// The most that [`leeway`](Self::leeway) takes.
+    pub const MAX_LEEWAY: Duration = Duration::from_secs(60);
+
     /// Tokens for `audience`, issued by `issuer`: both compared code point by code point.
     pub fn new(audience: impl Into<Audience>, issuer: impl Into<String>) -> Self {
         Validation {
@@ -55,7 +58,7 @@ impl Validation {
     ///
     /// # Panics
     ///
-    /// Over 60 seconds: that is no clock error, that is a longer life.
+    /// Over [`MAX_LEEWAY`](Self::MAX_LEEWAY), 60 seconds: that is no clock error, that is a longer life.
     #[must_use]
     pub fn leeway(mut self, leeway: Duration) -> Self {
         self.terms.set_leeway(leeway);
@@ -196,8 +199,6 @@ impl IssuerTerms {
 }
 
 impl Terms {
-    const MAX_LEEWAY: Duration = Duration::from_secs(60);
-
     pub(crate) fn new(audience: Audience) -> Self {
         const HOUR: u64 = 3600;
         Terms {
@@ -214,7 +215,7 @@ impl Terms {
 
     pub(crate) fn set_leeway(&mut self, leeway: Duration) {
         assert!(
-            leeway <= Self::MAX_LEEWAY,
+            leeway <= Validation::MAX_LEEWAY,
             "the leeway is at most 60 seconds"
         );
         self.leeway = leeway;

@@ -1,0 +1,574 @@
+//! Verdicts on cases: a black box for test suites and for comparing verifiers.
+//!
+//! ```sh
+//! cargo run --release --example verdicts < cases.jsonl > verdicts.jsonl
+//! ```
+//!
+//! Each line of the input is a case, a JSON object:
+//!
+//! | member | meaning |
+//! |---|---|
+//! | `id` | names the case |
+//! | `mode` | `access_token`: may this token pass under `policy`? `jws`: do `jwks` and `policy.algorithms` verify this compact JWS? |
+//! | `now` | the time it is judged by, in seconds since 1970 |
+//! | `jwks` | the JWK Set, read as it is written |
+//! | `scheme`, `token` | the credential; the scheme is `Bearer` where there is none |
+//! | `needs`, `needs_profile` | what the case needs beyond the plain path |
+//! | `check` | an object: which values of an accepted token to report |
+//! | `policy` | what is asked, see below |
+//!
+//! | member of `policy` | meaning |
+//! |---|---|
+//! | `issuer`, `audience` | `iss`; one name of this resource or a list of them |
+//! | `algorithms` | the only ones that are allowed |
+//! | `leeway_s`, `max_lifetime_s`, `max_token_age_s`, `max_token_bytes`, `max_chain` | limits; without them: 0 (60 at most), none, none, 16384, 8 |
+//! | `required_claims` | the seven of RFC 9068, and perhaps more |
+//! | `claim_equals` | claims with the one value they may have |
+//! | `scopes_all`, `scopes_any` | all of these, one of these |
+//! | `acr_any`, `acr_order` and `acr_min`, `max_age_s` | how and when the subject authenticated; `acr_order` begins with the weakest |
+//! | `actor_allowed`, `actor_required` | who may act: a `sub` of the issuer, or an object of `iss` and `sub`; anybody where there is no list; whether somebody must |
+//! | `actor_check` | `current` actor, or `every_hop` of the chain |
+//! | `delegation` | `allow`, or `forbid`: no `act` at all |
+//!
+//! For each line there is one line of output, in the same order:
+//! `{"id", "verdict", "reason", "error", "status", "check"}`. The verdict is `accept`, `reject` or
+//! `skip`; a refusal has the crate's reason, the OAuth error and the HTTP status. `skip` means that the
+//! case asks something that this crate does not offer or that the line is no case; nothing was judged then.
+
+use std::borrow::Cow;
+use std::collections::HashMap;
+use std::io::{self, BufRead, BufWriter, Write};
+use std::time::Duration;
+
+use http::header::AUTHORIZATION;
+use http::{HeaderMap, HeaderValue};
+use serde::{Deserialize, Serialize};
+use serde_json::value::RawValue;
+use serde_json::{Map, Value, json};
+use time::UtcDateTime;
+use unconfused::{
+    AccessToken, Acr, Actor, Algorithm, Audience, Credential, KeySet, Party, Reason, Require,
+    Scope, UnverifiedToken, Validation,
+};
+
+fn main() -> io::Result<()> {
+    let mut input = io::stdin().lock();
+    let mut output = BufWriter::new(io::stdout().lock());
+    let mut line = Vec::new();
+    while input.read_until(b'\n', &mut line)? > 0 {
+        serde_json::to_writer(&mut output, &verdict(&line))?;
+        output.write_all(b"\n")?;
+        line.clear();
+    }
+    output.flush()
+}
+
+/// One line of the output.
+#[derive(Serialize)]
+struct Verdict {
+    id: Option<String>,
+    verdict: &'static str,
+    reason: Option<&'static str>,
+    error: Option<&'static str>,
+    status: Option<u16>,
+    check: Map<String, Value>,
+}
+
+/// What came of one case.
+enum Outcome {
+    Accept(Map<String, Value>),
+    Reject(Reason),
+    Skip,
+}
+
+impl From<Reason> for Outcome {
+    fn from(reason: Reason) -> Self {
+        Outcome::Reject(reason)
+    }
+}
+
+fn verdict(line: &[u8]) -> Verdict {
+    let case = Case::read(line);
+    let id = case.as_ref().and_then(|case| case.get("id"));
+    let outcome = match &case {
+        Some(case) if id.is_some() => judge(case).unwrap_or(Outcome::Skip),
+        _ => Outcome::Skip,
+    };
+    let (verdict, status, reason, check) = match outcome {
+        Outcome::Accept(check) => ("accept", Some(200), None, check),
+        Outcome::Reject(reason) => {
+            let status = reason.status().as_u16();
+            ("reject", Some(status), Some(reason), Map::new())
+        }
+        Outcome::Skip => ("skip", None, None, Map::new()),
+    };
+    Verdict {
+        id,
+        verdict,
+        reason: reason.map(Reason::name),
+        error: reason.and_then(Reason::error),
+        status,
+        check,
+    }
+}
+
+/// The members of an object, each as it was written: a key set may have members twice, and that
+/// must not be lost on the way.
+struct Case<'a>(HashMap<String, &'a RawValue>);
+
+impl<'a> Case<'a> {
+    fn read(line: &'a [u8]) -> Option<Self> {
+        serde_json::from_slice(line).ok().map(Case)
+    }
+
+    /// `None`: not there, or no `T`.
+    fn get<T: Deserialize<'a>>(&self, name: &str) -> Option<T> {
+        serde_json::from_str(self.0.get(name)?.get()).ok()
+    }
+
+    /// Absent and null are the default; `None`: no `T`.
+    fn optional<T: Deserialize<'a>>(&self, name: &str) -> Option<Option<T>> {
+        match self.0.get(name) {
+            None => Some(None),
+            Some(raw) => serde_json::from_str(raw.get()).ok(),
+        }
+    }
+
+    /// The key set; one without keys where there is none.
+    fn keys(&self) -> KeySet {
+        let json = self.0.get("jwks").map_or("", |raw| raw.get());
+        KeySet::from_json(json).unwrap_or_default()
+    }
+}
+
+/// `None`: the case cannot be judged.
+fn judge(case: &Case<'_>) -> Option<Outcome> {
+    let needs: Vec<String> = case.optional("needs")?.unwrap_or_default();
+    let profile = case.optional("needs_profile")?.unwrap_or(false);
+    if profile || !needs.iter().all(|need| is_offered(need)) {
+        return None;
+    }
+    let policy = Policy(case.get("policy")?);
+    match &*case.get::<Cow<'_, str>>("mode")? {
+        "access_token" => access_token(case, &policy),
+        "jws" => jws(case, &policy),
+        _ => None,
+    }
+}
+
+fn is_offered(need: &str) -> bool {
+    match need.strip_prefix("alg:") {
+        Some(name) => Algorithm::from_name(name).is_some(),
+        None => ["act", "acr_any", "aud_list"].contains(&need),
+    }
+}
+
+fn jws(case: &Case<'_>, policy: &Policy) -> Option<Outcome> {
+    let token: Cow<'_, str> = case.get("token")?;
+    let outcome = case.keys().verify(&token, policy.algorithms()?);
+    Some(match outcome {
+        Ok(payload) => Outcome::Accept(wanted(case, |name| payload_value(&payload, name))),
+        Err(reason) => reason.into(),
+    })
+}
+
+/// A member of the payload, or under the name `payload` the whole of it.
+fn payload_value(payload: &[u8], name: &str) -> Value {
+    let read = serde_json::from_slice(payload);
+    if name == "payload" {
+        return read.unwrap_or_else(|_| String::from_utf8_lossy(payload).into());
+    }
+    read.ok()
+        .and_then(|payload: Value| payload.get(name).cloned())
+        .into()
+}
+
+fn access_token(case: &Case<'_>, policy: &Policy) -> Option<Outcome> {
+    if !policy.is_offered() {
+        return None;
+    }
+    let now = time(case.get("now")?)?;
+    let max_bytes = policy.size("max_token_bytes")?;
+    let max_bytes = max_bytes.unwrap_or(UnverifiedToken::MAX_BYTES);
+    let scheme: Option<Cow<'_, str>> = case.optional("scheme")?;
+    let token: Option<Cow<'_, str>> = case.optional("token")?;
+    let expected = Expected::of(policy)?;
+    let keys = case.keys();
+
+    let Some(token) = token else {
+        return Some(Reason::MissingCredentials.into());
+    };
+    let scheme = scheme.unwrap_or(Cow::Borrowed("Bearer"));
+    let token = present(&scheme, &token, max_bytes)
+        .and_then(|()| expected.validate(&token, max_bytes, &keys, now));
+    let token = match token {
+        Ok(token) => token,
+        Err(reason) => return Some(reason.into()),
+    };
+    Some(match expected.check(&token, now) {
+        Ok(()) => Outcome::Accept(wanted(case, |name| token_value(&token, name))),
+        Err(reason) => reason.into(),
+    })
+}
+
+/// The way of a request: the head shows one credential. A text that no such field can carry goes
+/// on as a token, to be refused as one.
+fn present(scheme: &str, token: &str, max_bytes: usize) -> Result<(), Reason> {
+    let bearer = scheme.eq_ignore_ascii_case("bearer");
+    let Ok(field) = HeaderValue::from_str(&format!("{scheme} {token}")) else {
+        return match bearer {
+            true => Ok(()),
+            false => Err(Reason::UnsupportedAuthScheme),
+        };
+    };
+    let headers = HeaderMap::from_iter([(AUTHORIZATION, field)]);
+    match Credential::from_headers(&headers, max_bytes) {
+        Err(Reason::MalformedAuthorization) if bearer => Ok(()),
+        Err(reason) => Err(reason),
+        Ok(_) => Ok(()),
+    }
+}
+
+/// A policy as this crate says it.
+struct Expected {
+    validation: Validation,
+    /// No audience of the policy can be one.
+    nobody_is_meant: bool,
+    /// Claims that must be there beyond the seven.
+    more_claims: Vec<String>,
+    require: Require,
+    /// What every token lacks: the policy asks for a name that no token can have.
+    lack: Option<Reason>,
+    any_actor: bool,
+    every_hop: Option<Vec<Party>>,
+    no_act: bool,
+    claim_equals: Map<String, Value>,
+}
+
+impl Expected {
+    fn of(policy: &Policy) -> Option<Self> {
+        let audiences = policy.audiences()?;
+        let (require, lack) = policy.require()?;
+        Some(Expected {
+            validation: policy.validation(&audiences)?,
+            nobody_is_meant: audiences.is_empty(),
+            more_claims: policy.more_claims()?,
+            require,
+            lack,
+            any_actor: policy.actors()?.is_none(),
+            every_hop: policy.every_hop()?,
+            no_act: policy.no_act()?,
+            claim_equals: policy.claim_equals()?,
+        })
+    }
+
+    fn validate(
+        &self,
+        token: &str,
+        max_bytes: usize,
+        keys: &KeySet,
+        now: UtcDateTime,
+    ) -> Result<AccessToken, Reason> {
+        let token = UnverifiedToken::parse_within(token, max_bytes)
+            .and_then(|token| token.validate(&self.validation, keys, now))
+            .map_err(|invalid| invalid.reason())?;
+        if !self.more_claims.iter().all(|name| has(&token, name)) {
+            return Err(Reason::RequiredClaimMissing);
+        }
+        match self.nobody_is_meant {
+            true => Err(Reason::AudienceMismatch),
+            false => Ok(token),
+        }
+    }
+
+    /// The first check that fails is the reason.
+    fn check(&self, token: &AccessToken, now: UtcDateTime) -> Result<(), Reason> {
+        // The crate refuses an actor of another namespace unless it is listed. A policy that lists
+        // nobody lets anybody act.
+        let require = match token.actor() {
+            Some(actor) if self.any_actor => self
+                .require
+                .clone()
+                .actor_if_any([(actor.issuer(), actor.subject())]),
+            _ => self.require.clone(),
+        };
+        let unmet = require.check(token, now).err();
+        // The owner's own rules, in code.
+        let listed = |actor: Actor<'_>| match &self.every_hop {
+            Some(parties) => parties.iter().any(|party| actor.is(party)),
+            None => true,
+        };
+        let acts = (self.no_act && has_member(token, "act")) || !chain(token).all(listed);
+        let equal = |(name, value): (&String, &Value)| {
+            token.claim::<Value>(name).ok().flatten().as_ref() == Some(value)
+        };
+        let differs = !self.claim_equals.iter().all(equal);
+        let failed = [
+            unmet.map(|unmet| unmet.reason()),
+            acts.then_some(Reason::ActorUnauthorized),
+            self.lack,
+            differs.then_some(Reason::PolicyDenied),
+        ];
+        failed.into_iter().flatten().min().map_or(Ok(()), Err)
+    }
+}
+
+/// The actors of a token, the current one first.
+fn chain(token: &AccessToken) -> impl Iterator<Item = Actor<'_>> {
+    token.actor().into_iter().chain(token.prior_actors())
+}
+
+/// The claim is there, whatever it holds.
+fn has_member(token: &AccessToken, name: &str) -> bool {
+    !matches!(token.claim::<&RawValue>(name), Ok(None))
+}
+
+/// The claim is there and is not null.
+fn has(token: &AccessToken, name: &str) -> bool {
+    matches!(token.claim::<&RawValue>(name), Ok(Some(raw)) if raw.get() != "null")
+}
+
+/// The members of `policy`. A method returns `None` where one of them makes no sense.
+struct Policy(Map<String, Value>);
+
+impl Policy {
+    /// The crate can say what the policy asks; a member nobody knows asks something unknown.
+    fn is_offered(&self) -> bool {
+        self.0.iter().all(|(name, value)| match &**name {
+            "typ" => value.as_str().is_some_and(is_access_token_type),
+            "audience_claim" => value.is_null() || value == "aud",
+            "scope_claims" => value.is_null() || *value == json!(["scope"]),
+            "scope_shape" => value.is_null() || value == "string",
+            "client_id_claims" => value.is_null() || *value == json!(["client_id"]),
+            "dpop_required" | "mtls_required" | "introspection" | "introspection_jwt" => {
+                value.is_null() || value == false
+            }
+            "delegation" => value.is_null() || value == "allow" || value == "forbid",
+            "actor_check" => value.is_null() || value == "current" || value == "every_hop",
+            // Of proofs: whoever needs one says so.
+            "dpop_algs" | "dpop_max_age_s" | "dpop_nonce" => true,
+            "issuer" | "audience" | "algorithms" | "required_claims" | "leeway_s"
+            | "max_lifetime_s" | "max_token_age_s" | "max_token_bytes" | "max_chain"
+            | "scopes_all" | "scopes_any" | "claim_equals" | "acr_min" | "acr_order"
+            | "acr_any" | "max_age_s" | "actor_allowed" | "actor_required" => true,
+            _ => value.is_null(),
+        })
+    }
+
+    /// A member; null is the same as none.
+    fn get(&self, name: &str) -> Option<&Value> {
+        self.0.get(name).filter(|value| !value.is_null())
+    }
+
+    fn text(&self, name: &str) -> Option<Option<&str>> {
+        self.get(name).map_or(Some(None), |v| v.as_str().map(Some))
+    }
+
+    fn texts(&self, name: &str) -> Option<Option<Vec<&str>>> {
+        self.get(name).map_or(Some(None), |v| texts(v).map(Some))
+    }
+
+    fn switch(&self, name: &str) -> Option<bool> {
+        self.get(name).map_or(Some(false), Value::as_bool)
+    }
+
+    fn size(&self, name: &str) -> Option<Option<usize>> {
+        let size = |value: &Value| usize::try_from(value.as_u64()?).ok();
+        self.get(name).map_or(Some(None), |v| size(v).map(Some))
+    }
+
+    /// A number of seconds, not below 0.
+    fn seconds(&self, name: &str) -> Option<Option<Duration>> {
+        let seconds = |value: &Value| match value.as_u64() {
+            Some(whole) => Some(Duration::from_secs(whole)),
+            None => Duration::try_from_secs_f64(value.as_f64()?).ok(),
+        };
+        self.get(name).map_or(Some(None), |v| seconds(v).map(Some))
+    }
+
+    /// Those that the crate offers.
+    fn algorithms(&self) -> Option<Vec<Algorithm>> {
+        let names = texts(self.get("algorithms")?)?;
+        Some(names.into_iter().filter_map(Algorithm::from_name).collect())
+    }
+
+    /// Those that a resource can have.
+    fn audiences(&self) -> Option<Vec<Audience>> {
+        let names = match self.get("audience")? {
+            Value::String(one) => vec![&**one],
+            list => texts(list)?,
+        };
+        Some(made(names, Audience::new))
+    }
+
+    fn validation(&self, audiences: &[Audience]) -> Option<Validation> {
+        const NOBODY: Audience = Audience::from_static("nobody");
+        let (first, others) = match audiences {
+            [first, others @ ..] => (first, others),
+            [] => (&NOBODY, &[][..]),
+        };
+        let leeway = self.seconds("leeway_s")?.unwrap_or_default();
+        let lifetime = self.seconds("max_lifetime_s")?.unwrap_or(Duration::MAX);
+        let mut validation = Validation::new(first, self.text("issuer")??)
+            .algorithms(self.algorithms()?)
+            .leeway(leeway.min(Validation::MAX_LEEWAY))
+            .max_lifetime(lifetime)
+            .max_delegated_lifetime(lifetime);
+        if let Some(age) = self.seconds("max_token_age_s")? {
+            validation = validation.max_token_age(age);
+        }
+        if let Some(actors) = self.size("max_chain")? {
+            validation = validation.max_actors(actors);
+        }
+        Some(others.iter().fold(validation, Validation::also_accept))
+    }
+
+    /// The seven are always asked for; fewer is not offered.
+    fn more_claims(&self) -> Option<Vec<String>> {
+        const SEVEN: [&str; 7] = ["iss", "exp", "aud", "sub", "client_id", "iat", "jti"];
+        let Some(names) = self.texts("required_claims")? else {
+            return Some(Vec::new());
+        };
+        let more = names.iter().filter(|name| !SEVEN.contains(name));
+        SEVEN
+            .iter()
+            .all(|one| names.contains(one))
+            .then(|| more.map(|name| (*name).to_owned()).collect())
+    }
+
+    fn claim_equals(&self) -> Option<Map<String, Value>> {
+        match self.get("claim_equals") {
+            None => Some(Map::new()),
+            Some(value) => value.as_object().cloned(),
+        }
+    }
+
+    /// With what every token lacks, where a name cannot be one.
+    fn require(&self) -> Option<(Require, Option<Reason>)> {
+        let mut require = Require::valid_token();
+        let mut lack = None;
+        if let Some(classes) = self.classes()? {
+            let classes = made(classes, Acr::new);
+            if classes.is_empty() {
+                lack = Some(Reason::AuthenticationLevelInsufficient);
+            } else {
+                require = require.acr(classes);
+            }
+        }
+        if let Some(age) = self.seconds("max_age_s")? {
+            require = require.max_age(age);
+        }
+        let all = self.texts("scopes_all")?.unwrap_or_default();
+        let groups = all.into_iter().map(|scope| vec![scope]);
+        for group in groups.chain(self.texts("scopes_any")?) {
+            let scopes = made(group, Scope::new);
+            if scopes.is_empty() {
+                lack = lack.or(Some(Reason::InsufficientScope));
+            } else {
+                require = require.and(Require::any_scope(scopes));
+            }
+        }
+        if self.switch("actor_required")? {
+            require = require.delegated();
+        }
+        if let Some(actors) = self.actors()? {
+            require = require.actor_if_any(actors);
+        }
+        if self.no_act()? {
+            require = require.undelegated();
+        }
+        Some((require, lack))
+    }
+
+    /// The classes that are enough: those of `acr_any` that are not below `acr_min`.
+    fn classes(&self) -> Option<Option<Vec<&str>>> {
+        let any = self.texts("acr_any")?;
+        let Some(least) = self.text("acr_min")? else {
+            return Some(any);
+        };
+        let order = self.texts("acr_order")?.unwrap_or_else(|| vec![least]);
+        let mut enough: Vec<_> = order.into_iter().skip_while(|c| *c != least).collect();
+        enough.retain(|class| any.as_ref().is_none_or(|any| any.contains(class)));
+        Some(Some(enough))
+    }
+
+    fn actors(&self) -> Option<Option<Vec<Party>>> {
+        let Some(actors) = self.get("actor_allowed") else {
+            return Some(None);
+        };
+        let issuer = self.text("issuer")??;
+        let party = |actor: &Value| match actor {
+            Value::String(sub) => Some(Party::new(issuer, sub)),
+            _ => {
+                let iss = actor.get("iss").map_or(Some(issuer), Value::as_str)?;
+                Some(Party::new(iss, actor.get("sub")?.as_str()?))
+            }
+        };
+        let actors: Option<Vec<_>> = actors.as_array()?.iter().map(party).collect();
+        actors.map(Some)
+    }
+
+    fn every_hop(&self) -> Option<Option<Vec<Party>>> {
+        match self.text("actor_check")? {
+            Some("every_hop") => self.actors(),
+            _ => Some(None),
+        }
+    }
+
+    fn no_act(&self) -> Option<bool> {
+        self.text("delegation").map(|said| said == Some("forbid"))
+    }
+}
+
+/// A media type: no case, and `application/` may be left out.
+fn is_access_token_type(typ: &str) -> bool {
+    let typ = typ.to_ascii_lowercase();
+    typ.strip_prefix("application/").unwrap_or(&typ) == "at+jwt"
+}
+
+fn texts(value: &Value) -> Option<Vec<&str>> {
+    value.as_array()?.iter().map(Value::as_str).collect()
+}
+
+/// The names that can be made.
+fn made<T, E>(names: Vec<&str>, new: impl Fn(String) -> Result<T, E>) -> Vec<T> {
+    let names = names.into_iter().map(str::to_owned);
+    names.filter_map(|name| new(name).ok()).collect()
+}
+
+fn time(seconds: f64) -> Option<UtcDateTime> {
+    UtcDateTime::from_unix_timestamp_nanos((seconds * 1e9) as i128).ok()
+}
+
+/// What the case's `check` names.
+fn wanted(case: &Case<'_>, value: impl Fn(&str) -> Value) -> Map<String, Value> {
+    let names: Map<String, Value> = case.get("check").unwrap_or_default();
+    let values = names.into_iter().map(|(name, _)| {
+        let value = value(&name);
+        (name, value)
+    });
+    values.collect()
+}
+
+fn token_value(token: &AccessToken, name: &str) -> Value {
+    match name {
+        "iss" => token.issuer().into(),
+        "sub" => token.subject().into(),
+        "client_id" => token.client_id().into(),
+        "jti" => token.jti().into(),
+        "acr" => token.acr().into(),
+        "scopes" => token.scopes().collect(),
+        "actor_chain" => actor_chain(token),
+        _ => token.claim::<Value>(name).ok().flatten().into(),
+    }
+}
+
+/// Who acts and who acted, the outermost first; also one that is the subject itself.
+fn actor_chain(token: &AccessToken) -> Value {
+    if token.actor().is_some() {
+        return chain(token).map(|actor| actor.subject()).collect();
+    }
+    let act = token.claim::<Value>("act").ok().flatten();
+    let links = std::iter::successors(act.as_ref(), |link| link.get("act"));
+    links.filter_map(|link| link.get("sub").cloned()).collect()
+}

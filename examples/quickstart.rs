@@ -56,9 +56,7 @@ fn api(guard: Guard) -> Result<Router, NotAResourceUrl> {
         .person()
         .acr([PASSKEY])
         .max_age(JUST_NOW);
-    let metadata = guard
-        .metadata()?
-        .scopes_supported([READ, WRITE, REFUND, CLOSE]);
+    let metadata = guard.metadata()?.scopes_supported([READ, WRITE, REFUND, CLOSE]);
 
     // One layer a route, right after its method: so even the first 401 can name the scope.
     Ok(Router::new()

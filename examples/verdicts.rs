@@ -178,9 +178,7 @@ fn payload_value(payload: &[u8], name: &str) -> Value {
     if name == "payload" {
         return read.unwrap_or_else(|_| String::from_utf8_lossy(payload).into());
     }
-    read.ok()
-        .and_then(|payload: Value| payload.get(name).cloned())
-        .into()
+    read.ok().and_then(|payload: Value| payload.get(name).cloned()).into()
 }
 
 fn access_token(case: &Case<'_>, policy: &Policy) -> Option<Outcome> {
@@ -286,10 +284,9 @@ impl Expected {
         // The crate refuses an actor of another namespace unless it is listed. A policy that lists
         // nobody lets anybody act.
         let require = match token.actor() {
-            Some(actor) if self.any_actor => self
-                .require
-                .clone()
-                .actor_if_any([(actor.issuer(), actor.subject())]),
+            Some(actor) if self.any_actor => {
+                self.require.clone().actor_if_any([(actor.issuer(), actor.subject())])
+            }
             _ => self.require.clone(),
         };
         let unmet = require.check(token, now).err();

@@ -13,6 +13,7 @@ type Boxed<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
 /// With warm keys and memory stores every answer is [`Now`](Self::Now), nothing is boxed, and no executor is
 /// needed.
 #[expect(clippy::exhaustive_enums, reason = "there is no third way to answer")]
+#[must_use]
 pub enum Answer<'a, T> {
     /// Here it is.
     Now(T),

@@ -17,11 +17,7 @@ impl<S: Sync> FromRequestParts<S> for Grant {
     type Rejection = Denial;
 
     async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Denial> {
-        parts
-            .extensions
-            .get::<Grant>()
-            .cloned()
-            .ok_or_else(no_guard)
+        parts.extensions.get::<Grant>().cloned().ok_or_else(|| no_grant(parts))
     }
 }
 
@@ -33,17 +29,25 @@ impl<S: Sync> OptionalFromRequestParts<S> for Grant {
         match parts.extensions.get::<Grant>() {
             Some(grant) => Ok(Some(grant.clone())),
             None if parts.extensions.get::<NoCredentials>().is_some() => Ok(None),
-            None => Err(no_guard()),
+            None => Err(no_grant(parts)),
         }
     }
 }
 
-fn no_guard() -> Denial {
-    const HINT: &str = "a handler asks for a `Grant` and no guard stands before it: \
-                        add `.route_layer(guard.require(..))` after its method";
+fn no_grant(parts: &Parts) -> Denial {
+    let hint = match parts.extensions.get::<NoCredentials>() {
+        Some(_) => {
+            "a handler behind an optional guard asks for a `Grant` and there is none: \
+             take an `Option<Grant>`"
+        }
+        None => {
+            "a handler asks for a `Grant` and no guard stands before it: \
+             add `.route_layer(guard.require(..))` after its method"
+        }
+    };
     #[cfg(feature = "tracing")]
-    tracing::error!(target: "unconfused", "{HINT}");
-    Denial::from(Reason::InternalError).with_detail(HINT)
+    tracing::error!(target: "unconfused", "{hint}");
+    Denial::from(Reason::InternalError).with_detail(hint)
 }
 
 /// Status and headers of the denial, an empty body, and the denial in the extensions.
@@ -57,6 +61,8 @@ impl Metadata {
     /// A router with the one route of the document. Merge it **after** the guarded routes and their
     /// backstop, so that it needs no token.
     pub fn router<S: Clone + Send + Sync + 'static>(&self) -> Router<S> {
-        Router::new().route_service(self.path(), self.service())
+        // A segment may begin with `:` or `*`, which axum's older patterns used. Braces, which its
+        // patterns use now, are in no URL.
+        Router::new().without_v07_checks().route_service(self.path(), self.service())
     }
 }

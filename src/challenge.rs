@@ -157,11 +157,7 @@ impl Parameters<'_, '_> {
 
     fn add_list<'a>(&mut self, name: &str, values: impl Iterator<Item = &'a str>) -> fmt::Result {
         let values: Vec<_> = values.collect();
-        if values.is_empty() {
-            Ok(())
-        } else {
-            self.add(name, values.join(" "))
-        }
+        if values.is_empty() { Ok(()) } else { self.add(name, values.join(" ")) }
     }
 }
 
@@ -189,7 +185,7 @@ impl MetadataUrl {
     const WELL_KNOWN: &'static str = "/.well-known/oauth-protected-resource";
 
     /// The place for this resource. `None` where its name is no https URL (http is fine on a loopback
-    /// host), or one with a user, a fragment, a quote or a space: then it can have no metadata.
+    /// host), or one with a user, a fragment, a quote, a brace or a space: then it can have no metadata.
     #[must_use]
     pub fn of(audience: &Audience) -> Option<Self> {
         let name = audience.as_str();
@@ -198,24 +194,17 @@ impl MetadataUrl {
         let loopback = matches!(authority.host(), "localhost" | "127.0.0.1" | "[::1]");
         let fits = (scheme == "https" || (scheme == "http" && loopback))
             && !authority.as_str().contains('@')
-            && name
-                .bytes()
-                .all(|byte| byte.is_ascii_graphic() && !br#"#"\"#.contains(&byte));
+            && name.bytes().all(|byte| byte.is_ascii_graphic() && !br#"#"\{}"#.contains(&byte));
         if !fits {
             return None;
         }
         let rest = match uri.path_and_query().map_or("", |rest| rest.as_str()) {
             "/" => "",
-            rest => rest
-                .strip_prefix("/?")
-                .map_or(rest, |_| rest.trim_start_matches('/')),
+            rest => rest.strip_prefix("/?").map_or(rest, |_| rest.trim_start_matches('/')),
         };
         let origin = format!("{scheme}://{authority}");
         let path = origin.len();
-        Some(MetadataUrl {
-            url: format!("{origin}{}{rest}", Self::WELL_KNOWN),
-            path,
-        })
+        Some(MetadataUrl { url: format!("{origin}{}{rest}", Self::WELL_KNOWN), path })
     }
 
     /// The path at which the document is served.
@@ -244,9 +233,7 @@ mod tests {
     fn the_well_known_path_stands_between_host_and_path() {
         // RFC 9728 section 3.1
         let at = |rest: &str| {
-            Some(format!(
-                "https://api.example.com/.well-known/oauth-protected-resource{rest}"
-            ))
+            Some(format!("https://api.example.com/.well-known/oauth-protected-resource{rest}"))
         };
         assert_eq!(url("https://api.example.com"), at(""));
         assert_eq!(url("https://api.example.com/"), at(""));

@@ -45,25 +45,22 @@ impl Credential {
         // 5
         let field = first.ok_or(Reason::MissingCredentials)?;
         // 7 and 6
-        let text = field.to_str().map_err(|_| Reason::MalformedAuthorization)?;
-        let (scheme, rest) = text.split_once(' ').unwrap_or((text, ""));
-        if scheme.is_empty() || !scheme.bytes().all(is_token_byte) {
+        let scheme = field.as_bytes().split(|byte| *byte == b' ').next().unwrap_or_default();
+        if scheme.is_empty() || !scheme.iter().all(|byte| is_token_byte(*byte)) {
             return Err(Reason::MalformedAuthorization);
         }
-        if !scheme.eq_ignore_ascii_case("bearer") {
+        if !scheme.eq_ignore_ascii_case(b"bearer") {
             return Err(Reason::UnsupportedAuthScheme);
         }
-        let token = rest.trim_start_matches(' ');
+        let text = field.to_str().map_err(|_| Reason::MalformedAuthorization)?;
+        let token = text.get(scheme.len()..).unwrap_or_default().trim_start_matches(' ');
         if !is_token68(token) {
             return Err(Reason::MalformedAuthorization);
         }
         if token.len() > max_bytes {
             return Err(Reason::CredentialTooLarge);
         }
-        Ok(Credential {
-            token: text.len().saturating_sub(token.len()),
-            field: field.clone(),
-        })
+        Ok(Credential { token: text.len().saturating_sub(token.len()), field: field.clone() })
     }
 
     /// The token itself. **Whoever has it can use it**: never log it, never send it to another service.
@@ -89,9 +86,7 @@ fn is_token_byte(byte: u8) -> bool {
 fn is_token68(text: &str) -> bool {
     let body = text.trim_end_matches('=');
     !body.is_empty()
-        && body
-            .bytes()
-            .all(|byte| byte.is_ascii_alphanumeric() || b"-._~+/".contains(&byte))
+        && body.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-._~+/".contains(&byte))
 }
 
 #[cfg(test)]
@@ -101,10 +96,7 @@ mod tests {
     fn read(fields: &[&str]) -> Result<String, Reason> {
         let mut headers = HeaderMap::new();
         for field in fields {
-            headers.append(
-                AUTHORIZATION,
-                HeaderValue::from_bytes(field.as_bytes()).unwrap(),
-            );
+            headers.append(AUTHORIZATION, HeaderValue::from_bytes(field.as_bytes()).unwrap());
         }
         Credential::from_headers(&headers, 100).map(|credential| credential.expose().to_owned())
     }
@@ -129,6 +121,7 @@ mod tests {
             (&["Basic dTpw"], UnsupportedAuthScheme),
             (&["DPoP a"], UnsupportedAuthScheme),
             (&["Basic"], UnsupportedAuthScheme),
+            (&["Basic é"], UnsupportedAuthScheme),
             (&["Digest a=\"b\", c=d"], UnsupportedAuthScheme),
             (&["Bearerx a"], UnsupportedAuthScheme),
             (&[""], MalformedAuthorization),

@@ -121,13 +121,7 @@ impl Denial {
             if !challenge.acr_values().is_empty() {
                 put(
                     "acr_values",
-                    list(
-                        challenge
-                            .acr_values()
-                            .iter()
-                            .map(ToString::to_string)
-                            .collect(),
-                    ),
+                    list(challenge.acr_values().iter().map(ToString::to_string).collect()),
                 );
             }
             if let Some(age) = challenge.max_age() {
@@ -145,8 +139,9 @@ impl Denial {
 
     /// The same, told where the resource's metadata is.
     pub(crate) fn with_resource_metadata(mut self, url: Option<&MetadataUrl>) -> Self {
-        if let (Some(challenge), Some(url)) = (self.0.challenge.take(), url) {
-            self.0.challenge = Some(challenge.with_resource_metadata(url.clone()));
+        if let Some(url) = url {
+            let challenge = self.0.challenge.take();
+            self.0.challenge = challenge.map(|it| it.with_resource_metadata(url.clone()));
         }
         self
     }
@@ -163,10 +158,7 @@ impl Denial {
 
     /// The scopes of the operation, told to a caller who has no token yet.
     pub(crate) fn with_scope_hint(mut self, scope: Vec<crate::names::Scope>) -> Self {
-        self.0.challenge = self
-            .0
-            .challenge
-            .map(|challenge| challenge.with_scope(scope));
+        self.0.challenge = self.0.challenge.map(|challenge| challenge.with_scope(scope));
         self
     }
 }
@@ -208,7 +200,7 @@ impl fmt::Display for Denial {
 
 impl fmt::Debug for Denial {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Denial({self})")
+        write!(f, "Denial({})", self.0.reason)
     }
 }
 

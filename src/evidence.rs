@@ -25,11 +25,7 @@ pub struct Operation {
 
 impl Operation {
     pub(crate) fn of(parts: &Parts, name: Option<Arc<str>>) -> Self {
-        Operation {
-            name,
-            method: parts.method.clone(),
-            uri: own_uri(parts).clone(),
-        }
+        Operation { name, method: parts.method.clone(), uri: own_uri(parts).clone() }
     }
 
     /// The owner's name for it, where it was `named`.
@@ -55,7 +51,7 @@ impl Operation {
 impl fmt::Display for Operation {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.name {
-            Some(name) => f.write_str(name),
+            Some(name) => Printable::from(&**name).fmt(f),
             None => write!(f, "{} {}", self.method, self.path()),
         }
     }
@@ -90,10 +86,7 @@ impl DecisionId {
         static NUMBER: AtomicU64 = AtomicU64::new(0);
         // The hasher's key is random.
         let process = *PROCESS.get_or_init(|| RandomState::new().hash_one("decisions"));
-        DecisionId {
-            process,
-            number: NUMBER.fetch_add(1, Ordering::Relaxed),
-        }
+        DecisionId { process, number: NUMBER.fetch_add(1, Ordering::Relaxed) }
     }
 }
 
@@ -116,7 +109,8 @@ pub(crate) struct Case {
     pub(crate) at: UtcDateTime,
     pub(crate) decision: DecisionId,
     pub(crate) query_token: bool,
-    /// The number of the next step.
+    /// Another guard's case of the same request, which counts the steps.
+    earlier: Option<Arc<Case>>,
     steps: AtomicU32,
 }
 
@@ -127,21 +121,17 @@ impl Case {
         at: UtcDateTime,
         decision: DecisionId,
         query_token: bool,
-        first_step: u32,
+        earlier: Option<Arc<Case>>,
     ) -> Self {
-        let steps = AtomicU32::new(first_step);
-        Case {
-            token,
-            credential,
-            at,
-            decision,
-            query_token,
-            steps,
-        }
+        Case { token, credential, at, decision, query_token, earlier, steps: AtomicU32::new(0) }
     }
 
+    /// The number of the next step of the decision.
     pub(crate) fn next_step(&self) -> u32 {
-        self.steps.fetch_add(1, Ordering::Relaxed)
+        match &self.earlier {
+            Some(earlier) => earlier.next_step(),
+            None => self.steps.fetch_add(1, Ordering::Relaxed),
+        }
     }
 }
 
@@ -222,10 +212,7 @@ pub struct Grant {
 
 impl Grant {
     pub(crate) fn new(evidence: Evidence, guard: u64) -> Self {
-        Grant {
-            evidence: Arc::new(evidence),
-            guard,
-        }
+        Grant { evidence: Arc::new(evidence), guard }
     }
 
     /// Which guard made it.

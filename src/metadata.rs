@@ -8,7 +8,7 @@ use std::task::{Context, Poll};
 
 use http::header::{
     ACCESS_CONTROL_ALLOW_HEADERS, ACCESS_CONTROL_ALLOW_METHODS, ACCESS_CONTROL_ALLOW_ORIGIN,
-    ACCESS_CONTROL_MAX_AGE, ALLOW, CACHE_CONTROL, CONTENT_TYPE,
+    ACCESS_CONTROL_MAX_AGE, ALLOW, CACHE_CONTROL, CONTENT_LENGTH, CONTENT_TYPE,
 };
 use http::{HeaderValue, Method, Request, Response, StatusCode};
 use serde::Serialize;
@@ -80,11 +80,7 @@ impl Guard {
     ///
     /// [`NotAResourceUrl`] where that is no https URL; see [`MetadataUrl::of`].
     pub fn metadata(&self) -> Result<Metadata, NotAResourceUrl> {
-        let audience = self
-            .audiences()
-            .first()
-            .map(Audience::to_string)
-            .unwrap_or_default();
+        let audience = self.audiences().first().map(Audience::to_string).unwrap_or_default();
         let Some(url) = self.metadata_url().cloned() else {
             return Err(NotAResourceUrl { audience });
         };
@@ -161,9 +157,7 @@ impl Metadata {
     /// A service that serves the document, whatever the path.
     #[must_use]
     pub fn service(&self) -> MetadataService {
-        MetadataService {
-            json: self.to_json().into(),
-        }
+        MetadataService { json: self.to_json().into() }
     }
 }
 
@@ -191,12 +185,12 @@ impl<B> Service<Request<B>> for MetadataService {
         match *request.method() {
             Method::GET | Method::HEAD => {
                 headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
-                headers.insert(
-                    CACHE_CONTROL,
-                    HeaderValue::from_static("public, max-age=3600"),
-                );
+                headers.insert(CACHE_CONTROL, HeaderValue::from_static("public, max-age=3600"));
                 if request.method() == Method::GET {
                     *response.body_mut() = self.json.to_string();
+                } else {
+                    // The length that GET would have (RFC 9110 section 8.6).
+                    headers.insert(CONTENT_LENGTH, self.json.len().into());
                 }
             }
             Method::OPTIONS => {

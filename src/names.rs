@@ -160,14 +160,7 @@ mod tests {
 
     #[test]
     fn a_scope_is_one_token_of_the_grammar() {
-        for good in [
-            "read",
-            "orders:read",
-            "https://x.example/y",
-            "!",
-            "~",
-            "a.b-c_d",
-        ] {
+        for good in ["read", "orders:read", "https://x.example/y", "!", "~", "a.b-c_d"] {
             assert!(Scope::new(good).is_ok(), "{good}");
         }
         for bad in ["", " ", "a b", "a\"b", "a\\b", "é", "a\n", "\u{7f}"] {
@@ -184,9 +177,6 @@ mod tests {
     #[test]
     fn the_error_names_the_kind_and_not_the_input() {
         let error = Scope::new("secret stuff").unwrap_err().to_string();
-        assert!(
-            error.contains("scope") && !error.contains("secret"),
-            "{error}"
-        );
+        assert!(error.contains("scope") && !error.contains("secret"), "{error}");
     }
 }

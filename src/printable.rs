@@ -56,11 +56,7 @@ impl fmt::Display for Printable<'_> {
                 c => f.write_char(c)?,
             }
         }
-        if rest.next().is_some() {
-            f.write_str("…")
-        } else {
-            Ok(())
-        }
+        if rest.next().is_some() { f.write_str("…") } else { Ok(()) }
     }
 }
 
@@ -89,18 +85,12 @@ mod tests {
     fn lines_ansi_and_bidi_are_escaped() {
         let text = "a\r\nb\u{1b}[31mred\u{202e}evil\u{2028}c\u{200b}d\u{85}e\u{0}";
         let shown = Printable::from(text).to_string();
-        assert_eq!(
-            shown,
-            r"a\r\nb\u{1b}[31mred\u{202e}evil\u{2028}c\u{200b}d\u{85}e\u{0}"
-        );
+        assert_eq!(shown, r"a\r\nb\u{1b}[31mred\u{202e}evil\u{2028}c\u{200b}d\u{85}e\u{0}");
     }
 
     #[test]
     fn a_quote_cannot_end_the_quotation() {
-        assert_eq!(
-            format!("{:?}", Printable::from("a\" b=\"\\")),
-            r#""a\" b=\"\\""#
-        );
+        assert_eq!(format!("{:?}", Printable::from("a\" b=\"\\")), r#""a\" b=\"\\""#);
     }
 
     #[test]
@@ -108,10 +98,6 @@ mod tests {
         let shown = Printable::from("é".repeat(300).as_str()).to_string();
         assert_eq!(shown.chars().count(), 257);
         assert!(shown.ends_with('…'));
-        assert!(
-            !Printable::from("é".repeat(256).as_str())
-                .to_string()
-                .ends_with('…')
-        );
+        assert!(!Printable::from("é".repeat(256).as_str()).to_string().ends_with('…'));
     }
 }

@@ -132,6 +132,8 @@ reasons! {
     ClaimsMalformed, "claims_malformed", UNAUTHORIZED, INVALID_TOKEN, 16, NewToken, "The claims of the access token are malformed";
     /// A known claim has the wrong JSON type.
     ClaimTypeInvalid, "claim_type_invalid", UNAUTHORIZED, INVALID_TOKEN, 16, NewToken, "A claim of the access token has the wrong type";
+    /// `authorization_details` is no array of objects with a `type`.
+    AuthorizationDetailsInvalid, "authorization_details_invalid", UNAUTHORIZED, INVALID_TOKEN, 16, NewToken, "The authorization details of the access token are malformed";
     /// One of `iss sub aud exp iat client_id jti` is absent or empty.
     RequiredClaimMissing, "required_claim_missing", UNAUTHORIZED, INVALID_TOKEN, 16, NewToken, "A claim is missing from the access token";
     /// `exp` has passed.
@@ -144,6 +146,10 @@ reasons! {
     TokenLifetimeExceeded, "token_lifetime_exceeded", UNAUTHORIZED, INVALID_TOKEN, 16, NewToken, "The access token lives too long";
     /// The token is meant for another resource.
     AudienceMismatch, "audience_mismatch", UNAUTHORIZED, INVALID_TOKEN, 16, NewToken, "The access token is meant for another resource";
+    /// `act` is no object, or a link of it lacks `sub`.
+    ActorMalformed, "actor_malformed", UNAUTHORIZED, INVALID_TOKEN, 16, NewToken, "The actor of the access token is malformed";
+    /// More actors than are accepted.
+    ActorChainTooDeep, "actor_chain_too_deep", UNAUTHORIZED, INVALID_TOKEN, 16, NewToken, "The access token has too many actors";
     // Possession.
     /// The token is bound to a key (`cnf`) and possession cannot be checked.
     ConfirmationUnsupported, "confirmation_unsupported", UNAUTHORIZED, INVALID_TOKEN, 16, NewToken, "The access token is bound to a key in a way that is not supported";
@@ -152,10 +158,6 @@ reasons! {
     ClientNotAllowed, "client_not_allowed", FORBIDDEN, None, 7, Stop, "The client is not allowed";
     /// The operation needs a person, and the subject is the client itself.
     SubjectAmbiguous, "subject_ambiguous", FORBIDDEN, None, 7, Stop, "The operation needs a user";
-    /// `act` is no object, or a link of it lacks `sub`.
-    ActorMalformed, "actor_malformed", UNAUTHORIZED, INVALID_TOKEN, 16, NewToken, "The actor of the access token is malformed";
-    /// More actors than are accepted.
-    ActorChainTooDeep, "actor_chain_too_deep", UNAUTHORIZED, INVALID_TOKEN, 16, NewToken, "The access token has too many actors";
     /// The operation needs an actor, and none is named.
     ActorRequired, "actor_required", UNAUTHORIZED, INVALID_TOKEN, 16, NewToken, "The access token must name an actor";
     /// The actor is of a namespace that the issuer is not trusted to speak for.
@@ -172,8 +174,6 @@ reasons! {
     // Permissions.
     /// A scope of the operation is missing.
     InsufficientScope, "insufficient_scope", FORBIDDEN, Some("insufficient_scope"), 7, MoreScope, "The request requires higher privileges";
-    /// `authorization_details` is no array of objects with a `type`.
-    AuthorizationDetailsInvalid, "authorization_details_invalid", UNAUTHORIZED, INVALID_TOKEN, 16, NewToken, "The authorization details of the access token are malformed";
     // Policy.
     /// The owner's own rule says no, or asks what nobody can meet.
     PolicyDenied, "policy_denied", FORBIDDEN, None, 7, Stop, "The request is not permitted";
@@ -219,20 +219,15 @@ mod tests {
     #[test]
     fn every_401_carries_a_challenge() {
         for reason in Reason::ALL {
-            assert!(
-                reason.status() != StatusCode::UNAUTHORIZED || reason.challenged(),
-                "{reason}"
-            );
+            assert!(reason.status() != StatusCode::UNAUTHORIZED || reason.challenged(), "{reason}");
         }
     }
 
     #[test]
     fn descriptions_and_errors_keep_to_the_challenge_grammar() {
         // RFC 6750 section 3: no quote, no backslash, printable ASCII
-        let fits = |text: &str| {
-            text.bytes()
-                .all(|b| matches!(b, 0x20..=0x21 | 0x23..=0x5b | 0x5d..=0x7e))
-        };
+        let fits =
+            |text: &str| text.bytes().all(|b| matches!(b, 0x20..=0x21 | 0x23..=0x5b | 0x5d..=0x7e));
         for reason in Reason::ALL {
             assert!(fits(reason.description()), "{reason}");
             assert!(reason.error().is_none_or(fits), "{reason}");

@@ -61,19 +61,13 @@ impl Require {
     /// This scope. More than one: [`and`](Self::and), or an array in place of a requirement.
     #[must_use]
     pub fn scope(scope: Scope) -> Self {
-        Require {
-            scopes: vec![vec![scope]],
-            ..Require::default()
-        }
+        Require { scopes: vec![vec![scope]], ..Require::default() }
     }
 
     /// One of these scopes. A challenge names the first.
     #[must_use]
     pub fn any_scope(scopes: impl IntoIterator<Item = Scope>) -> Self {
-        Require {
-            scopes: vec![without_repeats(scopes)],
-            ..Require::default()
-        }
+        Require { scopes: vec![without_repeats(scopes)], ..Require::default() }
     }
 
     /// The subject authenticated in one of these classes, `acr`; in order of preference, which is the
@@ -142,7 +136,8 @@ impl Require {
     }
 
     /// Both: what this asks, and what `other` asks. A token meets the result exactly where it meets
-    /// each of them. In a challenge, this requirement's preference goes first.
+    /// each of them: so an actor of another namespace must be listed in both. In a challenge, this
+    /// requirement's preference goes first.
     #[must_use]
     pub fn and(mut self, other: impl Into<Require>) -> Self {
         let other = other.into();
@@ -179,27 +174,17 @@ impl Require {
         if let Err(reason) = self.check_parties(token, now) {
             return Err(Unmet::only(reason));
         }
-        let mut unmet = Unmet {
-            reasons: self.authentication_lacks(token, now),
-            ..Unmet::default()
-        };
+        let mut unmet =
+            Unmet { reasons: self.authentication_lacks(token, now), ..Unmet::default() };
         if !unmet.reasons.is_empty() {
             unmet.acr_values = self.acr.clone().unwrap_or_default();
             unmet.max_age = self.max_age;
         }
-        if !self
-            .scopes
-            .iter()
-            .all(|group| group.iter().any(|scope| token.allows(scope)))
-        {
+        if !self.scopes.iter().all(|group| group.iter().any(|scope| token.allows(scope))) {
             unmet.reasons.push(Reason::InsufficientScope);
             unmet.scopes = self.challenge_scopes();
         }
-        if unmet.reasons.is_empty() {
-            Ok(())
-        } else {
-            Err(unmet)
-        }
+        if unmet.reasons.is_empty() { Ok(()) } else { Err(unmet) }
     }
 
     /// Phase H: what no other login and no more scope can change.
@@ -225,17 +210,10 @@ impl Require {
             return Err(Reason::ActorRequired);
         }
         let Some(actor) = token.actor() else {
-            return if self.delegated {
-                Err(Reason::ActorRequired)
-            } else {
-                Ok(())
-            };
+            return if self.delegated { Err(Reason::ActorRequired) } else { Ok(()) };
         };
         // 64
-        let listed = self
-            .actors
-            .as_ref()
-            .map(|listed| listed.iter().any(|party| actor.is(party)));
+        let listed = self.actors.as_ref().map(|listed| listed.iter().any(|party| actor.is(party)));
         let foreign = actor.issuer() != token.issuer();
         if foreign && !(self.foreign_actors && listed == Some(true)) {
             return Err(Reason::ActorUntrusted);
@@ -286,12 +264,7 @@ impl Require {
     /// The scopes that a challenge names: of each group the first.
     #[must_use]
     pub fn challenge_scopes(&self) -> Vec<Scope> {
-        without_repeats(
-            self.scopes
-                .iter()
-                .filter_map(|group| group.first())
-                .cloned(),
-        )
+        without_repeats(self.scopes.iter().filter_map(|group| group.first()).cloned())
     }
 }
 
@@ -304,9 +277,7 @@ impl From<Scope> for Require {
 /// All of the scopes.
 impl<const N: usize> From<[Scope; N]> for Require {
     fn from(scopes: [Scope; N]) -> Self {
-        scopes
-            .into_iter()
-            .fold(Require::valid_token(), Require::and)
+        scopes.into_iter().fold(Require::valid_token(), Require::and)
     }
 }
 
@@ -322,29 +293,17 @@ impl fmt::Display for Require {
         for group in &self.scopes {
             parts.push(format!("scope={}", join(group, "|")));
         }
-        parts.extend(
-            self.acr
-                .as_ref()
-                .map(|classes| format!("acr={}", join(classes, "|"))),
-        );
+        parts.extend(self.acr.as_ref().map(|classes| format!("acr={}", join(classes, "|"))));
         parts.extend(self.max_age.map(|age| format!("max_age={}", age.as_secs())));
         if let Some(actors) = &self.actors {
             let actors: Vec<_> = actors.iter().map(|actor| format!("{actor:?}")).collect();
-            let name = if self.delegated {
-                "actor"
-            } else {
-                "actor_if_any"
-            };
+            let name = if self.delegated { "actor" } else { "actor_if_any" };
             parts.push(format!("{name}={}", actors.join("|")));
         } else if self.delegated {
             parts.push("delegated".to_owned());
         }
         parts.extend(self.undelegated.then(|| "undelegated".to_owned()));
-        parts.extend(
-            self.clients
-                .as_ref()
-                .map(|clients| format!("client={}", clients.join("|"))),
-        );
+        parts.extend(self.clients.as_ref().map(|clients| format!("client={}", clients.join("|"))));
         parts.extend(self.person.then(|| "person".to_owned()));
         if parts.is_empty() {
             return f.write_str("valid_token");
@@ -367,19 +326,13 @@ pub struct Unmet {
 
 impl Unmet {
     fn only(reason: Reason) -> Self {
-        Unmet {
-            reasons: vec![reason],
-            ..Unmet::default()
-        }
+        Unmet { reasons: vec![reason], ..Unmet::default() }
     }
 
     /// The first check that failed.
     #[must_use]
     pub fn reason(&self) -> Reason {
-        self.reasons
-            .first()
-            .copied()
-            .unwrap_or(Reason::InternalError)
+        self.reasons.first().copied().unwrap_or(Reason::InternalError)
     }
 
     /// All that is lacking, in the order of the checks.
@@ -398,11 +351,7 @@ impl fmt::Display for Unmet {
 impl std::error::Error for Unmet {}
 
 fn join<T: ToString>(items: &[T], between: &str) -> String {
-    items
-        .iter()
-        .map(T::to_string)
-        .collect::<Vec<_>>()
-        .join(between)
+    items.iter().map(T::to_string).collect::<Vec<_>>().join(between)
 }
 
 fn without_repeats<T: PartialEq>(items: impl IntoIterator<Item = T>) -> Vec<T> {

@@ -80,26 +80,17 @@ impl TestIssuer {
     /// An issuer that signs with this algorithm. RSA keys take a noticeable moment to make.
     #[must_use]
     pub fn with_algorithm(name: impl Into<String>, algorithm: Algorithm) -> Self {
-        let mut state = State {
-            keys: Vec::new(),
-            made: 0,
-        };
+        let mut state = State { keys: Vec::new(), made: 0 };
         state.add(algorithm);
-        TestIssuer {
-            name: name.into(),
-            algorithm,
-            state: Arc::new(Mutex::new(state)),
-        }
+        TestIssuer { name: name.into(), algorithm, state: Arc::new(Mutex::new(state)) }
     }
 
     /// For a guard. Follows [`rotate`](Self::rotate) and [`withdraw`](Self::withdraw) at once.
     #[must_use]
     pub fn issuer(&self) -> Issuer {
         let this = self.clone();
-        Issuer::new(&self.name, move |_: KeyHint<'_>| {
-            Answer::Now(Ok(this.keys()))
-        })
-        .algorithms(Algorithm::DEFAULT.into_iter().chain([self.algorithm]))
+        Issuer::new(&self.name, move |_: KeyHint<'_>| Answer::Now(Ok(this.keys())))
+            .algorithms(Algorithm::DEFAULT.into_iter().chain([self.algorithm]))
     }
 
     /// The public keys, as they are now.
@@ -160,14 +151,8 @@ impl TestIssuer {
     /// # Panics
     ///
     /// Where the guard refuses; the message is the denial.
-    #[expect(
-        clippy::panic,
-        reason = "only in tests of users, where a panic is the answer"
-    )]
-    #[expect(
-        clippy::needless_pass_by_value,
-        reason = "a token is minted in the call"
-    )]
+    #[expect(clippy::panic, reason = "only in tests of users, where a panic is the answer")]
+    #[expect(clippy::needless_pass_by_value, reason = "a token is minted in the call")]
     pub fn grant(&self, token: TestToken, requirement: impl Into<Require>) -> Grant {
         let guard = Guard::new(&token.audience, self.issuer());
         let mut head = http::Request::new(()).into_parts().0;
@@ -199,7 +184,7 @@ pub struct TestToken {
     header: Map<String, Value>,
     claims: Map<String, Value>,
     /// In place of the claims.
-    payload: Option<String>,
+    payload: Option<Vec<u8>>,
     key: Option<Arc<SigningKey>>,
     audience: Audience,
 }
@@ -207,10 +192,7 @@ pub struct TestToken {
 impl TestToken {
     /// Any claim, of any type.
     pub fn claim(mut self, name: &str, value: impl Serialize) -> Self {
-        self.claims.insert(
-            name.to_owned(),
-            serde_json::to_value(value).unwrap_or_default(),
-        );
+        self.claims.insert(name.to_owned(), serde_json::to_value(value).unwrap_or_default());
         self
     }
 
@@ -263,12 +245,12 @@ impl TestToken {
         self.claim("auth_time", at)
     }
 
-    /// Issued at this moment, in place of now, for the same time as before.
+    /// Issued at this moment, in place of now, for the same time as before. Say this first: other times count
+    /// from when the token is issued.
     pub fn at(self, moment: UtcDateTime) -> Self {
         let life = self.expires_at().saturating_sub(self.issued_at());
         let issued_at = moment.unix_timestamp();
-        self.claim("iat", issued_at)
-            .claim("exp", issued_at.saturating_add(life))
+        self.claim("iat", issued_at).claim("exp", issued_at.saturating_add(life))
     }
 
     /// Valid for so long from when it is issued.
@@ -280,28 +262,29 @@ impl TestToken {
     /// Issued two hours ago, and expired since an hour.
     pub fn expired(self) -> Self {
         let now = self.issued_at();
-        self.claim("iat", now.saturating_sub(7200))
-            .claim("exp", now.saturating_sub(3600))
+        self.claim("iat", now.saturating_sub(7200)).claim("exp", now.saturating_sub(3600))
     }
 
     /// Valid in an hour and not before.
     pub fn not_yet_valid(self) -> Self {
         let from = self.issued_at().saturating_add(3600);
-        self.claim("nbf", from)
-            .claim("exp", from.saturating_add(300))
+        self.claim("nbf", from).claim("exp", from.saturating_add(300))
     }
 
     /// Any header parameter.
     pub fn header(mut self, name: &str, value: impl Serialize) -> Self {
-        self.header.insert(
-            name.to_owned(),
-            serde_json::to_value(value).unwrap_or_default(),
-        );
+        self.header.insert(name.to_owned(), serde_json::to_value(value).unwrap_or_default());
+        self
+    }
+
+    /// Without this header parameter.
+    pub fn without_header(mut self, name: &str) -> Self {
+        self.header.remove(name);
         self
     }
 
     /// This payload in place of the claims: for what no map of claims can say.
-    pub fn payload(mut self, payload: impl Into<String>) -> Self {
+    pub fn payload(mut self, payload: impl Into<Vec<u8>>) -> Self {
         self.payload = Some(payload.into());
         self
     }
@@ -316,16 +299,10 @@ impl TestToken {
     #[must_use]
     pub fn sign(&self) -> String {
         let header = Value::Object(self.header.clone()).to_string();
-        let payload = self
-            .payload
-            .clone()
-            .unwrap_or_else(|| Value::Object(self.claims.clone()).to_string());
+        let claims = || Value::Object(self.claims.clone()).to_string().into_bytes();
+        let payload = self.payload.clone().unwrap_or_else(claims);
         let message = format!("{}.{}", encode(header), encode(payload));
-        let signature = self
-            .key
-            .as_ref()
-            .map(|key| key.sign(&message))
-            .unwrap_or_default();
+        let signature = self.key.as_ref().map(|key| key.sign(&message)).unwrap_or_default();
         format!("{message}.{signature}")
     }
 
@@ -336,17 +313,11 @@ impl TestToken {
     }
 
     fn issued_at(&self) -> i64 {
-        self.claims
-            .get("iat")
-            .and_then(Value::as_i64)
-            .unwrap_or_default()
+        self.claims.get("iat").and_then(Value::as_i64).unwrap_or_default()
     }
 
     fn expires_at(&self) -> i64 {
-        self.claims
-            .get("exp")
-            .and_then(Value::as_i64)
-            .unwrap_or_default()
+        self.claims.get("exp").and_then(Value::as_i64).unwrap_or_default()
     }
 }
 

@@ -182,11 +182,7 @@ impl From<&AuditEvent<'_>> for Line {
         };
         // Names from a token come as `Printable`: shown, they cannot forge a line.
         let actor = event.actor();
-        let names = [
-            ("subject", event.subject()),
-            ("actor", actor),
-            ("client", event.client()),
-        ];
+        let names = [("subject", event.subject()), ("actor", actor), ("client", event.client())];
         for (name, value) in names {
             text += &value.map_or(String::new(), |value| format!(" {name}={value:?}"));
         }

@@ -99,10 +99,10 @@ impl<'a> AuditEvent<'a> {
         self.denial.map(Denial::reason)
     }
 
-    /// The denial, with all that was lacking.
+    /// What else was lacking, where one challenge asks for all of it.
     #[must_use]
-    pub fn denial(&self) -> Option<&'a Denial> {
-        self.denial
+    pub fn also(&self) -> &'a [Reason] {
+        self.denial.map(Denial::also).unwrap_or_default()
     }
 
     /// The status of the answer; none where the handler answers.
@@ -145,9 +145,7 @@ impl<'a> AuditEvent<'a> {
     /// Through which client.
     #[must_use]
     pub fn client(&self) -> Option<Printable<'a>> {
-        self.claims()
-            .and_then(Claims::client_id)
-            .map(Printable::from)
+        self.claims().and_then(Claims::client_id).map(Printable::from)
     }
 
     /// With [`issuer`](Self::issuer), the name of the token.
@@ -197,19 +195,14 @@ impl<'a> AuditEvent<'a> {
     /// How well the subject authenticated.
     #[must_use]
     pub fn acr(&self) -> Option<Printable<'a>> {
-        self.evidence()
-            .and_then(|evidence| evidence.token().acr())
-            .map(Printable::from)
+        self.evidence().and_then(|evidence| evidence.token().acr()).map(Printable::from)
     }
 
     /// How long before the decision the subject authenticated; zero where the token's clock is ahead.
     #[must_use]
     pub fn authentication_age(&self) -> Option<Duration> {
         let at = self.evidence()?.token().auth_time()?;
-        let age = self
-            .at
-            .unix_timestamp_nanos()
-            .saturating_sub(at.unix_timestamp_nanos());
+        let age = self.at.unix_timestamp_nanos().saturating_sub(at.unix_timestamp_nanos());
         Some(Duration::from_nanos(u64::try_from(age).unwrap_or_default()))
     }
 
@@ -265,21 +258,12 @@ impl fmt::Display for AuditEvent<'_> {
             value.map_or(Ok(()), |value| write!(f, " {name}={value:?}"))
         }
         f.write_str(if self.allowed() { "allowed" } else { "denied" })?;
-        write!(
-            f,
-            " operation={:?}",
-            Printable::from(&*self.operation.to_string())
-        )?;
+        write!(f, " operation=\"{}\"", self.operation)?;
         if let Some(denial) = self.denial {
-            write!(
-                f,
-                " reason={} status={}",
-                denial.reason(),
-                denial.status().as_u16()
-            )?;
-            for reason in denial.also() {
-                write!(f, " also={reason}")?;
-            }
+            write!(f, " reason={} status={}", denial.reason(), denial.status().as_u16())?;
+        }
+        for reason in self.also() {
+            write!(f, " also={reason}")?;
         }
         pair(f, "subject", self.subject())?;
         pair(f, "actor", self.actor())?;
@@ -293,27 +277,14 @@ impl fmt::Display for AuditEvent<'_> {
         pair(f, "client", self.client())?;
         pair(f, "issuer", self.issuer())?;
         pair(f, "jti", self.jti())?;
-        pair(
-            f,
-            "audience",
-            self.audience()
-                .map(|audience| Printable::from(audience.as_str())),
-        )?;
+        pair(f, "audience", self.audience().map(|audience| Printable::from(audience.as_str())))?;
         for scope in self.scopes() {
             write!(f, " scope={scope:?}")?;
         }
         pair(f, "acr", self.acr())?;
-        pair(
-            f,
-            "authentication_age",
-            self.authentication_age().map(|age| age.as_secs()),
-        )?;
+        pair(f, "authentication_age", self.authentication_age().map(|age| age.as_secs()))?;
         if let Some(requirement) = self.requirement {
-            write!(
-                f,
-                " requirement={:?}",
-                Printable::from(&*requirement.to_string())
-            )?;
+            write!(f, " requirement={:?}", Printable::from(&*requirement.to_string()))?;
         }
         if self.step_up() != StepUp::None {
             write!(f, " step_up={}", self.step_up().name())?;

@@ -1,9 +1,13 @@
 //! The record as `tracing` events.
 
-use tracing::field::display;
+use std::fmt::Debug;
+
+use tracing::field::{DebugValue, debug};
 
 use super::{Audit, AuditEvent};
 use crate::printable::Printable;
+use crate::reason::Reason;
+use crate::token::ActorSource;
 
 /// Writes one `tracing` event a decision, at the target `unconfused::audit`: level INFO where it
 /// was allowed, WARN where it was denied.
@@ -23,35 +27,43 @@ impl TracingAudit {
 
 macro_rules! event {
     ($level:ident, $event:ident, $message:literal) => {{
-        let list = |items: Vec<String>| (!items.is_empty()).then(|| display(items.join(" ")));
+        // As strings, so that a subscriber that writes text quotes them.
+        let text = |text: Printable<'_>| text.to_string();
         tracing::event!(
             target: "unconfused::audit",
             tracing::Level::$level,
-            decision = %$event.decision(),
-            step = $event.step(),
-            at = $event.at().unix_timestamp(),
-            operation = %Printable::from(&*$event.operation().to_string()),
-            reason = $event.reason().map(|reason| reason.name()),
+            operation = $event.operation().to_string(),
+            reason = $event.reason().map(Reason::name),
             status = $event.status().map(|status| status.as_u16()),
-            issuer = $event.issuer().map(display),
-            subject = $event.subject().map(display),
-            actor = $event.actor().map(display),
-            actor_issuer = $event.actor_issuer().map(display),
-            actor_source = $event.actor_source().map(|source| source.name()),
-            prior_actors = list($event.prior_actors().map(|(_, name)| name.to_string()).collect()),
-            client = $event.client().map(display),
-            jti = $event.jti().map(display),
-            audience = $event.audience().map(display),
-            scopes = list($event.scopes().map(|scope| scope.to_string()).collect()),
-            acr = $event.acr().map(display),
+            also = list($event.also().iter().map(|reason| reason.name())),
+            subject = $event.subject().map(text),
+            actor = $event.actor().map(text),
+            actor_issuer = $event.actor_issuer().map(text),
+            actor_source = $event.actor_source().map(ActorSource::name),
+            prior_actors = list($event.prior_actors()),
+            client = $event.client().map(text),
+            issuer = $event.issuer().map(text),
+            jti = $event.jti().map(text),
+            audience = $event.audience().map(|audience| text(audience.as_str().into())),
+            scopes = list($event.scopes()),
+            acr = $event.acr().map(text),
             authentication_age = $event.authentication_age().map(|age| age.as_secs()),
-            requirement = $event.requirement().map(|r| display(Printable::from(&*r.to_string()).to_string())),
+            requirement = $event.requirement().map(|requirement| requirement.to_string()),
             step_up = $event.step_up().name(),
             possession = $event.possession(),
             query_token = $event.query_token(),
+            decision = $event.decision().to_string(),
+            step = $event.step(),
+            at = $event.at().unix_timestamp(),
             $message
         );
     }};
+}
+
+/// Each item quoted, so that two are not one; nothing where there is none.
+fn list<T: Debug>(items: impl Iterator<Item = T>) -> Option<DebugValue<Vec<T>>> {
+    let items: Vec<T> = items.collect();
+    (!items.is_empty()).then(|| debug(items))
 }
 
 impl Audit for TracingAudit {

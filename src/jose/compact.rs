@@ -50,22 +50,12 @@ impl<'a> Compact<'a> {
             return Err(Reason::TokenMalformed);
         }
         let signing_input = token
-            .get(
-                ..token
-                    .len()
-                    .saturating_sub(signature.len())
-                    .saturating_sub(1),
-            )
+            .get(..token.len().saturating_sub(signature.len()).saturating_sub(1))
             .ok_or(Reason::TokenMalformed)?;
         let header = decode(header)?;
         let payload = decode(payload)?;
         let signature = decode(signature)?;
-        Ok(Compact {
-            signing_input,
-            header: Header::parse(&header)?,
-            payload,
-            signature,
-        })
+        Ok(Compact { signing_input, header: Header::parse(&header)?, payload, signature })
     }
 }
 
@@ -84,19 +74,14 @@ impl Header {
             None => Ok(None),
             Some(raw) => string(raw).map(Some).ok_or(Reason::JoseHeaderInvalid),
         };
-        let alg = member("alg")?
-            .ok_or(Reason::JoseHeaderInvalid)?
-            .into_owned();
+        let alg = member("alg")?.ok_or(Reason::JoseHeaderInvalid)?.into_owned();
         let kid = member("kid")?.map(std::borrow::Cow::into_owned);
         let typ = member("typ")?.map(std::borrow::Cow::into_owned);
         if kid.as_ref().is_some_and(|kid| kid.len() > MAX_KID) {
             return Err(Reason::JoseHeaderInvalid);
         }
         // A token does not bring its own key (rfc8725bis section 3.10).
-        if ["jwk", "jku", "x5c", "x5u"]
-            .iter()
-            .any(|name| object.get(name).is_some())
-        {
+        if ["jwk", "jku", "x5c", "x5u"].iter().any(|name| object.get(name).is_some()) {
             return Err(Reason::JoseHeaderInvalid);
         }
         // 11: RFC 7515 section 4.1.11, RFC 7797 section 7
@@ -116,9 +101,7 @@ impl Header {
 
 /// base64url without padding, in its one canonical spelling: trailing bits are zero.
 pub(crate) fn decode(part: &str) -> Result<Vec<u8>, Reason> {
-    URL_SAFE_NO_PAD
-        .decode(part)
-        .map_err(|_| Reason::TokenMalformed)
+    URL_SAFE_NO_PAD.decode(part).map_err(|_| Reason::TokenMalformed)
 }
 
 #[cfg(feature = "testing")]
@@ -168,40 +151,16 @@ mod tests {
             (r#"{"alg":1}"#, Reason::JoseHeaderInvalid),
             (r#"{"alg":null}"#, Reason::JoseHeaderInvalid),
             (r#"{"alg":"ES256","kid":1}"#, Reason::JoseHeaderInvalid),
-            (
-                r#"{"alg":"ES256","typ":["at+jwt"]}"#,
-                Reason::JoseHeaderInvalid,
-            ),
-            (
-                r#"{"alg":"ES256","alg":"ES256"}"#,
-                Reason::JoseHeaderInvalid,
-            ),
-            (
-                r#"{"alg":"ES256","\u0061lg":"none"}"#,
-                Reason::JoseHeaderInvalid,
-            ),
+            (r#"{"alg":"ES256","typ":["at+jwt"]}"#, Reason::JoseHeaderInvalid),
+            (r#"{"alg":"ES256","alg":"ES256"}"#, Reason::JoseHeaderInvalid),
+            (r#"{"alg":"ES256","\u0061lg":"none"}"#, Reason::JoseHeaderInvalid),
             (r#"{"alg":"ES256","jwk":{}}"#, Reason::JoseHeaderInvalid),
-            (
-                r#"{"alg":"ES256","jku":"https://x"}"#,
-                Reason::JoseHeaderInvalid,
-            ),
+            (r#"{"alg":"ES256","jku":"https://x"}"#, Reason::JoseHeaderInvalid),
             (r#"{"alg":"ES256","x5c":[]}"#, Reason::JoseHeaderInvalid),
-            (
-                r#"{"alg":"ES256","x5u":"https://x"}"#,
-                Reason::JoseHeaderInvalid,
-            ),
-            (
-                r#"{"alg":"ES256","crit":[]}"#,
-                Reason::CriticalHeaderUnsupported,
-            ),
-            (
-                r#"{"alg":"ES256","crit":["exp"],"exp":1}"#,
-                Reason::CriticalHeaderUnsupported,
-            ),
-            (
-                r#"{"alg":"ES256","b64":true}"#,
-                Reason::CriticalHeaderUnsupported,
-            ),
+            (r#"{"alg":"ES256","x5u":"https://x"}"#, Reason::JoseHeaderInvalid),
+            (r#"{"alg":"ES256","crit":[]}"#, Reason::CriticalHeaderUnsupported),
+            (r#"{"alg":"ES256","crit":["exp"],"exp":1}"#, Reason::CriticalHeaderUnsupported),
+            (r#"{"alg":"ES256","b64":true}"#, Reason::CriticalHeaderUnsupported),
         ] {
             assert_eq!(header(json).unwrap_err(), reason, "{json}");
         }

@@ -36,11 +36,7 @@ impl<'a> Object<'a> {
             unreadable |= walk(value.get(), &flaws).is_err();
         }
         unreadable |= flaws.too_deep.get();
-        Some(Object {
-            members,
-            duplicate: flaws.duplicate.get(),
-            unreadable,
-        })
+        Some(Object { members, duplicate: flaws.duplicate.get(), unreadable })
     }
 
     /// True where nothing is wrong with it.
@@ -50,17 +46,12 @@ impl<'a> Object<'a> {
 
     /// Members as name and value. Where a name stands twice, the first of it.
     pub(crate) fn get(&self, name: &str) -> Option<&'a str> {
-        self.members
-            .iter()
-            .find(|(n, _)| n == name)
-            .map(|(_, value)| value.get())
+        self.members.iter().find(|(n, _)| n == name).map(|(_, value)| value.get())
     }
 
     /// Every member, in order.
     pub(crate) fn iter(&self) -> impl Iterator<Item = (&str, &'a str)> {
-        self.members
-            .iter()
-            .map(|(name, value)| (name.as_ref(), value.get()))
+        self.members.iter().map(|(name, value)| (name.as_ref(), value.get()))
     }
 }
 
@@ -77,19 +68,12 @@ pub(crate) fn string(raw: &str) -> Option<Cow<'_, str>> {
 /// The texts of an array of strings; `None` for any other type.
 pub(crate) fn strings(raw: &str) -> Option<Vec<Cow<'_, str>>> {
     let values: Vec<&RawValue> = array(raw)?;
-    values
-        .into_iter()
-        .map(|value| string(value.get()))
-        .collect()
+    values.into_iter().map(|value| string(value.get())).collect()
 }
 
 /// The values of an array, each as it was written; `None` for any other type.
 pub(crate) fn array(raw: &str) -> Option<Vec<&RawValue>> {
-    if raw.starts_with('[') {
-        serde_json::from_str(raw).ok()
-    } else {
-        None
-    }
+    if raw.starts_with('[') { serde_json::from_str(raw).ok() } else { None }
 }
 
 #[derive(Default)]
@@ -329,13 +313,8 @@ mod tests {
 
     #[test]
     fn nesting_is_bounded_and_needs_no_stack() {
-        let nest = |depth: usize| {
-            format!(
-                "{{\"a\":{}{}}}",
-                "[".repeat(depth - 1),
-                "]".repeat(depth - 1)
-            )
-        };
+        let nest =
+            |depth: usize| format!("{{\"a\":{}{}}}", "[".repeat(depth - 1), "]".repeat(depth - 1));
         assert!(sound(&nest(32)));
         assert!(!sound(&nest(33)));
         assert!(!sound(&nest(100_000)));

@@ -80,27 +80,12 @@ pub(super) struct Key {
 impl Key {
     pub(super) fn parse(json: &str) -> Self {
         let Some(object) = Object::read(json) else {
-            return Key {
-                kid: None,
-                alg: None,
-                material: Err(KeyProblem::Malformed),
-            };
+            return Key { kid: None, alg: None, material: Err(KeyProblem::Malformed) };
         };
-        let kid = object
-            .get("kid")
-            .and_then(string)
-            .map(std::borrow::Cow::into_owned);
+        let kid = object.get("kid").and_then(string).map(std::borrow::Cow::into_owned);
         match usable(&object) {
-            Ok((alg, material)) => Key {
-                kid,
-                alg,
-                material: Ok(material),
-            },
-            Err(problem) => Key {
-                kid,
-                alg: None,
-                material: Err(problem),
-            },
+            Ok((alg, material)) => Key { kid, alg, material: Ok(material) },
+            Err(problem) => Key { kid, alg: None, material: Err(problem) },
         }
     }
 
@@ -110,18 +95,13 @@ impl Key {
 
     pub(super) fn skipped(&self) -> Option<SkippedKey<'_>> {
         let problem = *self.material.as_ref().err()?;
-        Some(SkippedKey {
-            kid: self.kid(),
-            problem,
-        })
+        Some(SkippedKey { kid: self.kid(), problem })
     }
 
     /// Step 18: may this key be asked about a signature of this algorithm?
     pub(super) fn fits(&self, algorithm: Algorithm) -> bool {
         let algorithm = unaliased(algorithm);
-        self.material
-            .as_ref()
-            .is_ok_and(|material| material.fits(algorithm))
+        self.material.as_ref().is_ok_and(|material| material.fits(algorithm))
             && self.alg.is_none_or(|alg| alg == algorithm)
     }
 
@@ -157,9 +137,7 @@ fn usable(object: &Object<'_>) -> Result<(Option<Algorithm>, Material), KeyProbl
     };
     member("kid")?;
     let kty = member("kty")?.ok_or(KeyProblem::Malformed)?;
-    if ["d", "p", "q", "dp", "dq", "qi", "oth", "k", "priv"]
-        .iter()
-        .any(|n| object.get(n).is_some())
+    if ["d", "p", "q", "dp", "dq", "qi", "oth", "k", "priv"].iter().any(|n| object.get(n).is_some())
     {
         return Err(KeyProblem::Private);
     }

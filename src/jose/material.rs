@@ -37,13 +37,9 @@ impl Material {
     pub(super) fn rsa(n: &[u8], e: &[u8]) -> Result<Self, KeyProblem> {
         let (n, e) = (without_leading_zeros(n), without_leading_zeros(e));
         let odd = |number: &[u8]| number.last().is_some_and(|byte| byte & 1 == 1);
-        let bits = BigNum::from_slice(n)
-            .map_err(|_| KeyProblem::Malformed)?
-            .num_bits();
+        let bits = BigNum::from_slice(n).map_err(|_| KeyProblem::Malformed)?.num_bits();
         // With e = 1 a signature is its own message: anybody can make one.
-        let exponent = e.iter().fold(0_u64, |value, byte| {
-            value.wrapping_shl(8) | u64::from(*byte)
-        });
+        let exponent = e.iter().fold(0_u64, |value, byte| value.wrapping_shl(8) | u64::from(*byte));
         let exponent_is_sane = e.len() <= 5 && (3..1 << 33).contains(&exponent) && odd(e);
         if !(2048..=8192).contains(&bits) || !odd(n) || !exponent_is_sane {
             return Err(KeyProblem::WeakRsa);
@@ -80,13 +76,7 @@ impl Material {
         if x.len() != len || y.len() != len || on_curve().is_err() {
             return Err(KeyProblem::InvalidPoint);
         }
-        Material::new(
-            "EC",
-            &[("x", x), ("y", y)],
-            Some(curve),
-            len.saturating_mul(2),
-            &[algorithm],
-        )
+        Material::new("EC", &[("x", x), ("y", y)], Some(curve), len.saturating_mul(2), &[algorithm])
     }
 
     /// RFC 8037 section 2; the point checks of RFC 8032 section 5.1.3, and no small order.
@@ -94,13 +84,7 @@ impl Material {
         if has_small_order(x) || !is_ed25519_point(x).unwrap_or(false) {
             return Err(KeyProblem::InvalidPoint);
         }
-        Material::new(
-            "OKP",
-            &[("x", x)],
-            Some("Ed25519"),
-            64,
-            &[Algorithm::Ed25519],
-        )
+        Material::new("OKP", &[("x", x)], Some("Ed25519"), 64, &[Algorithm::Ed25519])
     }
 
     fn new(
@@ -113,8 +97,7 @@ impl Material {
         // josekit sees what we checked and nothing else of the JWK.
         let mut jwk = Jwk::new(kty);
         let mut set = |name: &str, value: String| {
-            jwk.set_parameter(name, Some(Value::String(value)))
-                .map_err(|_| KeyProblem::Malformed)
+            jwk.set_parameter(name, Some(Value::String(value))).map_err(|_| KeyProblem::Malformed)
         };
         for (name, number) in numbers {
             set(name, URL_SAFE_NO_PAD.encode(number))?;
@@ -124,22 +107,13 @@ impl Material {
         }
         let verifiers = algorithms
             .iter()
-            .map(|algorithm| Slot {
-                algorithm: *algorithm,
-                verifier: OnceLock::new(),
-            })
+            .map(|algorithm| Slot { algorithm: *algorithm, verifier: OnceLock::new() })
             .collect();
-        Ok(Material {
-            jwk,
-            signature_len,
-            verifiers,
-        })
+        Ok(Material { jwk, signature_len, verifiers })
     }
 
     pub(super) fn fits(&self, algorithm: Algorithm) -> bool {
-        self.verifiers
-            .iter()
-            .any(|slot| slot.algorithm == algorithm)
+        self.verifiers.iter().any(|slot| slot.algorithm == algorithm)
     }
 
     pub(super) fn verify(
@@ -152,11 +126,7 @@ impl Material {
             .verifiers
             .iter()
             .find(|slot| slot.algorithm == algorithm)
-            .and_then(|slot| {
-                slot.verifier
-                    .get_or_init(|| verifier(algorithm, &self.jwk))
-                    .as_ref()
-            })
+            .and_then(|slot| slot.verifier.get_or_init(|| verifier(algorithm, &self.jwk)).as_ref())
             .ok_or(Reason::KeyUnusable)?;
         // One length, whatever the algorithm (RFC 7518 sections 3.3 to 3.5, RFC 8032 section 5.1.6).
         if signature.len() != self.signature_len {
@@ -166,24 +136,19 @@ impl Material {
         if algorithm == Algorithm::Ed25519 && signature.get(..32).is_none_or(has_small_order) {
             return Err(Reason::SignatureInvalid);
         }
-        verifier
-            .verify(message, signature)
-            .map_err(|_| Reason::SignatureInvalid)
+        verifier.verify(message, signature).map_err(|_| Reason::SignatureInvalid)
     }
 }
 
 impl fmt::Debug for Material {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_list()
-            .entries(self.verifiers.iter().map(|slot| slot.algorithm))
-            .finish()
+        f.debug_list().entries(self.verifiers.iter().map(|slot| slot.algorithm)).finish()
     }
 }
 
 fn verifier(algorithm: Algorithm, jwk: &Jwk) -> Option<Box<dyn JwsVerifier>> {
     fn boxed<V: JwsVerifier + 'static, E>(made: Result<V, E>) -> Option<Box<dyn JwsVerifier>> {
-        made.ok()
-            .map(|verifier| Box::new(verifier) as Box<dyn JwsVerifier>)
+        made.ok().map(|verifier| Box::new(verifier) as Box<dyn JwsVerifier>)
     }
     match algorithm {
         Algorithm::Es256 => boxed(ES256.verifier_from_jwk(jwk)),
@@ -313,10 +278,7 @@ mod tests {
             "edffffffffffffffffffffffffffffffffffffffffffffffffffffffffffff7f",
             "eeffffffffffffffffffffffffffffffffffffffffffffffffffffffffffff7f",
         ] {
-            assert!(
-                !is_ed25519_point(&hex(not_canonical)).unwrap(),
-                "{not_canonical}"
-            );
+            assert!(!is_ed25519_point(&hex(not_canonical)).unwrap(), "{not_canonical}");
         }
     }
 

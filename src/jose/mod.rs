@@ -104,9 +104,7 @@ impl Algorithm {
     /// The algorithm of that name, compared with its case; `None` for one that is not offered.
     #[must_use]
     pub fn from_name(name: &str) -> Option<Self> {
-        Algorithm::ALL
-            .into_iter()
-            .find(|algorithm| algorithm.name() == name)
+        Algorithm::ALL.into_iter().find(|algorithm| algorithm.name() == name)
     }
 
     const fn bit(self) -> u16 {
@@ -132,19 +130,13 @@ impl AlgorithmSet {
 
 impl FromIterator<Algorithm> for AlgorithmSet {
     fn from_iter<I: IntoIterator<Item = Algorithm>>(algorithms: I) -> Self {
-        AlgorithmSet(
-            algorithms
-                .into_iter()
-                .fold(0, |set, algorithm| set | algorithm.bit()),
-        )
+        AlgorithmSet(algorithms.into_iter().fold(0, |set, algorithm| set | algorithm.bit()))
     }
 }
 
 impl fmt::Debug for AlgorithmSet {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_set()
-            .entries(Algorithm::ALL.into_iter().filter(|a| self.contains(*a)))
-            .finish()
+        f.debug_set().entries(Algorithm::ALL.into_iter().filter(|a| self.contains(*a))).finish()
     }
 }
 
@@ -178,7 +170,7 @@ pub struct KeySet {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum KeySetError {
-    /// Not a JSON object with an array `keys`, or a member of it stands twice.
+    /// Not a JSON object with an array `keys`, or `keys` stands twice.
     #[error("not a JWK Set: expected a JSON object with an array `keys`")]
     NotAKeySet,
     /// Larger than 256 KiB.
@@ -205,19 +197,14 @@ impl KeySet {
             return Err(KeySetError::TooLarge(json.len()));
         }
         let object = Object::read(json).ok_or(KeySetError::NotAKeySet)?;
-        let keys = object
-            .get("keys")
-            .and_then(array)
-            .ok_or(KeySetError::NotAKeySet)?;
+        let keys = object.get("keys").and_then(array).ok_or(KeySetError::NotAKeySet)?;
         if object.iter().filter(|(name, _)| *name == "keys").count() != 1 {
             return Err(KeySetError::NotAKeySet);
         }
         if keys.len() > Self::MAX_KEYS {
             return Err(KeySetError::TooManyKeys(keys.len()));
         }
-        Ok(KeySet {
-            keys: keys.into_iter().map(|key| Key::parse(key.get())).collect(),
-        })
+        Ok(KeySet { keys: keys.into_iter().map(|key| Key::parse(key.get())).collect() })
     }
 
     /// How many keys can be used.

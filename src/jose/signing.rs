@@ -21,10 +21,7 @@ impl SigningKey {
     /// # Panics
     ///
     /// Where the system has no randomness.
-    #[expect(
-        clippy::expect_used,
-        reason = "only in tests of users, where a panic is the answer"
-    )]
+    #[expect(clippy::expect_used, reason = "only in tests of users, where a panic is the answer")]
     pub(crate) fn generate(algorithm: Algorithm, kid: &str) -> Self {
         let jwk = match algorithm {
             Algorithm::Es256 => Jwk::generate_ec_key(EcCurve::P256),
@@ -52,9 +49,7 @@ impl SigningKey {
             Algorithm::Ed25519 | Algorithm::EdDsa => EdDSA.signer_from_jwk(&jwk).map(boxed),
         }
         .expect("a key that was just made signs");
-        let mut public = jwk
-            .to_public_key()
-            .expect("a key that was just made has a public half");
+        let mut public = jwk.to_public_key().expect("a key that was just made has a public half");
         public.set_key_id(kid);
         public.set_key_use("sig");
         public.set_algorithm(algorithm.name());
@@ -67,15 +62,10 @@ impl SigningKey {
     }
 
     /// The signature of a message, in base64url.
-    #[expect(
-        clippy::expect_used,
-        reason = "only in tests of users, where a panic is the answer"
-    )]
+    #[expect(clippy::expect_used, reason = "only in tests of users, where a panic is the answer")]
     pub(crate) fn sign(&self, message: &str) -> String {
-        let signature = self
-            .signer
-            .sign(message.as_bytes())
-            .expect("a key that was made here signs");
+        let signature =
+            self.signer.sign(message.as_bytes()).expect("a key that was made here signs");
         URL_SAFE_NO_PAD.encode(signature)
     }
 }

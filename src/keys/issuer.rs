@@ -28,10 +28,7 @@ impl Issuer {
     /// The issuer whose tokens have this `iss`, compared code point by code point, with a trailing slash
     /// where it has one; and its keys.
     pub fn new(name: impl Into<String>, keys: impl KeySource) -> Self {
-        Issuer {
-            terms: IssuerTerms::new(name.into()),
-            keys: Arc::new(keys),
-        }
+        Issuer { terms: IssuerTerms::new(name.into()), keys: Arc::new(keys) }
     }
 
     /// The name, `iss`.
@@ -49,7 +46,7 @@ impl Issuer {
 
     /// Clients that are agents. Some agents are no `act`: they logged their user in and are only the
     /// client of the token. For these the client counts as the current actor, with
-    /// [`ActorSource::Client`](crate::ActorSource::Client), where the token has no `act`.
+    /// [`ActorSource::Client`](crate::ActorSource::Client), where `act` names no actor.
     #[must_use]
     pub fn agent_clients(mut self, clients: impl IntoIterator<Item = impl Into<String>>) -> Self {
         self.terms.agents = Agents::listed(clients);

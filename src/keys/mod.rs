@@ -56,9 +56,7 @@ pub struct KeysUnavailable {
 impl KeysUnavailable {
     /// With the cause, for the operator.
     pub fn new(cause: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> Self {
-        KeysUnavailable {
-            cause: cause.into(),
-        }
+        KeysUnavailable { cause: cause.into() }
     }
 }
 

@@ -30,27 +30,17 @@ pin_project! {
 
 impl<F, R, E> ResponseFuture<F, R, E> {
     pub(super) fn denied(response: Response<R>) -> Self {
-        ResponseFuture {
-            state: State::Denied {
-                response: Some(response),
-            },
-        }
+        ResponseFuture { state: State::Denied { response: Some(response) } }
     }
 
     pub(super) fn inner(future: F) -> Self {
-        ResponseFuture {
-            state: State::Inner { future },
-        }
+        ResponseFuture { state: State::Inner { future } }
     }
 
     pub(super) fn waiting(
         future: impl Future<Output = Result<Response<R>, E>> + Send + 'static,
     ) -> Self {
-        ResponseFuture {
-            state: State::Waiting {
-                future: Box::pin(future),
-            },
-        }
+        ResponseFuture { state: State::Waiting { future: Box::pin(future) } }
     }
 }
 
@@ -63,9 +53,9 @@ where
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         match self.project().state.project() {
             // Polled again after it was ready: there is nothing more to come.
-            StateProjection::Denied { response } => response
-                .take()
-                .map_or(Poll::Pending, |response| Poll::Ready(Ok(response))),
+            StateProjection::Denied { response } => {
+                response.take().map_or(Poll::Pending, |response| Poll::Ready(Ok(response)))
+            }
             StateProjection::Inner { future } => future.poll(cx),
             StateProjection::Waiting { future } => future.as_mut().poll(cx),
         }

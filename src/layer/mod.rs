@@ -32,9 +32,10 @@ pub use service::GuardService;
 ///
 /// # Where it stands
 ///
-/// In axum use `route_layer`, not `layer`: else a request that meets no method of the route is asked for
-/// a token before it is told so, and so is a preflight. A method chained **after** the layer is not
-/// behind it. CORS stands outside. Inside another guard's layer the token is not validated again.
+/// In axum, right after the method of a route, as `route_layer` and not as `layer`: else a request of
+/// another method is asked for a token before it is told 405, and so is a preflight. A method
+/// chained **after** the layer is not behind it. (`any(..)` has no methods to tell apart: there it is
+/// `layer`.) CORS stands outside. Inside another layer of the same guard the token is not validated again.
 ///
 /// ```
 /// # #[cfg(all(feature = "axum", feature = "testing"))] {
@@ -78,15 +79,12 @@ impl Guard {
     /// Where no token can meet the requirement.
     pub fn require(&self, requirement: impl Into<Require>) -> GuardLayer {
         let requirement = requirement.into();
-        assert!(
-            !requirement.is_unmeetable(),
-            "no token can meet the requirement: {requirement}"
-        );
+        assert!(!requirement.is_unmeetable(), "no token can meet the requirement: {requirement}");
         GuardLayer::new(self, Requirement::Fixed(Arc::new(requirement)))
     }
 
     /// A layer that works its requirement out from the head of each request. What nobody can meet
-    /// is refused for good (403).
+    /// is refused for good (403). Inside axum's `nest`, the head has the path that is left of it.
     pub fn require_by(
         &self,
         requirement: impl Fn(&Parts) -> Require + Send + Sync + 'static,
@@ -101,23 +99,14 @@ impl Guard {
     ///
     /// Where no token can meet the requirement.
     pub fn optional(&self, requirement: impl Into<Require>) -> GuardLayer {
-        GuardLayer {
-            optional: true,
-            ..self.require(requirement)
-        }
+        GuardLayer { optional: true, ..self.require(requirement) }
     }
 }
 
 impl GuardLayer {
     fn new(guard: &Guard, requirement: Requirement) -> Self {
         let guard = guard.clone();
-        GuardLayer {
-            guard,
-            requirement,
-            name: None,
-            optional: false,
-            body: EmptyBody::new(),
-        }
+        GuardLayer { guard, requirement, name: None, optional: false, body: EmptyBody::new() }
     }
 }
 
@@ -131,20 +120,8 @@ impl<B> GuardLayer<B> {
     /// The body of denied responses: a closure `|denial: &Denial| ..`, or
     /// [`ProblemJson`]. Status and headers stay as they are.
     pub fn body<M>(self, body: M) -> GuardLayer<M> {
-        let GuardLayer {
-            guard,
-            requirement,
-            name,
-            optional,
-            body: _,
-        } = self;
-        GuardLayer {
-            guard,
-            requirement,
-            name,
-            optional,
-            body,
-        }
+        let GuardLayer { guard, requirement, name, optional, body: _ } = self;
+        GuardLayer { guard, requirement, name, optional, body }
     }
 
     fn ask(&self, parts: &Parts) -> Ask {
@@ -173,9 +150,6 @@ impl<B> fmt::Debug for GuardLayer<B> {
         if let Requirement::Fixed(requirement) = &self.requirement {
             debug.field("requirement", &requirement.to_string());
         }
-        debug
-            .field("name", &self.name)
-            .field("optional", &self.optional)
-            .finish_non_exhaustive()
+        debug.field("name", &self.name).field("optional", &self.optional).finish_non_exhaustive()
     }
 }

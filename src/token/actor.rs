@@ -22,10 +22,7 @@ pub struct Party {
 impl Party {
     /// The party that `issuer` calls `subject`.
     pub fn new(issuer: impl Into<String>, subject: impl Into<String>) -> Self {
-        Party {
-            issuer: issuer.into(),
-            subject: subject.into(),
-        }
+        Party { issuer: issuer.into(), subject: subject.into() }
     }
 
     /// In whose namespace the name is one.
@@ -55,12 +52,7 @@ impl From<&Party> for Party {
 
 impl fmt::Debug for Party {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(
-            f,
-            "{:?} of {:?}",
-            Printable::from(&*self.subject),
-            Printable::from(&*self.issuer)
-        )
+        write!(f, "{:?} of {:?}", Printable::from(&*self.subject), Printable::from(&*self.issuer))
     }
 }
 
@@ -70,7 +62,7 @@ impl fmt::Debug for Party {
 pub enum ActorSource {
     /// The `act` claim names it.
     Act,
-    /// The token has no `act`; its client is one of the owner's
+    /// `act` names no actor; the client is one of the owner's
     /// [`agent_clients`](crate::Issuer::agent_clients).
     Client,
 }
@@ -125,12 +117,7 @@ impl<'a> Actor<'a> {
 
 impl fmt::Debug for Actor<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(
-            f,
-            "{:?} of {:?}",
-            Printable::from(self.subject),
-            Printable::from(self.issuer)
-        )
+        write!(f, "{:?} of {:?}", Printable::from(self.subject), Printable::from(self.issuer))
     }
 }
 
@@ -154,11 +141,6 @@ impl MayAct<'_> {
 
 impl fmt::Debug for MayAct<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(
-            f,
-            "{:?} of {:?}",
-            Printable::from(self.subject),
-            Printable::from(self.issuer)
-        )
+        write!(f, "{:?} of {:?}", Printable::from(self.subject), Printable::from(self.issuer))
     }
 }

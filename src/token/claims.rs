@@ -69,11 +69,7 @@ impl Claims {
         }
         let payload = String::from_utf8(payload).ok()?;
         let object = Object::read(&payload)?;
-        let mut reader = Reader {
-            payload: &payload,
-            object: &object,
-            flaw: None,
-        };
+        let mut reader = Reader { payload: &payload, object: &object, flaw: None };
         let claims = reader.claims();
         Some(Claims { payload, ..claims })
     }
@@ -95,10 +91,7 @@ impl Claims {
     }
 
     pub(super) fn scopes(&self) -> impl Iterator<Item = &str> {
-        self.optional(&self.scope)
-            .unwrap_or_default()
-            .split(' ')
-            .filter(|scope| !scope.is_empty())
+        self.optional(&self.scope).unwrap_or_default().split(' ').filter(|scope| !scope.is_empty())
     }
 }
 
@@ -111,9 +104,10 @@ struct Reader<'a> {
 
 impl<'a> Reader<'a> {
     fn claims(&mut self) -> Claims {
-        let scopes = self.object.get("scope").map_or(0, |raw| {
-            raw.split(' ').filter(|scope| !scope.is_empty()).count()
-        });
+        let scopes = self
+            .object
+            .get("scope")
+            .map_or(0, |raw| raw.split(' ').filter(|scope| !scope.is_empty()).count());
         if !self.object.is_sound() {
             self.note(Reason::ClaimsMalformed, "");
         } else if scopes > MAX_SCOPES {
@@ -131,26 +125,13 @@ impl<'a> Reader<'a> {
             auth_time: self.date("auth_time"),
             scope: self.text("scope"),
             acr: self.text("acr"),
-            amr: self
-                .typed("amr", strings)
-                .into_iter()
-                .flatten()
-                .map(|t| self.span(t))
-                .collect(),
-            confirmation: self
-                .typed("cnf", |raw| raw.starts_with('{').then_some(()))
-                .is_some(),
+            amr: self.typed("amr", strings).into_iter().flatten().map(|t| self.span(t)).collect(),
+            confirmation: self.typed("cnf", |raw| raw.starts_with('{').then_some(())).is_some(),
             may_act: self.may_act(),
             ..Claims::default()
         };
         // An `iss` that stands twice names nobody.
-        if self
-            .object
-            .iter()
-            .filter(|(name, _)| *name == "iss")
-            .count()
-            > 1
-        {
+        if self.object.iter().filter(|(name, _)| *name == "iss").count() > 1 {
             claims.iss = None;
         }
         self.details();
@@ -180,10 +161,7 @@ impl<'a> Reader<'a> {
             Cow::Owned(text) => Text::Owned(text.into()),
             Cow::Borrowed(text) => {
                 // `text` was borrowed from `payload`: the distance is where it stands.
-                let start = text
-                    .as_ptr()
-                    .addr()
-                    .saturating_sub(self.payload.as_ptr().addr());
+                let start = text.as_ptr().addr().saturating_sub(self.payload.as_ptr().addr());
                 Text::Span(start, start.saturating_add(text.len()))
             }
         }
@@ -199,14 +177,9 @@ impl<'a> Reader<'a> {
 
     /// RFC 7519 section 4.1.3: one string, or an array of them.
     fn audience(&mut self) -> Vec<Text> {
-        let audiences = self.typed("aud", |raw| {
-            string(raw).map(|one| vec![one]).or_else(|| strings(raw))
-        });
-        audiences
-            .into_iter()
-            .flatten()
-            .map(|audience| self.span(audience))
-            .collect()
+        let audiences =
+            self.typed("aud", |raw| string(raw).map(|one| vec![one]).or_else(|| strings(raw)));
+        audiences.into_iter().flatten().map(|audience| self.span(audience)).collect()
     }
 
     /// RFC 8693 section 4.4.
@@ -222,10 +195,7 @@ impl<'a> Reader<'a> {
             return None;
         };
         // Without `sub` it names nobody.
-        Some(Link {
-            iss: iss.map(|iss| self.span(iss)),
-            sub: self.span(sub?),
-        })
+        Some(Link { iss: iss.map(|iss| self.span(iss)), sub: self.span(sub?) })
     }
 
     /// RFC 9396 sections 2 and 9.1: an array of objects, each with a string `type`.
@@ -256,21 +226,13 @@ impl<'a> Reader<'a> {
                 self.note(Reason::ActorMalformed, "act");
                 return links;
             };
-            let sub = object
-                .get("sub")
-                .and_then(string)
-                .filter(|sub| !sub.is_empty());
-            let iss = object
-                .get("iss")
-                .map(|raw| string(raw).filter(|iss| !iss.is_empty()));
+            let sub = object.get("sub").and_then(string).filter(|sub| !sub.is_empty());
+            let iss = object.get("iss").map(|raw| string(raw).filter(|iss| !iss.is_empty()));
             let (Some(sub), false) = (sub, matches!(iss, Some(None))) else {
                 self.note(Reason::ActorMalformed, "act");
                 return links;
             };
-            links.push(Link {
-                iss: iss.flatten().map(|iss| self.span(iss)),
-                sub: self.span(sub),
-            });
+            links.push(Link { iss: iss.flatten().map(|iss| self.span(iss)), sub: self.span(sub) });
             next = object.get("act");
         }
         links
@@ -283,9 +245,7 @@ fn numeric_date(raw: &str) -> Option<UtcDateTime> {
         return None;
     }
     if let Ok(seconds) = raw.parse::<u64>() {
-        let seconds = i64::try_from(seconds)
-            .ok()
-            .filter(|_| seconds <= MAX_SECONDS)?;
+        let seconds = i64::try_from(seconds).ok().filter(|_| seconds <= MAX_SECONDS)?;
         return UtcDateTime::from_unix_timestamp(seconds).ok();
     }
     // A fraction or an exponent.
@@ -302,10 +262,7 @@ mod tests {
     use super::*;
 
     fn flaw(json: &str) -> Option<(Reason, &'static str)> {
-        Claims::read(json.into())
-            .unwrap()
-            .flaw
-            .map(|flaw| (flaw.reason, flaw.claim))
+        Claims::read(json.into()).unwrap().flaw.map(|flaw| (flaw.reason, flaw.claim))
     }
 
     #[test]
@@ -344,11 +301,7 @@ mod tests {
     fn details_without_a_type_are_a_flaw_of_their_own() {
         for wrong in ["{}", r#""x""#, "[1]", "[{}]", r#"[{"type":1}]"#, "null"] {
             let json = format!("{{\"authorization_details\":{wrong}}}");
-            assert_eq!(
-                flaw(&json).unwrap().0,
-                Reason::AuthorizationDetailsInvalid,
-                "{json}"
-            );
+            assert_eq!(flaw(&json).unwrap().0, Reason::AuthorizationDetailsInvalid, "{json}");
         }
         assert!(flaw(r#"{"authorization_details":[{"type":"t","x":1}]}"#).is_none());
         assert!(flaw(r#"{"authorization_details":[]}"#).is_none());
@@ -378,30 +331,14 @@ mod tests {
 
     #[test]
     fn the_flaw_of_the_earlier_step_is_kept() {
-        assert_eq!(
-            flaw(r#"{"act":1,"exp":"1"}"#).unwrap().0,
-            Reason::ClaimTypeInvalid
-        );
-        assert_eq!(
-            flaw(r#"{"exp":"1","x":1,"x":2}"#).unwrap().0,
-            Reason::ClaimsMalformed
-        );
+        assert_eq!(flaw(r#"{"act":1,"exp":"1"}"#).unwrap().0, Reason::ClaimTypeInvalid);
+        assert_eq!(flaw(r#"{"exp":"1","x":1,"x":2}"#).unwrap().0, Reason::ClaimsMalformed);
     }
 
     #[test]
     fn an_issuer_that_stands_twice_names_nobody() {
-        assert!(
-            Claims::read(br#"{"iss":"a","iss":"a"}"#.to_vec())
-                .unwrap()
-                .iss
-                .is_none()
-        );
-        assert!(
-            Claims::read(br#"{"iss":"a","\u0069ss":"b"}"#.to_vec())
-                .unwrap()
-                .iss
-                .is_none()
-        );
+        assert!(Claims::read(br#"{"iss":"a","iss":"a"}"#.to_vec()).unwrap().iss.is_none());
+        assert!(Claims::read(br#"{"iss":"a","\u0069ss":"b"}"#.to_vec()).unwrap().iss.is_none());
     }
 
     #[test]
@@ -420,10 +357,7 @@ mod tests {
         assert_eq!(at("1800000000"), Some(1_800_000_000_000_000_000));
         assert_eq!(at("1.8e9"), Some(1_800_000_000_000_000_000));
         assert_eq!(at("1.5"), Some(1_500_000_000));
-        assert_eq!(
-            at("253402300799").map(|n| n / 1_000_000_000),
-            Some(253_402_300_799)
-        );
+        assert_eq!(at("253402300799").map(|n| n / 1_000_000_000), Some(253_402_300_799));
         assert_eq!(at("253402300800"), None);
         assert_eq!(at("1e12"), None);
         assert_eq!(at("-0"), None);

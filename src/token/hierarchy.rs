@@ -37,6 +37,14 @@ pub struct ScopeCycle {
     scope: Scope,
 }
 
+impl ScopeCycle {
+    /// The scope.
+    #[must_use]
+    pub fn scope(&self) -> &Scope {
+        &self.scope
+    }
+}
+
 impl ScopeHierarchy {
     /// A hierarchy from pairs of a scope and those it implies directly.
     ///
@@ -57,9 +65,7 @@ impl ScopeHierarchy {
             while let Some(scope) = open.pop() {
                 for next in direct.get(scope).into_iter().flatten() {
                     if next == broad {
-                        return Err(ScopeCycle {
-                            scope: broad.clone(),
-                        });
+                        return Err(ScopeCycle { scope: broad.clone() });
                     }
                     if reached.insert(next.as_str().to_owned()) {
                         open.push(next);
@@ -74,8 +80,6 @@ impl ScopeHierarchy {
     /// True where `held` is not `asked` but implies it.
     #[must_use]
     pub fn implies(&self, held: &str, asked: &Scope) -> bool {
-        self.implied
-            .get(held)
-            .is_some_and(|implied| implied.contains(asked.as_str()))
+        self.implied.get(held).is_some_and(|implied| implied.contains(asked.as_str()))
     }
 }

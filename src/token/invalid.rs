@@ -31,11 +31,7 @@ impl InvalidToken {
             Some(value) => format!("{name} {:?} (unverified)", Printable::cut(value, 128)),
             None => format!("no {name} (unverified)"),
         };
-        InvalidToken {
-            reason,
-            detail: Some(detail),
-            signed: None,
-        }
+        InvalidToken { reason, detail: Some(detail), signed: None }
     }
 
     pub(super) fn with_detail(mut self, detail: impl Into<String>) -> Self {
@@ -55,11 +51,7 @@ impl InvalidToken {
 
 impl From<Reason> for InvalidToken {
     fn from(reason: Reason) -> Self {
-        InvalidToken {
-            reason,
-            detail: None,
-            signed: None,
-        }
+        InvalidToken { reason, detail: None, signed: None }
     }
 }
 
@@ -74,7 +66,7 @@ impl fmt::Display for InvalidToken {
 
 impl fmt::Debug for InvalidToken {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "InvalidToken({self})")
+        write!(f, "InvalidToken({})", self.reason)
     }
 }
 

@@ -87,10 +87,7 @@ impl AccessToken {
 
     /// All of `aud`.
     pub fn audiences(&self) -> impl Iterator<Item = &str> {
-        self.claims
-            .aud
-            .iter()
-            .map(|audience| self.claims.text(audience))
+        self.claims.aud.iter().map(|audience| self.claims.text(audience))
     }
 
     /// `exp`, without leeway.
@@ -116,12 +113,9 @@ impl AccessToken {
     #[must_use]
     pub fn allows(&self, scope: &Scope) -> bool {
         let implied = |held: &str| {
-            self.hierarchy
-                .as_ref()
-                .is_some_and(|hierarchy| hierarchy.implies(held, scope))
+            self.hierarchy.as_ref().is_some_and(|hierarchy| hierarchy.implies(held, scope))
         };
-        self.scopes()
-            .any(|held| held == scope.as_str() || implied(held))
+        self.scopes().any(|held| held == scope.as_str() || implied(held))
     }
 
     /// How well the subject authenticated, `acr`.
@@ -132,10 +126,7 @@ impl AccessToken {
 
     /// By what means the subject authenticated, `amr` (RFC 8176). Empty where the token does not say.
     pub fn amr(&self) -> impl Iterator<Item = &str> {
-        self.claims
-            .amr
-            .iter()
-            .map(|method| self.claims.text(method))
+        self.claims.amr.iter().map(|method| self.claims.text(method))
     }
 
     /// When the subject authenticated, `auth_time`.
@@ -147,8 +138,8 @@ impl AccessToken {
     /// Who acts for the subject now: the only actor a decision may rest on. `None` where the
     /// subject acts itself.
     ///
-    /// An `act` that names the subject and nobody else is no delegation (OAuth Actor Profile). Where the
-    /// token has no `act` and its client is one of the issuer's
+    /// An `act` that names the subject and nobody else is no delegation (OAuth Actor Profile). Where `act`
+    /// names no actor and the client is one of the issuer's
     /// [`agent_clients`](crate::Issuer::agent_clients), the client is the actor.
     #[must_use]
     pub fn actor(&self) -> Option<Actor<'_>> {
@@ -172,9 +163,7 @@ impl AccessToken {
     #[must_use]
     pub fn may_act(&self) -> Option<MayAct<'_>> {
         let link = self.claims.may_act.as_ref()?;
-        let Actor {
-            issuer, subject, ..
-        } = self.claims.party(link);
+        let Actor { issuer, subject, .. } = self.claims.party(link);
         Some(MayAct { issuer, subject })
     }
 
@@ -198,9 +187,7 @@ impl AccessToken {
             None => Ok(None),
             Some(raw) => serde_json::from_str(raw)
                 .map(Some)
-                .map_err(|_| WrongClaimType {
-                    claim: name.to_owned(),
-                }),
+                .map_err(|_| WrongClaimType { claim: name.to_owned() }),
         }
     }
 
@@ -235,6 +222,14 @@ pub struct WrongClaimType {
     claim: String,
 }
 
+impl WrongClaimType {
+    /// The claim's name.
+    #[must_use]
+    pub fn claim(&self) -> &str {
+        &self.claim
+    }
+}
+
 /// What the record and the token both read of claims.
 impl Claims {
     pub(crate) fn issuer(&self) -> Option<&str> {
@@ -255,10 +250,7 @@ impl Claims {
 
     fn party<'a>(&'a self, link: &'a claims::Link) -> Actor<'a> {
         Actor {
-            issuer: self
-                .optional(&link.iss)
-                .or(self.issuer())
-                .unwrap_or_default(),
+            issuer: self.optional(&link.iss).or(self.issuer()).unwrap_or_default(),
             subject: self.text(&link.sub),
             source: ActorSource::Act,
         }
@@ -282,9 +274,6 @@ impl Claims {
     }
 
     pub(crate) fn prior_actors(&self) -> impl Iterator<Item = Actor<'_>> {
-        self.delegation()
-            .iter()
-            .skip(1)
-            .map(|link| self.party(link))
+        self.delegation().iter().skip(1).map(|link| self.party(link))
     }
 }

@@ -96,12 +96,7 @@ impl<'a> UnverifiedToken<'a> {
         if token.len() > max_bytes {
             return Err(Reason::CredentialTooLarge.into());
         }
-        let Compact {
-            signing_input,
-            header,
-            payload,
-            signature,
-        } = Compact::parse(token)?;
+        let Compact { signing_input, header, payload, signature } = Compact::parse(token)?;
         Ok(UnverifiedToken {
             signing_input: Cow::Borrowed(signing_input),
             header,
@@ -113,19 +108,13 @@ impl<'a> UnverifiedToken<'a> {
     /// Who the token says issued it. `None` where it names nobody.
     #[must_use]
     pub fn issuer(&self) -> Option<&str> {
-        self.claims
-            .as_ref()?
-            .issuer()
-            .filter(|issuer| !issuer.is_empty())
+        self.claims.as_ref()?.issuer().filter(|issuer| !issuer.is_empty())
     }
 
     /// What the token says of its key.
     #[must_use]
     pub fn key_hint(&self) -> KeyHint<'_> {
-        KeyHint {
-            kid: self.header.kid.as_deref(),
-            alg: &self.header.alg,
-        }
+        KeyHint { kid: self.header.kid.as_deref(), alg: &self.header.alg }
     }
 
     /// Validates the token: steps 12 to 31 of the order of checks, the first that fails being the reason
@@ -169,17 +158,11 @@ impl<'a> UnverifiedToken<'a> {
         // 12: RFC 9068 section 4, step 1; media types are compared without case (RFC 7515 section 4.1.9)
         let typ = self.header.typ.as_deref();
         if !typ.is_some_and(is_access_token_type) {
-            return Err(InvalidToken::unverified(
-                Reason::TokenTypeMismatch,
-                "typ",
-                typ,
-            ));
+            return Err(InvalidToken::unverified(Reason::TokenTypeMismatch, "typ", typ));
         }
         // 13
-        let allowed = issuer.map_or_else(
-            || Algorithm::DEFAULT.into_iter().collect(),
-            |i| i.algorithms,
-        );
+        let allowed =
+            issuer.map_or_else(|| Algorithm::DEFAULT.into_iter().collect(), |i| i.algorithms);
         let algorithm = self
             .header
             .algorithm(allowed)
@@ -188,20 +171,13 @@ impl<'a> UnverifiedToken<'a> {
         let name = self.issuer().ok_or(Reason::IssuerMissing)?;
         match issuer {
             Some(issuer) if issuer.name == name => Ok(algorithm),
-            _ => Err(InvalidToken::unverified(
-                Reason::IssuerUntrusted,
-                "iss",
-                Some(name),
-            )),
+            _ => Err(InvalidToken::unverified(Reason::IssuerUntrusted, "iss", Some(name))),
         }
     }
 
     /// The same token, borrowing nothing: to be kept while keys are fetched.
     pub(crate) fn into_owned(self) -> UnverifiedToken<'static> {
-        UnverifiedToken {
-            signing_input: Cow::Owned(self.signing_input.into_owned()),
-            ..self
-        }
+        UnverifiedToken { signing_input: Cow::Owned(self.signing_input.into_owned()), ..self }
     }
 }
 
@@ -226,13 +202,7 @@ mod tests {
 
     #[test]
     fn the_type_is_a_media_type() {
-        for good in [
-            "at+jwt",
-            "AT+JWT",
-            "at+JWT",
-            "application/at+jwt",
-            "Application/AT+jwt",
-        ] {
+        for good in ["at+jwt", "AT+JWT", "at+JWT", "application/at+jwt", "Application/AT+jwt"] {
             assert!(is_access_token_type(good), "{good}");
         }
         for bad in [

@@ -34,10 +34,7 @@ impl Validation {
 
     /// Tokens for `audience`, issued by `issuer`: both compared code point by code point.
     pub fn new(audience: impl Into<Audience>, issuer: impl Into<String>) -> Self {
-        Validation {
-            terms: Terms::new(audience.into()),
-            issuer: IssuerTerms::new(issuer.into()),
-        }
+        Validation { terms: Terms::new(audience.into()), issuer: IssuerTerms::new(issuer.into()) }
     }
 
     /// Another name of this resource that tokens may be meant for.
@@ -170,9 +167,17 @@ impl Agents {
         Agents::Listed(clients.into_iter().map(Into::into).collect())
     }
 
+    /// What a list says; a rule needs the whole token.
+    fn list(&self, client: Option<&str>) -> bool {
+        match self {
+            Agents::Listed(clients) => client.is_some_and(|client| clients.contains(client)),
+            Agents::By(_) => false,
+        }
+    }
+
     fn include(&self, token: &AccessToken) -> bool {
         match self {
-            Agents::Listed(clients) => clients.contains(token.client_id()),
+            Agents::Listed(_) => self.list(Some(token.client_id())),
             Agents::By(is_agent) => is_agent(token),
         }
     }
@@ -214,10 +219,7 @@ impl Terms {
     }
 
     pub(crate) fn set_leeway(&mut self, leeway: Duration) {
-        assert!(
-            leeway <= Validation::MAX_LEEWAY,
-            "the leeway is at most 60 seconds"
-        );
+        assert!(leeway <= Validation::MAX_LEEWAY, "the leeway is at most 60 seconds");
         self.leeway = leeway;
     }
 
@@ -228,7 +230,7 @@ impl Terms {
         issuer: &IssuerTerms,
         now: UtcDateTime,
     ) -> Result<AccessToken, InvalidToken> {
-        let checked = match self.check(&claims, now) {
+        let checked = match self.check(&claims, issuer, now) {
             Ok(checked) => checked,
             Err(invalid) => return Err(invalid.signed(claims)),
         };
@@ -247,7 +249,7 @@ impl Terms {
             } else {
                 ClientRole::Agent
             };
-            // 29 again: only now is it known that somebody acts.
+            // 29 again: only now does a rule say that somebody acts.
             if let Err(reason) = self.check_lifetime(token.issued_at, token.expires_at, true) {
                 return Err(InvalidToken::from(reason).signed(token.claims));
             }
@@ -255,7 +257,12 @@ impl Terms {
         Ok(token)
     }
 
-    fn check(&self, claims: &Claims, now: UtcDateTime) -> Result<Checked, InvalidToken> {
+    fn check(
+        &self,
+        claims: &Claims,
+        issuer: &IssuerTerms,
+        now: UtcDateTime,
+    ) -> Result<Checked, InvalidToken> {
         // 22, 23, 70: RFC 7519 section 4
         let late = match claims.flaw {
             Some(flaw) if flaw.reason == Reason::ActorMalformed => Some(flaw),
@@ -278,7 +285,8 @@ impl Terms {
         };
         present(claims.issuer(), "iss")?;
         present(claims.subject(), "sub")?;
-        if claims.aud.is_empty() {
+        let names = || claims.aud.iter().map(|audience| claims.text(audience));
+        if names().all(str::is_empty) {
             return Err(missing("aud"));
         }
         let expires_at = claims.exp.ok_or_else(|| missing("exp"))?;
@@ -290,10 +298,7 @@ impl Terms {
             return Err(Reason::TokenExpired.into());
         }
         // 27: RFC 7519 section 4.1.5
-        if claims
-            .nbf
-            .is_some_and(|not_before| later(now, self.leeway) < not_before)
-        {
+        if claims.nbf.is_some_and(|not_before| later(now, self.leeway) < not_before) {
             return Err(Reason::TokenNotYetValid.into());
         }
         // 28
@@ -301,19 +306,13 @@ impl Terms {
             return Err(Reason::IssuedInFuture.into());
         }
         // 29
-        self.check_lifetime(issued_at, expires_at, claims.current_actor().is_some())?;
-        if self
-            .max_token_age
-            .is_some_and(|age| now > later(later(issued_at, age), self.leeway))
-        {
+        let delegated = claims.current_actor().is_some() || issuer.agents.list(claims.client_id());
+        self.check_lifetime(issued_at, expires_at, delegated)?;
+        if self.max_token_age.is_some_and(|age| now > later(later(issued_at, age), self.leeway)) {
             return Err(Reason::TokenLifetimeExceeded.into());
         }
         // 30: RFC 9068 section 4, step 4
-        let names = || claims.aud.iter().map(|audience| claims.text(audience));
-        let matched = self
-            .audiences
-            .iter()
-            .find(|ours| names().any(|name| name == ours.as_str()));
+        let matched = self.audiences.iter().find(|ours| names().any(|name| name == ours.as_str()));
         let audience = match matched {
             Some(audience) if claims.aud.len() <= self.max_audiences => audience.clone(),
             Some(_) => {
@@ -321,15 +320,8 @@ impl Terms {
                 return Err(InvalidToken::from(Reason::AudienceMismatch).with_detail(detail));
             }
             None => {
-                let found: Vec<_> = names()
-                    .take(3)
-                    .map(|name| Printable::cut(name, 128))
-                    .collect();
-                let expected = self
-                    .audiences
-                    .first()
-                    .map(Audience::as_str)
-                    .unwrap_or_default();
+                let found: Vec<_> = names().take(3).map(|name| Printable::cut(name, 128)).collect();
+                let expected = self.audiences.first().map(Audience::as_str).unwrap_or_default();
                 let detail = format!("meant for {found:?}, not for `{expected}`");
                 return Err(InvalidToken::from(Reason::AudienceMismatch).with_detail(detail));
             }
@@ -346,11 +338,7 @@ impl Terms {
         if claims.confirmation {
             return Err(Reason::ConfirmationUnsupported.into());
         }
-        Ok(Checked {
-            audience,
-            expires_at,
-            issued_at,
-        })
+        Ok(Checked { audience, expires_at, issued_at })
     }
 
     fn check_lifetime(

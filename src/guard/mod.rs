@@ -1,0 +1,215 @@
+//! The guard: its set-up here, the order of the steps beside it. Nothing is checked in either.
+
+mod steps;
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use http::request::Parts;
+use time::UtcDateTime;
+
+use crate::audit::Audit;
+use crate::challenge::MetadataUrl;
+use crate::keys::Issuer;
+use crate::names::Audience;
+use crate::token::{ScopeHierarchy, Terms, UnverifiedToken};
+
+pub(crate) use steps::{Ask, NoCredentials, Step, admit};
+
+/// Stands before an API and answers one question a request: may this be done, with this token, for this
+/// subject, through this actor, now?
+///
+/// Set up once; cheap to clone, and clones are one guard. No setting turns a check off.
+///
+/// ```
+/// # #[cfg(feature = "testing")] {
+/// use unconfused::{Audience, Guard, Reason, Scope};
+/// # use unconfused::testing::TestIssuer;
+///
+/// const ORDERS: Audience = Audience::from_static("https://orders.example");
+/// const READ: Scope = Scope::from_static("orders:read");
+/// # let login = TestIssuer::new("https://login.example");
+/// # let issuer = login.issuer();
+///
+/// let guard = Guard::new(ORDERS, issuer);
+///
+/// let token = login.token(&ORDERS).subject("alice").scope("orders:read").sign();
+/// let request = http::Request::get("/orders").header("authorization", format!("Bearer {token}"));
+/// let (mut head, ()) = request.body(()).unwrap().into_parts();
+/// let grant = guard.authorize(&mut head, READ).now().unwrap().unwrap();
+/// assert_eq!(grant.subject(), "alice");
+/// assert!(head.headers.is_empty()); // the token stops here
+///
+/// let (mut head, ()) = http::Request::get("/orders").body(()).unwrap().into_parts();
+/// let denial = guard.authorize(&mut head, READ).now().unwrap().unwrap_err();
+/// assert_eq!(denial.reason(), Reason::MissingCredentials);
+/// # }
+/// ```
+#[derive(Clone)]
+pub struct Guard {
+    inner: Arc<Inner>,
+}
+
+#[derive(Clone)]
+struct Inner {
+    /// Tells guards apart: another one for every change of the settings.
+    id: u64,
+    terms: Terms,
+    issuers: BTreeMap<String, Issuer>,
+    metadata_url: Option<MetadataUrl>,
+    max_token_bytes: usize,
+    clock: Arc<dyn Fn() -> UtcDateTime + Send + Sync>,
+    is_secure: Option<Arc<IsSecure>>,
+    audit: Option<Arc<dyn Audit>>,
+}
+
+/// How the owner knows that a request came over TLS.
+type IsSecure = dyn Fn(&Parts) -> bool + Send + Sync;
+
+impl Guard {
+    /// A guard for the resource that tokens call `audience`, trusting one issuer.
+    pub fn new(audience: impl Into<Audience>, issuer: Issuer) -> Self {
+        let audience = audience.into();
+        let inner = Inner {
+            id: 0,
+            metadata_url: MetadataUrl::of(&audience),
+            terms: Terms::new(audience),
+            issuers: BTreeMap::new(),
+            max_token_bytes: UnverifiedToken::MAX_BYTES,
+            clock: Arc::new(UtcDateTime::now),
+            is_secure: None,
+            audit: None,
+        };
+        Guard { inner: Arc::new(inner) }.trust(issuer)
+    }
+
+    /// A change of the settings makes another guard.
+    fn with(mut self, change: impl FnOnce(&mut Inner)) -> Self {
+        static NEXT: AtomicU64 = AtomicU64::new(1);
+        let inner = Arc::make_mut(&mut self.inner);
+        inner.id = NEXT.fetch_add(1, Ordering::Relaxed);
+        change(inner);
+        self
+    }
+
+    /// Trust another issuer too. Each may assert **any** subject, scope and client; what tells them apart
+    /// is the pair of issuer and subject.
+    ///
+    /// # Panics
+    ///
+    /// Where an issuer of that name is trusted already.
+    #[must_use]
+    pub fn trust(self, issuer: Issuer) -> Self {
+        self.with(|inner| {
+            let before = inner.issuers.insert(issuer.name().to_owned(), issuer);
+            assert!(before.is_none(), "an issuer of that name is trusted already");
+        })
+    }
+
+    /// Another name of this resource that tokens may be meant for. Names are compared as they are: where a
+    /// slash at the end should be forgiven, list both.
+    #[must_use]
+    pub fn also_accept(self, audience: impl Into<Audience>) -> Self {
+        self.with(|inner| inner.terms.audiences.push(audience.into()))
+    }
+
+    /// The tolerance between the clocks, in place of 30 seconds.
+    ///
+    /// # Panics
+    ///
+    /// Over 60 seconds.
+    #[must_use]
+    pub fn leeway(self, leeway: Duration) -> Self {
+        self.with(|inner| inner.terms.set_leeway(leeway))
+    }
+
+    /// The longest life of a token, in place of 24 hours.
+    #[must_use]
+    pub fn max_lifetime(self, lifetime: Duration) -> Self {
+        self.with(|inner| inner.terms.max_lifetime = lifetime)
+    }
+
+    /// The longest life of a token with which somebody acts for the subject, in place of 2 hours.
+    #[must_use]
+    pub fn max_delegated_lifetime(self, lifetime: Duration) -> Self {
+        self.with(|inner| inner.terms.max_delegated_lifetime = lifetime)
+    }
+
+    /// The greatest age of a token, counted from `iat`; none by default.
+    #[must_use]
+    pub fn max_token_age(self, age: Duration) -> Self {
+        self.with(|inner| inner.terms.max_token_age = Some(age))
+    }
+
+    /// Refuse a token that is meant for more than one audience.
+    #[must_use]
+    pub fn single_audience(self) -> Self {
+        self.with(|inner| inner.terms.max_audiences = 1)
+    }
+
+    /// How many actors `act` may name, in place of 8.
+    #[must_use]
+    pub fn max_actors(self, actors: usize) -> Self {
+        self.with(|inner| inner.terms.max_actors = actors)
+    }
+
+    /// The most bytes of a token, in place of 16 KiB. A larger one is answered with 431.
+    #[must_use]
+    pub fn max_token_bytes(self, bytes: usize) -> Self {
+        self.with(|inner| inner.max_token_bytes = bytes)
+    }
+
+    /// Scopes that imply others.
+    #[must_use]
+    pub fn scope_hierarchy(self, hierarchy: ScopeHierarchy) -> Self {
+        self.with(|inner| inner.terms.hierarchy = Some(Arc::new(hierarchy)))
+    }
+
+    /// The clock, in place of the system's. It is read once a request.
+    #[must_use]
+    pub fn clock(self, clock: impl Fn() -> UtcDateTime + Send + Sync + 'static) -> Self {
+        self.with(|inner| inner.clock = Arc::new(clock))
+    }
+
+    /// How it is known that a request came over TLS; where it did not, it is refused
+    /// (`insecure_transport`). Without this nothing is checked: behind a proxy that ends TLS, a
+    /// layer cannot see it.
+    #[must_use]
+    pub fn secure_transport(
+        self,
+        is_secure: impl Fn(&Parts) -> bool + Send + Sync + 'static,
+    ) -> Self {
+        self.with(|inner| inner.is_secure = Some(Arc::new(is_secure)))
+    }
+
+    /// Where decisions are recorded. Without a sink there is **no record**.
+    #[must_use]
+    pub fn audit(self, sink: impl Audit) -> Self {
+        self.with(|inner| inner.audit = Some(Arc::new(sink)))
+    }
+
+    /// Our names: the first is the one we publish.
+    pub(crate) fn audiences(&self) -> &[Audience] {
+        &self.inner.terms.audiences
+    }
+
+    pub(crate) fn issuer_names(&self) -> impl Iterator<Item = &str> {
+        self.inner.issuers.keys().map(String::as_str)
+    }
+
+    pub(crate) fn metadata_url(&self) -> Option<&MetadataUrl> {
+        self.inner.metadata_url.as_ref()
+    }
+}
+
+impl fmt::Debug for Guard {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Guard")
+            .field("audiences", &self.audiences())
+            .field("issuers", &self.inner.issuers.keys())
+            .finish_non_exhaustive()
+    }
+}

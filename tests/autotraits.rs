@@ -1,0 +1,121 @@
+//! What every public type can be used for: sent, shared, cloned, handed on as an error.
+
+use std::collections::BTreeSet;
+use std::error::Error;
+use std::fmt::Debug;
+use std::fs;
+use std::path::Path;
+
+use unconfused::testing::{TestIssuer, TestToken};
+use unconfused::*;
+
+/// Each type has each of the bounds, or this does not compile. Answers with the names of the types.
+macro_rules! hold {
+    ($($bound:ident)+; $($type:ty),* $(,)?) => {{
+        fn check<T: ?Sized $(+ $bound)+>() {}
+        $(check::<$type>();)*
+        vec![$(stringify!($type)),*]
+    }};
+}
+
+type Response = std::future::Ready<Result<http::Response<String>, ()>>;
+
+/// All but what waits.
+fn shared() -> Vec<&'static str> {
+    hold!(Send Sync Debug;
+        AccessToken, Acr, Actor<'_>, ActorSource, Algorithm, Audience, AuditEvent<'_>, Challenge,
+        Credential, DecisionId, Denial, EmptyBody, Evidence, Grant, Guard, GuardLayer,
+        GuardService<(), EmptyBody>, InvalidName, InvalidToken, Issuer, KeyHint<'_>, KeyProblem,
+        KeySet, KeySetError, KeysUnavailable, MayAct<'_>, Metadata, MetadataService, MetadataUrl,
+        NotAResourceUrl, Operation, Party, Printable<'_>, ProblemJson, Reason, Remedy, Require,
+        Scope, ScopeCycle, ScopeHierarchy, SkippedKey<'_>, StepUp, TestIssuer, TestToken,
+        TracingAudit, Unmet, UnverifiedToken<'_>, Validation, WrongClaimType,
+    )
+}
+
+/// A future in a box is sent and not shared.
+fn sent() -> Vec<&'static str> {
+    hold!(Send Debug;
+        Answer<'_, Result<Grant, Denial>>, AnswerFuture<'_, Result<Grant, Denial>>, Keys,
+        ResponseFuture<Response, String, ()>,
+    )
+}
+
+/// The seams, behind a pointer.
+fn seams() -> Vec<&'static str> {
+    hold!(Send Sync; dyn Audit, dyn KeySource)
+}
+
+/// A type that is only named: what it holds is the user's.
+const TRAITS_WITHOUT_BOUNDS: &[&str] = &["MakeBody"];
+
+#[test]
+fn no_public_type_is_left_out_here() {
+    let here = [shared(), sent(), seams()].concat();
+    let name = |text: &str| {
+        let text = text.trim_start_matches("dyn ");
+        text.split(['<', ' ']).next().unwrap_or(text).to_owned()
+    };
+    let here: BTreeSet<_> =
+        here.into_iter().chain(TRAITS_WITHOUT_BOUNDS.iter().copied()).map(name).collect();
+    assert_eq!(here, exported());
+}
+
+/// The names in the shop window, and those of the module that is public.
+fn exported() -> BTreeSet<String> {
+    let src = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
+    let lib = fs::read_to_string(src.join("lib.rs")).unwrap();
+    let uses = lib.split("pub use ").skip(1).flat_map(|rest| {
+        let (path, _) = rest.split_once(';').unwrap();
+        let (_, names) = path.rsplit_once("::").unwrap();
+        let names: Vec<_> = names.split(['{', '}', ',']).map(str::trim).collect();
+        names
+    });
+    let testing = fs::read_to_string(src.join("testing.rs")).unwrap();
+    let structs = testing
+        .split("\npub struct ")
+        .skip(1)
+        .map(|rest| rest.split(|c: char| !c.is_alphanumeric()).next().unwrap());
+    uses.chain(structs).filter(|name| !name.is_empty()).map(str::to_owned).collect()
+}
+
+#[test]
+fn what_a_service_holds_can_be_cloned() {
+    // that a handler, a layer or a state of axum keeps one is what these are for
+    hold!(Clone Send Sync;
+        Acr, Audience, Challenge, Credential, Denial, Evidence, Grant, Guard, GuardLayer,
+        GuardLayer<ProblemJson>, GuardService<(), EmptyBody>, InvalidName, Issuer, KeySet,
+        KeySetError, Metadata, MetadataService, MetadataUrl, NotAResourceUrl, Operation, Party,
+        Require, Scope, ScopeCycle, ScopeHierarchy, TestIssuer, TestToken, Unmet, Validation,
+        WrongClaimType,
+    );
+}
+
+#[test]
+fn small_values_can_be_copied() {
+    hold!(Copy Send Sync;
+        Actor<'_>, ActorSource, Algorithm, DecisionId, EmptyBody, KeyHint<'_>, KeyProblem,
+        MayAct<'_>, Printable<'_>, ProblemJson, Reason, Remedy, SkippedKey<'_>, StepUp,
+        TracingAudit,
+    );
+}
+
+#[test]
+fn every_error_can_be_handed_on() {
+    hold!(Error Send Sync;
+        Denial, InvalidName, InvalidToken, KeyProblem, KeySetError, KeysUnavailable,
+        NotAResourceUrl, Reason, ScopeCycle, Unmet, WrongClaimType,
+    );
+}
+
+#[test]
+fn a_layer_with_a_closure_for_a_body_can_be_shared() {
+    fn shared<T: Clone + Send + Sync + 'static>(_: &T) {}
+    let guard = Guard::new(
+        Audience::from_static("https://orders.example"),
+        TestIssuer::new("https://login.example").issuer(),
+    );
+    let layer =
+        guard.require_by(|_| Require::valid_token()).body(|denial: &Denial| denial.to_string());
+    shared(&layer);
+}

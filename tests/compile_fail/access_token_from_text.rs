@@ -1,0 +1,7 @@
+use unconfused::AccessToken;
+
+fn convert(text: &str) -> AccessToken {
+    AccessToken::from(text)
+}
+
+fn main() {}

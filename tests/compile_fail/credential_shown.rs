@@ -1,0 +1,7 @@
+use unconfused::Credential;
+
+fn log(credential: &Credential) -> String {
+    format!("{credential}")
+}
+
+fn main() {}

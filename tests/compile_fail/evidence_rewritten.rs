@@ -1,0 +1,7 @@
+use unconfused::{Evidence, Require};
+
+fn rewrite(evidence: &mut Evidence) {
+    evidence.requirement = Require::valid_token().into();
+}
+
+fn main() {}

@@ -1,0 +1,11 @@
+use unconfused::{Evidence, Grant};
+
+fn construct(evidence: Evidence) -> Grant {
+    Grant::new(evidence, 1)
+}
+
+fn conjure() -> Grant {
+    Grant::default()
+}
+
+fn main() {}

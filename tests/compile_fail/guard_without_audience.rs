@@ -1,0 +1,7 @@
+use unconfused::{Guard, Issuer};
+
+fn guard(issuer: Issuer) -> Guard {
+    Guard::new(issuer)
+}
+
+fn main() {}

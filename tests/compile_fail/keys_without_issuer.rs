@@ -1,0 +1,9 @@
+use unconfused::{Audience, Guard, KeySet};
+
+const ORDERS: Audience = Audience::from_static("https://orders.example");
+
+fn guard(keys: KeySet) -> Guard {
+    Guard::new(ORDERS, keys)
+}
+
+fn main() {}

@@ -1,0 +1,7 @@
+use unconfused::UnverifiedToken;
+
+fn who(token: &UnverifiedToken<'_>) -> String {
+    token.subject().to_owned()
+}
+
+fn main() {}

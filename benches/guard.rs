@@ -1,1 +1,142 @@
-fn main() {}
+//! What one request costs: `cargo bench --bench guard`.
+//!
+//! Keys are at hand and no store is asked. A token has about 1.2 kB.
+
+use std::convert::Infallible;
+use std::future::{Ready, ready};
+use std::hint::black_box;
+use std::sync::LazyLock;
+use std::task::{Context, Poll, Waker};
+use std::time::Duration;
+
+use divan::Bencher;
+use http::request::Parts;
+use http::{Request, Response};
+use serde_json::json;
+use time::UtcDateTime;
+use tower::{Layer, Service, service_fn};
+use unconfused::testing::TestIssuer;
+use unconfused::{Acr, Algorithm, Audience, Guard, Issuer, KeySet, Require, Scope};
+use unconfused::{UnverifiedToken, Validation};
+
+const ISSUER: &str = "https://login.example";
+const ORDERS: Audience = Audience::from_static("https://orders.example/api");
+const REFUND: Scope = Scope::from_static("orders:refund");
+
+static LOGIN: LazyLock<TestIssuer> = LazyLock::new(|| TestIssuer::new(ISSUER));
+static TOKEN: LazyLock<String> = LazyLock::new(|| token(&LOGIN));
+static KEYS: LazyLock<KeySet> = LazyLock::new(|| LOGIN.keys());
+/// With the keys at hand, as in a server whose cache is warm.
+static GUARD: LazyLock<Guard> =
+    LazyLock::new(|| Guard::new(ORDERS, Issuer::new(ISSUER, KEYS.clone())));
+
+/// A token as large as those of big issuers: two actors, groups, authorization details.
+fn token(issuer: &TestIssuer) -> String {
+    let groups: Vec<_> = (0..15).map(|n| format!("team-{n:04}-support")).collect();
+    issuer
+        .token(&ORDERS)
+        .subject("248289761001")
+        .scope("openid profile orders:read orders:write orders:refund customers:read")
+        .acr("phr")
+        .authenticated(Duration::from_secs(60))
+        .lifetime(Duration::from_secs(7000))
+        .actor_of("https://agents.example", "planner-1")
+        .actor("support-agent")
+        .claim("amr", ["pwd", "hwk"])
+        .claim("groups", groups)
+        .claim(
+            "authorization_details",
+            json!([{ "type": "refund", "currency": "EUR", "max": 250 }]),
+        )
+        .sign()
+}
+
+fn require() -> Require {
+    Require::scope(REFUND)
+        .acr([Acr::from_static("phr")])
+        .max_age(Duration::from_secs(900))
+        .actor([(ISSUER, "support-agent")])
+}
+
+fn request() -> Request<()> {
+    Request::post("/orders/7/refund")
+        .header("authorization", format!("Bearer {}", *TOKEN))
+        .body(())
+        .expect("a request")
+}
+
+fn head() -> Parts {
+    request().into_parts().0
+}
+
+#[divan::bench]
+fn parse() {
+    let token = UnverifiedToken::parse(black_box(&TOKEN));
+    drop(black_box(token.expect("a token")));
+}
+
+/// The signature alone.
+#[divan::bench(args = [Algorithm::Es256, Algorithm::Ed25519, Algorithm::Rs256, Algorithm::Ps256])]
+fn verify(bencher: Bencher<'_, '_>, algorithm: Algorithm) {
+    let issuer = TestIssuer::with_algorithm(ISSUER, algorithm);
+    let (token, keys) = (token(&issuer), issuer.keys());
+    bencher.bench(|| keys.verify(black_box(&token), [algorithm]).expect("valid"));
+}
+
+/// Parsing, signature and claims.
+#[divan::bench]
+fn validate(bencher: Bencher<'_, '_>) {
+    let (validation, now) = (Validation::new(ORDERS, ISSUER), UtcDateTime::now());
+    bencher.bench(|| {
+        let token = UnverifiedToken::parse(black_box(&TOKEN)).expect("a token");
+        token.validate(&validation, &KEYS, now).expect("valid")
+    });
+}
+
+#[divan::bench]
+fn check(bencher: Bencher<'_, '_>) {
+    let (validation, now) = (Validation::new(ORDERS, ISSUER), UtcDateTime::now());
+    let token = UnverifiedToken::parse(&TOKEN).expect("a token");
+    let token = token.validate(&validation, &KEYS, now).expect("valid");
+    let require = require();
+    bencher.bench(|| black_box(&require).check(black_box(&token), now).is_ok());
+}
+
+#[divan::bench]
+fn authorize(bencher: Bencher<'_, '_>) {
+    let require = require();
+    bencher.with_inputs(head).bench_local_refs(|head| {
+        let granted = GUARD.authorize(head, &require).now();
+        granted.expect("at once").expect("granted")
+    });
+}
+
+/// The same as a layer over a service that does nothing.
+#[divan::bench]
+fn layer(bencher: Bencher<'_, '_>) {
+    fn handle(_: Request<()>) -> Ready<Result<Response<()>, Infallible>> {
+        ready(Ok(Response::new(())))
+    }
+    let mut service = GUARD.require(require()).layer(service_fn(handle));
+    bencher.with_inputs(request).bench_local_values(|request| {
+        let mut answer = std::pin::pin!(service.call(request));
+        match answer.as_mut().poll(&mut Context::from_waker(Waker::noop())) {
+            Poll::Ready(Ok(response)) => assert!(response.status().is_success()),
+            _ => unreachable!("ready at once, and never an error"),
+        }
+    });
+}
+
+/// Reading a key set: each key is checked.
+#[divan::bench(args = [1, 100])]
+fn jwks(bencher: Bencher<'_, '_>, keys: usize) {
+    let issuer = TestIssuer::new(ISSUER);
+    (1..keys).for_each(|_| issuer.rotate());
+    let json = issuer.jwks();
+    bencher.bench(|| KeySet::from_json(black_box(&json)).expect("a key set"));
+}
+
+fn main() {
+    assert!((1000..1300).contains(&TOKEN.len()), "{} bytes", TOKEN.len());
+    divan::main();
+}

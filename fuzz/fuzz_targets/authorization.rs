@@ -1,0 +1,28 @@
+#![no_main]
+//! Any `Authorization` fields, one a line: what is taken is the whole token68 of the one field.
+
+use http::header::AUTHORIZATION;
+use http::{HeaderMap, HeaderValue};
+use libfuzzer_sys::fuzz_target;
+use unconfused::Credential;
+
+fuzz_target!(|bytes: &[u8]| {
+    let mut headers = HeaderMap::new();
+    for field in bytes.split(|byte| *byte == b'\n') {
+        let Ok(value) = HeaderValue::from_bytes(field) else {
+            return;
+        };
+        headers.append(AUTHORIZATION, value);
+    }
+    let Ok(credential) = Credential::from_headers(&headers, 100) else {
+        return;
+    };
+    let token = credential.expose();
+    let before = bytes.strip_suffix(token.as_bytes()).expect("the tail of the one field");
+    let (scheme, spaces) = before.split_at_checked(6).expect("a scheme");
+    assert!(scheme.eq_ignore_ascii_case(b"Bearer"));
+    assert!(!spaces.is_empty() && spaces.iter().all(|byte| *byte == b' '));
+    assert!(!token.starts_with('=') && (1..=100).contains(&token.len()));
+    let mut body = token.trim_end_matches('=').bytes();
+    assert!(body.all(|byte| byte.is_ascii_alphanumeric() || b"-._~+/".contains(&byte)));
+});

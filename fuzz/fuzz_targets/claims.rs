@@ -1,0 +1,49 @@
+#![no_main]
+//! Any payload, rightly signed: what is accepted says what another JSON parser reads.
+
+use libfuzzer_sys::fuzz_target;
+use serde_json::Value;
+use unconfused_fuzz::{AUDIENCE, ISSUER, NOW, read_again, signed};
+
+fuzz_target!(|payload: &str| {
+    let Ok(token) = signed(payload) else { return };
+    let Some(claims) = read_again(payload) else {
+        return;
+    };
+    let text = |name: &str| claims.get(name).map(|value| value.as_str().expect("a string"));
+    let time = |name: &str| claims.get(name).map(|value| value.as_f64().expect("a number"));
+    let close = |date: time::UtcDateTime, seconds: f64| {
+        assert!((date.unix_timestamp_nanos() as f64 / 1e9 - seconds).abs() < 1e-3);
+    };
+
+    assert_eq!((Some(token.issuer()), token.issuer()), (text("iss"), ISSUER));
+    assert_eq!(Some(token.subject()), text("sub").filter(|sub| !sub.is_empty()));
+    assert_eq!(Some(token.client_id()), text("client_id").filter(|id| !id.is_empty()));
+    assert_eq!(Some(token.jti()), text("jti").filter(|jti| !jti.is_empty()));
+    assert_eq!(token.acr(), text("acr"));
+    let scopes = text("scope").unwrap_or_default().split(' ').filter(|scope| !scope.is_empty());
+    assert!(token.scopes().eq(scopes));
+
+    let audiences = match &claims["aud"] {
+        Value::Array(names) => names.iter().map(|name| name.as_str().expect("a string")).collect(),
+        name => vec![name.as_str().expect("a string")],
+    };
+    assert!(token.audiences().eq(audiences.iter().copied()));
+    assert!(audiences.contains(&AUDIENCE.as_str()));
+
+    // 30 seconds of leeway, 24 hours of life, 2 where somebody acts
+    let (exp, iat) = (time("exp").expect("`exp`"), time("iat").expect("`iat`"));
+    let most = if token.actor().is_some() { 7200.0 } else { 86400.0 };
+    let now = NOW as f64;
+    assert!(exp + 30.1 > now && iat - 30.1 < now && exp - iat < most + 0.1);
+    assert!(time("nbf").is_none_or(|nbf| nbf - 30.1 < now));
+    close(token.expires_at(), exp);
+    close(token.issued_at(), iat);
+    assert_eq!(token.auth_time().is_some(), time("auth_time").is_some());
+    token.auth_time().zip(time("auth_time")).into_iter().for_each(|(at, s)| close(at, s));
+
+    assert!(claims.get("cnf").is_none(), "bound to a key, and taken without its proof");
+    for (name, value) in claims.as_object().expect("an object") {
+        assert_eq!(token.claim::<Value>(name), Ok(Some(value.clone())));
+    }
+});

@@ -1,0 +1,66 @@
+//! What the targets share: one issuer, one moment, and another reading of the claims.
+
+use std::sync::LazyLock;
+
+use serde_json::Value;
+use time::UtcDateTime;
+use unconfused::testing::TestIssuer;
+use unconfused::{AccessToken, Audience, InvalidToken, KeySet, UnverifiedToken, Validation};
+
+pub const ISSUER: &str = "https://login.example";
+pub const AUDIENCE: Audience = Audience::from_static("https://orders.example");
+/// The moment at which every token is judged.
+pub const NOW: i64 = 1_800_000_000;
+
+static KEY: LazyLock<TestIssuer> = LazyLock::new(|| TestIssuer::new(ISSUER));
+static KEYS: LazyLock<KeySet> = LazyLock::new(|| KEY.keys());
+
+/// Validates a token with the default settings.
+pub fn validate(token: UnverifiedToken<'_>, keys: &KeySet) -> Result<AccessToken, InvalidToken> {
+    let now = UtcDateTime::from_unix_timestamp(NOW).expect("a time");
+    token.validate(&Validation::new(AUDIENCE, ISSUER), keys, now)
+}
+
+/// What a token with this payload, rightly signed, is worth.
+pub fn signed(payload: &str) -> Result<AccessToken, InvalidToken> {
+    let token = KEY.token(&AUDIENCE).payload(payload).sign();
+    validate(UnverifiedToken::parse(&token)?, &KEYS)
+}
+
+/// Reads an accepted payload with serde_json alone. `None` where it has a number that serde_json
+/// cannot hold, which is JSON all the same.
+///
+/// Panics on anything else that is not JSON, and on a member that stands twice.
+pub fn read_again(payload: &str) -> Option<Value> {
+    let value: Value = match serde_json::from_str(payload) {
+        Ok(value) => value,
+        Err(error) if error.to_string().contains("out of range") => return None,
+        Err(error) => panic!("accepted, and no JSON: {error}"),
+    };
+    // serde_json keeps one of two; the text has a colon for each.
+    assert_eq!(colons(payload), members(&value), "a member stands twice");
+    Some(value)
+}
+
+/// Colons outside strings.
+fn colons(json: &str) -> usize {
+    let (mut count, mut string, mut escape) = (0, false, false);
+    for byte in json.bytes() {
+        match byte {
+            _ if escape => escape = false,
+            b'\\' => escape = true,
+            b'"' => string = !string,
+            b':' if !string => count += 1,
+            _ => {}
+        }
+    }
+    count
+}
+
+fn members(value: &Value) -> usize {
+    match value {
+        Value::Array(items) => items.iter().map(members).sum(),
+        Value::Object(object) => object.len() + object.values().map(members).sum::<usize>(),
+        _ => 0,
+    }
+}

@@ -27,7 +27,7 @@ impl<'a, T> Answer<'a, T> {
         Answer::Later(Box::pin(future))
     }
 
-    /// The answer, where it is there.
+    /// The answer, where it is there. One that takes waiting is dropped.
     pub fn now(self) -> Option<T> {
         match self {
             Answer::Now(answer) => Some(answer),

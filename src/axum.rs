@@ -53,7 +53,7 @@ fn no_grant(parts: &Parts) -> Denial {
 /// Status and headers of the denial, an empty body, and the denial in the extensions.
 impl IntoResponse for Denial {
     fn into_response(self) -> Response {
-        Denial::into_response(self, Body::empty())
+        self.respond(Body::empty())
     }
 }
 

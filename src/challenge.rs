@@ -10,7 +10,6 @@ use http::{HeaderValue, Uri};
 use crate::names::{Acr, Audience, Scope};
 use crate::reason::Reason;
 use crate::require::Unmet;
-use crate::token::InvalidToken;
 
 /// One challenge of the `Bearer` scheme, for a `WWW-Authenticate` field
 /// ([RFC 6750 section 3](https://www.rfc-editor.org/rfc/rfc6750#section-3),
@@ -20,14 +19,17 @@ use crate::token::InvalidToken;
 /// Every value is quoted and none needs an escape: names are checked when they are made, and
 /// descriptions are constants.
 ///
-/// ```
-/// use unconfused::{Challenge, Reason};
+/// It comes with a [`Denial`](crate::Denial), where something can be done about it.
 ///
-/// let challenge = Challenge::from(Reason::TokenExpired);
+/// ```
+/// use unconfused::{Denial, Reason};
+///
+/// let expired = Denial::from(Reason::TokenExpired);
 /// assert_eq!(
-///     challenge.to_string(),
+///     expired.challenge().unwrap().to_string(),
 ///     r#"Bearer error="invalid_token", error_description="The access token expired""#
 /// );
+/// assert!(Denial::from(Reason::PolicyDenied).challenge().is_none());
 /// ```
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Challenge {
@@ -69,9 +71,26 @@ impl Challenge {
         self.resource_metadata.as_ref()
     }
 
-    /// The same with the place of this resource's metadata.
-    #[must_use]
-    pub fn with_resource_metadata(mut self, url: MetadataUrl) -> Self {
+    pub(crate) fn of(reason: Reason) -> Self {
+        Challenge {
+            reason: reason.told(),
+            acr_values: Vec::new(),
+            max_age: None,
+            scope: Vec::new(),
+            resource_metadata: None,
+        }
+    }
+
+    pub(crate) fn asking(unmet: &Unmet) -> Self {
+        Challenge {
+            acr_values: unmet.acr_values.clone(),
+            max_age: unmet.max_age,
+            scope: unmet.scopes.clone(),
+            ..Challenge::of(unmet.reason())
+        }
+    }
+
+    pub(crate) fn with_resource_metadata(mut self, url: MetadataUrl) -> Self {
         self.resource_metadata = Some(url);
         self
     }
@@ -87,35 +106,6 @@ impl Challenge {
         // The grammars of the names leave only visible ASCII and spaces.
         HeaderValue::try_from(self.to_string())
             .unwrap_or_else(|_| HeaderValue::from_static("Bearer realm=\"\""))
-    }
-}
-
-impl From<Reason> for Challenge {
-    fn from(reason: Reason) -> Self {
-        Challenge {
-            reason: reason.told(),
-            acr_values: Vec::new(),
-            max_age: None,
-            scope: Vec::new(),
-            resource_metadata: None,
-        }
-    }
-}
-
-impl From<&InvalidToken> for Challenge {
-    fn from(invalid: &InvalidToken) -> Self {
-        invalid.reason().into()
-    }
-}
-
-impl From<&Unmet> for Challenge {
-    fn from(unmet: &Unmet) -> Self {
-        Challenge {
-            acr_values: unmet.acr_values.clone(),
-            max_age: unmet.max_age,
-            scope: unmet.scopes.clone(),
-            ..unmet.reason().into()
-        }
     }
 }
 

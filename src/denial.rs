@@ -9,7 +9,7 @@ use serde_json::{Map, Value};
 use crate::challenge::{Challenge, MetadataUrl};
 use crate::evidence::DecisionId;
 use crate::reason::Reason;
-use crate::require::Unmet;
+use crate::require::{Require, Unmet};
 use crate::token::InvalidToken;
 
 /// No, and why: for the operator [`reason`](Self::reason) and `Display`; for the client a status,
@@ -18,6 +18,7 @@ use crate::token::InvalidToken;
 /// Status and headers follow from the reason and cannot be changed. A denied response carries its denial
 /// in its extensions, so that an outer layer can see it.
 #[derive(Clone)]
+#[must_use]
 pub struct Denial(Box<Inner>);
 
 #[derive(Clone)]
@@ -87,7 +88,7 @@ impl Denial {
     }
 
     /// The answer, with this body, and the denial in its extensions.
-    pub fn into_response<B>(self, body: B) -> Response<B> {
+    pub fn respond<B>(self, body: B) -> Response<B> {
         let mut response = Response::new(body);
         *response.status_mut() = self.status();
         *response.headers_mut() = self.headers();
@@ -137,13 +138,26 @@ impl Denial {
         Value::Object(problem).to_string()
     }
 
-    /// The same, told where the resource's metadata is.
-    pub(crate) fn with_resource_metadata(mut self, url: Option<&MetadataUrl>) -> Self {
-        if let Some(url) = url {
+    /// The same, with a challenge that names the place of the resource's metadata. A guard does this itself.
+    pub fn with_resource_metadata(mut self, url: &MetadataUrl) -> Self {
+        let challenge = self.0.challenge.take();
+        self.0.challenge = challenge.map(|it| it.with_resource_metadata(url.clone()));
+        self
+    }
+
+    /// The same, with a challenge that names the scopes of the operation, where the client has no
+    /// credential yet; otherwise unchanged. A guard does this itself.
+    pub fn with_scope_hint(mut self, requirement: &Require) -> Self {
+        if matches!(self.reason(), Reason::MissingCredentials | Reason::UnsupportedAuthScheme) {
             let challenge = self.0.challenge.take();
-            self.0.challenge = challenge.map(|it| it.with_resource_metadata(url.clone()));
+            self.0.challenge = challenge.map(|it| it.with_scope(requirement.challenge_scopes()));
         }
         self
+    }
+
+    /// More about the reason, which may be from a token that nobody verified.
+    pub(crate) fn detail(&self) -> Option<&str> {
+        self.0.detail.as_deref()
     }
 
     pub(crate) fn with_decision(mut self, decision: DecisionId) -> Self {
@@ -155,23 +169,19 @@ impl Denial {
         self.0.detail = Some(detail.into());
         self
     }
-
-    /// The scopes of the operation, told to a caller who has no token yet.
-    pub(crate) fn with_scope_hint(mut self, scope: Vec<crate::names::Scope>) -> Self {
-        self.0.challenge = self.0.challenge.map(|challenge| challenge.with_scope(scope));
-        self
-    }
 }
 
 impl From<Reason> for Denial {
     fn from(reason: Reason) -> Self {
-        Denial::new(reason, reason.into())
+        Denial::new(reason, Challenge::of(reason))
     }
 }
 
 impl From<&InvalidToken> for Denial {
     fn from(invalid: &InvalidToken) -> Self {
-        Denial::new(invalid.reason(), invalid.into()).with_detail(invalid.to_string())
+        let mut denial = Denial::from(invalid.reason());
+        denial.0.detail = invalid.detail().map(str::to_owned);
+        denial
     }
 }
 
@@ -183,7 +193,13 @@ impl From<InvalidToken> for Denial {
 
 impl From<Unmet> for Denial {
     fn from(unmet: Unmet) -> Self {
-        let mut denial = Denial::new(unmet.reason(), Challenge::from(&unmet));
+        Denial::from(&unmet)
+    }
+}
+
+impl From<&Unmet> for Denial {
+    fn from(unmet: &Unmet) -> Self {
+        let mut denial = Denial::new(unmet.reason(), Challenge::asking(unmet));
         denial.0.also = unmet.reasons().iter().skip(1).copied().collect();
         denial
     }
@@ -192,7 +208,7 @@ impl From<Unmet> for Denial {
 impl fmt::Display for Denial {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.0.detail {
-            Some(detail) => f.write_str(detail),
+            Some(detail) => write!(f, "{}: {detail}", self.0.reason),
             None => write!(f, "{}", self.0.reason),
         }
     }

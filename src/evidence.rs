@@ -52,7 +52,7 @@ impl fmt::Display for Operation {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.name {
             Some(name) => Printable::from(&**name).fmt(f),
-            None => write!(f, "{} {}", self.method, self.path()),
+            None => write!(f, "{} {}", Printable::from(self.method.as_str()), self.path()),
         }
     }
 }
@@ -72,27 +72,24 @@ fn own_uri(parts: &Parts) -> &Uri {
     &parts.uri
 }
 
-/// Names one decision in the record: one a request, the same for every step of it. Random by process,
-/// counted inside it; not a secret.
+/// Names one decision in the record: one a request, the same for every step of it. Looks random, so that
+/// whoever is told one learns nothing about others; not a secret.
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
-pub struct DecisionId {
-    process: u64,
-    number: u64,
-}
+pub struct DecisionId(u64);
 
 impl DecisionId {
     pub(crate) fn next() -> Self {
-        static PROCESS: OnceLock<u64> = OnceLock::new();
         static NUMBER: AtomicU64 = AtomicU64::new(0);
-        // The hasher's key is random.
-        let process = *PROCESS.get_or_init(|| RandomState::new().hash_one("decisions"));
-        DecisionId { process, number: NUMBER.fetch_add(1, Ordering::Relaxed) }
+        DecisionId(NUMBER.fetch_add(1, Ordering::Relaxed))
     }
 }
 
 impl fmt::Display for DecisionId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{:016x}{:016x}", self.process, self.number)
+        // Under keys that are random for each process.
+        static KEYS: OnceLock<[RandomState; 2]> = OnceLock::new();
+        let [high, low] = KEYS.get_or_init(|| [RandomState::new(), RandomState::new()]);
+        write!(f, "{:016x}{:016x}", high.hash_one(self.0), low.hash_one(self.0))
     }
 }
 
@@ -195,7 +192,8 @@ impl fmt::Debug for Evidence {
     }
 }
 
-/// Yes: a guard let this request pass. Only a guard makes one. Cheap to clone.
+/// Yes: a guard let this request pass, at its moment. Only a guard makes one. Cheap to clone. What outlives the
+/// request, a stream for instance, ends by [`expires_at`](AccessToken::expires_at) itself.
 ///
 /// Derefs to [`Evidence`], and that to the [`AccessToken`].
 ///

@@ -147,16 +147,16 @@ reasons! {
     /// The token is meant for another resource.
     AudienceMismatch, "audience_mismatch", UNAUTHORIZED, INVALID_TOKEN, 16, NewToken, "The access token is meant for another resource";
     /// `act` is no object, or a link of it lacks `sub`.
-    ActorMalformed, "actor_malformed", UNAUTHORIZED, INVALID_TOKEN, 16, NewToken, "The actor of the access token is malformed";
+    ActorMalformed, "actor_malformed", UNAUTHORIZED, INVALID_TOKEN, 16, Stop, "The actor of the access token is malformed";
     /// More actors than are accepted.
-    ActorChainTooDeep, "actor_chain_too_deep", UNAUTHORIZED, INVALID_TOKEN, 16, NewToken, "The access token has too many actors";
+    ActorChainTooDeep, "actor_chain_too_deep", UNAUTHORIZED, INVALID_TOKEN, 16, Stop, "The access token has too many actors";
     // Possession.
     /// The token is bound to a key (`cnf`) and possession cannot be checked.
     ConfirmationUnsupported, "confirmation_unsupported", UNAUTHORIZED, INVALID_TOKEN, 16, NewToken, "The access token is bound to a key in a way that is not supported";
     // Principals and delegation.
     /// The client is not on the operation's list.
     ClientNotAllowed, "client_not_allowed", FORBIDDEN, None, 7, Stop, "The client is not allowed";
-    /// The operation needs a person, and the subject is the client itself.
+    /// The operation needs a user, and the subject is the client itself.
     SubjectAmbiguous, "subject_ambiguous", FORBIDDEN, None, 7, Stop, "The operation needs a user";
     /// The operation needs an actor, and none is named.
     ActorRequired, "actor_required", UNAUTHORIZED, INVALID_TOKEN, 16, NewToken, "The access token must name an actor";

@@ -6,6 +6,7 @@ use std::time::Duration;
 use time::UtcDateTime;
 
 use crate::names::{Acr, Scope};
+use crate::printable::Printable;
 use crate::reason::Reason;
 use crate::token::{AccessToken, Party, later};
 
@@ -35,7 +36,7 @@ use crate::token::{AccessToken, Party, later};
 ///     r#"scope=orders:refund acr=phr max_age=300 actor="support-agent" of "https://login.example""#
 /// );
 /// ```
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Require {
     /// Of each group one.
     scopes: Vec<Vec<Scope>>,
@@ -55,19 +56,40 @@ impl Require {
     /// A valid token, and nothing more.
     #[must_use]
     pub fn valid_token() -> Self {
-        Require::default()
+        Require {
+            scopes: Vec::new(),
+            acr: None,
+            max_age: None,
+            actors: None,
+            foreign_actors: false,
+            delegated: false,
+            undelegated: false,
+            person: false,
+            clients: None,
+        }
     }
 
-    /// This scope. More than one: [`and`](Self::and), or an array in place of a requirement.
+    /// This scope.
     #[must_use]
     pub fn scope(scope: Scope) -> Self {
-        Require { scopes: vec![vec![scope]], ..Require::default() }
+        Require { scopes: vec![vec![scope]], ..Require::valid_token() }
+    }
+
+    /// All of these scopes; none at all is a requirement that nobody can meet.
+    #[must_use]
+    pub fn all_scopes(scopes: impl IntoIterator<Item = Scope>) -> Self {
+        let mut scopes: Vec<_> =
+            without_repeats(scopes).into_iter().map(|scope| vec![scope]).collect();
+        if scopes.is_empty() {
+            scopes.push(Vec::new());
+        }
+        Require { scopes, ..Require::valid_token() }
     }
 
     /// One of these scopes. A challenge names the first.
     #[must_use]
     pub fn any_scope(scopes: impl IntoIterator<Item = Scope>) -> Self {
-        Require { scopes: vec![without_repeats(scopes)], ..Require::default() }
+        Require { scopes: vec![without_repeats(scopes)], ..Require::valid_token() }
     }
 
     /// The subject authenticated in one of these classes, `acr`; in order of preference, which is the
@@ -109,9 +131,9 @@ impl Require {
         self
     }
 
-    /// Nobody acts for the subject; an `act` that names the subject alone is nobody. An agent that logged its user in and is only the client of the token
-    /// shows as nobody, unless the issuer's
-    /// [`agent_clients`](crate::Issuer::agent_clients) names it: list the clients too.
+    /// Nobody acts for the subject; an `act` that names the subject alone is nobody. An agent that
+    /// logged its user in and is only the client of the token shows as nobody too, unless the issuer's
+    /// [`agent_clients`](crate::Issuer::agent_clients) name it: list the clients as well.
     #[must_use]
     pub fn undelegated(mut self) -> Self {
         self.undelegated = true;
@@ -128,7 +150,8 @@ impl Require {
         self
     }
 
-    /// The subject is a person: `sub` is not the client itself.
+    /// The subject is a person, as far as the token shows it: `sub` is not the client itself. See
+    /// [`AccessToken::is_person`].
     #[must_use]
     pub fn person(mut self) -> Self {
         self.person = true;
@@ -172,10 +195,9 @@ impl Require {
     /// for one challenge.
     pub fn check(&self, token: &AccessToken, now: UtcDateTime) -> Result<(), Unmet> {
         if let Err(reason) = self.check_parties(token, now) {
-            return Err(Unmet::only(reason));
+            return Err(Unmet::of(vec![reason]));
         }
-        let mut unmet =
-            Unmet { reasons: self.authentication_lacks(token, now), ..Unmet::default() };
+        let mut unmet = Unmet::of(self.authentication_lacks(token, now));
         if !unmet.reasons.is_empty() {
             unmet.acr_values = self.acr.clone().unwrap_or_default();
             unmet.max_age = self.max_age;
@@ -277,7 +299,7 @@ impl From<Scope> for Require {
 /// All of the scopes.
 impl<const N: usize> From<[Scope; N]> for Require {
     fn from(scopes: [Scope; N]) -> Self {
-        scopes.into_iter().fold(Require::valid_token(), Require::and)
+        Require::all_scopes(scopes)
     }
 }
 
@@ -298,12 +320,18 @@ impl fmt::Display for Require {
         if let Some(actors) = &self.actors {
             let actors: Vec<_> = actors.iter().map(|actor| format!("{actor:?}")).collect();
             let name = if self.delegated { "actor" } else { "actor_if_any" };
-            parts.push(format!("{name}={}", actors.join("|")));
+            // By `and` with a requirement that lists nobody.
+            let own = if self.foreign_actors { "" } else { " actor_namespace=own" };
+            parts.push(format!("{name}={}{own}", actors.join("|")));
         } else if self.delegated {
             parts.push("delegated".to_owned());
         }
         parts.extend(self.undelegated.then(|| "undelegated".to_owned()));
-        parts.extend(self.clients.as_ref().map(|clients| format!("client={}", clients.join("|"))));
+        parts.extend(self.clients.as_ref().map(|clients| {
+            let clients: Vec<_> =
+                clients.iter().map(|client| format!("{:?}", Printable::from(&**client))).collect();
+            format!("client={}", clients.join("|"))
+        }));
         parts.extend(self.person.then(|| "person".to_owned()));
         if parts.is_empty() {
             return f.write_str("valid_token");
@@ -315,7 +343,7 @@ impl fmt::Display for Require {
 /// What a token lacks of a requirement: the reasons, and what a challenge asks for.
 ///
 /// Made into a [`Denial`](crate::Denial) or a [`Challenge`](crate::Challenge) with `from`.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Unmet {
     /// Never empty once handed out.
     reasons: Vec<Reason>,
@@ -325,8 +353,8 @@ pub struct Unmet {
 }
 
 impl Unmet {
-    fn only(reason: Reason) -> Self {
-        Unmet { reasons: vec![reason], ..Unmet::default() }
+    fn of(reasons: Vec<Reason>) -> Self {
+        Unmet { reasons, acr_values: Vec::new(), max_age: None, scopes: Vec::new() }
     }
 
     /// The first check that failed.

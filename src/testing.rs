@@ -54,6 +54,7 @@ struct State {
     /// The last one signs.
     keys: Vec<(String, Arc<SigningKey>)>,
     made: u64,
+    published: KeySet,
 }
 
 impl State {
@@ -62,6 +63,13 @@ impl State {
         let kid = format!("test-{}", self.made);
         let key = Arc::new(SigningKey::generate(algorithm, &kid));
         self.keys.push((kid, key));
+        self.publish();
+    }
+
+    #[expect(clippy::expect_used, reason = "the keys were made here")]
+    fn publish(&mut self) {
+        self.published =
+            KeySet::from_json(&self.jwks()).expect("a key set that was made here is one");
     }
 
     fn jwks(&self) -> String {
@@ -80,7 +88,7 @@ impl TestIssuer {
     /// An issuer that signs with this algorithm. RSA keys take a noticeable moment to make.
     #[must_use]
     pub fn with_algorithm(name: impl Into<String>, algorithm: Algorithm) -> Self {
-        let mut state = State { keys: Vec::new(), made: 0 };
+        let mut state = State { keys: Vec::new(), made: 0, published: KeySet::default() };
         state.add(algorithm);
         TestIssuer { name: name.into(), algorithm, state: Arc::new(Mutex::new(state)) }
     }
@@ -94,14 +102,9 @@ impl TestIssuer {
     }
 
     /// The public keys, as they are now.
-    ///
-    /// # Panics
-    ///
-    /// Never: they were made here.
     #[must_use]
-    #[expect(clippy::expect_used, reason = "the keys were made here")]
     pub fn keys(&self) -> KeySet {
-        KeySet::from_json(&self.jwks()).expect("a key set that was made here is one")
+        self.state().published.clone()
     }
 
     /// The public keys as a JWK Set.
@@ -120,6 +123,7 @@ impl TestIssuer {
         let mut state = self.state();
         let current = state.keys.pop();
         state.keys = current.into_iter().collect();
+        state.publish();
     }
 
     /// A token for this audience: of the subject `alice`, to the client `test-client`, valid for
@@ -146,24 +150,15 @@ impl TestIssuer {
         }
     }
 
-    /// The grant that a real guard makes for this token. For the unit test of a handler.
+    /// The grant that a guard for the token's audience makes, set up with this issuer and nothing else. For
+    /// the unit test of a handler. For a guard of your own: [`TestToken::granted_by`].
     ///
     /// # Panics
     ///
     /// Where the guard refuses; the message is the denial.
-    #[expect(clippy::panic, reason = "only in tests of users, where a panic is the answer")]
     #[expect(clippy::needless_pass_by_value, reason = "a token is minted in the call")]
     pub fn grant(&self, token: TestToken, requirement: impl Into<Require>) -> Grant {
-        let guard = Guard::new(&token.audience, self.issuer());
-        let mut head = http::Request::new(()).into_parts().0;
-        if let Ok(value) = token.bearer().try_into() {
-            head.headers.insert(AUTHORIZATION, value);
-        }
-        match guard.authorize(&mut head, requirement).now() {
-            Some(Ok(grant)) => grant,
-            Some(Err(denial)) => panic!("the guard refused the token: {denial}"),
-            None => panic!("the keys of a test issuer are always at hand"),
-        }
+        token.granted_by(&Guard::new(&token.audience, self.issuer()), requirement)
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
@@ -310,6 +305,24 @@ impl TestToken {
     #[must_use]
     pub fn bearer(&self) -> String {
         format!("Bearer {}", self.sign())
+    }
+
+    /// The grant that this guard makes for the token.
+    ///
+    /// # Panics
+    ///
+    /// Where the guard refuses, and the message is the denial; or where its keys are not at hand.
+    #[expect(clippy::panic, reason = "only in tests of users, where a panic is the answer")]
+    pub fn granted_by(&self, guard: &Guard, requirement: impl Into<Require>) -> Grant {
+        let mut head = http::Request::new(()).into_parts().0;
+        if let Ok(value) = self.bearer().try_into() {
+            head.headers.insert(AUTHORIZATION, value);
+        }
+        match guard.authorize(&mut head, requirement).now() {
+            Some(Ok(grant)) => grant,
+            Some(Err(denial)) => panic!("the guard refused the token: {denial}"),
+            None => panic!("the keys are not at hand"),
+        }
     }
 
     fn issued_at(&self) -> i64 {

@@ -8,8 +8,8 @@ use proptest::prelude::*;
 use serde_json::{Value, json};
 use unconfused::testing::TestToken;
 use unconfused::{
-    AccessToken, Acr, Answer, Audience, Challenge, Denial, Guard, Issuer, KeyHint, KeySet,
-    KeysUnavailable, MetadataUrl, Reason, Remedy, Require, Scope,
+    AccessToken, Acr, Answer, Audience, Denial, Guard, Issuer, KeyHint, KeySet, KeysUnavailable,
+    MetadataUrl, Reason, Remedy, Require, Scope,
 };
 
 const READ: Scope = Scope::from_static("orders:read");
@@ -122,19 +122,20 @@ fn a_challenge_of_plain_functions_is_the_same_without_the_place_of_metadata() {
     let token = validate(&token()).unwrap();
     let unmet = requirement.check(&token, now()).unwrap_err();
     assert_eq!(
-        Challenge::from(&unmet).to_string(),
+        Denial::from(&unmet).challenge().unwrap().to_string(),
         r#"Bearer error="insufficient_user_authentication", error_description="A different authentication level is required", acr_values="phr", scope="orders:write""#
     );
     let invalid = validate(&common::token().expired()).unwrap_err();
     assert_eq!(
-        Challenge::from(&invalid).to_string(),
+        Denial::from(&invalid).challenge().unwrap().to_string(),
         r#"Bearer error="invalid_token", error_description="The access token expired""#
     );
 }
 
 #[test]
 fn missing_credentials_are_challenged_without_an_error() {
-    let challenge = Challenge::from(Reason::MissingCredentials);
+    let denial = Denial::from(Reason::MissingCredentials);
+    let challenge = denial.challenge().unwrap();
     assert_eq!(challenge.error(), None);
     assert_eq!(challenge.to_string(), r#"Bearer realm="""#);
 }
@@ -233,7 +234,7 @@ fn every_401_has_a_challenge_and_a_503_says_when_to_come_back() {
 fn the_response_of_a_denial_has_its_status_its_headers_and_itself() {
     for denial in denials() {
         let (reason, headers) = (denial.reason(), denial.headers());
-        let response = denial.into_response("body");
+        let response = denial.respond("body");
         assert_eq!(response.status(), reason.status());
         assert_eq!(response.headers(), &headers);
         assert_eq!(*response.body(), "body");
@@ -477,7 +478,8 @@ proptest! {
         }
         let unmet = requirement.check(&poor_token(), now()).unwrap_err();
         let url = MetadataUrl::of(&audience).unwrap();
-        let challenge = Challenge::from(&unmet).with_resource_metadata(url.clone());
+        let denial = Denial::from(&unmet).with_resource_metadata(&url);
+        let challenge = denial.challenge().unwrap();
 
         let value = challenge.to_header_value();
         let text = value.to_str().unwrap();

@@ -381,3 +381,39 @@ fn a_link_without_a_name_is_malformed_at_any_depth() {
         assert_eq!(refusal(&token().claim("act", &act)), Some(Reason::ActorMalformed), "{act}");
     }
 }
+
+#[test]
+fn agent_clients_add_up() {
+    let validation = validation()
+        .agent_clients(["one"])
+        .agent_clients(["two"])
+        .agent_clients_by(|token| token.client_id() == "three");
+    for (client, acts) in [("one", true), ("two", true), ("three", true), ("four", false)] {
+        let token = seen_by(&validation, &token().client(client));
+        assert_eq!(token.actor().is_some(), acts, "{client}");
+    }
+}
+
+#[test]
+fn where_agents_must_act_and_none_is_named_every_client_is_one() {
+    let validation = validation().agents_must_act();
+    let alone = seen_by(&validation, &token());
+    assert_eq!(refused(&any(), &alone), Some(Reason::ActorRequired));
+    let acted = seen_by(&validation, &token().actor("agent-7"));
+    assert_eq!(refused(&any(), &acted), None);
+}
+
+#[test]
+fn an_agent_that_speaks_for_itself_acts_for_nobody() {
+    let own = token().subject("agent-app").client("agent-app");
+    for validation in [
+        validation().agent_clients(["agent-app"]),
+        validation().agent_clients(["agent-app"]).agents_must_act(),
+    ] {
+        let token = seen_by(&validation, &own);
+        assert!(token.actor().is_none());
+        assert_eq!(refused(&any(), &token), None);
+        assert_eq!(refused(&any().delegated(), &token), Some(Reason::ActorRequired));
+        assert_eq!(refused(&any().person(), &token), Some(Reason::SubjectAmbiguous));
+    }
+}

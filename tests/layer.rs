@@ -358,7 +358,7 @@ fn a_closure_makes_the_body_and_changes_neither_status_nor_headers() {
 fn problem_json_says_what_the_challenge_says() {
     let login = login();
     let guard = Guard::new(ORDERS, login.issuer());
-    let layer = guard.require(WRITE).body(ProblemJson::new());
+    let layer = guard.require(WRITE).body(ProblemJson);
     let (response, _) = through(layer, with(&reader(&login)));
     let body: Value = serde_json::from_str(response.body()).unwrap();
     let decision = denial(&response).decision().unwrap().to_string();
@@ -381,7 +381,7 @@ fn problem_json_says_what_the_challenge_says() {
 fn problem_json_adds_its_media_type_and_changes_nothing_else() {
     let guard = Guard::new(ORDERS, login().issuer());
     let (bare, _) = through(guard.require(READ), without_token());
-    let layer = guard.require(READ).body(ProblemJson::new());
+    let layer = guard.require(READ).body(ProblemJson);
     let (mut response, _) = through(layer, without_token());
     let media_type = response.headers_mut().remove(CONTENT_TYPE);
     assert_eq!(media_type.unwrap(), "application/problem+json");
@@ -393,7 +393,7 @@ fn problem_json_adds_its_media_type_and_changes_nothing_else() {
 fn problem_json_does_not_tell_a_stranger_which_key_is_missing() {
     let login = login();
     let guard = Guard::new(ORDERS, login.issuer());
-    let layer = guard.require(READ).body(ProblemJson::new());
+    let layer = guard.require(READ).body(ProblemJson);
     let (response, _) = through(layer, with(&reader(&login).header("kid", "other")));
     assert_eq!(denial(&response).reason(), Reason::KeyNotFound);
     let body: Value = serde_json::from_str(response.body()).unwrap();
@@ -479,7 +479,7 @@ fn the_operators_words_stay_out_of_the_answer() {
         Answer::Now(Err(KeysUnavailable::new("no route to host")))
     });
     let guard = Guard::new(ORDERS, issuer);
-    let layer = guard.require(READ).body(ProblemJson::new());
+    let layer = guard.require(READ).body(ProblemJson);
     let (response, _) = through(layer, with(&reader(&login)));
     assert!(response.body().contains("keys_unavailable"));
     assert!(!response.body().contains("route"));
@@ -778,7 +778,7 @@ fn after_a_wait_a_denial_has_the_body_of_the_layer() {
     let login = login();
     let (issuer, waiting) = later();
     let guard = Guard::new(ORDERS, issuer);
-    let layer = guard.require(WRITE).body(ProblemJson::new());
+    let layer = guard.require(WRITE).body(ProblemJson);
     let (service, log) = behind();
     let mut service = layer.layer(service);
     be_ready(&mut service);
@@ -956,7 +956,7 @@ fn an_optional_guard_denies_every_credential_that_does_not_do() {
 #[test]
 fn an_optional_guard_stays_optional_with_another_body() {
     let guard = Guard::new(ORDERS, login().issuer());
-    let layer = guard.optional(READ).body(ProblemJson::new());
+    let layer = guard.optional(READ).body(ProblemJson);
     let (response, log) = through(layer, without_token());
     assert_eq!(response.status(), StatusCode::OK);
     assert_eq!(log.calls(), 1);
@@ -1331,7 +1331,7 @@ fn a_refusal_of_the_handler_is_in_the_record() {
     });
     let guard = Guard::new(ORDERS, login.issuer()).audit(sink);
     let grant = granted(&guard, &reader(&login));
-    guard.refuse(&grant);
+    assert_eq!(guard.refuse(&grant).status(), 403);
     let expected = ["0 allowed alice", "1 policy_denied alice"];
     assert_eq!(*lines.lock().unwrap(), expected);
 }
@@ -1365,7 +1365,7 @@ fn an_operation_without_a_name_is_method_and_path_without_the_query() {
 fn the_name_survives_a_change_of_the_body() {
     let login = login();
     let guard = Guard::new(ORDERS, login.issuer());
-    let layer = guard.require(READ).named("orders.list").body(ProblemJson::new());
+    let layer = guard.require(READ).named("orders.list").body(ProblemJson);
     let (_, log) = through(layer, with(&reader(&login)));
     assert_eq!(log.grant().operation().name(), Some("orders.list"));
 }
@@ -1381,4 +1381,34 @@ fn each_of_nested_layers_names_its_own_step() {
     );
     through(layers, with(&reader(&login)));
     assert_eq!(*lines.lock().unwrap(), ["any", "orders.list"]);
+}
+
+// A grant is for its request.
+
+#[test]
+fn a_credential_beside_a_grant_is_judged_and_the_grant_counts_for_nothing() {
+    let login = login();
+    let guard = Guard::new(ORDERS, login.issuer());
+    let grant = granted(&guard, &reader(&login));
+    for (field, answer) in [
+        ("Bearer somebody-elses".to_owned(), Err(Reason::TokenFormatNotAccepted)),
+        (reader(&login).expired().bearer(), Err(Reason::TokenExpired)),
+        (reader(&login).subject("bob").bearer(), Ok("bob".to_owned())),
+    ] {
+        let (mut parts, _) = request(&field).into_parts();
+        parts.extensions.insert(grant.clone());
+        let judged = guard.authorize(&mut parts, READ).now().unwrap();
+        let judged = judged.map(|grant| grant.subject().to_owned());
+        assert_eq!(judged.map_err(|denial| denial.reason()), answer);
+    }
+}
+
+#[test]
+fn a_second_sink_is_one_more_place() {
+    let login = login();
+    let (first, one) = recorded(|_| String::new());
+    let (second, two) = recorded(|_| String::new());
+    let guard = Guard::new(ORDERS, login.issuer()).audit(first).audit(second);
+    granted(&guard, &reader(&login));
+    assert_eq!((one.lock().unwrap().len(), two.lock().unwrap().len()), (1, 1));
 }

@@ -5,7 +5,7 @@ mod common;
 use common::*;
 use unconfused::testing::TestToken;
 use unconfused::{
-    AccessToken, Acr, Challenge, Reason, Require, Scope, ScopeHierarchy, Unmet, Validation,
+    AccessToken, Acr, Denial, Reason, Require, Scope, ScopeHierarchy, Unmet, Validation,
 };
 
 const READ: Scope = Scope::from_static("orders:read");
@@ -221,7 +221,7 @@ fn a_plain_requirement_beside_a_listed_stranger_refuses_the_stranger() {
 fn a_challenge_prefers_what_the_left_requirement_prefers() {
     let classes = |requirement: &Require| {
         let unmet = unmet(requirement, &token().acr("none"));
-        Challenge::from(&unmet).acr_values().to_vec()
+        Denial::from(&unmet).challenge().unwrap().acr_values().to_vec()
     };
     let (a, b) = (any().acr([PHR, MFA, PWD]), any().acr([PWD, MFA]));
     assert_eq!(classes(&a.clone().and(&b)), [MFA, PWD]);
@@ -229,7 +229,7 @@ fn a_challenge_prefers_what_the_left_requirement_prefers() {
 
     let scopes = |requirement: Require| {
         let unmet = unmet(&requirement, &token());
-        Challenge::from(&unmet).scope().to_vec()
+        Denial::from(&unmet).challenge().unwrap().scope().to_vec()
     };
     let (a, b) = (Require::any_scope([READ, WRITE]), Require::any_scope([WRITE, READ]));
     assert_eq!(scopes(a.clone().and(&b)), [READ]);
@@ -243,7 +243,7 @@ fn the_shorter_age_is_asked_for() {
     for (a, b) in [(60, 300), (300, 60)] {
         let both = any().max_age(secs(a)).and(any().max_age(secs(b)));
         let unmet = unmet(&both, &token());
-        assert_eq!(Challenge::from(&unmet).max_age(), Some(secs(60)));
+        assert_eq!(Denial::from(&unmet).challenge().unwrap().max_age(), Some(secs(60)));
     }
 }
 
@@ -376,7 +376,8 @@ fn whatever_lacks_in_authentication_the_challenge_says_all_of_it() {
         token().acr("phr").claim("auth_time", NOW - 1000),
         token().acr("low").claim("auth_time", NOW),
     ] {
-        let challenge = Challenge::from(&unmet(&both, &token));
+        let denial = Denial::from(&unmet(&both, &token));
+        let challenge = denial.challenge().unwrap();
         assert_eq!(challenge.acr_values(), [PHR]);
         assert_eq!(challenge.max_age(), Some(secs(300)));
         assert!(challenge.scope().is_empty());
@@ -388,7 +389,8 @@ fn a_missing_scope_alone_asks_for_no_authentication() {
     let requirement = Require::scope(READ).acr([PHR]).max_age(secs(300));
     let unmet = unmet(&requirement, &token().acr("phr").authenticated(secs(1)));
     assert_eq!(unmet.reasons(), [Reason::InsufficientScope]);
-    let challenge = Challenge::from(&unmet);
+    let denial = Denial::from(&unmet);
+    let challenge = denial.challenge().unwrap();
     assert!(challenge.acr_values().is_empty());
     assert_eq!(challenge.max_age(), None);
     assert_eq!(challenge.scope(), [READ]);
@@ -526,7 +528,7 @@ fn a_requirement_reads_as_what_it_asks() {
         (any().actor_if_any([(LOGIN, "a")]), r#"actor_if_any="a" of "https://login.example""#),
         (any().delegated(), "delegated"),
         (any().undelegated(), "undelegated"),
-        (any().client(["web", "app"]), "client=web|app"),
+        (any().client(["web", "app"]), r#"client="web"|"app""#),
         (any().person(), "person"),
         (
             Require::scope(READ)
@@ -535,7 +537,7 @@ fn a_requirement_reads_as_what_it_asks() {
                 .undelegated()
                 .max_age(secs(60))
                 .acr([PHR]),
-            "scope=orders:read acr=phr max_age=60 undelegated client=web person",
+            r#"scope=orders:read acr=phr max_age=60 undelegated client="web" person"#,
         ),
     ] {
         assert_eq!(requirement.to_string(), text);
@@ -554,4 +556,18 @@ fn a_requirement_is_equal_to_one_that_asks_the_same_in_the_same_words() {
     assert_eq!(Require::from([READ, WRITE]), Require::scope(READ).and(WRITE));
     assert_eq!(Require::any_scope([READ]), Require::scope(READ));
     assert_ne!(Require::scope(READ), any());
+}
+
+#[test]
+fn requirements_that_differ_in_whom_they_admit_read_differently() {
+    let listed = Require::valid_token().actor([(OTHER, "bot")]);
+    let joined = Require::valid_token().and(&listed);
+    assert_ne!(listed.to_string(), joined.to_string());
+}
+
+#[test]
+fn all_of_no_scopes_is_met_by_nobody() {
+    assert!(Require::all_scopes([]).is_unmeetable());
+    assert!(Require::from([] as [Scope; 0]).is_unmeetable());
+    assert_eq!(Require::all_scopes([READ, WRITE]), Require::from([READ, WRITE]));
 }

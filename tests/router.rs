@@ -158,7 +158,7 @@ async fn with_layer_in_place_of_route_layer_a_wrong_method_is_asked_for_a_token(
 async fn head_of_a_get_route_is_guarded() {
     let login = login();
     let guard = Guard::new(ORDERS, login.issuer());
-    let layer = guard.require(READ).body(ProblemJson::new());
+    let layer = guard.require(READ).body(ProblemJson);
     let app = Router::new().route("/orders", get(list).route_layer(layer));
 
     let denied = ask(&app, Method::HEAD, "/orders").await;
@@ -634,7 +634,7 @@ async fn middleware_outside_sees_the_denial_and_middleware_inside_the_grant() {
 #[tokio::test]
 async fn a_denied_answer_can_have_a_body_of_problem_json() {
     let guard = Guard::new(ORDERS, login().issuer());
-    let layer = guard.require(READ).body(ProblemJson::new());
+    let layer = guard.require(READ).body(ProblemJson);
     let app = Router::new().route("/orders", get(list).route_layer(layer));
     let response = ask(&app, Method::GET, "/orders").await;
     assert_eq!(response.headers()[CONTENT_TYPE], "application/problem+json");
@@ -723,4 +723,33 @@ async fn over_a_socket_a_chunked_body_arrives_behind_the_guard() {
     let response = exchange(serve(app).await, request).await;
     assert!(response.starts_with("HTTP/1.1 200 "), "{response}");
     assert!(response.ends_with("two cups"), "{response}");
+}
+
+#[tokio::test]
+async fn a_fallback_is_before_no_route_layer_and_needs_a_guard_of_its_own() {
+    let login = login();
+    let guard = Guard::new(ORDERS, login.issuer());
+    let app = || Router::new().route("/orders", get(list).route_layer(guard.require(READ)));
+    let backstop = || guard.require(Require::valid_token());
+    let bare = app().route_layer(backstop()).fallback(open);
+    assert_eq!(ask(&bare, Method::GET, "/else").await.status(), 200);
+    let guarded = app().fallback_service(get(open).layer(backstop()));
+    assert_eq!(ask(&guarded, Method::GET, "/else").await.status(), 401);
+}
+
+#[tokio::test]
+async fn a_handler_makes_the_body_of_its_own_denial() {
+    async fn refuse(State(guard): State<Guard>, grant: Grant) -> Response {
+        let denial = guard.refuse(&grant);
+        let problem = denial.problem_json();
+        denial.respond(problem).map(Body::from)
+    }
+    let login = login();
+    let guard = Guard::new(ORDERS, login.issuer());
+    let app = Router::new()
+        .route("/orders", get(refuse).route_layer(guard.require(READ)))
+        .with_state(guard);
+    let response = ask_with(&app, Method::GET, "/orders", &reader(&login)).await;
+    assert_eq!(response.status(), 403);
+    assert!(text(response).await.contains("policy_denied"));
 }

@@ -701,3 +701,29 @@ fn an_error_shows_names_that_nobody_verified_cut_and_marked() {
     assert!(shown.contains("(unverified)"), "{shown}");
     assert!(!shown.contains(['\n', '\u{1b}']), "{shown}");
 }
+
+#[test]
+fn a_payload_that_is_no_utf8_is_no_token() {
+    let raw = token().payload(b"{\"iss\":\"\xff\"}".to_vec()).sign();
+    assert_eq!(UnverifiedToken::parse(&raw).unwrap_err().reason(), Reason::TokenMalformed);
+}
+
+#[test]
+fn scopes_are_counted_as_they_read_and_not_as_they_are_written() {
+    let payload = |scopes: usize| {
+        let claims = format!(
+            r#"{{"iss":"{LOGIN}","sub":"a","aud":"{ORDERS}","client_id":"c","jti":"j","iat":{NOW},"exp":{}"#,
+            NOW + 60
+        );
+        format!(r#"{claims},"scope":"{}"}}"#, r"s\u0020".repeat(scopes))
+    };
+    assert_eq!(refusal(&token().payload(payload(1024))), None);
+    assert_eq!(refusal(&token().payload(payload(1025))), Some(Reason::ClaimsMalformed));
+}
+
+#[test]
+fn a_signature_alone_is_verified_within_the_same_size() {
+    let raw = token().payload(vec![b'a'; 20_000]).sign();
+    let verified = login().keys().verify(&raw, Algorithm::DEFAULT);
+    assert_eq!(verified, Err(Reason::CredentialTooLarge));
+}

@@ -7,7 +7,7 @@ use std::sync::LazyLock;
 use std::time::Duration;
 
 use libfuzzer_sys::fuzz_target;
-use unconfused::{AccessToken, Acr, Audience, Challenge, MetadataUrl, Require, Scope};
+use unconfused::{AccessToken, Acr, Audience, Denial, MetadataUrl, Require, Scope};
 use unconfused_fuzz::signed;
 
 static TOKEN: LazyLock<AccessToken> = LazyLock::new(|| {
@@ -67,10 +67,11 @@ fuzz_target!(|text: &str| {
     let Err(unmet) = require.check(&TOKEN, TOKEN.issued_at()) else {
         return assert!(scopes.is_empty() && classes.is_empty() && age.is_none());
     };
-    let mut challenge = Challenge::from(&unmet);
-    if let Some(url) = metadata.clone() {
-        challenge = challenge.with_resource_metadata(url);
+    let mut denial = Denial::from(&unmet);
+    if let Some(url) = &metadata {
+        denial = denial.with_resource_metadata(url);
     }
+    let challenge = denial.challenge().expect("something can be done about it");
     let field = challenge.to_header_value();
     let parameters = parse(field.to_str().expect("visible ASCII"));
 

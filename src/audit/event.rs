@@ -51,7 +51,7 @@ pub struct AuditEvent<'a> {
     pub(crate) decision: DecisionId,
     pub(crate) step: u32,
     pub(crate) operation: &'a Operation,
-    pub(crate) requirement: Option<&'a Require>,
+    pub(crate) requirement: &'a Require,
     pub(crate) query_token: bool,
     pub(crate) said: Said<'a>,
     pub(crate) denial: Option<&'a Denial>,
@@ -105,6 +105,16 @@ impl<'a> AuditEvent<'a> {
         self.denial.map(Denial::also).unwrap_or_default()
     }
 
+    /// More about the reason, for the operator: which claim was missing, why keys are unavailable. Nothing where
+    /// that would be from a token whose signature did not stand.
+    #[must_use]
+    pub fn detail(&self) -> Option<Printable<'a>> {
+        let denial = self.denial?;
+        let reason = denial.reason();
+        let may_be_told = reason > Reason::SignatureInvalid || reason == Reason::KeysUnavailable;
+        denial.detail().filter(|_| may_be_told).map(Printable::from)
+    }
+
     /// The status of the answer; none where the handler answers.
     #[must_use]
     pub fn status(&self) -> Option<StatusCode> {
@@ -117,9 +127,9 @@ impl<'a> AuditEvent<'a> {
         self.operation
     }
 
-    /// What it requires; none where that was not known yet.
+    /// What it requires.
     #[must_use]
-    pub fn requirement(&self) -> Option<&'a Require> {
+    pub fn requirement(&self) -> &'a Require {
         self.requirement
     }
 
@@ -212,7 +222,7 @@ impl<'a> AuditEvent<'a> {
         match self.reason().map(Reason::remedy) {
             Some(Remedy::StepUp) => StepUp::Asked,
             Some(_) => StepUp::None,
-            None if self.requirement.is_some_and(Require::asks_for_step_up) => StepUp::Met,
+            None if self.requirement.asks_for_step_up() => StepUp::Met,
             None => StepUp::None,
         }
     }
@@ -265,6 +275,7 @@ impl fmt::Display for AuditEvent<'_> {
         for reason in self.also() {
             write!(f, " also={reason}")?;
         }
+        pair(f, "detail", self.detail())?;
         pair(f, "subject", self.subject())?;
         pair(f, "actor", self.actor())?;
         pair(f, "actor_issuer", self.actor_issuer())?;
@@ -283,9 +294,7 @@ impl fmt::Display for AuditEvent<'_> {
         }
         pair(f, "acr", self.acr())?;
         pair(f, "authentication_age", self.authentication_age().map(|age| age.as_secs()))?;
-        if let Some(requirement) = self.requirement {
-            write!(f, " requirement={:?}", Printable::from(&*requirement.to_string()))?;
-        }
+        write!(f, " requirement={:?}", Printable::from(&*self.requirement.to_string()))?;
         if self.step_up() != StepUp::None {
             write!(f, " step_up={}", self.step_up().name())?;
         }

@@ -27,7 +27,7 @@ pub trait Audit: Send + Sync + 'static {
     fn record(&self, event: &AuditEvent<'_>);
 }
 
-impl<F: Fn(&AuditEvent<'_>) + Send + Sync + 'static> Audit for F {
+impl<F: Fn(&AuditEvent<'_>) + Send + Sync + ?Sized + 'static> Audit for F {
     fn record(&self, event: &AuditEvent<'_>) {
         self(event);
     }

@@ -17,7 +17,7 @@ use crate::keys::Issuer;
 use crate::names::Audience;
 use crate::token::{ScopeHierarchy, Terms, UnverifiedToken};
 
-pub(crate) use steps::{Ask, NoCredentials, Step, admit};
+pub(crate) use steps::{Ask, NoCredentials, Step, pass_on};
 
 /// Stands before an API and answers one question a request: may this be done, with this token, for this
 /// subject, through this actor, now?
@@ -63,7 +63,7 @@ struct Inner {
     max_token_bytes: usize,
     clock: Arc<dyn Fn() -> UtcDateTime + Send + Sync>,
     is_secure: Option<Arc<IsSecure>>,
-    audit: Option<Arc<dyn Audit>>,
+    audit: Vec<Arc<dyn Audit>>,
 }
 
 /// How the owner knows that a request came over TLS.
@@ -81,7 +81,7 @@ impl Guard {
             max_token_bytes: UnverifiedToken::MAX_BYTES,
             clock: Arc::new(UtcDateTime::now),
             is_secure: None,
-            audit: None,
+            audit: Vec::new(),
         };
         Guard { inner: Arc::new(inner) }.trust(issuer)
     }
@@ -104,8 +104,9 @@ impl Guard {
     #[must_use]
     pub fn trust(self, issuer: Issuer) -> Self {
         self.with(|inner| {
-            let before = inner.issuers.insert(issuer.name().to_owned(), issuer);
-            assert!(before.is_none(), "an issuer of that name is trusted already");
+            let name = issuer.name().to_owned();
+            let before = inner.issuers.insert(name.clone(), issuer);
+            assert!(before.is_none(), "the issuer `{name}` is trusted already");
         })
     }
 
@@ -126,31 +127,33 @@ impl Guard {
         self.with(|inner| inner.terms.set_leeway(leeway))
     }
 
-    /// The longest life of a token, in place of 24 hours.
+    /// The longest life of a token; see [`Validation::max_lifetime`](crate::Validation::max_lifetime).
     #[must_use]
     pub fn max_lifetime(self, lifetime: Duration) -> Self {
         self.with(|inner| inner.terms.max_lifetime = lifetime)
     }
 
-    /// The longest life of a token with which somebody acts for the subject, in place of 2 hours.
+    /// The longest life of a token with which somebody acts for the subject; see
+    /// [`Validation::max_delegated_lifetime`](crate::Validation::max_delegated_lifetime).
     #[must_use]
     pub fn max_delegated_lifetime(self, lifetime: Duration) -> Self {
         self.with(|inner| inner.terms.max_delegated_lifetime = lifetime)
     }
 
-    /// The greatest age of a token, counted from `iat`; none by default.
+    /// The greatest age of a token; see [`Validation::max_token_age`](crate::Validation::max_token_age).
     #[must_use]
     pub fn max_token_age(self, age: Duration) -> Self {
         self.with(|inner| inner.terms.max_token_age = Some(age))
     }
 
-    /// Refuse a token that is meant for more than one audience.
+    /// Refuse a token that is meant for more than one audience; see
+    /// [`Validation::single_audience`](crate::Validation::single_audience).
     #[must_use]
     pub fn single_audience(self) -> Self {
         self.with(|inner| inner.terms.max_audiences = 1)
     }
 
-    /// How many actors `act` may name, in place of 8.
+    /// How many actors `act` may name; see [`Validation::max_actors`](crate::Validation::max_actors).
     #[must_use]
     pub fn max_actors(self, actors: usize) -> Self {
         self.with(|inner| inner.terms.max_actors = actors)
@@ -162,7 +165,7 @@ impl Guard {
         self.with(|inner| inner.max_token_bytes = bytes)
     }
 
-    /// Scopes that imply others.
+    /// Scopes that imply others; see [`Validation::scope_hierarchy`](crate::Validation::scope_hierarchy).
     #[must_use]
     pub fn scope_hierarchy(self, hierarchy: ScopeHierarchy) -> Self {
         self.with(|inner| inner.terms.hierarchy = Some(Arc::new(hierarchy)))
@@ -185,10 +188,10 @@ impl Guard {
         self.with(|inner| inner.is_secure = Some(Arc::new(is_secure)))
     }
 
-    /// Where decisions are recorded. Without a sink there is **no record**.
+    /// Where decisions are recorded; called again, one more place. Without a sink there is **no record**.
     #[must_use]
     pub fn audit(self, sink: impl Audit) -> Self {
-        self.with(|inner| inner.audit = Some(Arc::new(sink)))
+        self.with(|inner| inner.audit.push(Arc::new(sink)))
     }
 
     /// Our names: the first is the one we publish.

@@ -99,7 +99,7 @@ impl Guard {
         let ask = Ask { requirement: Arc::new(requirement.into()), name: None, optional: false };
         match self.begin(head, &ask) {
             Step::Judged(Ok(Some(grant))) => {
-                admit(head, &grant);
+                pass_on(head, &grant);
                 Answer::Now(Ok(grant))
             }
             // Without `optional` there is no pass without a grant.
@@ -107,7 +107,7 @@ impl Guard {
             Step::Judged(Err(denial)) => Answer::Now(Err(denial)),
             Step::Waiting(waiting) => Answer::later(async move {
                 let grant = waiting.judged().await?;
-                admit(head, &grant);
+                pass_on(head, &grant);
                 Ok(grant)
             }),
         }
@@ -116,7 +116,7 @@ impl Guard {
     /// Asks more of a request that was granted: for what only the handler can know. What the grant asked
     /// already is asked together with it, so that a challenge names everything.
     ///
-    /// The token is judged at the moment of the request. A grant of another guard is not believed: the
+    /// The token is judged at the moment of the request, so a grant must not outlive its request. A grant of another guard is not believed: the
     /// credential is validated anew.
     pub fn narrow(
         &self,
@@ -130,7 +130,7 @@ impl Guard {
         }
         let head = Head {
             operation,
-            at: (self.inner.clock)(),
+            at: grant.at(),
             decision: grant.decision(),
             query_token: grant.case.query_token,
             earlier: Some(grant.case.clone()),
@@ -149,7 +149,7 @@ impl Guard {
             decision: grant.decision(),
             step: grant.case.next_step(),
             operation: grant.operation(),
-            requirement: Some(grant.requirement()),
+            requirement: grant.requirement(),
             query_token: grant.case.query_token,
             said: Said::Validated(grant),
             denial: Some(&denial),
@@ -160,14 +160,17 @@ impl Guard {
     /// The first step of a request.
     pub(crate) fn begin(&self, parts: &Parts, ask: &Ask) -> Step {
         let operation = Operation::of(parts, ask.name.clone());
-        let earlier = parts.extensions.get::<Grant>();
+        // A grant took the credential off. Where there is one again, it is another request's, or
+        // another's credential: it is judged, and the grant counts for nothing.
+        let fresh = parts.headers.contains_key(AUTHORIZATION);
+        let earlier = parts.extensions.get::<Grant>().filter(|_| !fresh);
         if let Some(grant) = earlier.filter(|grant| grant.by(self)) {
             let requirement = grant.requirement().clone().and(&*ask.requirement);
             return Step::Judged(self.decide(&grant.case, operation, requirement.into()).map(Some));
         }
         let head = Head {
             operation,
-            at: (self.inner.clock)(),
+            at: earlier.map_or_else(|| (self.inner.clock)(), |grant| grant.at()),
             decision: earlier.map_or_else(DecisionId::next, |grant| grant.decision()),
             query_token: has_query_token(parts),
             earlier: earlier.map(|grant| grant.case.clone()),
@@ -281,7 +284,7 @@ impl Guard {
             decision: case.decision,
             step: case.next_step(),
             operation: &evidence.operation,
-            requirement: Some(&evidence.requirement),
+            requirement: &evidence.requirement,
             query_token: case.query_token,
             said: Said::Validated(&evidence),
             denial: denial.as_ref(),
@@ -294,17 +297,15 @@ impl Guard {
 
     /// A denial before there is a validated token, and the record.
     fn deny(&self, head: &Head, requirement: &Require, refused: Refused) -> Denial {
-        let Refused { mut denial, claims } = refused;
-        if matches!(denial.reason(), Reason::MissingCredentials | Reason::UnsupportedAuthScheme) {
-            denial = denial.with_scope_hint(requirement.challenge_scopes());
-        }
+        let Refused { denial, claims } = refused;
+        let denial = denial.with_scope_hint(requirement);
         let denial = self.finished(denial, head.decision);
         self.record(&AuditEvent {
             at: head.at,
             decision: head.decision,
             step: head.earlier.as_ref().map_or(0, |earlier| earlier.next_step()),
             operation: &head.operation,
-            requirement: Some(requirement),
+            requirement,
             query_token: head.query_token,
             said: claims.as_deref().map_or(Said::Nothing, Said::Signed),
             denial: Some(&denial),
@@ -313,12 +314,16 @@ impl Guard {
     }
 
     fn finished(&self, denial: Denial, decision: DecisionId) -> Denial {
-        denial.with_resource_metadata(self.inner.metadata_url.as_ref()).with_decision(decision)
+        let denial = denial.with_decision(decision);
+        match &self.inner.metadata_url {
+            Some(url) => denial.with_resource_metadata(url),
+            None => denial,
+        }
     }
 
     fn record(&self, event: &AuditEvent<'_>) {
-        if let Some(audit) = &self.inner.audit {
-            audit.record(event);
+        for sink in &self.inner.audit {
+            sink.record(event);
         }
     }
 
@@ -336,8 +341,8 @@ impl Grant {
     }
 }
 
-/// The token stops here: it goes off the request, and the grant goes on.
-pub(crate) fn admit(parts: &mut Parts, grant: &Grant) {
+/// The token stops here: it goes off the request, and the grant goes on with it.
+pub(crate) fn pass_on(parts: &mut Parts, grant: &Grant) {
     parts.headers.remove(AUTHORIZATION);
     parts.headers.remove("dpop");
     parts.extensions.insert(grant.clone());

@@ -31,6 +31,9 @@ pub(crate) struct Header {
 }
 
 impl<'a> Compact<'a> {
+    /// The most bytes that are read unless somebody says otherwise.
+    pub(crate) const MAX_BYTES: usize = 16 * 1024;
+
     /// Phase B, steps 8 to 11.
     pub(crate) fn parse(token: &'a str) -> Result<Self, Reason> {
         let mut parts = token.split('.');

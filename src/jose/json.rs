@@ -19,9 +19,9 @@ pub(crate) const MAX_DEPTH: u8 = 32;
 pub(crate) struct Object<'a> {
     members: Vec<(Cow<'a, str>, &'a RawValue)>,
     /// A member name stands twice, here or further in.
-    pub(crate) duplicate: bool,
+    duplicate: bool,
     /// Nested deeper than [`MAX_DEPTH`], or a string with half a surrogate pair.
-    pub(crate) unreadable: bool,
+    unreadable: bool,
 }
 
 impl<'a> Object<'a> {
@@ -107,7 +107,7 @@ impl<'a> Names<'a> {
 }
 
 /// A member name, borrowed where it has no escape.
-struct Name;
+pub(crate) struct Name;
 
 impl<'de> DeserializeSeed<'de> for Name {
     type Value = Cow<'de, str>;
@@ -145,24 +145,12 @@ impl<'de> Visitor<'de> for Members<'_> {
 
     fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
         let mut members = Vec::with_capacity(16);
-        let mut many: Option<Names<'de>> = None;
+        let mut names = Names::default();
         while let Some(name) = map.next_key_seed(Name)? {
-            let value: &RawValue = map.next_value()?;
-            let new = match &mut many {
-                Some(names) => names.insert(name.clone()),
-                None => !members.iter().any(|(n, _)| *n == name),
-            };
-            if !new {
+            if !names.insert(name.clone()) {
                 self.0.duplicate.set(true);
             }
-            members.push((name, value));
-            if many.is_none() && members.len() > Names::FEW {
-                let mut names = Names::default();
-                for (name, _) in &members {
-                    names.insert(name.clone());
-                }
-                many = Some(names);
-            }
+            members.push((name, map.next_value()?));
         }
         Ok(members)
     }

@@ -38,7 +38,7 @@ pub enum KeyProblem {
 }
 
 /// A key that was passed over.
-#[derive(Debug, Clone, Copy)]
+#[derive(Clone, Copy)]
 pub struct SkippedKey<'a> {
     kid: Option<&'a str>,
     problem: KeyProblem,
@@ -64,6 +64,12 @@ impl fmt::Display for SkippedKey<'_> {
             Some(kid) => write!(f, "{:?}: {}", Printable::from(kid), self.problem),
             None => write!(f, "(no kid): {}", self.problem),
         }
+    }
+}
+
+impl fmt::Debug for SkippedKey<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "SkippedKey({self})")
     }
 }
 

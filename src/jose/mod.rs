@@ -19,7 +19,7 @@ use crate::reason::Reason;
 #[cfg(feature = "testing")]
 pub(crate) use compact::encode;
 pub(crate) use compact::{Compact, Header};
-pub(crate) use json::{Object, array, string, strings};
+pub(crate) use json::{Name, Object, array, string, strings};
 pub use jwk::{KeyProblem, SkippedKey};
 #[cfg(feature = "testing")]
 pub(crate) use signing::SigningKey;
@@ -232,13 +232,16 @@ impl KeySet {
     ///
     /// # Errors
     ///
-    /// The first reason of steps 8 to 19: from [`Reason::TokenFormatNotAccepted`] to
-    /// [`Reason::SignatureInvalid`].
+    /// [`Reason::CredentialTooLarge`] over 16 KiB; else the first reason of steps 8 to 19: from
+    /// [`Reason::TokenFormatNotAccepted`] to [`Reason::SignatureInvalid`].
     pub fn verify(
         &self,
         jws: &str,
         algorithms: impl IntoIterator<Item = Algorithm>,
     ) -> Result<Vec<u8>, Reason> {
+        if jws.len() > Compact::MAX_BYTES {
+            return Err(Reason::CredentialTooLarge);
+        }
         let compact = Compact::parse(jws)?;
         let algorithm = compact.header.algorithm(algorithms.into_iter().collect())?;
         let kid = compact.header.kid.as_deref();

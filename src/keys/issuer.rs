@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::KeySource;
 use crate::jose::Algorithm;
-use crate::token::{AccessToken, Agents, IssuerTerms};
+use crate::token::{AccessToken, IssuerTerms};
 
 /// Who issues tokens: a name and its keys, which never leave it. Clones share the keys.
 ///
@@ -44,31 +44,32 @@ impl Issuer {
         self
     }
 
-    /// Clients that are agents. Some agents are no `act`: they logged their user in and are only the
-    /// client of the token. For these the client counts as the current actor, with
-    /// [`ActorSource::Client`](crate::ActorSource::Client), where `act` names no actor.
+    /// Clients that are agents; called again, more of them. Some agents are in no `act`: they logged their
+    /// user in and are only the client of the token. For these the client counts as the current actor, with
+    /// [`ActorSource::Client`](crate::ActorSource::Client), where `act` names no actor. A client that speaks
+    /// for itself (`sub` is `client_id`) acts for nobody else, and is no actor.
     #[must_use]
     pub fn agent_clients(mut self, clients: impl IntoIterator<Item = impl Into<String>>) -> Self {
-        self.terms.agents = Agents::listed(clients);
+        self.terms.agents.list(clients);
         self
     }
 
-    /// The same by a rule over the validated token.
+    /// The same by a rule over the validated token, beside the list.
     #[must_use]
     pub fn agent_clients_by(
         mut self,
         is_agent: impl Fn(&AccessToken) -> bool + Send + Sync + 'static,
     ) -> Self {
-        self.terms.agents = Agents::By(Arc::new(is_agent));
+        self.terms.agents.rule(is_agent);
         self
     }
 
-    /// Agents must be named in `act`: a token without `act` whose client is one of the
-    /// [`agent_clients`](Self::agent_clients) is a human's own token in an agent's hand, and every
-    /// requirement refuses it (`actor_required`).
+    /// Agents must be named in `act`: a token that names no actor, and whose client is one of the
+    /// [`agent_clients`](Self::agent_clients), is a human's own token in an agent's hand, and every
+    /// requirement refuses it (`actor_required`). Where no agent clients are named, every client is one.
     #[must_use]
     pub fn agents_must_act(mut self) -> Self {
-        self.terms.agents_must_act = true;
+        self.terms.agents.must_act();
         self
     }
 }

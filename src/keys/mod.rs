@@ -18,8 +18,18 @@ pub type Keys = Answer<'static, Result<KeySet, KeysUnavailable>>;
 ///
 /// A [`KeySet`] is one itself, for keys that do not change; so is a closure, and an `Arc` of one.
 /// A source is asked for every token that names its issuer, so it must answer from memory and fetch
-/// aside. It must hand out that issuer's keys and no others, and never because of anything a token
-/// says.
+/// aside; where it lets a request wait, then shortly, since the request is judged by the moment it came.
+/// It must hand out that issuer's keys and no others, and never because of anything a token says.
+///
+/// ```
+/// use std::sync::{Arc, RwLock};
+/// use unconfused::{Answer, Issuer, KeyHint, KeySet, Keys};
+///
+/// let current = Arc::new(RwLock::new(KeySet::default())); // renewed by a task of yours
+/// let login = Issuer::new("https://login.example", move |_: KeyHint<'_>| -> Keys {
+///     Answer::Now(Ok(current.read().unwrap().clone()))
+/// });
+/// ```
 pub trait KeySource: Send + Sync + 'static {
     /// The keys to verify a token with. The hint is what an **unverified** token says of its key.
     fn keys(&self, hint: KeyHint<'_>) -> Keys;
@@ -33,7 +43,7 @@ impl KeySource for KeySet {
 
 impl<F> KeySource for F
 where
-    F: Fn(KeyHint<'_>) -> Keys + Send + Sync + 'static,
+    F: Fn(KeyHint<'_>) -> Keys + Send + Sync + ?Sized + 'static,
 {
     fn keys(&self, hint: KeyHint<'_>) -> Keys {
         self(hint)
@@ -50,6 +60,7 @@ impl<K: KeySource + ?Sized> KeySource for Arc<K> {
 #[derive(Debug, thiserror::Error)]
 #[error("the issuer's keys are unavailable: {cause}")]
 pub struct KeysUnavailable {
+    #[source]
     cause: Box<dyn std::error::Error + Send + Sync>,
 }
 

@@ -23,16 +23,8 @@ impl<R, F: Fn(&Denial) -> R> MakeBody<R> for F {
 
 /// No body: what a layer answers with unless told otherwise.
 #[derive(Debug, Clone, Copy, Default)]
-#[non_exhaustive]
+#[expect(clippy::exhaustive_structs, reason = "a name for a body, with nothing in it")]
 pub struct EmptyBody;
-
-impl EmptyBody {
-    /// No body.
-    #[must_use]
-    pub const fn new() -> Self {
-        EmptyBody
-    }
-}
 
 impl<R: Default> MakeBody<R> for EmptyBody {
     fn body(&self, _: &Denial) -> R {
@@ -43,16 +35,8 @@ impl<R: Default> MakeBody<R> for EmptyBody {
 /// A body of the media type `application/problem+json`
 /// ([RFC 9457](https://www.rfc-editor.org/rfc/rfc9457)): see [`Denial::problem_json`].
 #[derive(Debug, Clone, Copy, Default)]
-#[non_exhaustive]
+#[expect(clippy::exhaustive_structs, reason = "a name for a body, with nothing in it")]
 pub struct ProblemJson;
-
-impl ProblemJson {
-    /// The body.
-    #[must_use]
-    pub const fn new() -> Self {
-        ProblemJson
-    }
-}
 
 impl<R: From<String>> MakeBody<R> for ProblemJson {
     fn body(&self, denial: &Denial) -> R {

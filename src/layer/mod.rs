@@ -106,7 +106,7 @@ impl Guard {
 impl GuardLayer {
     fn new(guard: &Guard, requirement: Requirement) -> Self {
         let guard = guard.clone();
-        GuardLayer { guard, requirement, name: None, optional: false, body: EmptyBody::new() }
+        GuardLayer { guard, requirement, name: None, optional: false, body: EmptyBody }
     }
 }
 
@@ -117,8 +117,8 @@ impl<B> GuardLayer<B> {
         self
     }
 
-    /// The body of denied responses: a closure `|denial: &Denial| ..`, or
-    /// [`ProblemJson`]. Status and headers stay as they are.
+    /// The body of denied responses: [`ProblemJson`], or a closure `|denial: &Denial| ..`, which sends no
+    /// `Content-Type` (a [`MakeBody`] of your own can). Status and the other headers stay as they are.
     pub fn body<M>(self, body: M) -> GuardLayer<M> {
         let GuardLayer { guard, requirement, name, optional, body: _ } = self;
         GuardLayer { guard, requirement, name, optional, body }

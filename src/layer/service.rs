@@ -10,7 +10,7 @@ use tower_service::Service;
 
 use super::{GuardLayer, MakeBody, ResponseFuture};
 use crate::denial::Denial;
-use crate::guard::{NoCredentials, Step, admit};
+use crate::guard::{NoCredentials, Step, pass_on};
 
 /// A service behind a guard: what a [`GuardLayer`] makes.
 #[derive(Clone)]
@@ -47,7 +47,7 @@ where
             Step::Judged(Err(denial)) => ResponseFuture::denied(denied(denial, &self.layer.body)),
             Step::Judged(Ok(grant)) => {
                 match grant {
-                    Some(grant) => admit(&mut parts, &grant),
+                    Some(grant) => pass_on(&mut parts, &grant),
                     None => drop(parts.extensions.insert(NoCredentials)),
                 }
                 ResponseFuture::inner(self.inner.call(Request::from_parts(parts, body)))
@@ -61,7 +61,7 @@ where
                     match waiting.judged().await {
                         Err(denial) => Ok(denied(denial, &make_body)),
                         Ok(grant) => {
-                            admit(&mut parts, &grant);
+                            pass_on(&mut parts, &grant);
                             inner.call(Request::from_parts(parts, body)).await
                         }
                     }
@@ -73,7 +73,7 @@ where
 
 fn denied<R>(denial: Denial, make_body: &impl MakeBody<R>) -> Response<R> {
     let body = make_body.body(&denial);
-    let mut response = denial.into_response(body);
+    let mut response = denial.respond(body);
     if let Some(content_type) = make_body.content_type() {
         response.headers_mut().insert(CONTENT_TYPE, content_type);
     }

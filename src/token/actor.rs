@@ -82,7 +82,7 @@ impl ActorSource {
 ///
 /// From [`AccessToken::actor`](crate::AccessToken::actor), the one who acts now; or from
 /// [`AccessToken::prior_actors`](crate::AccessToken::prior_actors), for the record only.
-#[derive(Clone, Copy, PartialEq, Eq)]
+#[derive(Clone, Copy)]
 pub struct Actor<'a> {
     pub(super) issuer: &'a str,
     pub(super) subject: &'a str,
@@ -114,6 +114,15 @@ impl<'a> Actor<'a> {
         self.issuer == party.issuer && self.subject == party.subject
     }
 }
+
+/// The same party: issuer and name, wherever each was found.
+impl PartialEq for Actor<'_> {
+    fn eq(&self, other: &Self) -> bool {
+        self.issuer == other.issuer && self.subject == other.subject
+    }
+}
+
+impl Eq for Actor<'_> {}
 
 impl fmt::Debug for Actor<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -5,6 +5,7 @@ use std::borrow::Cow;
 
 use time::UtcDateTime;
 
+use super::act;
 use crate::jose::{Object, array, string, strings};
 use crate::reason::Reason;
 
@@ -30,7 +31,7 @@ pub(super) struct Link {
 }
 
 /// The claims of a token. Nothing here says that they are true: that is the token's type.
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Default)]
 pub(crate) struct Claims {
     payload: String,
     pub(super) iss: Option<Text>,
@@ -63,11 +64,10 @@ pub(super) struct Flaw {
 
 impl Claims {
     /// Reads a payload; `None` where it is no JSON object at all.
-    pub(super) fn read(payload: Vec<u8>) -> Option<Self> {
+    pub(super) fn read(payload: String) -> Option<Self> {
         if payload.len() > MAX_PAYLOAD {
             return None;
         }
-        let payload = String::from_utf8(payload).ok()?;
         let object = Object::read(&payload)?;
         let mut reader = Reader { payload: &payload, object: &object, flaw: None };
         let claims = reader.claims();
@@ -107,7 +107,8 @@ impl<'a> Reader<'a> {
         let scopes = self
             .object
             .get("scope")
-            .map_or(0, |raw| raw.split(' ').filter(|scope| !scope.is_empty()).count());
+            .and_then(string)
+            .map_or(0, |scopes| scopes.split(' ').filter(|scope| !scope.is_empty()).count());
         if !self.object.is_sound() {
             self.note(Reason::ClaimsMalformed, "");
         } else if scopes > MAX_SCOPES {
@@ -213,29 +214,28 @@ impl<'a> Reader<'a> {
         }
     }
 
-    /// RFC 8693 section 4.1: objects in objects, the outermost acts now. Depth is bounded by the
-    /// reading of the payload; a payload that is too deep has its flaw already.
+    /// RFC 8693 section 4.1: every actor has a name. A payload that is too deep has its flaw already.
     fn act(&mut self) -> Vec<Link> {
-        let mut links = Vec::new();
-        if !self.object.is_sound() {
-            return links;
+        let raw = self.object.get("act").filter(|_| self.object.is_sound());
+        let Some(raw) = raw else { return Vec::new() };
+        let links = act::read(raw).and_then(|links| {
+            let named = |text: &Cow<'_, str>| !text.is_empty();
+            links
+                .into_iter()
+                .map(|link| {
+                    let sub = string(link.sub?).filter(named)?;
+                    let iss = match link.iss {
+                        None => None,
+                        Some(iss) => Some(self.span(string(iss).filter(named)?)),
+                    };
+                    Some(Link { iss, sub: self.span(sub) })
+                })
+                .collect::<Option<Vec<_>>>()
+        });
+        if links.is_none() {
+            self.note(Reason::ActorMalformed, "act");
         }
-        let mut next = self.object.get("act");
-        while let Some(raw) = next {
-            let Some(object) = Object::read(raw) else {
-                self.note(Reason::ActorMalformed, "act");
-                return links;
-            };
-            let sub = object.get("sub").and_then(string).filter(|sub| !sub.is_empty());
-            let iss = object.get("iss").map(|raw| string(raw).filter(|iss| !iss.is_empty()));
-            let (Some(sub), false) = (sub, matches!(iss, Some(None))) else {
-                self.note(Reason::ActorMalformed, "act");
-                return links;
-            };
-            links.push(Link { iss: iss.flatten().map(|iss| self.span(iss)), sub: self.span(sub) });
-            next = object.get("act");
-        }
-        links
+        links.unwrap_or_default()
     }
 }
 
@@ -337,15 +337,14 @@ mod tests {
 
     #[test]
     fn an_issuer_that_stands_twice_names_nobody() {
-        assert!(Claims::read(br#"{"iss":"a","iss":"a"}"#.to_vec()).unwrap().iss.is_none());
-        assert!(Claims::read(br#"{"iss":"a","\u0069ss":"b"}"#.to_vec()).unwrap().iss.is_none());
+        assert!(Claims::read(r#"{"iss":"a","iss":"a"}"#.into()).unwrap().iss.is_none());
+        assert!(Claims::read(r#"{"iss":"a","\u0069ss":"b"}"#.into()).unwrap().iss.is_none());
     }
 
     #[test]
     fn texts_are_read_with_and_without_escapes() {
         let claims =
-            Claims::read(br#"{"iss":"https://i","sub":"a\u0062c","scope":"x  y "}"#.to_vec())
-                .unwrap();
+            Claims::read(r#"{"iss":"https://i","sub":"a\u0062c","scope":"x  y "}"#.into()).unwrap();
         assert_eq!(claims.optional(&claims.iss), Some("https://i"));
         assert_eq!(claims.optional(&claims.sub), Some("abc"));
         assert_eq!(claims.scopes().collect::<Vec<_>>(), ["x", "y"]);

@@ -25,6 +25,10 @@ impl InvalidToken {
         self.reason
     }
 
+    pub(crate) fn detail(&self) -> Option<&str> {
+        self.detail.as_deref()
+    }
+
     /// A header parameter or `iss` that nobody verified, shown to the operator.
     pub(super) fn unverified(reason: Reason, name: &str, value: Option<&str>) -> Self {
         let detail = match value {

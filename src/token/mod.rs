@@ -1,5 +1,6 @@
 //! The access token: unverified, then validated (phases B to D).
 
+mod act;
 mod actor;
 mod claims;
 mod hierarchy;
@@ -24,7 +25,7 @@ pub use unverified::{KeyHint, UnverifiedToken};
 pub use validate::Validation;
 
 pub(crate) use claims::Claims;
-pub(crate) use validate::{Agents, IssuerTerms, Terms, later};
+pub(crate) use validate::{IssuerTerms, Terms, later};
 
 /// An access token that has been validated: the signature is its issuer's, it is meant for this
 /// resource, its times are right, and every known claim has its type.
@@ -32,11 +33,10 @@ pub(crate) use validate::{Agents, IssuerTerms, Terms, later};
 /// There is no other way to one than [`UnverifiedToken::validate`] (a guard takes the same way).
 /// What it allows here is asked with a [`Require`](crate::Require); that is **not** part of
 /// validation. `Debug` shows whose token it is, never its claims.
+#[derive(Clone)]
 pub struct AccessToken {
     claims: Claims,
     audience: Audience,
-    expires_at: UtcDateTime,
-    issued_at: UtcDateTime,
     leeway: Duration,
     hierarchy: Option<Arc<ScopeHierarchy>>,
     client: ClientRole,
@@ -93,13 +93,13 @@ impl AccessToken {
     /// `exp`, without leeway.
     #[must_use]
     pub fn expires_at(&self) -> UtcDateTime {
-        self.expires_at
+        self.claims.exp.unwrap_or(UtcDateTime::UNIX_EPOCH)
     }
 
     /// `iat`.
     #[must_use]
     pub fn issued_at(&self) -> UtcDateTime {
-        self.issued_at
+        self.claims.iat.unwrap_or(UtcDateTime::UNIX_EPOCH)
     }
 
     /// The scopes as the token has them, nothing expanded. Whether one is allowed is
@@ -167,14 +167,16 @@ impl AccessToken {
         Some(MayAct { issuer, subject })
     }
 
-    /// True where the subject is a person and not the client itself: `sub` is not `client_id`
-    /// ([RFC 9068 section 2.2](https://www.rfc-editor.org/rfc/rfc9068#section-2.2)).
+    /// True where the subject is not the client itself: `sub` is not `client_id`
+    /// ([RFC 9068 section 2.2](https://www.rfc-editor.org/rfc/rfc9068#section-2.2)). **No proof of a
+    /// person**: an issuer that gives its service accounts other names than their clients' must not be asked this.
     #[must_use]
     pub fn is_person(&self) -> bool {
         self.subject() != self.client_id()
     }
 
-    /// Any other claim, by its name. Absent is `Ok(None)`; another type than `T` is an error.
+    /// Any other claim, by its name. Absent is `Ok(None)`; another type than `T` is an error. A text may have
+    /// escapes: ask for a `String` or a `Cow<str>`, not for a `&str`. Reads the payload again at every call.
     ///
     /// # Errors
     ///

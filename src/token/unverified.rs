@@ -7,6 +7,7 @@ use time::UtcDateTime;
 
 use super::{AccessToken, Claims, InvalidToken, IssuerTerms, Terms, Validation};
 use crate::jose::{Algorithm, Compact, Header, KeySet};
+use crate::printable::Printable;
 use crate::reason::Reason;
 
 /// A token that nobody has verified.
@@ -49,7 +50,7 @@ pub struct UnverifiedToken<'a> {
 }
 
 /// What an unverified token says of the key it was signed with: a hint for whoever looks keys up.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Clone, Copy, PartialEq, Eq)]
 pub struct KeyHint<'a> {
     kid: Option<&'a str>,
     alg: &'a str,
@@ -69,9 +70,16 @@ impl<'a> KeyHint<'a> {
     }
 }
 
+impl fmt::Debug for KeyHint<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let cut = |text| Printable::cut(text, 128);
+        write!(f, "KeyHint(kid {:?}, alg {:?}, unverified)", self.kid.map(cut), cut(self.alg))
+    }
+}
+
 impl<'a> UnverifiedToken<'a> {
     /// The most bytes of a token that [`parse`](Self::parse) reads.
-    pub const MAX_BYTES: usize = 16 * 1024;
+    pub const MAX_BYTES: usize = Compact::MAX_BYTES;
 
     /// Takes a token apart: the credential after the scheme, and nothing round it.
     ///
@@ -97,6 +105,8 @@ impl<'a> UnverifiedToken<'a> {
             return Err(Reason::CredentialTooLarge.into());
         }
         let Compact { signing_input, header, payload, signature } = Compact::parse(token)?;
+        // 9: a JWT is UTF-8 (RFC 7519 section 7.2)
+        let payload = String::from_utf8(payload).map_err(|_| Reason::TokenMalformed)?;
         Ok(UnverifiedToken {
             signing_input: Cow::Borrowed(signing_input),
             header,

@@ -110,7 +110,7 @@ impl Validation {
     /// Clients that are agents; see [`Issuer::agent_clients`](crate::Issuer::agent_clients).
     #[must_use]
     pub fn agent_clients(mut self, clients: impl IntoIterator<Item = impl Into<String>>) -> Self {
-        self.issuer.agents = Agents::listed(clients);
+        self.issuer.agents.list(clients);
         self
     }
 
@@ -120,14 +120,14 @@ impl Validation {
         mut self,
         is_agent: impl Fn(&AccessToken) -> bool + Send + Sync + 'static,
     ) -> Self {
-        self.issuer.agents = Agents::By(Arc::new(is_agent));
+        self.issuer.agents.rule(is_agent);
         self
     }
 
     /// Agents must be named in `act`; see [`Issuer::agents_must_act`](crate::Issuer::agents_must_act).
     #[must_use]
     pub fn agents_must_act(mut self) -> Self {
-        self.issuer.agents_must_act = true;
+        self.issuer.agents.must_act();
         self
     }
 }
@@ -152,43 +152,51 @@ pub(crate) struct IssuerTerms {
     pub(crate) name: String,
     pub(crate) algorithms: AlgorithmSet,
     pub(crate) agents: Agents,
-    pub(crate) agents_must_act: bool,
 }
 
-/// Which clients are agents.
-#[derive(Clone)]
-pub(crate) enum Agents {
-    Listed(BTreeSet<String>),
-    By(Arc<dyn Fn(&AccessToken) -> bool + Send + Sync>),
+/// Says of a token whether its client is an agent.
+type Rule = dyn Fn(&AccessToken) -> bool + Send + Sync;
+
+/// Which clients are agents: those of a list, and those that a rule names.
+#[derive(Clone, Default)]
+pub(crate) struct Agents {
+    listed: BTreeSet<String>,
+    rules: Vec<Arc<Rule>>,
+    /// They must be named in `act`. Where nobody says which clients are agents, all are.
+    must_act: bool,
 }
 
 impl Agents {
-    pub(crate) fn listed(clients: impl IntoIterator<Item = impl Into<String>>) -> Self {
-        Agents::Listed(clients.into_iter().map(Into::into).collect())
+    pub(crate) fn list(&mut self, clients: impl IntoIterator<Item = impl Into<String>>) {
+        self.listed.extend(clients.into_iter().map(Into::into));
     }
 
-    /// What a list says; a rule needs the whole token.
-    fn list(&self, client: Option<&str>) -> bool {
-        match self {
-            Agents::Listed(clients) => client.is_some_and(|client| clients.contains(client)),
-            Agents::By(_) => false,
-        }
+    pub(crate) fn rule(&mut self, rule: impl Fn(&AccessToken) -> bool + Send + Sync + 'static) {
+        self.rules.push(Arc::new(rule));
+    }
+
+    pub(crate) fn must_act(&mut self) {
+        self.must_act = true;
+    }
+
+    /// What is known without a rule: those need the whole token.
+    fn include_client(&self, client: Option<&str>) -> bool {
+        let everybody = self.must_act && self.listed.is_empty() && self.rules.is_empty();
+        everybody || client.is_some_and(|client| self.listed.contains(client))
     }
 
     fn include(&self, token: &AccessToken) -> bool {
-        match self {
-            Agents::Listed(_) => self.list(Some(token.client_id())),
-            Agents::By(is_agent) => is_agent(token),
-        }
+        self.include_client(Some(token.client_id())) || self.rules.iter().any(|rule| rule(token))
     }
 }
 
 impl fmt::Debug for Agents {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Agents::Listed(clients) => f.debug_set().entries(clients).finish(),
-            Agents::By(_) => f.write_str("by a rule"),
-        }
+        f.debug_struct("Agents")
+            .field("listed", &self.listed)
+            .field("rules", &self.rules.len())
+            .field("must_act", &self.must_act)
+            .finish()
     }
 }
 
@@ -197,8 +205,7 @@ impl IssuerTerms {
         IssuerTerms {
             name,
             algorithms: Algorithm::DEFAULT.into_iter().collect(),
-            agents: Agents::Listed(BTreeSet::new()),
-            agents_must_act: false,
+            agents: Agents::default(),
         }
     }
 }
@@ -219,7 +226,10 @@ impl Terms {
     }
 
     pub(crate) fn set_leeway(&mut self, leeway: Duration) {
-        assert!(leeway <= Validation::MAX_LEEWAY, "the leeway is at most 60 seconds");
+        assert!(
+            leeway <= Validation::MAX_LEEWAY,
+            "the leeway is at most 60 seconds, not {leeway:?}"
+        );
         self.leeway = leeway;
     }
 
@@ -230,27 +240,26 @@ impl Terms {
         issuer: &IssuerTerms,
         now: UtcDateTime,
     ) -> Result<AccessToken, InvalidToken> {
-        let checked = match self.check(&claims, issuer, now) {
-            Ok(checked) => checked,
+        let audience = match self.check(&claims, issuer, now) {
+            Ok(audience) => audience.clone(),
             Err(invalid) => return Err(invalid.signed(claims)),
         };
         let mut token = AccessToken {
             claims,
-            audience: checked.audience,
-            expires_at: checked.expires_at,
-            issued_at: checked.issued_at,
+            audience,
             leeway: self.leeway,
             hierarchy: self.hierarchy.clone(),
             client: ClientRole::Plain,
         };
-        if token.claims.current_actor().is_none() && issuer.agents.include(&token) {
-            token.client = if issuer.agents_must_act {
-                ClientRole::AgentWithoutAct
-            } else {
-                ClientRole::Agent
+        // A client that speaks for itself acts for nobody else.
+        let acts = token.claims.current_actor().is_some() || !token.is_person();
+        if !acts && issuer.agents.include(&token) {
+            token.client = match issuer.agents.must_act {
+                true => ClientRole::AgentWithoutAct,
+                false => ClientRole::Agent,
             };
             // 29 again: only now does a rule say that somebody acts.
-            if let Err(reason) = self.check_lifetime(token.issued_at, token.expires_at, true) {
+            if let Err(reason) = self.check_lifetime(token.issued_at(), token.expires_at(), true) {
                 return Err(InvalidToken::from(reason).signed(token.claims));
             }
         }
@@ -262,7 +271,7 @@ impl Terms {
         claims: &Claims,
         issuer: &IssuerTerms,
         now: UtcDateTime,
-    ) -> Result<Checked, InvalidToken> {
+    ) -> Result<&Audience, InvalidToken> {
         // 22, 23, 70: RFC 7519 section 4
         let late = match claims.flaw {
             Some(flaw) if flaw.reason == Reason::ActorMalformed => Some(flaw),
@@ -306,7 +315,8 @@ impl Terms {
             return Err(Reason::IssuedInFuture.into());
         }
         // 29
-        let delegated = claims.current_actor().is_some() || issuer.agents.list(claims.client_id());
+        let client = claims.client_id().filter(|client| Some(*client) != claims.subject());
+        let delegated = claims.current_actor().is_some() || issuer.agents.include_client(client);
         self.check_lifetime(issued_at, expires_at, delegated)?;
         if self.max_token_age.is_some_and(|age| now > later(later(issued_at, age), self.leeway)) {
             return Err(Reason::TokenLifetimeExceeded.into());
@@ -314,7 +324,7 @@ impl Terms {
         // 30: RFC 9068 section 4, step 4
         let matched = self.audiences.iter().find(|ours| names().any(|name| name == ours.as_str()));
         let audience = match matched {
-            Some(audience) if claims.aud.len() <= self.max_audiences => audience.clone(),
+            Some(audience) if claims.aud.len() <= self.max_audiences => audience,
             Some(_) => {
                 let detail = format!("meant for {} audiences", claims.aud.len());
                 return Err(InvalidToken::from(Reason::AudienceMismatch).with_detail(detail));
@@ -338,7 +348,7 @@ impl Terms {
         if claims.confirmation {
             return Err(Reason::ConfirmationUnsupported.into());
         }
-        Ok(Checked { audience, expires_at, issued_at })
+        Ok(audience)
     }
 
     fn check_lifetime(
@@ -356,13 +366,6 @@ impl Terms {
         }
         Ok(())
     }
-}
-
-/// What [`Terms::check`] found out.
-struct Checked {
-    audience: Audience,
-    expires_at: UtcDateTime,
-    issued_at: UtcDateTime,
 }
 
 /// `time + by`, or the end of time.

@@ -192,8 +192,10 @@ impl fmt::Debug for Evidence {
     }
 }
 
-/// Yes: a guard let this request pass, at its moment. Only a guard makes one. Cheap to clone. What outlives the
-/// request, a stream for instance, ends by [`expires_at`](AccessToken::expires_at) itself.
+/// Yes: a guard let this request pass, at its moment. Only a guard makes one. Cheap to clone.
+///
+/// A grant is for its request. What outlives that, a stream or a queued job for instance, ends by
+/// [`expires_at`](AccessToken::expires_at) itself.
 ///
 /// Derefs to [`Evidence`], and that to the [`AccessToken`].
 ///

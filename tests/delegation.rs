@@ -417,3 +417,18 @@ fn an_agent_that_speaks_for_itself_acts_for_nobody() {
         assert_eq!(refused(&any().person(), &token), Some(Reason::SubjectAmbiguous));
     }
 }
+
+#[test]
+fn a_client_that_speaks_for_itself_lives_as_long_as_any_token() {
+    let long = token().lifetime(secs(3 * 3600));
+    let own = long.clone().subject("agent-app").client("agent-app");
+    for validation in [
+        validation().agents_must_act(),
+        validation().agent_clients(["agent-app"]),
+        validation().agent_clients_by(|_| true),
+    ] {
+        assert!(validate_by(&validation, &own, now()).is_ok());
+    }
+    let refused = validate_by(&validation().agents_must_act(), &long, now()).unwrap_err();
+    assert_eq!(refused.reason(), Reason::TokenLifetimeExceeded);
+}

@@ -105,8 +105,8 @@ impl<'a> AuditEvent<'a> {
         self.denial.map(Denial::also).unwrap_or_default()
     }
 
-    /// More about the reason, for the operator: which claim was missing, why keys are unavailable. Nothing where
-    /// that would be from a token whose signature did not stand.
+    /// More about the reason, for the operator: which claim was missing, why keys are unavailable. Nothing
+    /// where that would be from a token whose signature did not stand.
     #[must_use]
     pub fn detail(&self) -> Option<Printable<'a>> {
         let denial = self.denial?;

@@ -116,8 +116,8 @@ impl Guard {
     /// Asks more of a request that was granted: for what only the handler can know. What the grant asked
     /// already is asked together with it, so that a challenge names everything.
     ///
-    /// The token is judged at the moment of the request, so a grant must not outlive its request. A grant of another guard is not believed: the
-    /// credential is validated anew.
+    /// The token is judged at the moment of the request, so a grant must not outlive its request. A grant
+    /// of another guard is not believed: the credential is validated anew.
     pub fn narrow(
         &self,
         grant: &Grant,

@@ -169,7 +169,7 @@ impl AccessToken {
 
     /// True where the subject is not the client itself: `sub` is not `client_id`
     /// ([RFC 9068 section 2.2](https://www.rfc-editor.org/rfc/rfc9068#section-2.2)). **No proof of a
-    /// person**: an issuer that gives its service accounts other names than their clients' must not be asked this.
+    /// person**: an issuer may give its service accounts other names than their clients have.
     #[must_use]
     pub fn is_person(&self) -> bool {
         self.subject() != self.client_id()

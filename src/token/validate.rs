@@ -182,7 +182,7 @@ impl Agents {
     /// What is known without a rule: those need the whole token.
     fn include_client(&self, client: Option<&str>) -> bool {
         let everybody = self.must_act && self.listed.is_empty() && self.rules.is_empty();
-        everybody || client.is_some_and(|client| self.listed.contains(client))
+        client.is_some_and(|client| everybody || self.listed.contains(client))
     }
 
     fn include(&self, token: &AccessToken) -> bool {

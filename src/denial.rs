@@ -8,6 +8,7 @@ use serde_json::{Map, Value};
 
 use crate::challenge::{Challenge, MetadataUrl};
 use crate::evidence::DecisionId;
+use crate::printable::Printable;
 use crate::reason::Reason;
 use crate::require::{Require, Unmet};
 use crate::token::InvalidToken;
@@ -87,7 +88,17 @@ impl Denial {
         headers
     }
 
-    /// The answer, with this body, and the denial in its extensions.
+    /// The answer, with this body, and the denial in its extensions. It has no `Content-Type`: that is the
+    /// body's.
+    ///
+    /// ```
+    /// # use unconfused::{Denial, Reason};
+    /// # let denial = Denial::from(Reason::PolicyDenied);
+    /// let problem = denial.problem_json();
+    /// let mut response = denial.respond(problem);
+    /// let media_type = http::HeaderValue::from_static("application/problem+json");
+    /// response.headers_mut().insert(http::header::CONTENT_TYPE, media_type);
+    /// ```
     pub fn respond<B>(self, body: B) -> Response<B> {
         let mut response = Response::new(body);
         *response.status_mut() = self.status();
@@ -97,8 +108,8 @@ impl Denial {
     }
 
     /// A body of the media type `application/problem+json`
-    /// ([RFC 9457](https://www.rfc-editor.org/rfc/rfc9457)). It says no more than the challenge, and the
-    /// id of the decision.
+    /// ([RFC 9457](https://www.rfc-editor.org/rfc/rfc9457)): what the client may know, which is
+    /// [`Reason::told`] and what the challenge says, and the id of the decision.
     #[must_use]
     pub fn problem_json(&self) -> String {
         let told = self.0.reason.told();
@@ -208,7 +219,7 @@ impl From<&Unmet> for Denial {
 impl fmt::Display for Denial {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.0.detail {
-            Some(detail) => write!(f, "{}: {detail}", self.0.reason),
+            Some(detail) => write!(f, "{}: {}", self.0.reason, Printable::from(&**detail)),
             None => write!(f, "{}", self.0.reason),
         }
     }

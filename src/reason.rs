@@ -91,7 +91,7 @@ reasons! {
     // Transport and credential.
     /// The request did not arrive over TLS.
     InsecureTransport, "insecure_transport", BAD_REQUEST, INVALID_REQUEST, 3, FixRequest, "The request must use TLS";
-    /// The credential is larger than the limit.
+    /// The credential is larger than the limit, or the payload of its token over 32 KiB.
     CredentialTooLarge, "credential_too_large", REQUEST_HEADER_FIELDS_TOO_LARGE, None, 8, FixRequest, "The credential is too large";
     /// More than one `Authorization` field.
     MultipleCredentials, "multiple_credentials", BAD_REQUEST, INVALID_REQUEST, 3, FixRequest, "More than one credential was sent";
@@ -106,7 +106,8 @@ reasons! {
     TokenFormatNotAccepted, "token_format_not_accepted", UNAUTHORIZED, INVALID_TOKEN, 16, NewToken, "The access token has a format that is not accepted";
     /// Not three parts of canonical base64url.
     TokenMalformed, "token_malformed", UNAUTHORIZED, INVALID_TOKEN, 16, NewToken, "The access token is malformed";
-    /// The JOSE header is no JSON object, repeats a member, has a member of a wrong type, or carries a key.
+    /// The JOSE header is no JSON object, repeats a member, has a member of a wrong type, carries a key, or is
+    /// over 4 KiB, or its `kid` over 256 bytes.
     JoseHeaderInvalid, "jose_header_invalid", UNAUTHORIZED, INVALID_TOKEN, 16, NewToken, "The access token is malformed";
     /// `crit` or `b64` is present: no critical extension is implemented.
     CriticalHeaderUnsupported, "critical_header_unsupported", UNAUTHORIZED, INVALID_TOKEN, 16, NewToken, "The access token needs an extension that is not supported";
@@ -115,7 +116,7 @@ reasons! {
     /// `alg` is not on the list of allowed algorithms.
     AlgorithmNotAllowed, "algorithm_not_allowed", UNAUTHORIZED, INVALID_TOKEN, 16, Stop, "The access token is signed with an algorithm that is not accepted";
     // Issuer, keys, signature.
-    /// The token has no readable `iss`: also where its payload is no JSON object or has more than 32 KiB.
+    /// The token has no readable `iss`: also where its payload is no JSON object.
     IssuerMissing, "issuer_missing", UNAUTHORIZED, INVALID_TOKEN, 16, NewToken, "The access token names no issuer";
     /// `iss` is none of the trusted issuers.
     IssuerUntrusted, "issuer_untrusted", UNAUTHORIZED, INVALID_TOKEN, 16, NewToken, "The issuer of the access token is not accepted here";
@@ -146,7 +147,7 @@ reasons! {
     TokenLifetimeExceeded, "token_lifetime_exceeded", UNAUTHORIZED, INVALID_TOKEN, 16, NewToken, "The access token lives too long";
     /// The token is meant for another resource.
     AudienceMismatch, "audience_mismatch", UNAUTHORIZED, INVALID_TOKEN, 16, NewToken, "The access token is meant for another resource";
-    /// `act` is no object, or a link of it lacks `sub`.
+    /// `act` is no object, or a link of it lacks `sub`, or has an `iss` that is no name.
     ActorMalformed, "actor_malformed", UNAUTHORIZED, INVALID_TOKEN, 16, Stop, "The actor of the access token is malformed";
     /// More actors than are accepted.
     ActorChainTooDeep, "actor_chain_too_deep", UNAUTHORIZED, INVALID_TOKEN, 16, Stop, "The access token has too many actors";
@@ -156,7 +157,7 @@ reasons! {
     // Principals and delegation.
     /// The client is not on the operation's list.
     ClientNotAllowed, "client_not_allowed", FORBIDDEN, None, 7, Stop, "The client is not allowed";
-    /// The operation needs a user, and the subject is the client itself.
+    /// The operation needs a user, or a user's login, and the subject is the client itself.
     SubjectAmbiguous, "subject_ambiguous", FORBIDDEN, None, 7, Stop, "The operation needs a user";
     /// The operation needs an actor, and none is named.
     ActorRequired, "actor_required", UNAUTHORIZED, INVALID_TOKEN, 16, NewToken, "The access token must name an actor";
@@ -169,7 +170,7 @@ reasons! {
     AuthenticationContextMissing, "authentication_context_missing", UNAUTHORIZED, STEP_UP, 16, StepUp, "A different authentication level is required";
     /// The subject authenticated in a way that is not enough.
     AuthenticationLevelInsufficient, "authentication_level_insufficient", UNAUTHORIZED, STEP_UP, 16, StepUp, "A different authentication level is required";
-    /// The subject authenticated too long ago.
+    /// The subject authenticated too long ago, or in the future.
     AuthenticationTooOld, "authentication_too_old", UNAUTHORIZED, STEP_UP, 16, StepUp, "More recent authentication is required";
     // Permissions.
     /// A scope of the operation is missing.

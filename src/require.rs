@@ -94,7 +94,8 @@ impl Require {
 
     /// The subject authenticated in one of these classes, `acr`; in order of preference, which is the
     /// order in which a challenge names them
-    /// ([RFC 9470 section 3](https://www.rfc-editor.org/rfc/rfc9470#section-3)).
+    /// ([RFC 9470 section 3](https://www.rfc-editor.org/rfc/rfc9470#section-3)). A token without a user
+    /// (`sub` is `client_id`) never meets it, and is not challenged: `subject_ambiguous`.
     #[must_use]
     pub fn acr(mut self, classes: impl IntoIterator<Item = Acr>) -> Self {
         self.acr = common(self.acr, Some(without_repeats(classes)));
@@ -102,7 +103,8 @@ impl Require {
     }
 
     /// The subject authenticated at most so long ago, `auth_time`; leeway is added. In whole seconds in a
-    /// challenge ([RFC 9470 section 3](https://www.rfc-editor.org/rfc/rfc9470#section-3)).
+    /// challenge ([RFC 9470 section 3](https://www.rfc-editor.org/rfc/rfc9470#section-3)). Of a token without a
+    /// user the same holds as for [`acr`](Self::acr).
     #[must_use]
     pub fn max_age(mut self, age: Duration) -> Self {
         self.max_age = shorter(self.max_age, Some(age));
@@ -133,7 +135,8 @@ impl Require {
 
     /// Nobody acts for the subject; an `act` that names the subject alone is nobody. An agent that
     /// logged its user in and is only the client of the token shows as nobody too, unless the issuer's
-    /// [`agent_clients`](crate::Issuer::agent_clients) name it: list the clients as well.
+    /// [`agent_clients`](crate::Issuer::agent_clients) name it: list the clients as well. So does an agent that
+    /// speaks for itself: add [`person`](Self::person).
     #[must_use]
     pub fn undelegated(mut self) -> Self {
         self.undelegated = true;
@@ -191,10 +194,10 @@ impl Require {
     ///
     /// # Errors
     ///
-    /// [`Unmet`]: the first failing check of phase H, alone; or all that is lacking in phases I and J,
-    /// for one challenge.
+    /// [`Unmet`]: the first that fails of client, person and actor, alone; else all that is lacking of
+    /// authentication and scopes, for one challenge.
     pub fn check(&self, token: &AccessToken, now: UtcDateTime) -> Result<(), Unmet> {
-        if let Err(reason) = self.check_parties(token, now) {
+        if let Err(reason) = self.check_parties(token) {
             return Err(Unmet::of(vec![reason]));
         }
         let mut unmet = Unmet::of(self.authentication_lacks(token, now));
@@ -210,7 +213,7 @@ impl Require {
     }
 
     /// Phase H: what no other login and no more scope can change.
-    fn check_parties(&self, token: &AccessToken, now: UtcDateTime) -> Result<(), Reason> {
+    fn check_parties(&self, token: &AccessToken) -> Result<(), Reason> {
         if self.is_unmeetable() {
             return Err(Reason::PolicyDenied);
         }
@@ -222,9 +225,8 @@ impl Require {
         {
             return Err(Reason::ClientNotAllowed);
         }
-        // 59: a client that speaks for itself cannot log in better.
-        let asks_for_login = || !self.authentication_lacks(token, now).is_empty();
-        if !token.is_person() && (self.person || asks_for_login()) {
+        // 59: a client that speaks for itself has no login, whatever its token says of one.
+        if !token.is_person() && (self.person || self.asks_for_step_up()) {
             return Err(Reason::SubjectAmbiguous);
         }
         // 63
@@ -342,7 +344,7 @@ impl fmt::Display for Require {
 
 /// What a token lacks of a requirement: the reasons, and what a challenge asks for.
 ///
-/// Made into a [`Denial`](crate::Denial) or a [`Challenge`](crate::Challenge) with `from`.
+/// Made into a [`Denial`](crate::Denial), which has the challenge, with `from`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Unmet {
     /// Never empty once handed out.

@@ -1005,7 +1005,7 @@ fn the_record_says_why_keys_are_unavailable_and_which_claim_is_missing() {
     assert!(ask(&guard, &token().without("jti"), READ).is_err());
     assert!(ask(&guard, &token().header("kid", "somebody-elses"), READ).is_err());
     let details = record.take();
-    assert!(details[0].as_ref().unwrap().contains(r"connection\\nrefused"), "{details:?}");
+    assert!(details[0].as_ref().unwrap().contains(r"connection\nrefused"), "{details:?}");
     assert_eq!(details[1].as_deref(), Some("no `jti`"));
     assert_eq!(details[2], None);
 }

@@ -1412,3 +1412,14 @@ fn a_second_sink_is_one_more_place() {
     granted(&guard, &reader(&login));
     assert_eq!((one.lock().unwrap().len(), two.lock().unwrap().len()), (1, 1));
 }
+
+#[test]
+fn a_grant_beside_a_refused_credential_is_taken_away() {
+    let login = login();
+    let guard = Guard::new(ORDERS, login.issuer());
+    let grant = granted(&guard, &reader(&login));
+    let (mut parts, _) = request("Bearer somebody-elses").into_parts();
+    parts.extensions.insert(grant);
+    assert!(guard.authorize(&mut parts, READ).now().unwrap().is_err());
+    assert!(parts.extensions.get::<Grant>().is_none());
+}

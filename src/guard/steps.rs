@@ -14,7 +14,6 @@ use crate::denial::Denial;
 use crate::evidence::{Case, DecisionId, Evidence, Grant, Operation};
 use crate::jose::KeySet;
 use crate::keys::{Issuer, Keys, KeysUnavailable};
-use crate::printable::Printable;
 use crate::reason::Reason;
 use crate::require::Require;
 use crate::token::{AccessToken, Claims, InvalidToken, UnverifiedToken};
@@ -83,11 +82,13 @@ impl From<InvalidToken> for Refused {
 }
 
 impl Guard {
-    /// Authorizes one request: phases A to J in their order, the first check that fails being the reason.
+    /// Authorizes one request: the credential, the token, the requirement, in the order of
+    /// [`Reason::ALL`]; the first check that fails is the reason.
     ///
     /// Once granted, the credential is taken off the request, and the grant put into its extensions. Where
     /// this very guard granted the request already, the token is not validated again: the two
-    /// requirements are asked together.
+    /// requirements are asked together. Where a request has an `Authorization` field *and* a grant, the grant
+    /// is another request's: it is taken away, and the credential judged as a new decision.
     ///
     /// With keys at hand the answer is there at once ([`Answer::now`]). Dropping an answer that waits
     /// changes nothing.
@@ -97,6 +98,9 @@ impl Guard {
         requirement: impl Into<Require>,
     ) -> Answer<'a, Result<Grant, Denial>> {
         let ask = Ask { requirement: Arc::new(requirement.into()), name: None, optional: false };
+        if head.headers.contains_key(AUTHORIZATION) {
+            head.extensions.remove::<Grant>();
+        }
         match self.begin(head, &ask) {
             Step::Judged(Ok(Some(grant))) => {
                 pass_on(head, &grant);
@@ -260,10 +264,7 @@ impl Guard {
     ) -> Result<AccessToken, Refused> {
         let keys = keys.map_err(|unavailable| {
             let denial = Denial::from(Reason::KeysUnavailable);
-            Refused {
-                denial: denial.with_detail(Printable::from(&*unavailable.to_string()).to_string()),
-                claims: None,
-            }
+            Refused { denial: denial.with_detail(unavailable.to_string()), claims: None }
         })?;
         let issuer = self.issuer_of(&token).ok_or(Reason::IssuerUntrusted)?;
         Ok(token.validate_with(&self.inner.terms, &issuer.terms, &keys, at)?)

@@ -141,7 +141,9 @@ impl fmt::Debug for AlgorithmSet {
 }
 
 /// The public keys of one issuer
-/// ([RFC 7517 section 5](https://www.rfc-editor.org/rfc/rfc7517#section-5)). Cheap to clone.
+/// ([RFC 7517 section 5](https://www.rfc-editor.org/rfc/rfc7517#section-5)). Cheap to clone. The default is a
+/// set without keys, under which every token is refused; keys that are not there *yet* are a
+/// [`KeysUnavailable`](crate::KeysUnavailable).
 ///
 /// Each key is checked by itself when the set is read. A key that cannot be used is passed over and
 /// counted in [`skipped`](Self::skipped); the others serve. Refused are: key types and curves that
@@ -232,7 +234,7 @@ impl KeySet {
     ///
     /// # Errors
     ///
-    /// [`Reason::CredentialTooLarge`] over 16 KiB; else the first reason of steps 8 to 19: from
+    /// [`Reason::CredentialTooLarge`] over 16 KiB; else the first of [`Reason::ALL`] from
     /// [`Reason::TokenFormatNotAccepted`] to [`Reason::SignatureInvalid`].
     pub fn verify(
         &self,

@@ -54,7 +54,8 @@ impl Issuer {
         self
     }
 
-    /// The same by a rule over the validated token, beside the list.
+    /// The same by a rule, beside the list. The rule sees a validated token: what follows from its word, a
+    /// shorter life for instance, is checked after everything else.
     #[must_use]
     pub fn agent_clients_by(
         mut self,
@@ -66,7 +67,8 @@ impl Issuer {
 
     /// Agents must be named in `act`: a token that names no actor, and whose client is one of the
     /// [`agent_clients`](Self::agent_clients), is a human's own token in an agent's hand, and every
-    /// requirement refuses it (`actor_required`). Where no agent clients are named, every client is one.
+    /// requirement refuses it (`actor_required`, where nothing before that does). Where no agent clients are
+    /// named, every client is one. A client that speaks for itself needs no `act`.
     #[must_use]
     pub fn agents_must_act(mut self) -> Self {
         self.terms.agents.must_act();

@@ -23,11 +23,13 @@ pub type Keys = Answer<'static, Result<KeySet, KeysUnavailable>>;
 ///
 /// ```
 /// use std::sync::{Arc, RwLock};
-/// use unconfused::{Answer, Issuer, KeyHint, KeySet, Keys};
+/// use unconfused::{Answer, Issuer, KeyHint, KeySet, Keys, KeysUnavailable};
 ///
-/// let current = Arc::new(RwLock::new(KeySet::default())); // renewed by a task of yours
+/// // fetched and renewed by a task of yours
+/// let current: Arc<RwLock<Option<KeySet>>> = Arc::default();
 /// let login = Issuer::new("https://login.example", move |_: KeyHint<'_>| -> Keys {
-///     Answer::Now(Ok(current.read().unwrap().clone()))
+///     let keys = current.read().unwrap().clone();
+///     Answer::Now(keys.ok_or_else(|| KeysUnavailable::new("not fetched yet"))) // 503
 /// });
 /// ```
 pub trait KeySource: Send + Sync + 'static {
@@ -65,7 +67,7 @@ pub struct KeysUnavailable {
 }
 
 impl KeysUnavailable {
-    /// With the cause, for the operator.
+    /// With the cause, for the operator. It goes into the record: nothing of the hint may be in it.
     pub fn new(cause: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> Self {
         KeysUnavailable { cause: cause.into() }
     }

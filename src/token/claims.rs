@@ -9,8 +9,6 @@ use super::act;
 use crate::jose::{Object, array, string, strings};
 use crate::reason::Reason;
 
-/// The largest payload that is read, in bytes.
-const MAX_PAYLOAD: usize = 32 * 1024;
 /// The most scope tokens that are read.
 const MAX_SCOPES: usize = 1024;
 /// The last second of the year 9999: the latest time a claim may name.
@@ -63,11 +61,11 @@ pub(super) struct Flaw {
 }
 
 impl Claims {
+    /// The largest payload that is read, in bytes.
+    pub(super) const MAX_BYTES: usize = 32 * 1024;
+
     /// Reads a payload; `None` where it is no JSON object at all.
     pub(super) fn read(payload: String) -> Option<Self> {
-        if payload.len() > MAX_PAYLOAD {
-            return None;
-        }
         let object = Object::read(&payload)?;
         let mut reader = Reader { payload: &payload, object: &object, flaw: None };
         let claims = reader.claims();

@@ -7,7 +7,7 @@ use crate::printable::Printable;
 use crate::reason::Reason;
 
 /// A token that was refused, and why. `Display` is for the operator; what the client may know is a
-/// [`Denial`](crate::Denial) or a [`Challenge`](crate::Challenge) made from this.
+/// [`Denial`](crate::Denial) made from this.
 ///
 /// `Display` may show `iss`, `kid`, `typ` and `alg` of a token nobody verified: escaped, cut, and marked
 /// as unverified. It never shows the token, and no claim that could be a secret.
@@ -32,7 +32,7 @@ impl InvalidToken {
     /// A header parameter or `iss` that nobody verified, shown to the operator.
     pub(super) fn unverified(reason: Reason, name: &str, value: Option<&str>) -> Self {
         let detail = match value {
-            Some(value) => format!("{name} {:?} (unverified)", Printable::cut(value, 128)),
+            Some(value) => format!("{name} `{}` (unverified)", start(value)),
             None => format!("no {name} (unverified)"),
         };
         InvalidToken { reason, detail: Some(detail), signed: None }
@@ -59,10 +59,15 @@ impl From<Reason> for InvalidToken {
     }
 }
 
+/// The first 128 characters: enough to recognise it.
+pub(super) fn start(text: &str) -> &str {
+    text.char_indices().nth(128).and_then(|(end, _)| text.get(..end)).unwrap_or(text)
+}
+
 impl fmt::Display for InvalidToken {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.detail {
-            Some(detail) => write!(f, "{}: {detail}", self.reason),
+            Some(detail) => write!(f, "{}: {}", self.reason, Printable::from(&**detail)),
             None => write!(f, "{}", self.reason),
         }
     }

@@ -135,8 +135,7 @@ impl AccessToken {
         self.claims.auth_time
     }
 
-    /// Who acts for the subject now: the only actor a decision may rest on. `None` where the
-    /// subject acts itself.
+    /// Who acts for the subject now: the only actor a decision may rest on. `None` where nobody is named.
     ///
     /// An `act` that names the subject and nobody else is no delegation (OAuth Actor Profile). Where `act`
     /// names no actor and the client is one of the issuer's

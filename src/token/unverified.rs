@@ -85,7 +85,7 @@ impl<'a> UnverifiedToken<'a> {
     ///
     /// # Errors
     ///
-    /// [`Reason::CredentialTooLarge`] over [`MAX_BYTES`](Self::MAX_BYTES);
+    /// [`Reason::CredentialTooLarge`] over [`MAX_BYTES`](Self::MAX_BYTES), or with a payload over 32 KiB;
     /// [`Reason::TokenFormatNotAccepted`], [`Reason::TokenMalformed`], [`Reason::JoseHeaderInvalid`] or
     /// [`Reason::CriticalHeaderUnsupported`] where it is no compact JWS with a header that is
     /// understood. Flaws of the payload are told by [`validate`](Self::validate), once the signature
@@ -106,6 +106,9 @@ impl<'a> UnverifiedToken<'a> {
         }
         let Compact { signing_input, header, payload, signature } = Compact::parse(token)?;
         // 9: a JWT is UTF-8 (RFC 7519 section 7.2)
+        if payload.len() > Claims::MAX_BYTES {
+            return Err(Reason::CredentialTooLarge.into());
+        }
         let payload = String::from_utf8(payload).map_err(|_| Reason::TokenMalformed)?;
         Ok(UnverifiedToken {
             signing_input: Cow::Borrowed(signing_input),
@@ -127,8 +130,9 @@ impl<'a> UnverifiedToken<'a> {
         KeyHint { kid: self.header.kid.as_deref(), alg: &self.header.alg }
     }
 
-    /// Validates the token: steps 12 to 31 of the order of checks, the first that fails being the reason
-    /// (RFC 9068 section 4, RFC 7519, rfc8725bis).
+    /// Validates the token: type, algorithm, issuer, key, signature, claims, times, audience, actors
+    /// (RFC 9068 section 4, RFC 7519, RFC 8693). The first check that fails, in the order of
+    /// [`Reason::ALL`], is the reason.
     ///
     /// `keys` are the issuer's, and nobody else's. `now` is the time the token is judged by.
     ///

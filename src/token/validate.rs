@@ -7,10 +7,10 @@ use std::time::Duration;
 
 use time::UtcDateTime;
 
+use super::invalid::start;
 use super::{AccessToken, Claims, ClientRole, InvalidToken, ScopeHierarchy};
 use crate::jose::{Algorithm, AlgorithmSet};
 use crate::names::Audience;
-use crate::printable::Printable;
 use crate::reason::Reason;
 
 /// The most values of `aud`.
@@ -124,7 +124,8 @@ impl Validation {
         self
     }
 
-    /// Agents must be named in `act`; see [`Issuer::agents_must_act`](crate::Issuer::agents_must_act).
+    /// Agents must be named in `act`; see [`Issuer::agents_must_act`](crate::Issuer::agents_must_act). It is a
+    /// [`Require`](crate::Require) that refuses such a token, any of them; validation does not.
     #[must_use]
     pub fn agents_must_act(mut self) -> Self {
         self.issuer.agents.must_act();
@@ -330,9 +331,10 @@ impl Terms {
                 return Err(InvalidToken::from(Reason::AudienceMismatch).with_detail(detail));
             }
             None => {
-                let found: Vec<_> = names().take(3).map(|name| Printable::cut(name, 128)).collect();
+                let found: Vec<_> = names().take(3).map(start).collect();
+                let found = found.join("`, `");
                 let expected = self.audiences.first().map(Audience::as_str).unwrap_or_default();
-                let detail = format!("meant for {found:?}, not for `{expected}`");
+                let detail = format!("meant for `{found}`, not for `{expected}`");
                 return Err(InvalidToken::from(Reason::AudienceMismatch).with_detail(detail));
             }
         };

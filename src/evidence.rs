@@ -198,11 +198,6 @@ impl fmt::Debug for Evidence {
 /// [`expires_at`](AccessToken::expires_at) itself.
 ///
 /// Derefs to [`Evidence`], and that to the [`AccessToken`].
-///
-/// ```compile_fail,E0451
-/// # fn evidence() -> unconfused::Evidence { unimplemented!() }
-/// let forged = unconfused::Grant { evidence: evidence(), guard: 0 };
-/// ```
 #[derive(Clone)]
 pub struct Grant {
     evidence: Arc<Evidence>,

@@ -16,10 +16,7 @@ use std::fmt::{self, Write as _};
 /// assert_eq!(subject.raw(), "alice\nallowed: bob");
 /// ```
 #[derive(Clone, Copy, PartialEq, Eq)]
-pub struct Printable<'a> {
-    text: &'a str,
-    limit: usize,
-}
+pub struct Printable<'a>(&'a str);
 
 impl<'a> Printable<'a> {
     /// The most characters that are shown.
@@ -28,25 +25,20 @@ impl<'a> Printable<'a> {
     /// The text as it came.
     #[must_use]
     pub const fn raw(self) -> &'a str {
-        self.text
-    }
-
-    /// The same text, cut earlier.
-    pub(crate) const fn cut(text: &'a str, limit: usize) -> Self {
-        Printable { text, limit }
+        self.0
     }
 }
 
 impl<'a> From<&'a str> for Printable<'a> {
     fn from(text: &'a str) -> Self {
-        Printable::cut(text, Printable::LIMIT)
+        Printable(text)
     }
 }
 
 impl fmt::Display for Printable<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let mut rest = self.text.chars();
-        for c in rest.by_ref().take(self.limit) {
+        let mut rest = self.0.chars();
+        for c in rest.by_ref().take(Printable::LIMIT) {
             match c {
                 '"' | '\\' => write!(f, "\\{c}")?,
                 '\n' => f.write_str("\\n")?,

@@ -1,6 +1,7 @@
 //! Why a request is refused: the one table from a reason to what the client is told.
 //!
-//! Names and order are stable: a reason is never renamed and never reused.
+//! Names and order are stable: a reason is never renamed and never reused. The number above each is its step,
+//! the letter its phase; comments beside the checks speak of both. Numbers that are missing are checks to come.
 
 use http::StatusCode;
 
@@ -88,96 +89,137 @@ const STEP_UP: Option<&str> = Some("insufficient_user_authentication");
 const ACTOR: Option<&str> = Some("actor_unauthorized");
 
 reasons! {
-    // Transport and credential.
+    // A: transport and credential.
+    // 1
     /// The request did not arrive over TLS.
     InsecureTransport, "insecure_transport", BAD_REQUEST, INVALID_REQUEST, 3, FixRequest, "The request must use TLS";
+    // 2
     /// The credential is larger than the limit, or the payload of its token over 32 KiB.
     CredentialTooLarge, "credential_too_large", REQUEST_HEADER_FIELDS_TOO_LARGE, None, 8, FixRequest, "The credential is too large";
+    // 3
     /// More than one `Authorization` field.
     MultipleCredentials, "multiple_credentials", BAD_REQUEST, INVALID_REQUEST, 3, FixRequest, "More than one credential was sent";
+    // 5
     /// No `Authorization` field.
     MissingCredentials, "missing_credentials", UNAUTHORIZED, None, 16, Authenticate, "An access token is required";
+    // 6
     /// An authorization scheme that is not offered here.
     UnsupportedAuthScheme, "unsupported_auth_scheme", UNAUTHORIZED, None, 16, Authenticate, "The authorization scheme is not supported";
+    // 7
     /// The `Authorization` field is not one scheme, spaces, and one token.
     MalformedAuthorization, "malformed_authorization", BAD_REQUEST, INVALID_REQUEST, 3, FixRequest, "The Authorization field is malformed";
-    // Token shape.
+    // B: token shape.
+    // 8
     /// An encrypted, opaque, JSON-serialized or selectively disclosed token.
     TokenFormatNotAccepted, "token_format_not_accepted", UNAUTHORIZED, INVALID_TOKEN, 16, NewToken, "The access token has a format that is not accepted";
+    // 9
     /// Not three parts of canonical base64url.
     TokenMalformed, "token_malformed", UNAUTHORIZED, INVALID_TOKEN, 16, NewToken, "The access token is malformed";
+    // 10
     /// The JOSE header is no JSON object, repeats a member, has a member of a wrong type, carries a key, or is
     /// over 4 KiB, or its `kid` over 256 bytes.
     JoseHeaderInvalid, "jose_header_invalid", UNAUTHORIZED, INVALID_TOKEN, 16, NewToken, "The access token is malformed";
+    // 11
     /// `crit` or `b64` is present: no critical extension is implemented.
     CriticalHeaderUnsupported, "critical_header_unsupported", UNAUTHORIZED, INVALID_TOKEN, 16, NewToken, "The access token needs an extension that is not supported";
+    // 12
     /// `typ` is not `at+jwt`.
     TokenTypeMismatch, "token_type_mismatch", UNAUTHORIZED, INVALID_TOKEN, 16, NewToken, "The token is not an access token";
+    // 13
     /// `alg` is not on the list of allowed algorithms.
     AlgorithmNotAllowed, "algorithm_not_allowed", UNAUTHORIZED, INVALID_TOKEN, 16, Stop, "The access token is signed with an algorithm that is not accepted";
-    // Issuer, keys, signature.
+    // C: issuer, keys, signature.
+    // 14
     /// The token has no readable `iss`: also where its payload is no JSON object.
     IssuerMissing, "issuer_missing", UNAUTHORIZED, INVALID_TOKEN, 16, NewToken, "The access token names no issuer";
+    // 15
     /// `iss` is none of the trusted issuers.
     IssuerUntrusted, "issuer_untrusted", UNAUTHORIZED, INVALID_TOKEN, 16, NewToken, "The issuer of the access token is not accepted here";
+    // 16
     /// The issuer's keys cannot be had now.
     KeysUnavailable, "keys_unavailable", SERVICE_UNAVAILABLE, None, 14, RetryLater, "Access tokens cannot be verified now";
+    // 17
     /// The issuer has no key that the token could be meant for.
     KeyNotFound, "key_not_found", UNAUTHORIZED, INVALID_TOKEN, 16, NewToken, "The access token names an unknown key";
+    // 18
     /// The key the token names may not be used for this signature.
     KeyUnusable, "key_unusable", UNAUTHORIZED, INVALID_TOKEN, 16, NewToken, "The access token names an unusable key";
+    // 19
     /// The signature does not verify.
     SignatureInvalid, "signature_invalid", UNAUTHORIZED, INVALID_TOKEN, 16, NewToken, "The signature of the access token is invalid";
-    // Claims.
+    // D: claims.
+    // 22
     /// The payload repeats a member, is nested too deep, or has too many scopes.
     ClaimsMalformed, "claims_malformed", UNAUTHORIZED, INVALID_TOKEN, 16, NewToken, "The claims of the access token are malformed";
+    // 23
     /// A known claim has the wrong JSON type.
     ClaimTypeInvalid, "claim_type_invalid", UNAUTHORIZED, INVALID_TOKEN, 16, NewToken, "A claim of the access token has the wrong type";
+    // 70
     /// `authorization_details` is no array of objects with a `type`.
     AuthorizationDetailsInvalid, "authorization_details_invalid", UNAUTHORIZED, INVALID_TOKEN, 16, NewToken, "The authorization details of the access token are malformed";
+    // 25
     /// One of `iss sub aud exp iat client_id jti` is absent or empty.
     RequiredClaimMissing, "required_claim_missing", UNAUTHORIZED, INVALID_TOKEN, 16, NewToken, "A claim is missing from the access token";
+    // 26
     /// `exp` has passed.
     TokenExpired, "token_expired", UNAUTHORIZED, INVALID_TOKEN, 16, NewToken, "The access token expired";
+    // 27
     /// `nbf` has not come.
     TokenNotYetValid, "token_not_yet_valid", UNAUTHORIZED, INVALID_TOKEN, 16, RetryLater, "The access token is not valid yet";
+    // 28
     /// `iat` lies in the future.
     IssuedInFuture, "issued_in_future", UNAUTHORIZED, INVALID_TOKEN, 16, NewToken, "The access token was issued in the future";
+    // 29
     /// The token lives longer, or is older, than is accepted here.
     TokenLifetimeExceeded, "token_lifetime_exceeded", UNAUTHORIZED, INVALID_TOKEN, 16, NewToken, "The access token lives too long";
+    // 30
     /// The token is meant for another resource.
     AudienceMismatch, "audience_mismatch", UNAUTHORIZED, INVALID_TOKEN, 16, NewToken, "The access token is meant for another resource";
+    // 60
     /// `act` is no object, or a link of it lacks `sub`, or has an `iss` that is no name.
     ActorMalformed, "actor_malformed", UNAUTHORIZED, INVALID_TOKEN, 16, Stop, "The actor of the access token is malformed";
+    // 61
     /// More actors than are accepted.
     ActorChainTooDeep, "actor_chain_too_deep", UNAUTHORIZED, INVALID_TOKEN, 16, Stop, "The access token has too many actors";
-    // Possession.
+    // E: possession.
+    // 31
     /// The token is bound to a key (`cnf`) and possession cannot be checked.
     ConfirmationUnsupported, "confirmation_unsupported", UNAUTHORIZED, INVALID_TOKEN, 16, NewToken, "The access token is bound to a key in a way that is not supported";
-    // Principals and delegation.
+    // H: principals and delegation.
+    // 57
     /// The client is not on the operation's list.
     ClientNotAllowed, "client_not_allowed", FORBIDDEN, None, 7, Stop, "The client is not allowed";
+    // 59
     /// The operation needs a user, or a user's login, and the subject is the client itself.
     SubjectAmbiguous, "subject_ambiguous", FORBIDDEN, None, 7, Stop, "The operation needs a user";
+    // 63
     /// The operation needs an actor, and none is named.
     ActorRequired, "actor_required", UNAUTHORIZED, INVALID_TOKEN, 16, NewToken, "The access token must name an actor";
+    // 64
     /// The actor is of a namespace that the issuer is not trusted to speak for.
     ActorUntrusted, "actor_untrusted", FORBIDDEN, ACTOR, 7, Stop, "The acting party is not permitted";
+    // 65
     /// The actor is not on the operation's list, or nobody may act.
     ActorUnauthorized, "actor_unauthorized", FORBIDDEN, ACTOR, 7, Stop, "The acting party is not permitted";
-    // User authentication.
+    // I: user authentication.
+    // 66
     /// The token does not say how, or when, the subject authenticated.
     AuthenticationContextMissing, "authentication_context_missing", UNAUTHORIZED, STEP_UP, 16, StepUp, "A different authentication level is required";
+    // 67
     /// The subject authenticated in a way that is not enough.
     AuthenticationLevelInsufficient, "authentication_level_insufficient", UNAUTHORIZED, STEP_UP, 16, StepUp, "A different authentication level is required";
+    // 68
     /// The subject authenticated too long ago, or in the future.
     AuthenticationTooOld, "authentication_too_old", UNAUTHORIZED, STEP_UP, 16, StepUp, "More recent authentication is required";
-    // Permissions.
+    // J: permissions.
+    // 69
     /// A scope of the operation is missing.
     InsufficientScope, "insufficient_scope", FORBIDDEN, Some("insufficient_scope"), 7, MoreScope, "The request requires higher privileges";
-    // Policy.
+    // K: policy.
+    // 75
     /// The owner's own rule says no, or asks what nobody can meet.
     PolicyDenied, "policy_denied", FORBIDDEN, None, 7, Stop, "The request is not permitted";
+    // 80
     /// The service is set up wrongly.
     InternalError, "internal_error", INTERNAL_SERVER_ERROR, None, 13, RetryLater, "The service has an error";
 }

@@ -378,7 +378,7 @@ fn an_import_that_runs_up_is_found_however_it_is_written() {
         "use crate::{names::Scope, guard::Guard};",
         "use crate::{names::{Scope, Acr}, guard};",
         "use crate::{\n    guard::{self, Guard},\n};",
-        "fn f() -> crate::guard::Guard { todo!() }",
+        "fn f() -> crate::guard::Guard { panic!() }",
         "fn f() { let c = '\"'; crate::guard::f(); let d = '\"'; }",
         "fn f<'a>(a: &'a str) { crate::guard::f(\"\\\"\", r#\"\"\"#) }",
         "#[cfg(test)]\nmod tests { fn f() {} }\nuse crate::guard::Guard;",

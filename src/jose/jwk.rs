@@ -160,18 +160,11 @@ fn usable(object: &Object<'_>) -> Result<(Option<Algorithm>, Material), KeyProbl
         let text = member(name)?.ok_or(KeyProblem::Malformed)?;
         decode(&text).map_err(|_| KeyProblem::Malformed)
     };
+    let curve = || member("crv")?.ok_or(KeyProblem::Malformed);
     let material = match kty.as_ref() {
         "RSA" => Material::rsa(&bytes("n")?, &bytes("e")?)?,
-        "EC" | "OKP" => {
-            let curve = member("crv")?.ok_or(KeyProblem::Malformed)?;
-            match (kty.as_ref(), curve.as_ref()) {
-                ("EC", "P-256" | "P-384" | "P-521") => {
-                    Material::ec(&curve, &bytes("x")?, &bytes("y")?)?
-                }
-                ("OKP", "Ed25519") => Material::ed25519(&bytes("x")?)?,
-                _ => return Err(KeyProblem::TypeNotOffered),
-            }
-        }
+        "EC" => Material::ec(&curve()?, &bytes("x")?, &bytes("y")?)?,
+        "OKP" if curve()? == "Ed25519" => Material::ed25519(&bytes("x")?)?,
         _ => return Err(KeyProblem::TypeNotOffered),
     };
     let alg = match member("alg")? {

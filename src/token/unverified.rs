@@ -5,6 +5,7 @@ use std::fmt;
 
 use time::UtcDateTime;
 
+use super::invalid::start;
 use super::{AccessToken, Claims, InvalidToken, IssuerTerms, Terms, Validation};
 use crate::jose::{Algorithm, Compact, Header, KeySet};
 use crate::printable::Printable;
@@ -72,7 +73,7 @@ impl<'a> KeyHint<'a> {
 
 impl fmt::Debug for KeyHint<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let cut = |text| Printable::cut(text, 128);
+        let cut = |text| Printable::from(start(text));
         write!(f, "KeyHint(kid {:?}, alg {:?}, unverified)", self.kid.map(cut), cut(self.alg))
     }
 }
@@ -105,10 +106,10 @@ impl<'a> UnverifiedToken<'a> {
             return Err(Reason::CredentialTooLarge.into());
         }
         let Compact { signing_input, header, payload, signature } = Compact::parse(token)?;
-        // 9: a JWT is UTF-8 (RFC 7519 section 7.2)
         if payload.len() > Claims::MAX_BYTES {
             return Err(Reason::CredentialTooLarge.into());
         }
+        // 9: a JWT is UTF-8 (RFC 7519 section 7.2)
         let payload = String::from_utf8(payload).map_err(|_| Reason::TokenMalformed)?;
         Ok(UnverifiedToken {
             signing_input: Cow::Borrowed(signing_input),

@@ -36,6 +36,7 @@ mod layer;
 mod metadata;
 mod names;
 mod printable;
+mod profile;
 mod reason;
 mod require;
 #[cfg(feature = "testing")]
@@ -61,6 +62,7 @@ pub use crate::layer::{
 pub use crate::metadata::{Metadata, MetadataService, NotAResourceUrl};
 pub use crate::names::{Acr, Audience, InvalidName, Scope};
 pub use crate::printable::Printable;
+pub use crate::profile::{ClaimTest, HeaderType, Profile, ScopeShape};
 pub use crate::reason::{Reason, Remedy};
 pub use crate::require::{Require, Unmet};
 pub use crate::token::{

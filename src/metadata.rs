@@ -21,6 +21,10 @@ use crate::names::{Audience, Scope};
 /// The protected resource metadata ([RFC 9728](https://www.rfc-editor.org/rfc/rfc9728)) of a guard's
 /// resource: its name, its issuers, its scopes.
 ///
+/// Where the tokens of an issuer may name no audience, and a list of clients stands in its place
+/// ([`Profile::clients_in_place_of_audience`](crate::Profile::clients_in_place_of_audience)), a member of that
+/// name, `client_list_instead_of_audience`, lists the issuer: whoever relies on audiences should know.
+///
 /// Made from the set-up and never from a request: a `Host` field has no say in it. It is not signed.
 /// Served without a token, and readable from every web origin.
 ///
@@ -55,6 +59,8 @@ struct Document {
     #[serde(skip_serializing_if = "Vec::is_empty")]
     scopes_supported: Vec<String>,
     bearer_methods_supported: [&'static str; 1],
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    client_list_instead_of_audience: Vec<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     resource_name: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -86,9 +92,14 @@ impl Guard {
         };
         let document = Document {
             resource: audience,
-            authorization_servers: self.issuer_names().map(str::to_owned).collect(),
+            authorization_servers: self.issuers().map(|issuer| issuer.name().to_owned()).collect(),
             scopes_supported: Vec::new(),
             bearer_methods_supported: ["header"],
+            client_list_instead_of_audience: self
+                .issuers()
+                .filter(|issuer| issuer.terms.profile.clients_in_place_of_audience.is_some())
+                .map(|issuer| issuer.name().to_owned())
+                .collect(),
             resource_name: None,
             resource_documentation: None,
             resource_policy_uri: None,

@@ -123,7 +123,7 @@ reasons! {
     /// `crit` or `b64` is present: no critical extension is implemented.
     CriticalHeaderUnsupported, "critical_header_unsupported", UNAUTHORIZED, INVALID_TOKEN, 16, NewToken, "The access token needs an extension that is not supported";
     // 12
-    /// `typ` is not `at+jwt`.
+    /// `typ` is not `at+jwt`, or none that the issuer's profile accepts.
     TokenTypeMismatch, "token_type_mismatch", UNAUTHORIZED, INVALID_TOKEN, 16, NewToken, "The token is not an access token";
     // 13
     /// `alg` is not on the list of allowed algorithms.
@@ -157,8 +157,12 @@ reasons! {
     // 70
     /// `authorization_details` is no array of objects with a `type`.
     AuthorizationDetailsInvalid, "authorization_details_invalid", UNAUTHORIZED, INVALID_TOKEN, 16, NewToken, "The authorization details of the access token are malformed";
+    // 24
+    /// The token looks like another kind than an access token, or the issuer's profile misses a sign of one.
+    TokenKindRejected, "token_kind_rejected", UNAUTHORIZED, INVALID_TOKEN, 16, NewToken, "The token is not an access token";
     // 25
-    /// One of `iss sub aud exp iat client_id jti` is absent or empty.
+    /// One of `iss sub aud exp iat client_id jti`, or what the issuer's profile has in its place, is absent or
+    /// empty.
     RequiredClaimMissing, "required_claim_missing", UNAUTHORIZED, INVALID_TOKEN, 16, NewToken, "A claim is missing from the access token";
     // 26
     /// `exp` has passed.
@@ -189,6 +193,9 @@ reasons! {
     // 57
     /// The client is not on the operation's list.
     ClientNotAllowed, "client_not_allowed", FORBIDDEN, None, 7, Stop, "The client is not allowed";
+    // 58
+    /// The token is of another tenant than its issuer, or of none.
+    TenantMismatch, "tenant_mismatch", FORBIDDEN, None, 7, Stop, "The tenant is not the one of the issuer";
     // 59
     /// The operation needs a user, or a user's login, and the subject is the client itself.
     SubjectAmbiguous, "subject_ambiguous", FORBIDDEN, None, 7, Stop, "The operation needs a user";
@@ -231,7 +238,7 @@ impl Reason {
     pub const fn told(self) -> Reason {
         match self {
             Reason::KeyNotFound | Reason::KeyUnusable => Reason::SignatureInvalid,
-            Reason::ClientNotAllowed => Reason::PolicyDenied,
+            Reason::ClientNotAllowed | Reason::TenantMismatch => Reason::PolicyDenied,
             Reason::ActorUntrusted => Reason::ActorUnauthorized,
             same => same,
         }

@@ -8,7 +8,7 @@ use time::UtcDateTime;
 use crate::names::{Acr, Scope};
 use crate::printable::Printable;
 use crate::reason::Reason;
-use crate::token::{AccessToken, Party, later};
+use crate::token::{AccessToken, ActorSource, Party, later};
 
 /// What an operation asks of a validated token: scopes, how and when the subject authenticated, who may
 /// act, through which client.
@@ -218,11 +218,8 @@ impl Require {
             return Err(Reason::PolicyDenied);
         }
         // 57
-        if self
-            .clients
-            .as_ref()
-            .is_some_and(|listed| !listed.iter().any(|c| c == token.client_id()))
-        {
+        let listed = |client: &String| token.client_id() == Some(client);
+        if self.clients.as_ref().is_some_and(|clients| !clients.iter().any(listed)) {
             return Err(Reason::ClientNotAllowed);
         }
         // 59: a client that speaks for itself has no login, whatever its token says of one.
@@ -236,8 +233,13 @@ impl Require {
         let Some(actor) = token.actor() else {
             return if self.delegated { Err(Reason::ActorRequired) } else { Ok(()) };
         };
-        // 64
         let listed = self.actors.as_ref().map(|listed| listed.iter().any(|party| actor.is(party)));
+        // 63: somebody in the subject's place is no agent.
+        let agent = actor.source() != ActorSource::Impersonator;
+        if self.delegated && !agent && listed != Some(true) {
+            return Err(Reason::ActorRequired);
+        }
+        // 64
         let foreign = actor.issuer() != token.issuer();
         if foreign && !(self.foreign_actors && listed == Some(true)) {
             return Err(Reason::ActorUntrusted);

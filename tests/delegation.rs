@@ -271,7 +271,8 @@ fn may_act_without_a_name_authorizes_nobody() {
 #[test]
 fn an_agent_client_is_the_actor_and_says_where_it_was_found() {
     let listed = validation().agent_clients(["agent-app"]);
-    let by_rule = validation().agent_clients_by(|token| token.client_id().starts_with("agent-"));
+    let by_rule = validation()
+        .agent_clients_by(|token| token.client_id().is_some_and(|c| c.starts_with("agent-")));
     for validation in [listed, by_rule] {
         let token = seen_by(&validation, &token().client("agent-app"));
         let actor = token.actor().unwrap();
@@ -387,7 +388,7 @@ fn agent_clients_add_up() {
     let validation = validation()
         .agent_clients(["one"])
         .agent_clients(["two"])
-        .agent_clients_by(|token| token.client_id() == "three");
+        .agent_clients_by(|token| token.client_id() == Some("three"));
     for (client, acts) in [("one", true), ("two", true), ("three", true), ("four", false)] {
         let token = seen_by(&validation, &token().client(client));
         assert_eq!(token.actor().is_some(), acts, "{client}");

@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 const FLOORS: &[(&str, &[&str])] = &[
     ("words", &["reason", "printable", "names"]),
     ("signatures", &["jose"]),
-    ("tokens", &["token"]),
+    ("tokens", &["profile", "token"]),
     ("requirements", &["require"]),
     ("decisions", &["challenge", "credential", "evidence", "denial"]),
     ("seams", &["answer", "keys", "audit"]),

@@ -155,13 +155,13 @@ impl<'a> AuditEvent<'a> {
     /// Through which client.
     #[must_use]
     pub fn client(&self) -> Option<Printable<'a>> {
-        self.claims().and_then(Claims::client_id).map(Printable::from)
+        self.claims().and_then(Claims::client).map(Printable::from)
     }
 
     /// With [`issuer`](Self::issuer), the name of the token.
     #[must_use]
     pub fn jti(&self) -> Option<Printable<'a>> {
-        self.claims().and_then(Claims::jti).map(Printable::from)
+        self.claims().and_then(Claims::token_id).map(Printable::from)
     }
 
     /// Who acted: the current actor's name.
@@ -188,10 +188,23 @@ impl<'a> AuditEvent<'a> {
         actors.map(|actor| (actor.issuer().into(), actor.subject().into()))
     }
 
+    /// Of which tenant, where the issuer's profile says what names it.
+    #[must_use]
+    pub fn tenant(&self) -> Option<Printable<'a>> {
+        self.claims().and_then(Claims::tenant).map(Printable::from)
+    }
+
     /// Our name that the token named: that it is there says that the audience was validated.
     #[must_use]
     pub fn audience(&self) -> Option<&'a Audience> {
-        self.evidence().map(|evidence| evidence.token().audience())
+        self.evidence().and_then(|evidence| evidence.token().audience())
+    }
+
+    /// True where the token named no audience, and its client was on a list instead
+    /// ([`Profile::clients_in_place_of_audience`](crate::Profile::clients_in_place_of_audience)).
+    #[must_use]
+    pub fn client_list_instead_of_audience(&self) -> bool {
+        self.evidence().is_some_and(|evidence| evidence.token().audience().is_none())
     }
 
     /// The scopes of the token.
@@ -289,6 +302,10 @@ impl fmt::Display for AuditEvent<'_> {
         pair(f, "issuer", self.issuer())?;
         pair(f, "jti", self.jti())?;
         pair(f, "audience", self.audience().map(|audience| Printable::from(audience.as_str())))?;
+        if self.client_list_instead_of_audience() {
+            f.write_str(" client_list_instead_of_audience")?;
+        }
+        pair(f, "tenant", self.tenant())?;
         for scope in self.scopes() {
             write!(f, " scope={scope:?}")?;
         }

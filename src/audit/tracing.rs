@@ -38,6 +38,9 @@ macro_rules! event {
             issuer = $event.issuer().map(text),
             jti = $event.jti().map(text),
             audience = $event.audience().map(|audience| text(audience.as_str().into())),
+            client_list_instead_of_audience =
+                $event.client_list_instead_of_audience().then_some(true),
+            tenant = $event.tenant().map(text),
             scopes = list($event.scopes()),
             acr = $event.acr().map(text),
             authentication_age = $event.authentication_age().map(|age| age.as_secs()),

@@ -58,7 +58,7 @@ struct Inner {
     /// Tells guards apart: another one for every change of the settings.
     id: u64,
     terms: Terms,
-    issuers: BTreeMap<String, Issuer>,
+    issuers: BTreeMap<String, Arc<Issuer>>,
     metadata_url: Option<MetadataUrl>,
     max_token_bytes: usize,
     clock: Arc<dyn Fn() -> UtcDateTime + Send + Sync>,
@@ -105,7 +105,7 @@ impl Guard {
     pub fn trust(self, issuer: Issuer) -> Self {
         self.with(|inner| {
             let name = issuer.name().to_owned();
-            let before = inner.issuers.insert(name.clone(), issuer);
+            let before = inner.issuers.insert(name.clone(), Arc::new(issuer));
             assert!(before.is_none(), "the issuer `{name}` is trusted already");
         })
     }
@@ -199,8 +199,8 @@ impl Guard {
         &self.inner.terms.audiences
     }
 
-    pub(crate) fn issuer_names(&self) -> impl Iterator<Item = &str> {
-        self.inner.issuers.keys().map(String::as_str)
+    pub(crate) fn issuers(&self) -> impl Iterator<Item = &Issuer> {
+        self.inner.issuers.values().map(|issuer| &**issuer)
     }
 
     pub(crate) fn metadata_url(&self) -> Option<&MetadataUrl> {

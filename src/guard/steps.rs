@@ -12,7 +12,7 @@ use crate::audit::{AuditEvent, Said};
 use crate::credential::Credential;
 use crate::denial::Denial;
 use crate::evidence::{Case, DecisionId, Evidence, Grant, Operation};
-use crate::jose::KeySet;
+use crate::jose::{Algorithm, KeySet};
 use crate::keys::{Issuer, Keys, KeysUnavailable};
 use crate::reason::Reason;
 use crate::require::Require;
@@ -42,15 +42,22 @@ pub(crate) struct Waiting {
     head: Head,
     requirement: Arc<Require>,
     credential: Credential,
-    token: UnverifiedToken<'static>,
+    opened: Opened<'static>,
     keys: Keys,
 }
 
 impl Waiting {
     pub(crate) async fn judged(self) -> Result<Grant, Denial> {
         let keys = self.keys.await;
-        self.guard.conclude(self.head, self.requirement, self.credential, self.token, keys)
+        self.guard.conclude(self.head, self.requirement, self.credential, self.opened, keys)
     }
+}
+
+/// A token that was admitted (steps 8 to 15), and its issuer.
+struct Opened<'a> {
+    token: UnverifiedToken<'a>,
+    algorithm: Algorithm,
+    issuer: Arc<Issuer>,
 }
 
 /// What is known of a request before anything is checked.
@@ -206,20 +213,20 @@ impl Guard {
         requirement: Arc<Require>,
         credential: &Credential,
     ) -> Result<Result<Grant, Denial>, Box<Waiting>> {
-        let (token, keys) = match self.open(credential) {
+        let opened = match self.open(credential) {
             Ok(opened) => opened,
             Err(refused) => return Ok(Err(self.deny(&head, &requirement, refused))),
         };
-        match keys {
+        match opened.issuer.keys.keys(opened.token.key_hint()) {
             Answer::Now(keys) => {
-                Ok(self.conclude(head, requirement, credential.clone(), token, keys))
+                Ok(self.conclude(head, requirement, credential.clone(), opened, keys))
             }
-            Answer::Later(_) => Err(Box::new(Waiting {
+            keys @ Answer::Later(_) => Err(Box::new(Waiting {
                 guard: self.clone(),
                 head,
                 requirement,
                 credential: credential.clone(),
-                token: token.into_owned(),
+                opened: Opened { token: opened.token.into_owned(), ..opened },
                 keys,
             })),
         }
@@ -231,10 +238,10 @@ impl Guard {
         head: Head,
         requirement: Arc<Require>,
         credential: Credential,
-        token: UnverifiedToken<'_>,
+        opened: Opened<'_>,
         keys: Result<KeySet, KeysUnavailable>,
     ) -> Result<Grant, Denial> {
-        match self.validate(token, keys, head.at) {
+        match self.validate(opened, keys, head.at) {
             Err(refused) => Err(self.deny(&head, &requirement, refused)),
             Ok(token) => {
                 let Head { at, decision, query_token, operation, earlier } = head;
@@ -244,30 +251,30 @@ impl Guard {
         }
     }
 
-    /// Steps 8 to 15, and the question for keys.
-    fn open<'c>(&self, credential: &'c Credential) -> Result<(UnverifiedToken<'c>, Keys), Refused> {
+    /// Steps 8 to 15.
+    fn open<'c>(&self, credential: &'c Credential) -> Result<Opened<'c>, Refused> {
         let limit = self.inner.max_token_bytes;
         let token = UnverifiedToken::parse_within(credential.expose(), limit)?;
-        let issuer = self.issuer_of(&token);
-        token.admit(issuer.map(|issuer| &issuer.terms))?;
+        let issuer = token.issuer().and_then(|name| self.issuer(name));
+        let algorithm = token.admit(issuer.as_ref().map(|issuer| &issuer.terms))?;
         let issuer = issuer.ok_or(Reason::IssuerUntrusted)?;
-        let keys = issuer.keys.keys(token.key_hint());
-        Ok((token, keys))
+        Ok(Opened { token, algorithm, issuer })
     }
 
     /// Steps 16 to 31.
     fn validate(
         &self,
-        token: UnverifiedToken<'_>,
+        opened: Opened<'_>,
         keys: Result<KeySet, KeysUnavailable>,
         at: UtcDateTime,
     ) -> Result<AccessToken, Refused> {
         let keys = keys.map_err(|unavailable| {
-            let denial = Denial::from(Reason::KeysUnavailable);
+            let denial = Denial::from(unavailable.reason());
             Refused { denial: denial.with_detail(unavailable.to_string()), claims: None }
         })?;
-        let issuer = self.issuer_of(&token).ok_or(Reason::IssuerUntrusted)?;
-        Ok(token.validate_with(&self.inner.terms, &issuer.terms, &keys, at)?)
+        let Opened { token, algorithm, issuer } = opened;
+        let terms = &self.inner.terms;
+        Ok(token.validate_admitted(algorithm, terms, &issuer.terms, &keys, at)?)
     }
 
     /// Phases H to J, and the record.
@@ -328,8 +335,9 @@ impl Guard {
         }
     }
 
-    fn issuer_of(&self, token: &UnverifiedToken<'_>) -> Option<&Issuer> {
-        self.inner.issuers.get(token.issuer()?)
+    /// The trusted issuer of that very name.
+    fn issuer(&self, name: &str) -> Option<Arc<Issuer>> {
+        self.inner.issuers.get(name).cloned()
     }
 }
 

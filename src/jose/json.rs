@@ -50,6 +50,11 @@ impl<'a> Object<'a> {
     }
 
     /// Every member, in order.
+    pub(super) fn into_members(self) -> impl Iterator<Item = (Cow<'a, str>, &'a str)> {
+        self.members.into_iter().map(|(name, value)| (name, value.get()))
+    }
+
+    /// Every member, in order.
     pub(crate) fn iter(&self) -> impl Iterator<Item = (&str, &'a str)> {
         self.members.iter().map(|(name, value)| (name.as_ref(), value.get()))
     }

@@ -3,10 +3,10 @@
 
 use std::fmt;
 
-use super::Algorithm;
 use super::compact::decode;
 use super::json::{Object, string, strings};
 use super::material::Material;
+use super::{Algorithm, Signer};
 use crate::printable::Printable;
 use crate::reason::Reason;
 
@@ -80,18 +80,22 @@ pub(super) struct Key {
     kid: Option<String>,
     /// `alg`; `EdDSA` of an Ed25519 key reads as `Ed25519`.
     alg: Option<Algorithm>,
+    /// Whose it is, where one set serves several issuers.
+    issuer: Option<String>,
     material: Result<Material, KeyProblem>,
 }
 
 impl Key {
     pub(super) fn parse(json: &str) -> Self {
+        let unusable = |kid, problem| Key { kid, alg: None, issuer: None, material: Err(problem) };
         let Some(object) = Object::read(json) else {
-            return Key { kid: None, alg: None, material: Err(KeyProblem::Malformed) };
+            return unusable(None, KeyProblem::Malformed);
         };
-        let kid = object.get("kid").and_then(string).map(std::borrow::Cow::into_owned);
+        let text = |name| object.get(name).and_then(string).map(std::borrow::Cow::into_owned);
+        let kid = text("kid");
         match usable(&object) {
-            Ok((alg, material)) => Key { kid, alg, material: Ok(material) },
-            Err(problem) => Key { kid, alg: None, material: Err(problem) },
+            Ok((alg, material)) => Key { kid, alg, issuer: text("issuer"), material: Ok(material) },
+            Err(problem) => unusable(kid, problem),
         }
     }
 
@@ -109,6 +113,14 @@ impl Key {
         let algorithm = unaliased(algorithm);
         self.material.as_ref().is_ok_and(|material| material.fits(algorithm))
             && self.alg.is_none_or(|alg| alg == algorithm)
+    }
+
+    /// Step 18: is it this issuer's key? One that names nobody is, unless it must.
+    pub(super) fn may_sign_for(&self, signer: Signer<'_>) -> bool {
+        match &self.issuer {
+            Some(own) => names(own, signer.issuer),
+            None => !signer.must_be_named,
+        }
     }
 
     /// Step 19.
@@ -133,6 +145,13 @@ const fn unaliased(algorithm: Algorithm) -> Algorithm {
     }
 }
 
+/// The `issuer` of a key names this issuer, perhaps with `{tenantid}` for its tenant.
+fn names(own: &str, issuer: &str) -> bool {
+    let Some((before, after)) = own.split_once("{tenantid}") else { return own == issuer };
+    let tenant = issuer.strip_prefix(before).and_then(|rest| rest.strip_suffix(after));
+    tenant.is_some_and(|tenant| !tenant.is_empty() && !tenant.contains('/'))
+}
+
 fn usable(object: &Object<'_>) -> Result<(Option<Algorithm>, Material), KeyProblem> {
     if !object.is_sound() {
         return Err(KeyProblem::Malformed);
@@ -142,6 +161,7 @@ fn usable(object: &Object<'_>) -> Result<(Option<Algorithm>, Material), KeyProbl
         Some(raw) => string(raw).map(Some).ok_or(KeyProblem::Malformed),
     };
     member("kid")?;
+    member("issuer")?;
     let kty = member("kty")?.ok_or(KeyProblem::Malformed)?;
     if ["d", "p", "q", "dp", "dq", "qi", "oth", "k", "priv"].iter().any(|n| object.get(n).is_some())
     {

@@ -5,6 +5,7 @@
 //! leaves unchecked of a key is checked in `jwk` and `material` before it sees one.
 
 mod compact;
+mod document;
 mod json;
 mod jwk;
 mod material;
@@ -19,6 +20,7 @@ use crate::reason::Reason;
 #[cfg(feature = "testing")]
 pub(crate) use compact::encode;
 pub(crate) use compact::{Compact, Header};
+pub(crate) use document::{Document, Text};
 pub(crate) use json::{Name, Object, array, string, strings};
 pub use jwk::{KeyProblem, SkippedKey};
 #[cfg(feature = "testing")]
@@ -140,6 +142,14 @@ impl fmt::Debug for AlgorithmSet {
     }
 }
 
+/// Whose signature a key is asked about.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Signer<'a> {
+    pub(crate) issuer: &'a str,
+    /// Only a key that names this issuer as its own will do.
+    pub(crate) must_be_named: bool,
+}
+
 /// The public keys of one issuer
 /// ([RFC 7517 section 5](https://www.rfc-editor.org/rfc/rfc7517#section-5)). Cheap to clone. The default is a
 /// set without keys, under which every token is refused; keys that are not there *yet* are a
@@ -150,6 +160,9 @@ impl fmt::Debug for AlgorithmSet {
 /// are not offered, RSA moduli outside 2048 to 8192 bits and exponents that are even, 1, or 2^33 and
 /// more, points off their curve, Ed25519 points of small order, keys with a private or symmetric
 /// part, and keys whose `use`, `key_ops` or `alg` speak of something else.
+///
+/// A key with a member `issuer` (Microsoft Entra's) verifies tokens of that issuer and of no other; in it,
+/// `{tenantid}` stands for any tenant.
 ///
 /// ```
 /// use unconfused::{Algorithm, KeySet};
@@ -247,19 +260,29 @@ impl KeySet {
         let compact = Compact::parse(jws)?;
         let algorithm = compact.header.algorithm(algorithms.into_iter().collect())?;
         let kid = compact.header.kid.as_deref();
-        self.verify_signature(kid, algorithm, compact.signing_input, &compact.signature)?;
+        self.verify_signature(None, kid, algorithm, compact.signing_input, &compact.signature)?;
         Ok(compact.payload)
     }
 
-    /// Steps 17 to 19: choose the key by id and type, then verify.
+    /// True where a token that names this key, or none, finds one here, usable or not.
+    #[cfg(feature = "remote")]
+    pub(crate) fn knows(&self, kid: Option<&str>) -> bool {
+        kid.is_none_or(|kid| self.keys.iter().any(|key| key.kid() == Some(kid)))
+    }
+
+    /// Steps 17 to 19: choose the key by id and type, then verify. Without a signer, nobody asks whose key it
+    /// is.
     pub(crate) fn verify_signature(
         &self,
+        signer: Option<Signer<'_>>,
         kid: Option<&str>,
         algorithm: Algorithm,
         message: &str,
         signature: &[u8],
     ) -> Result<(), Reason> {
-        let fits = |key: &&Key| key.fits(algorithm);
+        let fits = |key: &&Key| {
+            key.fits(algorithm) && signer.is_none_or(|signer| key.may_sign_for(signer))
+        };
         let verifies = |key: &Key| key.verify(algorithm, message.as_bytes(), signature);
         let Some(kid) = kid else {
             // Without an id, only where there is no choice (RFC 7515 section 4.1.4).

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use super::KeySource;
 use crate::jose::Algorithm;
+use crate::profile::Profile;
 use crate::token::{AccessToken, IssuerTerms};
 
 /// Who issues tokens: a name and its keys, which never leave it. Clones share the keys.
@@ -35,6 +36,13 @@ impl Issuer {
     #[must_use]
     pub fn name(&self) -> &str {
         &self.terms.name
+    }
+
+    /// How this issuer writes its tokens, in place of [`Profile::rfc9068`].
+    #[must_use]
+    pub fn profile(mut self, profile: Profile) -> Self {
+        self.terms.profile = profile;
+        self
     }
 
     /// The algorithms that are allowed for this issuer, in place of [`Algorithm::DEFAULT`].

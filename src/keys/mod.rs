@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use crate::answer::Answer;
 use crate::jose::KeySet;
+use crate::reason::Reason;
 use crate::token::KeyHint;
 
 pub use issuer::Issuer;
@@ -64,12 +65,24 @@ impl<K: KeySource + ?Sized> KeySource for Arc<K> {
 pub struct KeysUnavailable {
     #[source]
     cause: Box<dyn std::error::Error + Send + Sync>,
+    reason: Reason,
 }
 
 impl KeysUnavailable {
     /// With the cause, for the operator. It goes into the record: nothing of the hint may be in it.
     pub fn new(cause: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> Self {
-        KeysUnavailable { cause: cause.into() }
+        KeysUnavailable { cause: cause.into(), reason: Reason::KeysUnavailable }
+    }
+
+    /// The service is set up in a way that can never get keys: 500, and loud.
+    #[cfg(feature = "remote")]
+    pub(crate) fn set_up_wrongly(cause: &'static str) -> Self {
+        KeysUnavailable { cause: cause.into(), reason: Reason::InternalError }
+    }
+
+    /// What the request is refused for.
+    pub(crate) fn reason(&self) -> Reason {
+        self.reason
     }
 }
 

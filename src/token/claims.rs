@@ -1,4 +1,4 @@
-//! The claims of one token, read once from its payload, each with its type
+//! The claims of one token, each with its type
 //! (RFC 7519 section 4.1, RFC 9068 section 2.2, RFC 8693 section 4, RFC 9396 section 9.1).
 
 use std::borrow::Cow;
@@ -6,20 +6,14 @@ use std::borrow::Cow;
 use time::UtcDateTime;
 
 use super::act;
-use crate::jose::{Object, array, string, strings};
+use crate::jose::{Document, Object, Text, array, string, strings};
+use crate::profile::{Profile, ScopeShape, SubjectKind};
 use crate::reason::Reason;
 
-/// The most scope tokens that are read.
+/// The most scopes that are read.
 const MAX_SCOPES: usize = 1024;
 /// The last second of the year 9999: the latest time a claim may name.
 const MAX_SECONDS: u64 = 253_402_300_799;
-
-/// A string of the payload: where it stands there, or its text where it was escaped.
-#[derive(Debug, Clone)]
-pub(super) enum Text {
-    Span(usize, usize),
-    Owned(Box<str>),
-}
 
 /// A pair of `iss` and `sub` as it stands in `act` or `may_act`.
 #[derive(Debug, Clone)]
@@ -28,55 +22,70 @@ pub(super) struct Link {
     pub(super) sub: Text,
 }
 
-/// The claims of a token. Nothing here says that they are true: that is the token's type.
+/// Scopes as they stand in a claim.
+#[derive(Debug, Clone)]
+pub(super) enum Scopes {
+    /// With spaces between.
+    List(Text),
+    /// An element of an array: one, whatever it is.
+    One(Text),
+}
+
+/// The claims of a token, read as its issuer's profile says. Nothing here says that they are true: that is the
+/// token's type.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Claims {
-    payload: String,
+    document: Document,
     pub(super) iss: Option<Text>,
-    pub(super) sub: Option<Text>,
-    pub(super) client_id: Option<Text>,
-    pub(super) jti: Option<Text>,
+    pub(super) subject: Option<Text>,
+    pub(super) client: Option<Text>,
+    pub(super) token_id: Option<Text>,
+    pub(super) tenant: Option<Text>,
     pub(super) aud: Vec<Text>,
     pub(super) exp: Option<UtcDateTime>,
     pub(super) nbf: Option<UtcDateTime>,
     pub(super) iat: Option<UtcDateTime>,
     pub(super) auth_time: Option<UtcDateTime>,
-    pub(super) scope: Option<Text>,
+    scopes: Vec<Scopes>,
     pub(super) acr: Option<Text>,
     pub(super) amr: Vec<Text>,
     /// The links of `act`, the current actor first.
     pub(super) act: Vec<Link>,
+    /// `act` names somebody who took the subject's place.
+    pub(super) impersonated: bool,
     pub(super) may_act: Option<Link>,
     /// `cnf` is there.
     pub(super) confirmation: bool,
-    /// What is wrong with them, in the order of the steps: 22, 23 with 70, 60.
+    pub(super) subject_kind: SubjectKind,
+    /// The profile finds that the client is an agent.
+    pub(super) client_is_agent: bool,
+    /// What is wrong with them, in the order of the steps: 22, 23 with 70, 24, 60.
     pub(super) flaw: Option<Flaw>,
 }
 
-/// A reason of phase D, kept until the signature stands.
-#[derive(Debug, Clone, Copy)]
+/// A reason of phase D.
+#[derive(Debug, Clone)]
 pub(super) struct Flaw {
     pub(super) reason: Reason,
-    pub(super) claim: &'static str,
+    pub(super) claim: Cow<'static, str>,
 }
 
 impl Claims {
     /// The largest payload that is read, in bytes.
     pub(super) const MAX_BYTES: usize = 32 * 1024;
 
-    /// Reads a payload; `None` where it is no JSON object at all.
-    pub(super) fn read(payload: String) -> Option<Self> {
-        let object = Object::read(&payload)?;
-        let mut reader = Reader { payload: &payload, object: &object, flaw: None };
+    /// Reads the claims of a payload.
+    pub(super) fn read(document: Document, profile: &Profile) -> Self {
+        let mut reader = Reader { document: &document, profile, flaw: None };
         let claims = reader.claims();
-        Some(Claims { payload, ..claims })
+        let mut claims = Claims { document, ..claims };
+        claims.subject_kind =
+            profile.subject_kind(&claims.document, claims.subject(), claims.client());
+        claims
     }
 
     pub(super) fn text<'a>(&'a self, text: &'a Text) -> &'a str {
-        match text {
-            Text::Span(start, end) => self.payload.get(*start..*end).unwrap_or_default(),
-            Text::Owned(text) => text,
-        }
+        self.document.text(text)
     }
 
     pub(super) fn optional<'a>(&'a self, text: &'a Option<Text>) -> Option<&'a str> {
@@ -85,92 +94,112 @@ impl Claims {
 
     /// A claim by its name, as it was written.
     pub(super) fn raw(&self, name: &str) -> Option<&str> {
-        Object::read(&self.payload)?.get(name)
+        self.document.get(name)
     }
 
     pub(super) fn scopes(&self) -> impl Iterator<Item = &str> {
-        self.optional(&self.scope).unwrap_or_default().split(' ').filter(|scope| !scope.is_empty())
+        let words = self.scopes.iter().flat_map(|scopes| {
+            let (list, one) = match scopes {
+                Scopes::List(list) => (Some(self.text(list).split(' ')), None),
+                Scopes::One(one) => (None, Some(self.text(one))),
+            };
+            list.into_iter().flatten().chain(one)
+        });
+        words.filter(|scope| !scope.is_empty())
     }
 }
 
-/// Takes claims out of an object and remembers the first flaw.
+/// `iss` of a payload; none where it is no string, or stands twice: then it names nobody.
+pub(super) fn issuer_of(document: &Document) -> Option<Text> {
+    let iss = string(document.get("iss")?)?;
+    (document.count("iss") == 1).then(|| document.keep(iss))
+}
+
+/// Takes claims out of a payload and remembers the first flaw.
 struct Reader<'a> {
-    payload: &'a str,
-    object: &'a Object<'a>,
+    document: &'a Document,
+    profile: &'a Profile,
     flaw: Option<Flaw>,
 }
 
 impl<'a> Reader<'a> {
     fn claims(&mut self) -> Claims {
-        let scopes = self
-            .object
-            .get("scope")
-            .and_then(string)
-            .map_or(0, |scopes| scopes.split(' ').filter(|scope| !scope.is_empty()).count());
-        if !self.object.is_sound() {
+        if !self.document.is_sound() {
             self.note(Reason::ClaimsMalformed, "");
-        } else if scopes > MAX_SCOPES {
-            self.note(Reason::ClaimsMalformed, "scope");
         }
+        let profile = self.profile;
+        self.text("iss");
+        // What RFC 9068 names has its type also where the profile looks elsewhere.
+        for name in ["sub", "client_id", "jti"] {
+            if !profile.names(name) {
+                self.text(name);
+            }
+        }
+        let client = profile.clients.iter().find_map(|name| self.text(name));
+        let subject = self.text(&profile.subject);
+        let subject = match subject {
+            None if profile.subject_or_client => client.clone(),
+            subject => subject,
+        };
         let mut claims = Claims {
-            iss: self.text("iss"),
-            sub: self.text("sub"),
-            client_id: self.text("client_id"),
-            jti: self.text("jti"),
+            iss: issuer_of(self.document),
+            token_id: self.text(&profile.token_id),
+            tenant: profile.tenant.as_ref().and_then(|name| self.text(name)),
             aud: self.audience(),
             exp: self.date("exp"),
             nbf: self.date("nbf"),
             iat: self.date("iat"),
             auth_time: self.date("auth_time"),
-            scope: self.text("scope"),
+            scopes: self.scopes(),
             acr: self.text("acr"),
-            amr: self.typed("amr", strings).into_iter().flatten().map(|t| self.span(t)).collect(),
+            amr: self.typed("amr", strings).into_iter().flatten().map(|t| self.keep(t)).collect(),
             confirmation: self.typed("cnf", |raw| raw.starts_with('{').then_some(())).is_some(),
             may_act: self.may_act(),
+            impersonated: profile.impersonators,
+            client_is_agent: profile.client_is_agent(self.document),
+            subject,
+            client,
             ..Claims::default()
         };
-        // An `iss` that stands twice names nobody.
-        if self.object.iter().filter(|(name, _)| *name == "iss").count() > 1 {
-            claims.iss = None;
+        for name in profile.tested() {
+            self.text(name);
         }
         self.details();
-        // Last: step 60 comes after 23.
+        if let Some(claim) = profile.other_kind(self.document) {
+            self.note(Reason::TokenKindRejected, claim);
+        }
+        // Last: step 60 comes after 24.
         claims.act = self.act();
-        claims.flaw = self.flaw;
+        claims.flaw = self.flaw.take();
         claims
     }
 
     /// The flaw of the earliest step is kept.
-    fn note(&mut self, reason: Reason, claim: &'static str) {
-        self.flaw.get_or_insert(Flaw { reason, claim });
+    fn note(&mut self, reason: Reason, claim: impl Into<Cow<'static, str>>) {
+        if self.flaw.is_none() {
+            self.flaw = Some(Flaw { reason, claim: claim.into() });
+        }
     }
 
     /// A claim of a known type: absent is fine, another type is a flaw and never "absent".
-    fn typed<T>(&mut self, name: &'static str, read: impl Fn(&'a str) -> Option<T>) -> Option<T> {
-        let raw = self.object.get(name)?;
+    fn typed<T>(&mut self, name: &str, read: impl Fn(&'a str) -> Option<T>) -> Option<T> {
+        let raw = self.document.get(name)?;
         let value = read(raw);
         if value.is_none() {
-            self.note(Reason::ClaimTypeInvalid, name);
+            self.note(Reason::ClaimTypeInvalid, name.to_owned());
         }
         value
     }
 
-    fn span(&self, text: Cow<'a, str>) -> Text {
-        match text {
-            Cow::Owned(text) => Text::Owned(text.into()),
-            Cow::Borrowed(text) => {
-                // `text` was borrowed from `payload`: the distance is where it stands.
-                let start = text.as_ptr().addr().saturating_sub(self.payload.as_ptr().addr());
-                Text::Span(start, start.saturating_add(text.len()))
-            }
-        }
+    fn keep(&self, text: Cow<'_, str>) -> Text {
+        self.document.keep(text)
     }
 
-    fn text(&mut self, name: &'static str) -> Option<Text> {
-        self.typed(name, string).map(|text| self.span(text))
+    fn text(&mut self, name: &str) -> Option<Text> {
+        self.typed(name, string).map(|text| self.keep(text))
     }
 
-    fn date(&mut self, name: &'static str) -> Option<UtcDateTime> {
+    fn date(&mut self, name: &str) -> Option<UtcDateTime> {
         self.typed(name, numeric_date)
     }
 
@@ -178,12 +207,49 @@ impl<'a> Reader<'a> {
     fn audience(&mut self) -> Vec<Text> {
         let audiences =
             self.typed("aud", |raw| string(raw).map(|one| vec![one]).or_else(|| strings(raw)));
-        audiences.into_iter().flatten().map(|audience| self.span(audience)).collect()
+        audiences.into_iter().flatten().map(|audience| self.keep(audience)).collect()
+    }
+
+    /// Where the profile says; and `scope` has the type of RFC 8693 section 4.2 also where it looks elsewhere.
+    fn scopes(&mut self) -> Vec<Scopes> {
+        let profile = self.profile;
+        if !profile.scopes.iter().any(|(name, _)| name == "scope") {
+            self.text("scope");
+        }
+        let mut all = Vec::new();
+        for (name, shape) in &profile.scopes {
+            let list = |raw| match shape {
+                ScopeShape::Array => None,
+                ScopeShape::Text | ScopeShape::Either => string(raw).map(Ok),
+            };
+            let array = |raw| match shape {
+                ScopeShape::Text => None,
+                ScopeShape::Array | ScopeShape::Either => strings(raw).map(Err),
+            };
+            match self.typed(name, |raw| list(raw).or_else(|| array(raw))) {
+                None => {}
+                Some(Ok(list)) => all.push(Scopes::List(self.keep(list))),
+                Some(Err(array)) => {
+                    all.extend(array.into_iter().map(|one| Scopes::One(self.keep(one))));
+                }
+            }
+        }
+        let count = |scopes: &Scopes| match scopes {
+            Scopes::List(list) => {
+                self.document.text(list).split(' ').filter(|scope| !scope.is_empty()).count()
+            }
+            Scopes::One(_) => 1,
+        };
+        if all.iter().map(count).fold(0, usize::saturating_add) > MAX_SCOPES {
+            self.flaw = Some(Flaw { reason: Reason::ClaimsMalformed, claim: "scope".into() });
+            all.clear();
+        }
+        all
     }
 
     /// RFC 8693 section 4.4.
     fn may_act(&mut self) -> Option<Link> {
-        let raw = self.object.get("may_act")?;
+        let raw = self.document.get("may_act")?;
         let object = Object::read(raw);
         let read = |name| match object.as_ref().and_then(|object| object.get(name)) {
             None => Ok(None),
@@ -194,12 +260,12 @@ impl<'a> Reader<'a> {
             return None;
         };
         // Without `sub` it names nobody.
-        Some(Link { iss: iss.map(|iss| self.span(iss)), sub: self.span(sub?) })
+        Some(Link { iss: iss.map(|iss| self.keep(iss)), sub: self.keep(sub?) })
     }
 
     /// RFC 9396 sections 2 and 9.1: an array of objects, each with a string `type`.
     fn details(&mut self) {
-        let Some(raw) = self.object.get("authorization_details") else {
+        let Some(raw) = self.document.get("authorization_details") else {
             return;
         };
         let typed = |detail: &str| {
@@ -214,7 +280,7 @@ impl<'a> Reader<'a> {
 
     /// RFC 8693 section 4.1: every actor has a name. A payload that is too deep has its flaw already.
     fn act(&mut self) -> Vec<Link> {
-        let raw = self.object.get("act").filter(|_| self.object.is_sound());
+        let raw = self.document.get("act").filter(|_| self.document.is_sound());
         let Some(raw) = raw else { return Vec::new() };
         let links = act::read(raw).and_then(|links| {
             let named = |text: &Cow<'_, str>| !text.is_empty();
@@ -224,9 +290,9 @@ impl<'a> Reader<'a> {
                     let sub = string(link.sub?).filter(named)?;
                     let iss = match link.iss {
                         None => None,
-                        Some(iss) => Some(self.span(string(iss).filter(named)?)),
+                        Some(iss) => Some(self.keep(string(iss).filter(named)?)),
                     };
-                    Some(Link { iss, sub: self.span(sub) })
+                    Some(Link { iss, sub: self.keep(sub) })
                 })
                 .collect::<Option<Vec<_>>>()
         });
@@ -259,8 +325,16 @@ fn numeric_date(raw: &str) -> Option<UtcDateTime> {
 mod tests {
     use super::*;
 
-    fn flaw(json: &str) -> Option<(Reason, &'static str)> {
-        Claims::read(json.into()).unwrap().flaw.map(|flaw| (flaw.reason, flaw.claim))
+    fn read_as(json: &str, profile: &Profile) -> Claims {
+        Claims::read(Document::read(json.to_owned()).unwrap(), profile)
+    }
+
+    fn read(json: &str) -> Claims {
+        read_as(json, &Profile::rfc9068())
+    }
+
+    fn flaw(json: &str) -> Option<(Reason, String)> {
+        read(json).flaw.map(|flaw| (flaw.reason, flaw.claim.into_owned()))
     }
 
     #[test]
@@ -291,7 +365,7 @@ mod tests {
         ] {
             let json = format!("{{\"{name}\":{wrong}}}");
             let (reason, claim) = flaw(&json).expect(&json);
-            assert_eq!((reason, claim), (Reason::ClaimTypeInvalid, name), "{json}");
+            assert_eq!((reason, &*claim), (Reason::ClaimTypeInvalid, name), "{json}");
         }
     }
 
@@ -324,7 +398,7 @@ mod tests {
         }
         let chain = r#"{"act":{"sub":"a","x":1,"act":{"sub":"b","iss":"https://i"}}}"#;
         assert!(flaw(chain).is_none());
-        assert_eq!(Claims::read(chain.into()).unwrap().act.len(), 2);
+        assert_eq!(read(chain).act.len(), 2);
     }
 
     #[test]
@@ -335,16 +409,15 @@ mod tests {
 
     #[test]
     fn an_issuer_that_stands_twice_names_nobody() {
-        assert!(Claims::read(r#"{"iss":"a","iss":"a"}"#.into()).unwrap().iss.is_none());
-        assert!(Claims::read(r#"{"iss":"a","\u0069ss":"b"}"#.into()).unwrap().iss.is_none());
+        assert!(read(r#"{"iss":"a","iss":"a"}"#).iss.is_none());
+        assert!(read(r#"{"iss":"a","\u0069ss":"b"}"#).iss.is_none());
     }
 
     #[test]
     fn texts_are_read_with_and_without_escapes() {
-        let claims =
-            Claims::read(r#"{"iss":"https://i","sub":"a\u0062c","scope":"x  y "}"#.into()).unwrap();
+        let claims = read(r#"{"iss":"https://i","sub":"a\u0062c","scope":"x  y "}"#);
         assert_eq!(claims.optional(&claims.iss), Some("https://i"));
-        assert_eq!(claims.optional(&claims.sub), Some("abc"));
+        assert_eq!(claims.optional(&claims.subject), Some("abc"));
         assert_eq!(claims.scopes().collect::<Vec<_>>(), ["x", "y"]);
     }
 
@@ -364,6 +437,6 @@ mod tests {
     #[test]
     fn more_scopes_than_are_read_is_a_flaw() {
         let json = format!("{{\"scope\":\"{}\"}}", "s ".repeat(2000));
-        assert_eq!(flaw(&json), Some((Reason::ClaimsMalformed, "scope")));
+        assert_eq!(flaw(&json), Some((Reason::ClaimsMalformed, "scope".to_owned())));
     }
 }

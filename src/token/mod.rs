@@ -5,6 +5,7 @@ mod actor;
 mod claims;
 mod hierarchy;
 mod invalid;
+mod terms;
 mod unverified;
 mod validate;
 
@@ -17,6 +18,7 @@ use time::UtcDateTime;
 
 use crate::names::{Audience, Scope};
 use crate::printable::Printable;
+use crate::profile::SubjectKind;
 
 pub use actor::{Actor, ActorSource, MayAct, Party};
 pub use hierarchy::{ScopeCycle, ScopeHierarchy};
@@ -25,7 +27,8 @@ pub use unverified::{KeyHint, UnverifiedToken};
 pub use validate::Validation;
 
 pub(crate) use claims::Claims;
-pub(crate) use validate::{IssuerTerms, Terms, later};
+pub(crate) use terms::{IssuerTerms, Terms};
+pub(crate) use validate::later;
 
 /// An access token that has been validated: the signature is its issuer's, it is meant for this
 /// resource, its times are right, and every known claim has its type.
@@ -36,7 +39,7 @@ pub(crate) use validate::{IssuerTerms, Terms, later};
 #[derive(Clone)]
 pub struct AccessToken {
     claims: Claims,
-    audience: Audience,
+    audience: Option<Audience>,
     leeway: Duration,
     hierarchy: Option<Arc<ScopeHierarchy>>,
     client: ClientRole,
@@ -47,8 +50,8 @@ pub struct AccessToken {
 enum ClientRole {
     /// Software in its subject's hands.
     Plain,
-    /// An agent: it is the actor where `act` names none.
-    Agent,
+    /// An agent, known from here: it is the actor where `act` names none.
+    Agent(ActorSource),
     /// An agent that must name its actor in `act`, and did not.
     AgentWithoutAct,
 }
@@ -60,34 +63,44 @@ impl AccessToken {
         self.claims.issuer().unwrap_or_default()
     }
 
-    /// Whom the authority belongs to, `sub`: a name in the namespace of [`issuer`](Self::issuer).
+    /// Whom the authority belongs to, `sub` or what the issuer's [`Profile`](crate::Profile) has in its place: a
+    /// name in the namespace of [`issuer`](Self::issuer).
     #[must_use]
     pub fn subject(&self) -> &str {
         self.claims.subject().unwrap_or_default()
     }
 
-    /// The software the token was issued to, `client_id`.
+    /// The software the token was issued to, `client_id`. Every token of RFC 9068 names it; by a
+    /// [`Profile`](crate::Profile) it may be in another claim, or missing.
     #[must_use]
-    pub fn client_id(&self) -> &str {
-        self.claims.client_id().unwrap_or_default()
+    pub fn client_id(&self) -> Option<&str> {
+        self.claims.client()
     }
 
     /// The token's own id, `jti`: with [`issuer`](Self::issuer) it names the token. The token's
-    /// text does not: several texts can be one token.
+    /// text does not: several texts can be one token. As with the client, a profile may let it be missing.
     #[must_use]
-    pub fn jti(&self) -> &str {
-        self.claims.jti().unwrap_or_default()
+    pub fn jti(&self) -> Option<&str> {
+        self.claims.token_id()
     }
 
-    /// Our name that the token named: the one of `aud` that matched.
+    /// The tenant, where the issuer's [`Profile`](crate::Profile) says which claim names it.
     #[must_use]
-    pub fn audience(&self) -> &Audience {
-        &self.audience
+    pub fn tenant(&self) -> Option<&str> {
+        self.claims.tenant()
+    }
+
+    /// Our name that the token named: the one of `aud` that matched. `None` where the token names no audience
+    /// and its client was on a list instead
+    /// ([`clients_in_place_of_audience`](crate::Profile::clients_in_place_of_audience)).
+    #[must_use]
+    pub fn audience(&self) -> Option<&Audience> {
+        self.audience.as_ref()
     }
 
     /// All of `aud`.
     pub fn audiences(&self) -> impl Iterator<Item = &str> {
-        self.claims.aud.iter().map(|audience| self.claims.text(audience))
+        self.claims.audiences()
     }
 
     /// `exp`, without leeway.
@@ -139,15 +152,15 @@ impl AccessToken {
     ///
     /// An `act` that names the subject and nobody else is no delegation (OAuth Actor Profile). Where `act`
     /// names no actor and the client is one of the issuer's
-    /// [`agent_clients`](crate::Issuer::agent_clients), the client is the actor.
+    /// [`agent_clients`](crate::Issuer::agent_clients), or the issuer's profile finds that it is an agent, the
+    /// client is the actor.
     #[must_use]
     pub fn actor(&self) -> Option<Actor<'_>> {
         self.claims.current_actor().or_else(|| match self.client {
-            ClientRole::Agent => Some(Actor {
-                issuer: self.issuer(),
-                subject: self.client_id(),
-                source: ActorSource::Client,
-            }),
+            ClientRole::Agent(source) => {
+                let subject = self.client_id()?;
+                Some(Actor { issuer: self.issuer(), subject, source })
+            }
             ClientRole::Plain | ClientRole::AgentWithoutAct => None,
         })
     }
@@ -166,16 +179,17 @@ impl AccessToken {
         Some(MayAct { issuer, subject })
     }
 
-    /// True where the subject is not the client itself: `sub` is not `client_id`
-    /// ([RFC 9068 section 2.2](https://www.rfc-editor.org/rfc/rfc9068#section-2.2)). **No proof of a
-    /// person**: an issuer may give its service accounts other names than their clients have.
+    /// True where the subject is a person, as far as the token shows it. By RFC 9068 that is where `sub` is not
+    /// `client_id` ([section 2.2](https://www.rfc-editor.org/rfc/rfc9068#section-2.2)), which is **no proof**:
+    /// an issuer may give its service accounts other names than their clients have. The issuer's
+    /// [`Profile`](crate::Profile) says how it marks those.
     #[must_use]
     pub fn is_person(&self) -> bool {
-        self.subject() != self.client_id()
+        self.claims.subject_kind == SubjectKind::Person
     }
 
     /// Any other claim, by its name. Absent is `Ok(None)`; another type than `T` is an error. A text may have
-    /// escapes: ask for a `String` or a `Cow<str>`, not for a `&str`. Reads the payload again at every call.
+    /// escapes: ask for a `String` or a `Cow<str>`, not for a `&str`.
     ///
     /// # Errors
     ///
@@ -211,7 +225,7 @@ impl fmt::Debug for AccessToken {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("AccessToken")
             .field("issuer", &Printable::from(self.issuer()))
-            .field("jti", &Printable::from(self.jti()))
+            .field("jti", &self.jti().map(Printable::from))
             .finish_non_exhaustive()
     }
 }
@@ -238,22 +252,33 @@ impl Claims {
     }
 
     pub(crate) fn subject(&self) -> Option<&str> {
-        self.optional(&self.sub)
+        self.optional(&self.subject)
     }
 
-    pub(crate) fn client_id(&self) -> Option<&str> {
-        self.optional(&self.client_id)
+    pub(crate) fn client(&self) -> Option<&str> {
+        self.optional(&self.client)
     }
 
-    pub(crate) fn jti(&self) -> Option<&str> {
-        self.optional(&self.jti)
+    pub(crate) fn token_id(&self) -> Option<&str> {
+        self.optional(&self.token_id)
+    }
+
+    pub(crate) fn tenant(&self) -> Option<&str> {
+        self.optional(&self.tenant)
+    }
+
+    fn audiences(&self) -> impl Iterator<Item = &str> {
+        self.aud.iter().map(|audience| self.text(audience))
     }
 
     fn party<'a>(&'a self, link: &'a claims::Link) -> Actor<'a> {
         Actor {
             issuer: self.optional(&link.iss).or(self.issuer()).unwrap_or_default(),
             subject: self.text(&link.sub),
-            source: ActorSource::Act,
+            source: match self.impersonated {
+                true => ActorSource::Impersonator,
+                false => ActorSource::Act,
+            },
         }
     }
 

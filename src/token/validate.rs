@@ -1,26 +1,24 @@
 //! Phase D: what the claims of a token whose signature stands must say.
 
-use std::collections::BTreeSet;
-use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
 use time::UtcDateTime;
 
 use super::invalid::start;
-use super::{AccessToken, Claims, ClientRole, InvalidToken, ScopeHierarchy};
-use crate::jose::{Algorithm, AlgorithmSet};
+use super::{
+    AccessToken, ActorSource, Claims, ClientRole, InvalidToken, IssuerTerms, ScopeHierarchy, Terms,
+};
+use crate::jose::Algorithm;
 use crate::names::Audience;
+use crate::profile::{Profile, SubjectKind};
 use crate::reason::Reason;
-
-/// The most values of `aud`.
-const MAX_AUDIENCES: usize = 64;
 
 /// What a token must be, for the plain functions: whose, for whom, signed how, and how long-lived.
 /// A [`Guard`](crate::Guard) holds the same settings and builds this itself.
 ///
-/// The defaults are those of a strict RFC 9068 resource server: `typ` `at+jwt`, all seven claims,
-/// the five algorithms of [`Algorithm::DEFAULT`], 30 seconds of leeway, 24 hours of life, 2 hours
+/// The defaults are those of a strict RFC 9068 resource server ([`Profile::rfc9068`]): `typ` `at+jwt`, all
+/// seven claims, the five algorithms of [`Algorithm::DEFAULT`], 30 seconds of leeway, 24 hours of life, 2 hours
 /// where somebody acts for the subject, 8 actors, 64 audiences.
 #[derive(Debug, Clone)]
 pub struct Validation {
@@ -41,6 +39,13 @@ impl Validation {
     #[must_use]
     pub fn also_accept(mut self, audience: impl Into<Audience>) -> Self {
         self.terms.audiences.push(audience.into());
+        self
+    }
+
+    /// How the issuer writes its tokens, in place of [`Profile::rfc9068`].
+    #[must_use]
+    pub fn profile(mut self, profile: Profile) -> Self {
+        self.issuer.profile = profile;
         self
     }
 
@@ -133,108 +138,8 @@ impl Validation {
     }
 }
 
-/// What this resource asks of every token.
-#[derive(Debug, Clone)]
-pub(crate) struct Terms {
-    /// Our names, the first being the one we publish.
-    pub(crate) audiences: Vec<Audience>,
-    pub(crate) max_lifetime: Duration,
-    pub(crate) max_delegated_lifetime: Duration,
-    pub(crate) max_token_age: Option<Duration>,
-    pub(crate) max_audiences: usize,
-    pub(crate) max_actors: usize,
-    pub(crate) hierarchy: Option<Arc<ScopeHierarchy>>,
-    leeway: Duration,
-}
-
-/// What is particular to one issuer's tokens.
-#[derive(Debug, Clone)]
-pub(crate) struct IssuerTerms {
-    pub(crate) name: String,
-    pub(crate) algorithms: AlgorithmSet,
-    pub(crate) agents: Agents,
-}
-
-/// Says of a token whether its client is an agent.
-type Rule = dyn Fn(&AccessToken) -> bool + Send + Sync;
-
-/// Which clients are agents: those of a list, and those that a rule names.
-#[derive(Clone, Default)]
-pub(crate) struct Agents {
-    listed: BTreeSet<String>,
-    rules: Vec<Arc<Rule>>,
-    /// They must be named in `act`. Where nobody says which clients are agents, all are.
-    must_act: bool,
-}
-
-impl Agents {
-    pub(crate) fn list(&mut self, clients: impl IntoIterator<Item = impl Into<String>>) {
-        self.listed.extend(clients.into_iter().map(Into::into));
-    }
-
-    pub(crate) fn rule(&mut self, rule: impl Fn(&AccessToken) -> bool + Send + Sync + 'static) {
-        self.rules.push(Arc::new(rule));
-    }
-
-    pub(crate) fn must_act(&mut self) {
-        self.must_act = true;
-    }
-
-    /// What is known without a rule: those need the whole token.
-    fn include_client(&self, client: Option<&str>) -> bool {
-        let everybody = self.must_act && self.listed.is_empty() && self.rules.is_empty();
-        client.is_some_and(|client| everybody || self.listed.contains(client))
-    }
-
-    fn include(&self, token: &AccessToken) -> bool {
-        self.include_client(Some(token.client_id())) || self.rules.iter().any(|rule| rule(token))
-    }
-}
-
-impl fmt::Debug for Agents {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Agents")
-            .field("listed", &self.listed)
-            .field("rules", &self.rules.len())
-            .field("must_act", &self.must_act)
-            .finish()
-    }
-}
-
-impl IssuerTerms {
-    pub(crate) fn new(name: String) -> Self {
-        IssuerTerms {
-            name,
-            algorithms: Algorithm::DEFAULT.into_iter().collect(),
-            agents: Agents::default(),
-        }
-    }
-}
-
 impl Terms {
-    pub(crate) fn new(audience: Audience) -> Self {
-        const HOUR: u64 = 3600;
-        Terms {
-            audiences: vec![audience],
-            max_lifetime: Duration::from_secs(24 * HOUR),
-            max_delegated_lifetime: Duration::from_secs(2 * HOUR),
-            max_token_age: None,
-            max_audiences: MAX_AUDIENCES,
-            max_actors: 8,
-            hierarchy: None,
-            leeway: Duration::from_secs(30),
-        }
-    }
-
-    pub(crate) fn set_leeway(&mut self, leeway: Duration) {
-        assert!(
-            leeway <= Validation::MAX_LEEWAY,
-            "the leeway is at most 60 seconds, not {leeway:?}"
-        );
-        self.leeway = leeway;
-    }
-
-    /// Steps 22 to 30, then 60, 61 and 31, in that order.
+    /// Steps 22 to 30, then 60, 61, 31 and 58, in that order.
     pub(super) fn validate(
         &self,
         claims: Claims,
@@ -242,7 +147,7 @@ impl Terms {
         now: UtcDateTime,
     ) -> Result<AccessToken, InvalidToken> {
         let audience = match self.check(&claims, issuer, now) {
-            Ok(audience) => audience.clone(),
+            Ok(audience) => audience.cloned(),
             Err(invalid) => return Err(invalid.signed(claims)),
         };
         let mut token = AccessToken {
@@ -253,11 +158,19 @@ impl Terms {
             client: ClientRole::Plain,
         };
         // A client that speaks for itself acts for nobody else.
-        let acts = token.claims.current_actor().is_some() || !token.is_person();
-        if !acts && issuer.agents.include(&token) {
+        let claims = &token.claims;
+        let named = claims.current_actor().is_some_and(|actor| actor.source == ActorSource::Act);
+        if named || claims.subject_kind == SubjectKind::Client {
+            return Ok(token);
+        }
+        let source = match claims.client_is_agent {
+            true => Some(ActorSource::Profile),
+            false => issuer.agents.include(&token).then_some(ActorSource::Client),
+        };
+        if let Some(source) = source {
             token.client = match issuer.agents.must_act {
                 true => ClientRole::AgentWithoutAct,
-                false => ClientRole::Agent,
+                false => ClientRole::Agent(source),
             };
             // 29 again: only now does a rule say that somebody acts.
             if let Err(reason) = self.check_lifetime(token.issued_at(), token.expires_at(), true) {
@@ -267,18 +180,19 @@ impl Terms {
         Ok(token)
     }
 
+    /// The name of ours that the token named; none where a list of clients stands in its place.
     fn check(
         &self,
         claims: &Claims,
         issuer: &IssuerTerms,
         now: UtcDateTime,
-    ) -> Result<&Audience, InvalidToken> {
-        // 22, 23, 70: RFC 7519 section 4
-        let late = match claims.flaw {
+    ) -> Result<Option<&Audience>, InvalidToken> {
+        // 22, 23, 70, 24: RFC 7519 section 4, rfc8725bis section 3.12
+        let late = match &claims.flaw {
             Some(flaw) if flaw.reason == Reason::ActorMalformed => Some(flaw),
             Some(flaw) => {
                 let invalid = InvalidToken::from(flaw.reason);
-                return Err(match flaw.claim {
+                return Err(match &*flaw.claim {
                     "" => invalid,
                     claim => invalid.with_detail(format!("`{claim}`")),
                 });
@@ -286,23 +200,7 @@ impl Terms {
             None => None,
         };
         // 25: RFC 9068 section 2.2
-        let missing = |claim: &'static str| {
-            InvalidToken::from(Reason::RequiredClaimMissing).with_detail(format!("no `{claim}`"))
-        };
-        let present = |text: Option<&str>, claim| match text {
-            Some(text) if !text.is_empty() => Ok(()),
-            _ => Err(missing(claim)),
-        };
-        present(claims.issuer(), "iss")?;
-        present(claims.subject(), "sub")?;
-        let names = || claims.aud.iter().map(|audience| claims.text(audience));
-        if names().all(str::is_empty) {
-            return Err(missing("aud"));
-        }
-        let expires_at = claims.exp.ok_or_else(|| missing("exp"))?;
-        let issued_at = claims.iat.ok_or_else(|| missing("iat"))?;
-        present(claims.client_id(), "client_id")?;
-        present(claims.jti(), "jti")?;
+        let (issued_at, expires_at) = check_required(claims, &issuer.profile)?;
         // 26: RFC 9068 section 4, step 6; RFC 7519 section 4.1.4
         if now >= later(expires_at, self.leeway) {
             return Err(Reason::TokenExpired.into());
@@ -316,28 +214,16 @@ impl Terms {
             return Err(Reason::IssuedInFuture.into());
         }
         // 29
-        let client = claims.client_id().filter(|client| Some(*client) != claims.subject());
-        let delegated = claims.current_actor().is_some() || issuer.agents.include_client(client);
+        let client = claims.client().filter(|_| claims.subject_kind != SubjectKind::Client);
+        let agent = claims.client_is_agent && client.is_some();
+        let delegated =
+            claims.current_actor().is_some() || agent || issuer.agents.include_client(client);
         self.check_lifetime(issued_at, expires_at, delegated)?;
         if self.max_token_age.is_some_and(|age| now > later(later(issued_at, age), self.leeway)) {
             return Err(Reason::TokenLifetimeExceeded.into());
         }
-        // 30: RFC 9068 section 4, step 4
-        let matched = self.audiences.iter().find(|ours| names().any(|name| name == ours.as_str()));
-        let audience = match matched {
-            Some(audience) if claims.aud.len() <= self.max_audiences => audience,
-            Some(_) => {
-                let detail = format!("meant for {} audiences", claims.aud.len());
-                return Err(InvalidToken::from(Reason::AudienceMismatch).with_detail(detail));
-            }
-            None => {
-                let found: Vec<_> = names().take(3).map(start).collect();
-                let found = found.join("`, `");
-                let expected = self.audiences.first().map(Audience::as_str).unwrap_or_default();
-                let detail = format!("meant for `{found}`, not for `{expected}`");
-                return Err(InvalidToken::from(Reason::AudienceMismatch).with_detail(detail));
-            }
-        };
+        // 30
+        let audience = self.check_audience(claims, &issuer.profile)?;
         // 60, 61: RFC 8693 section 4.1
         if let Some(flaw) = late {
             return Err(flaw.reason.into());
@@ -350,7 +236,40 @@ impl Terms {
         if claims.confirmation {
             return Err(Reason::ConfirmationUnsupported.into());
         }
+        // 58
+        check_tenant(claims, issuer)?;
         Ok(audience)
+    }
+
+    /// RFC 9068 section 4, step 4.
+    fn check_audience(
+        &self,
+        claims: &Claims,
+        profile: &Profile,
+    ) -> Result<Option<&Audience>, InvalidToken> {
+        let mismatch =
+            |detail: String| Err(InvalidToken::from(Reason::AudienceMismatch).with_detail(detail));
+        let mut names = claims.audiences();
+        if let (None, Some(listed)) = (names.next(), &profile.clients_in_place_of_audience) {
+            return match claims.client() {
+                Some(client) if listed.contains(client) => Ok(None),
+                client => {
+                    let client = start(client.unwrap_or_default());
+                    mismatch(format!("no audience, and the client `{client}` is not listed"))
+                }
+            };
+        }
+        let ours = |ours: &&Audience| claims.audiences().any(|name| name == ours.as_str());
+        match self.audiences.iter().find(ours) {
+            Some(audience) if claims.aud.len() <= self.max_audiences => Ok(Some(audience)),
+            Some(_) => mismatch(format!("meant for {} audiences", claims.aud.len())),
+            None => {
+                let found: Vec<_> = claims.audiences().take(3).map(start).collect();
+                let found = found.join("`, `");
+                let expected = self.audiences.first().map(Audience::as_str).unwrap_or_default();
+                mismatch(format!("meant for `{found}`, not for `{expected}`"))
+            }
+        }
     }
 
     fn check_lifetime(
@@ -368,6 +287,53 @@ impl Terms {
         }
         Ok(())
     }
+}
+
+/// Step 25: when the token was issued and when it expires.
+fn check_required(
+    claims: &Claims,
+    profile: &Profile,
+) -> Result<(UtcDateTime, UtcDateTime), InvalidToken> {
+    let missing = |claim: &str| {
+        InvalidToken::from(Reason::RequiredClaimMissing).with_detail(format!("no `{claim}`"))
+    };
+    let present = |text: Option<&str>, claim: &str| match text {
+        Some(text) if !text.is_empty() => Ok(()),
+        _ => Err(missing(claim)),
+    };
+    present(claims.issuer(), "iss")?;
+    present(claims.subject(), &profile.subject)?;
+    if profile.clients_in_place_of_audience.is_none() && claims.audiences().all(str::is_empty) {
+        return Err(missing("aud"));
+    }
+    let expires_at = claims.exp.ok_or_else(|| missing("exp"))?;
+    let issued_at = claims.iat.ok_or_else(|| missing("iat"))?;
+    if claims.client().is_some() || !profile.client_optional {
+        present(claims.client(), profile.clients.first().map_or("client_id", |name| &**name))?;
+    }
+    if claims.token_id().is_some() || !profile.token_id_optional {
+        present(claims.token_id(), &profile.token_id)?;
+    }
+    Ok((issued_at, expires_at))
+}
+
+/// Step 58: a token of one tenant is nothing under the issuer of another.
+fn check_tenant(claims: &Claims, issuer: &IssuerTerms) -> Result<(), InvalidToken> {
+    let said = claims.tenant();
+    let mismatch = |issuer: &str| {
+        let said = start(said.unwrap_or_default());
+        let detail = format!("the token is of the tenant `{said}`, its issuer is `{issuer}`");
+        InvalidToken::from(Reason::TenantMismatch).with_detail(detail)
+    };
+    let made_for = issuer.tenant.as_deref().filter(|_| issuer.profile.tenant.is_some());
+    if made_for.is_some() && said != made_for {
+        return Err(mismatch(&issuer.name));
+    }
+    let in_issuer = |tenant: &str| issuer.name.split('/').skip(3).any(|part| part == tenant);
+    if issuer.profile.tenant_in_issuer && !said.is_some_and(|t| !t.is_empty() && in_issuer(t)) {
+        return Err(mismatch(&issuer.name));
+    }
+    Ok(())
 }
 
 /// `time + by`, or the end of time.

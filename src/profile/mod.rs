@@ -1,0 +1,488 @@
+//! How an issuer spells what RFC 9068 says: data, and the named shapes of vendors.
+
+mod vendors;
+
+use std::borrow::Cow;
+use std::collections::BTreeSet;
+
+use crate::jose::{Document, string};
+
+/// A name or a value in a profile.
+type Word = Cow<'static, str>;
+
+/// How an issuer writes its access tokens, as data.
+///
+/// [`rfc9068`](Self::rfc9068) is the default and the strict one. Every other profile says where an issuer
+/// deviates from it, and what is checked in its place; the vendors' are named here, and one of your own is
+/// made from the same methods. What comes out, subject, actor, client, tenant and scopes, is read the same
+/// way whatever the profile.
+///
+/// A profile that accepts the header types `JWT` or none
+/// ([`HeaderType`]) refuses what looks like another kind of token (`token_kind_rejected`, RFC 8725
+/// section 3.12): one with `nonce`, `at_hash`, `c_hash` or `events`, with a `token_use` that is not `access`,
+/// a `tokenName` that is not `access_token`, or a `typ` among the claims of an ID, refresh, offline or logout
+/// token.
+///
+/// ```
+/// use unconfused::{ClaimTest, HeaderType, Profile, ScopeShape};
+///
+/// let profile = Profile::rfc9068()
+///     .types([HeaderType::Jwt])
+///     .client_claims(["azp"])
+///     .scope_claims([("scp", ScopeShape::Array)])
+///     .token_id_optional()
+///     .requires([ClaimTest::is("use", "api")])
+///     .subject_is_client_where([ClaimTest::ends_with("sub", "@services")]);
+/// # let issuer = unconfused::Issuer::new("https://login.example", unconfused::KeySet::default());
+/// let issuer = issuer.profile(profile);
+/// ```
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Profile {
+    types: BTreeSet<HeaderType>,
+    pub(crate) subject: Word,
+    pub(crate) subject_or_client: bool,
+    pub(crate) clients: Vec<Word>,
+    pub(crate) client_optional: bool,
+    pub(crate) token_id: Word,
+    pub(crate) token_id_optional: bool,
+    pub(crate) scopes: Vec<(Word, ScopeShape)>,
+    pub(crate) tenant: Option<Word>,
+    pub(crate) tenant_in_issuer: bool,
+    /// Of each group one.
+    requires: Vec<Vec<ClaimTest>>,
+    subject_is_client: Vec<ClaimTest>,
+    no_person: Vec<ClaimTest>,
+    agents: Vec<ClaimTest>,
+    pub(crate) impersonators: bool,
+    pub(crate) clients_in_place_of_audience: Option<BTreeSet<String>>,
+}
+
+/// The `typ` of a token's header.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[non_exhaustive]
+pub enum HeaderType {
+    /// `at+jwt`, with or without `application/`: nothing but an access token
+    /// ([RFC 9068 section 2.1](https://www.rfc-editor.org/rfc/rfc9068#section-2.1)).
+    AccessToken,
+    /// `JWT`, which says nothing.
+    Jwt,
+    /// None at all.
+    Absent,
+}
+
+/// How a claim holds scopes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum ScopeShape {
+    /// A string with spaces between
+    /// ([RFC 8693 section 4.2](https://www.rfc-editor.org/rfc/rfc8693#section-4.2)).
+    Text,
+    /// An array of strings, each one scope.
+    Array,
+    /// Either of the two.
+    Either,
+}
+
+/// A test of one claim. Values are compared with their case, and only with strings: a claim of another type
+/// than a string is a refusal (`claim_type_invalid`), whatever the test, but for [`present`](Self::present).
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ClaimTest {
+    claim: Word,
+    test: Test,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum Test {
+    Present,
+    Is(Word),
+    StartsWith(Word),
+    EndsWith(Word),
+    Lists(Word),
+    Same(Word),
+}
+
+impl ClaimTest {
+    /// The claim is there, of whatever type.
+    pub fn present(claim: impl Into<Cow<'static, str>>) -> Self {
+        ClaimTest { claim: claim.into(), test: Test::Present }
+    }
+
+    /// The claim is this string.
+    pub fn is(claim: impl Into<Cow<'static, str>>, value: impl Into<Cow<'static, str>>) -> Self {
+        ClaimTest { claim: claim.into(), test: Test::Is(value.into()) }
+    }
+
+    /// The claim starts with this string.
+    pub fn starts_with(
+        claim: impl Into<Cow<'static, str>>,
+        start: impl Into<Cow<'static, str>>,
+    ) -> Self {
+        ClaimTest { claim: claim.into(), test: Test::StartsWith(start.into()) }
+    }
+
+    /// The claim ends with this string.
+    pub fn ends_with(
+        claim: impl Into<Cow<'static, str>>,
+        end: impl Into<Cow<'static, str>>,
+    ) -> Self {
+        ClaimTest { claim: claim.into(), test: Test::EndsWith(end.into()) }
+    }
+
+    /// The claim is a list with spaces between, and this word is one of it.
+    pub fn lists(claim: impl Into<Cow<'static, str>>, word: impl Into<Cow<'static, str>>) -> Self {
+        ClaimTest { claim: claim.into(), test: Test::Lists(word.into()) }
+    }
+
+    /// Both claims are there and are the same string.
+    pub fn same(claim: impl Into<Cow<'static, str>>, other: impl Into<Cow<'static, str>>) -> Self {
+        ClaimTest { claim: claim.into(), test: Test::Same(other.into()) }
+    }
+
+    fn holds(&self, claims: &Document) -> bool {
+        let Some(raw) = claims.get(&self.claim) else { return false };
+        if self.test == Test::Present {
+            return true;
+        }
+        let Some(text) = string(raw) else { return false };
+        match &self.test {
+            Test::Present => true,
+            Test::Is(value) => text == *value,
+            Test::StartsWith(start) => text.starts_with(&**start),
+            Test::EndsWith(end) => text.ends_with(&**end),
+            Test::Lists(word) => text.split(' ').any(|one| one == *word),
+            Test::Same(other) => claims.get(other).and_then(string).is_some_and(|o| o == text),
+        }
+    }
+
+    /// The claims that must be strings where they are there.
+    fn texts(&self) -> impl Iterator<Item = &Word> {
+        let (first, second) = match &self.test {
+            Test::Present => (None, None),
+            Test::Same(other) => (Some(&self.claim), Some(other)),
+            _ => (Some(&self.claim), None),
+        };
+        first.into_iter().chain(second)
+    }
+}
+
+/// What kind of party the subject of a token is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(crate) enum SubjectKind {
+    /// The client itself.
+    #[default]
+    Client,
+    /// Somebody else, and no person.
+    NoPerson,
+    /// A person, as far as the token shows it.
+    Person,
+}
+
+impl Profile {
+    /// RFC 9068, strictly: `typ` `at+jwt`; `iss`, `sub`, `aud`, `exp`, `iat`, `client_id` and `jti`; scopes in
+    /// `scope`, with spaces between. A token without a user has a `sub` that is its `client_id`.
+    #[must_use]
+    pub fn rfc9068() -> Self {
+        Profile {
+            types: BTreeSet::from([HeaderType::AccessToken]),
+            subject: Cow::Borrowed("sub"),
+            subject_or_client: false,
+            clients: vec![Cow::Borrowed("client_id")],
+            client_optional: false,
+            token_id: Cow::Borrowed("jti"),
+            token_id_optional: false,
+            scopes: vec![(Cow::Borrowed("scope"), ScopeShape::Text)],
+            tenant: None,
+            tenant_in_issuer: false,
+            requires: Vec::new(),
+            subject_is_client: Vec::new(),
+            no_person: Vec::new(),
+            agents: Vec::new(),
+            impersonators: false,
+            clients_in_place_of_audience: None,
+        }
+    }
+
+    /// The header types that are accepted, and no others.
+    #[must_use]
+    pub fn types(mut self, types: impl IntoIterator<Item = HeaderType>) -> Self {
+        self.types = types.into_iter().collect();
+        self
+    }
+
+    /// The claim that names the subject, in place of `sub`.
+    #[must_use]
+    pub fn subject_claim(mut self, claim: impl Into<Cow<'static, str>>) -> Self {
+        self.subject = claim.into();
+        self
+    }
+
+    /// A token without a subject speaks for its client: the client is the subject.
+    #[must_use]
+    pub fn subject_or_client(mut self) -> Self {
+        self.subject_or_client = true;
+        self
+    }
+
+    /// The claims that may name the client, in place of `client_id`; the first that is there does.
+    #[must_use]
+    pub fn client_claims(
+        mut self,
+        claims: impl IntoIterator<Item = impl Into<Cow<'static, str>>>,
+    ) -> Self {
+        self.clients = claims.into_iter().map(Into::into).collect();
+        self
+    }
+
+    /// A token need not name its client. One that does not has none: no list of clients has it, and no list of
+    /// agents either.
+    #[must_use]
+    pub fn client_optional(mut self) -> Self {
+        self.client_optional = true;
+        self
+    }
+
+    /// The claim that names the token, in place of `jti`.
+    #[must_use]
+    pub fn token_id_claim(mut self, claim: impl Into<Cow<'static, str>>) -> Self {
+        self.token_id = claim.into();
+        self
+    }
+
+    /// A token need not have a name of its own. One without can be neither told from others in the record nor
+    /// spent.
+    #[must_use]
+    pub fn token_id_optional(mut self) -> Self {
+        self.token_id_optional = true;
+        self
+    }
+
+    /// The claims that hold scopes, in place of `scope`: all of them together. **Not** a place for the roles of
+    /// users: what a person may do and what a client was allowed to do in their name are two things.
+    #[must_use]
+    pub fn scope_claims(
+        mut self,
+        claims: impl IntoIterator<Item = (impl Into<Cow<'static, str>>, ScopeShape)>,
+    ) -> Self {
+        self.scopes = claims.into_iter().map(|(claim, shape)| (claim.into(), shape)).collect();
+        self
+    }
+
+    /// The claim that names the tenant.
+    #[must_use]
+    pub fn tenant_claim(mut self, claim: impl Into<Cow<'static, str>>) -> Self {
+        self.tenant = Some(claim.into());
+        self
+    }
+
+    /// The tenant is there and is a segment of the issuer's path; else the token is refused
+    /// (`tenant_mismatch`).
+    #[must_use]
+    pub fn tenant_in_issuer(mut self) -> Self {
+        self.tenant_in_issuer = true;
+        self
+    }
+
+    /// One of these tests holds; else it is another kind of token (`token_kind_rejected`). Called again, one of
+    /// those too.
+    #[must_use]
+    pub fn requires(mut self, one_of: impl IntoIterator<Item = ClaimTest>) -> Self {
+        self.requires.push(one_of.into_iter().collect());
+        self
+    }
+
+    /// Where one of these tests holds, the subject is the client itself, whatever its name; called again, more
+    /// of them. It is where the two have the same name, too.
+    #[must_use]
+    pub fn subject_is_client_where(mut self, tests: impl IntoIterator<Item = ClaimTest>) -> Self {
+        self.subject_is_client.extend(tests);
+        self
+    }
+
+    /// Where one of these tests holds, the subject is no person, though it is not the client either; called
+    /// again, more of them. For an issuer whose tokens do not tell, [`ClaimTest::present`] of `sub`:
+    /// then nobody is taken for a person.
+    #[must_use]
+    pub fn no_person_where(mut self, tests: impl IntoIterator<Item = ClaimTest>) -> Self {
+        self.no_person.extend(tests);
+        self
+    }
+
+    /// Where one of these tests holds, the client is an agent, and the actor where `act` names none
+    /// ([`ActorSource::Profile`](crate::ActorSource::Profile)); called again, more of them.
+    #[must_use]
+    pub fn agents_where(mut self, tests: impl IntoIterator<Item = ClaimTest>) -> Self {
+        self.agents.extend(tests);
+        self
+    }
+
+    /// `act` names a person who took the subject's place, an administrator for instance, and no agent
+    /// ([`ActorSource::Impersonator`](crate::ActorSource::Impersonator)).
+    #[must_use]
+    pub fn act_names_impersonators(mut self) -> Self {
+        self.impersonators = true;
+        self
+    }
+
+    /// A token without `aud` is accepted where its client is one of these. **This is not what an audience
+    /// is**: it says who may hold the token, and not where it may be used. A token of such a client for any
+    /// other API of the issuer is accepted here too, and one from here there. Where the issuer can be made
+    /// to name the resource, have it do that. A token that names an audience must name this resource all
+    /// the same.
+    #[must_use]
+    pub fn clients_in_place_of_audience(
+        mut self,
+        clients: impl IntoIterator<Item = impl Into<String>>,
+    ) -> Self {
+        self.clients_in_place_of_audience = Some(clients.into_iter().map(Into::into).collect());
+        self
+    }
+
+    /// Step 12: is this header's `typ` accepted?
+    pub(crate) fn accepts_type(&self, typ: Option<&str>) -> bool {
+        HeaderType::of(typ).is_some_and(|typ| self.types.contains(&typ))
+    }
+
+    /// Step 24: the claim that shows that this is another kind of token.
+    pub(crate) fn other_kind(&self, claims: &Document) -> Option<Word> {
+        let untyped = self.types.iter().any(|typ| *typ != HeaderType::AccessToken);
+        if untyped && let Some(sign) = sign_of_another_kind(claims) {
+            return Some(Cow::Borrowed(sign));
+        }
+        let failed = |group: &&Vec<ClaimTest>| !group.iter().any(|test| test.holds(claims));
+        let group = self.requires.iter().find(failed)?;
+        Some(group.first().map_or(Cow::Borrowed(""), |test| test.claim.clone()))
+    }
+
+    /// Subject, client or token are read from this claim.
+    pub(crate) fn names(&self, claim: &str) -> bool {
+        self.subject == claim || self.token_id == claim || self.clients.iter().any(|c| c == claim)
+    }
+
+    /// The claims that the tests read as strings.
+    pub(crate) fn tested(&self) -> impl Iterator<Item = &Word> {
+        let groups = self.requires.iter().flatten();
+        let tests =
+            groups.chain(&self.subject_is_client).chain(&self.no_person).chain(&self.agents);
+        tests.flat_map(ClaimTest::texts)
+    }
+
+    pub(crate) fn subject_kind(
+        &self,
+        claims: &Document,
+        subject: Option<&str>,
+        client: Option<&str>,
+    ) -> SubjectKind {
+        let any = |tests: &[ClaimTest]| tests.iter().any(|test| test.holds(claims));
+        if subject == client || any(&self.subject_is_client) {
+            SubjectKind::Client
+        } else if any(&self.no_person) {
+            SubjectKind::NoPerson
+        } else {
+            SubjectKind::Person
+        }
+    }
+
+    /// The token says of its client that it is an agent.
+    pub(crate) fn client_is_agent(&self, claims: &Document) -> bool {
+        self.agents.iter().any(|test| test.holds(claims))
+    }
+}
+
+impl Default for Profile {
+    /// [`Profile::rfc9068`].
+    fn default() -> Self {
+        Profile::rfc9068()
+    }
+}
+
+impl HeaderType {
+    /// Media types are compared without case, and `application/` may be left out (RFC 7515 section 4.1.9).
+    /// `None` for any other type.
+    pub(crate) fn of(typ: Option<&str>) -> Option<Self> {
+        const PREFIX: &str = "application/";
+        let Some(typ) = typ else { return Some(HeaderType::Absent) };
+        let short = match typ.get(..PREFIX.len()) {
+            Some(prefix) if prefix.eq_ignore_ascii_case(PREFIX) => typ.get(PREFIX.len()..)?,
+            _ => typ,
+        };
+        if short.eq_ignore_ascii_case("at+jwt") {
+            Some(HeaderType::AccessToken)
+        } else if short.eq_ignore_ascii_case("jwt") {
+            Some(HeaderType::Jwt)
+        } else {
+            None
+        }
+    }
+}
+
+/// RFC 8725 section 3.12: what an ID token, a refresh token, a logout token or an event has, and no access
+/// token.
+fn sign_of_another_kind(claims: &Document) -> Option<&'static str> {
+    let there = ["nonce", "at_hash", "c_hash", "events"];
+    if let Some(name) = there.into_iter().find(|name| claims.get(name).is_some()) {
+        return Some(name);
+    }
+    let text = |name: &str| claims.get(name).map(|raw| string(raw).unwrap_or_default());
+    if text("token_use").is_some_and(|kind| kind != "access") {
+        return Some("token_use");
+    }
+    if text("tokenName").is_some_and(|kind| kind != "access_token") {
+        return Some("tokenName");
+    }
+    let other = |kind: &str| {
+        ["id", "refresh", "offline", "logout", ""].iter().any(|o| kind.eq_ignore_ascii_case(o))
+    };
+    text("typ").is_some_and(|kind| other(&kind)).then_some("typ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_type_is_a_media_type() {
+        for good in ["at+jwt", "AT+JWT", "at+JWT", "application/at+jwt", "Application/AT+jwt"] {
+            assert_eq!(HeaderType::of(Some(good)), Some(HeaderType::AccessToken), "{good}");
+        }
+        for plain in ["JWT", "jwt", "application/jwt"] {
+            assert_eq!(HeaderType::of(Some(plain)), Some(HeaderType::Jwt), "{plain}");
+        }
+        for bad in [
+            "",
+            "at+jwt ",
+            "at+jwt; x=y",
+            "application/application/at+jwt",
+            "text/at+jwt",
+            "dpop+jwt",
+            "id_token+jwt",
+            "application/é",
+        ] {
+            assert_eq!(HeaderType::of(Some(bad)), None, "{bad}");
+        }
+        assert_eq!(HeaderType::of(None), Some(HeaderType::Absent));
+    }
+
+    #[test]
+    fn a_test_holds_for_strings_and_for_no_other_type() {
+        let claims = |json: &str| Document::read(json.to_owned()).unwrap();
+        let a = claims(r#"{"a":"one two","b":"one two","n":1,"l":["one"],"z":null}"#);
+        for (holds, test) in [
+            (true, ClaimTest::present("n")),
+            (true, ClaimTest::present("z")),
+            (false, ClaimTest::present("c")),
+            (true, ClaimTest::is("a", "one two")),
+            (false, ClaimTest::is("a", "one")),
+            (false, ClaimTest::is("n", "1")),
+            (true, ClaimTest::starts_with("a", "one")),
+            (true, ClaimTest::ends_with("a", "two")),
+            (true, ClaimTest::lists("a", "two")),
+            (false, ClaimTest::lists("a", "tw")),
+            (false, ClaimTest::lists("l", "one")),
+            (true, ClaimTest::same("a", "b")),
+            (false, ClaimTest::same("a", "n")),
+            (false, ClaimTest::same("c", "d")),
+        ] {
+            assert_eq!(test.holds(&a), holds, "{test:?}");
+        }
+    }
+}

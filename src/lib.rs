@@ -35,6 +35,7 @@ mod keys;
 mod layer;
 mod metadata;
 mod names;
+mod outbound;
 mod printable;
 mod profile;
 mod reason;
@@ -55,12 +56,19 @@ pub use crate::denial::Denial;
 pub use crate::evidence::{DecisionId, Evidence, Grant, Operation};
 pub use crate::guard::Guard;
 pub use crate::jose::{Algorithm, KeyProblem, KeySet, KeySetError, SkippedKey};
-pub use crate::keys::{Issuer, KeySource, Keys, KeysUnavailable};
+#[cfg(feature = "remote")]
+#[cfg_attr(docsrs, doc(cfg(feature = "remote")))]
+pub use crate::keys::RemoteKeys;
+pub use crate::keys::{
+    Issuer, KeySource, KeyState, KeyStatus, Keys, KeysUnavailable, Readiness, UnfitTemplate,
+    UnfitUrl,
+};
 pub use crate::layer::{
     EmptyBody, GuardLayer, GuardService, MakeBody, ProblemJson, ResponseFuture,
 };
 pub use crate::metadata::{Metadata, MetadataService, NotAResourceUrl};
 pub use crate::names::{Acr, Audience, InvalidName, Scope};
+pub use crate::outbound::{HttpAnswer, HttpClient, HttpError, HttpLimits};
 pub use crate::printable::Printable;
 pub use crate::profile::{ClaimTest, HeaderType, Profile, ScopeShape};
 pub use crate::reason::{Reason, Remedy};

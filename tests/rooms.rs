@@ -12,7 +12,7 @@ const FLOORS: &[(&str, &[&str])] = &[
     ("tokens", &["profile", "token"]),
     ("requirements", &["require"]),
     ("decisions", &["challenge", "credential", "evidence", "denial"]),
-    ("seams", &["answer", "keys", "audit"]),
+    ("seams", &["answer", "outbound", "keys", "audit"]),
     ("shell", &["guard"]),
     ("adapters", &["layer", "metadata", "axum", "testing"]),
 ];

@@ -11,9 +11,10 @@ use std::time::Duration;
 use http::request::Parts;
 use time::UtcDateTime;
 
+use crate::answer::Answer;
 use crate::audit::Audit;
 use crate::challenge::MetadataUrl;
-use crate::keys::Issuer;
+use crate::keys::{Issuer, Readiness};
 use crate::names::Audience;
 use crate::token::{ScopeHierarchy, Terms, UnverifiedToken};
 
@@ -59,6 +60,8 @@ struct Inner {
     id: u64,
     terms: Terms,
     issuers: BTreeMap<String, Arc<Issuer>>,
+    /// Issuers whose name has a tenant in it.
+    templates: Vec<Issuer>,
     metadata_url: Option<MetadataUrl>,
     max_token_bytes: usize,
     clock: Arc<dyn Fn() -> UtcDateTime + Send + Sync>,
@@ -78,6 +81,7 @@ impl Guard {
             metadata_url: MetadataUrl::of(&audience),
             terms: Terms::new(audience),
             issuers: BTreeMap::new(),
+            templates: Vec::new(),
             max_token_bytes: UnverifiedToken::MAX_BYTES,
             clock: Arc::new(UtcDateTime::now),
             is_secure: None,
@@ -105,8 +109,16 @@ impl Guard {
     pub fn trust(self, issuer: Issuer) -> Self {
         self.with(|inner| {
             let name = issuer.name().to_owned();
-            let before = inner.issuers.insert(name.clone(), Arc::new(issuer));
-            assert!(before.is_none(), "the issuer `{name}` is trusted already");
+            let template = inner.templates.iter().any(|template| template.name() == name);
+            assert!(
+                !template && !inner.issuers.contains_key(&name),
+                "the issuer `{name}` is trusted already"
+            );
+            if issuer.is_template() {
+                inner.templates.push(issuer);
+            } else {
+                inner.issuers.insert(name, Arc::new(issuer));
+            }
         })
     }
 
@@ -194,6 +206,39 @@ impl Guard {
         self.with(|inner| inner.audit.push(Arc::new(sink)))
     }
 
+    /// Gets the keys of every issuer that has none yet, and answers how it stands, once that was tried: some
+    /// seconds where an issuer is slow. For the start of a service, and for its readiness probe. With keys at
+    /// hand the answer is there at once. Issuers of tenants ([`Issuer::tenants`]) are not among them: which
+    /// there are, tokens show.
+    pub fn ready(&self) -> Answer<'_, Readiness> {
+        // All begin before one is waited for.
+        let waiting: Vec<_> = self
+            .inner
+            .issuers
+            .values()
+            .map(|issuer| issuer.warm_up())
+            .chain(self.inner.templates.iter().map(Issuer::warm_up))
+            .filter(|warm| matches!(warm, Answer::Later(_)))
+            .collect();
+        if waiting.is_empty() {
+            return Answer::Now(self.readiness());
+        }
+        Answer::later(async move {
+            for warm in waiting {
+                warm.await;
+            }
+            self.readiness()
+        })
+    }
+
+    /// How it stands with the keys of every issuer, as it is: nothing is fetched.
+    #[must_use]
+    pub fn readiness(&self) -> Readiness {
+        let issuers = self.inner.issuers.values().map(|issuer| &**issuer);
+        let status = |issuer: &Issuer| Some((issuer.name().to_owned(), issuer.key_status()?));
+        Readiness::of(issuers.chain(&self.inner.templates).filter_map(status).collect())
+    }
+
     /// Our names: the first is the one we publish.
     pub(crate) fn audiences(&self) -> &[Audience] {
         &self.inner.terms.audiences
@@ -213,6 +258,7 @@ impl fmt::Debug for Guard {
         f.debug_struct("Guard")
             .field("audiences", &self.audiences())
             .field("issuers", &self.inner.issuers.keys())
+            .field("templates", &self.inner.templates.iter().map(Issuer::name).collect::<Vec<_>>())
             .finish_non_exhaustive()
     }
 }

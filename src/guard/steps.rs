@@ -217,7 +217,7 @@ impl Guard {
             Ok(opened) => opened,
             Err(refused) => return Ok(Err(self.deny(&head, &requirement, refused))),
         };
-        match opened.issuer.keys.keys(opened.token.key_hint()) {
+        match opened.issuer.keys(opened.token.key_hint()) {
             Answer::Now(keys) => {
                 Ok(self.conclude(head, requirement, credential.clone(), opened, keys))
             }
@@ -335,9 +335,10 @@ impl Guard {
         }
     }
 
-    /// The trusted issuer of that very name.
+    /// The trusted issuer of that very name; else of a tenant that is approved.
     fn issuer(&self, name: &str) -> Option<Arc<Issuer>> {
-        self.inner.issuers.get(name).cloned()
+        let templates = || self.inner.templates.iter().find_map(|issuer| issuer.of_name(name));
+        self.inner.issuers.get(name).cloned().or_else(templates)
     }
 }
 

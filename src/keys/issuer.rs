@@ -2,10 +2,16 @@
 
 use std::sync::Arc;
 
-use super::KeySource;
+#[cfg(feature = "remote")]
+use super::RemoteKeys;
+use super::tenants::{TenantKeys, Tenants};
+use super::{KeySource, KeyStatus, Keys, KeysUnavailable, UnfitTemplate, UnfitUrl};
+use crate::answer::Answer;
 use crate::jose::Algorithm;
+#[cfg(feature = "remote")]
+use crate::outbound::HttpClient;
 use crate::profile::Profile;
-use crate::token::{AccessToken, IssuerTerms};
+use crate::token::{AccessToken, IssuerTerms, KeyHint};
 
 /// Who issues tokens: a name and its keys, which never leave it. Clones share the keys.
 ///
@@ -22,17 +28,139 @@ use crate::token::{AccessToken, IssuerTerms};
 #[derive(Debug, Clone)]
 pub struct Issuer {
     pub(crate) terms: IssuerTerms,
-    pub(crate) keys: Arc<dyn KeySource>,
+    source: Source,
+}
+
+#[derive(Debug, Clone)]
+enum Source {
+    /// The issuer's own keys.
+    Keys(Arc<dyn KeySource>),
+    /// It is a template of issuers.
+    Tenants(Arc<Tenants>),
 }
 
 impl Issuer {
     /// The issuer whose tokens have this `iss`, compared code point by code point, with a trailing slash
     /// where it has one; and its keys.
     pub fn new(name: impl Into<String>, keys: impl KeySource) -> Self {
-        Issuer { terms: IssuerTerms::new(name.into()), keys: Arc::new(keys) }
+        let source = Source::Keys(Arc::new(keys));
+        Issuer { terms: IssuerTerms::new(name.into()), source }
     }
 
-    /// The name, `iss`.
+    /// The issuer of this name, and the keys that its metadata leads to: [`RemoteKeys::of`], where the
+    /// settings are. Nothing is fetched yet, and an issuer that is down is no error here:
+    /// [`Guard::ready`](crate::Guard::ready) fetches, or the first request does.
+    ///
+    /// ```
+    /// # #[cfg(feature = "reqwest")] {
+    /// use unconfused::Issuer;
+    ///
+    /// let issuer = Issuer::discover("https://login.example", reqwest::Client::new())?;
+    ///
+    /// assert!(Issuer::discover("http://login.example", reqwest::Client::new()).is_err());
+    /// # }
+    /// # Ok::<(), unconfused::UnfitUrl>(())
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// [`UnfitUrl`] where it is no https URL without user, query, fragment and dot segments.
+    #[cfg(feature = "remote")]
+    #[cfg_attr(docsrs, doc(cfg(feature = "remote")))]
+    pub fn discover(url: &str, client: impl HttpClient) -> Result<Self, UnfitUrl> {
+        Ok(Issuer::new(url, RemoteKeys::of(url, client)?))
+    }
+
+    /// The same for an issuer on this machine, by plain http. **For development**: see
+    /// [`RemoteKeys::of_without_tls_on_loopback`].
+    ///
+    /// # Errors
+    ///
+    /// As [`discover`](Self::discover), but for plain http on the loopback interface.
+    #[cfg(feature = "remote")]
+    #[cfg_attr(docsrs, doc(cfg(feature = "remote")))]
+    pub fn discover_without_tls_on_loopback(
+        url: &str,
+        client: impl HttpClient,
+    ) -> Result<Self, UnfitUrl> {
+        Ok(Issuer::new(url, RemoteKeys::of_without_tls_on_loopback(url, client)?))
+    }
+
+    /// The issuers of many tenants, each with keys of its own: those whose name is the template with a tenant
+    /// in the place of `{tenant}`, `[A-Za-z0-9.-]{1,64}`. The tenant is approved by `approve`, from memory,
+    /// **for every token** and before anything is made of its name; then `keys` is asked for the keys of
+    /// the issuer of that name, once. What else is said of this issuer holds for each. The keys of the last
+    /// 1000 tenants are kept: [`most_tenants`](Self::most_tenants).
+    ///
+    /// Where the profile names a tenant claim, it must say the same tenant (`tenant_mismatch`).
+    ///
+    /// ```
+    /// # #[cfg(feature = "reqwest")] {
+    /// use unconfused::{Issuer, Profile, RemoteKeys};
+    ///
+    /// let client = reqwest::Client::new();
+    /// let customers = ["11111111-2222-3333-4444-555555555555"]; // of yours
+    /// let issuer = Issuer::tenants(
+    ///     "https://login.microsoftonline.com/{tenant}/v2.0",
+    ///     move |tenant| customers.contains(&tenant),
+    ///     move |issuer| RemoteKeys::of(issuer, client.clone()),
+    /// )?
+    /// .profile(Profile::entra_v2());
+    ///
+    /// assert!(Issuer::tenants("https://{tenant}/", |_| true, |_| Ok(unconfused::KeySet::default())).is_err());
+    /// # }
+    /// # Ok::<(), unconfused::UnfitTemplate>(())
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// [`UnfitTemplate`] where `{tenant}` does not stand in it once, or where a tenant could choose the domain,
+    /// or where it makes no https URLs without user, query and fragment.
+    pub fn tenants<K: KeySource>(
+        template: &str,
+        approve: impl Fn(&str) -> bool + Send + Sync + 'static,
+        keys: impl Fn(&str) -> Result<K, UnfitUrl> + Send + Sync + 'static,
+    ) -> Result<Self, UnfitTemplate> {
+        let make = move |issuer: &str| -> Option<Arc<dyn KeySource>> {
+            Some(Arc::new(keys(issuer).ok()?))
+        };
+        let tenants = Tenants::new(template, Arc::new(approve), TenantKeys::Each(Arc::new(make)))?;
+        Ok(Issuer::of_template(template, tenants))
+    }
+
+    /// The same, where one set of keys serves the issuers of all tenants. A key verifies only tokens of the
+    /// issuer that its own member `issuer` names, where `{tenantid}` stands for any tenant; one without that
+    /// member verifies none (`key_unusable`).
+    ///
+    /// # Errors
+    ///
+    /// As [`tenants`](Self::tenants).
+    pub fn tenants_with_shared_keys(
+        template: &str,
+        approve: impl Fn(&str) -> bool + Send + Sync + 'static,
+        keys: impl KeySource,
+    ) -> Result<Self, UnfitTemplate> {
+        let keys = TenantKeys::Shared(Arc::new(keys));
+        let tenants = Tenants::new(template, Arc::new(approve), keys)?;
+        Ok(Issuer::of_template(template, tenants).with(|terms| terms.keys_are_shared = true))
+    }
+
+    fn of_template(template: &str, tenants: Tenants) -> Self {
+        let terms = IssuerTerms::new(template.to_owned());
+        Issuer { terms, source: Source::Tenants(Arc::new(tenants)) }
+    }
+
+    /// How many tenants have their keys kept, in place of 1000. Where more are in use, keys are fetched again
+    /// and again.
+    #[must_use]
+    pub fn most_tenants(mut self, most: usize) -> Self {
+        if let Source::Tenants(tenants) = &self.source {
+            self.source = Source::Tenants(Arc::new(tenants.anew(Some(most))));
+        }
+        self
+    }
+
+    /// The name, `iss`; or the template.
     #[must_use]
     pub fn name(&self) -> &str {
         &self.terms.name
@@ -40,16 +168,14 @@ impl Issuer {
 
     /// How this issuer writes its tokens, in place of [`Profile::rfc9068`].
     #[must_use]
-    pub fn profile(mut self, profile: Profile) -> Self {
-        self.terms.profile = profile;
-        self
+    pub fn profile(self, profile: Profile) -> Self {
+        self.with(|terms| terms.profile = profile)
     }
 
     /// The algorithms that are allowed for this issuer, in place of [`Algorithm::DEFAULT`].
     #[must_use]
-    pub fn algorithms(mut self, algorithms: impl IntoIterator<Item = Algorithm>) -> Self {
-        self.terms.algorithms = algorithms.into_iter().collect();
-        self
+    pub fn algorithms(self, algorithms: impl IntoIterator<Item = Algorithm>) -> Self {
+        self.with(|terms| terms.algorithms = algorithms.into_iter().collect())
     }
 
     /// Clients that are agents; called again, more of them. Some agents are in no `act`: they logged their
@@ -57,20 +183,18 @@ impl Issuer {
     /// [`ActorSource::Client`](crate::ActorSource::Client), where `act` names no actor. A client that speaks
     /// for itself (`sub` is `client_id`) acts for nobody else, and is no actor.
     #[must_use]
-    pub fn agent_clients(mut self, clients: impl IntoIterator<Item = impl Into<String>>) -> Self {
-        self.terms.agents.list(clients);
-        self
+    pub fn agent_clients(self, clients: impl IntoIterator<Item = impl Into<String>>) -> Self {
+        self.with(|terms| terms.agents.list(clients))
     }
 
     /// The same by a rule, beside the list. The rule sees a validated token: what follows from its word, a
     /// shorter life for instance, is checked after everything else.
     #[must_use]
     pub fn agent_clients_by(
-        mut self,
+        self,
         is_agent: impl Fn(&AccessToken) -> bool + Send + Sync + 'static,
     ) -> Self {
-        self.terms.agents.rule(is_agent);
-        self
+        self.with(|terms| terms.agents.rule(is_agent))
     }
 
     /// Agents must be named in `act`: a token that names no actor, and whose client is one of the
@@ -78,8 +202,67 @@ impl Issuer {
     /// requirement refuses it (`actor_required`, where nothing before that does). Where no agent clients are
     /// named, every client is one. A client that speaks for itself needs no `act`.
     #[must_use]
-    pub fn agents_must_act(mut self) -> Self {
-        self.terms.agents.must_act();
+    pub fn agents_must_act(self) -> Self {
+        self.with(|terms| terms.agents.must_act())
+    }
+
+    /// A change of the terms. What was made of the old ones is not used again.
+    fn with(mut self, change: impl FnOnce(&mut IssuerTerms)) -> Self {
+        change(&mut self.terms);
+        if let Source::Tenants(tenants) = &self.source {
+            self.source = Source::Tenants(Arc::new(tenants.anew(None)));
+        }
         self
+    }
+
+    /// True where this is a template of issuers.
+    pub(crate) fn is_template(&self) -> bool {
+        match &self.source {
+            Source::Keys(_) => false,
+            Source::Tenants(_) => true,
+        }
+    }
+
+    /// The issuer of this name, of a tenant that the owner approves.
+    pub(crate) fn of_name(&self, name: &str) -> Option<Arc<Issuer>> {
+        match &self.source {
+            Source::Keys(_) => None,
+            Source::Tenants(tenants) => tenants.issuer(name, &self.terms),
+        }
+    }
+
+    pub(super) fn of_tenant(
+        name: &str,
+        tenant: &str,
+        terms: &IssuerTerms,
+        keys: Arc<dyn KeySource>,
+    ) -> Self {
+        let tenant = Some(tenant.to_owned());
+        let terms = IssuerTerms { name: name.to_owned(), tenant, ..terms.clone() };
+        Issuer { terms, source: Source::Keys(keys) }
+    }
+
+    /// Its own keys; a template has some only where they serve all tenants.
+    fn own_keys(&self) -> Option<&Arc<dyn KeySource>> {
+        match &self.source {
+            Source::Keys(keys) => Some(keys),
+            Source::Tenants(tenants) => tenants.shared_keys(),
+        }
+    }
+
+    pub(crate) fn keys(&self, hint: KeyHint<'_>) -> Keys {
+        match self.own_keys() {
+            Some(keys) => keys.keys(hint),
+            None => Answer::Now(Err(KeysUnavailable::new("a template has no keys"))),
+        }
+    }
+
+    /// `None`: there are no keys that it could stand with.
+    pub(crate) fn key_status(&self) -> Option<KeyStatus> {
+        self.own_keys().map(|keys| keys.status())
+    }
+
+    pub(crate) fn warm_up(&self) -> Answer<'static, ()> {
+        self.own_keys().map_or(Answer::Now(()), |keys| keys.warm_up())
     }
 }

@@ -1,6 +1,15 @@
 //! Where an issuer's keys come from.
 
+#[cfg(feature = "remote")]
+mod cache;
+#[cfg(feature = "remote")]
+mod discovery;
 mod issuer;
+#[cfg(feature = "remote")]
+mod remote;
+mod status;
+mod tenants;
+mod url;
 
 use std::fmt;
 use std::sync::Arc;
@@ -11,6 +20,11 @@ use crate::reason::Reason;
 use crate::token::KeyHint;
 
 pub use issuer::Issuer;
+#[cfg(feature = "remote")]
+pub use remote::RemoteKeys;
+pub use status::{KeyState, KeyStatus, Readiness};
+pub use tenants::UnfitTemplate;
+pub use url::UnfitUrl;
 
 /// What a [`KeySource`] answers with.
 pub type Keys = Answer<'static, Result<KeySet, KeysUnavailable>>;
@@ -36,11 +50,27 @@ pub type Keys = Answer<'static, Result<KeySet, KeysUnavailable>>;
 pub trait KeySource: Send + Sync + 'static {
     /// The keys to verify a token with. The hint is what an **unverified** token says of its key.
     fn keys(&self, hint: KeyHint<'_>) -> Keys;
+
+    /// Gets the keys before a request needs them, where there are none yet; answers when that was tried. For
+    /// [`Guard::ready`](crate::Guard::ready).
+    fn warm_up(&self) -> Answer<'static, ()> {
+        Answer::Now(())
+    }
+
+    /// How it stands with the keys. A source that does not say is taken for ready.
+    fn status(&self) -> KeyStatus {
+        KeyStatus::of(KeyState::Untold)
+    }
 }
 
 impl KeySource for KeySet {
     fn keys(&self, _: KeyHint<'_>) -> Keys {
         Answer::Now(Ok(self.clone()))
+    }
+
+    fn status(&self) -> KeyStatus {
+        let skipped = self.skipped().count();
+        KeyStatus { keys: self.len(), skipped, ..KeyStatus::of(KeyState::Fixed) }
     }
 }
 
@@ -56,6 +86,14 @@ where
 impl<K: KeySource + ?Sized> KeySource for Arc<K> {
     fn keys(&self, hint: KeyHint<'_>) -> Keys {
         (**self).keys(hint)
+    }
+
+    fn warm_up(&self) -> Answer<'static, ()> {
+        (**self).warm_up()
+    }
+
+    fn status(&self) -> KeyStatus {
+        (**self).status()
     }
 }
 

@@ -23,6 +23,8 @@
 //! assert_eq!(grant.subject(), "bob");
 //! ```
 
+mod client;
+
 use std::fmt;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -41,6 +43,8 @@ use crate::keys::Issuer;
 use crate::names::Audience;
 use crate::require::Require;
 use crate::token::KeyHint;
+
+pub use client::ScriptedClient;
 
 /// An issuer with keys of its own. Clones are one issuer.
 #[derive(Clone)]
@@ -99,6 +103,26 @@ impl TestIssuer {
         let this = self.clone();
         Issuer::new(&self.name, move |_: KeyHint<'_>| Answer::Now(Ok(this.keys())))
             .algorithms(Algorithm::DEFAULT.into_iter().chain([self.algorithm]))
+    }
+
+    /// A client that serves the metadata of this issuer (RFC 8414) and its public keys, at `/jwks` of its URL, as
+    /// they are at each request.
+    #[must_use]
+    pub fn client(&self) -> ScriptedClient {
+        let client = ScriptedClient::new();
+        let base = self.name.trim_end_matches('/');
+        let (origin, path) = match base.match_indices('/').nth(2) {
+            Some((at, _)) => base.split_at(at),
+            None => (base, ""),
+        };
+        let jwks_uri = format!("{base}/jwks");
+        let metadata = json!({ "issuer": self.name, "jwks_uri": jwks_uri }).to_string();
+        client.serve(&format!("{origin}/.well-known/oauth-authorization-server{path}"), metadata);
+        let this = self.clone();
+        client.answer(&jwks_uri, move || {
+            Answer::Now(Ok(http::Response::new(this.jwks().into_bytes())))
+        });
+        client
     }
 
     /// The public keys, as they are now.

@@ -1,0 +1,462 @@
+//! Keys that are fetched and renewed: does what the machine in `cache` says.
+
+use std::fmt;
+use std::future::IntoFuture;
+use std::hash::{BuildHasher, RandomState};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::time::Duration;
+
+use arc_swap::ArcSwapOption;
+use http::header::ACCEPT;
+use http::{Request, Response, StatusCode, Uri};
+use tokio::runtime::Handle;
+use tokio::sync::watch;
+use tokio::time::{Instant, timeout};
+
+use super::cache::{Cache, Current, Fetched, MAX_WAIT, Moment, Outcome, Verdict};
+use super::discovery;
+use super::status::KeyStatus;
+use super::url::{Transport, UnfitUrl};
+use super::{KeySource, Keys, KeysUnavailable, cache};
+use crate::answer::Answer;
+use crate::jose::KeySet;
+use crate::outbound::{HttpClient, HttpLimits};
+use crate::token::KeyHint;
+
+/// Each answer that is fetched: so much of it, and in so much time.
+const MAX_BYTES: usize = 256 * 1024;
+const WITHIN: Duration = Duration::from_secs(5);
+/// All that a fetch takes: metadata in up to three places, and the keys.
+const FLIGHT: Duration = Duration::from_secs(25);
+/// How long metadata is believed before it is looked at again.
+const METADATA_FOR: Duration = Duration::from_secs(24 * 3600);
+
+/// The keys of one issuer, fetched when they are first asked for and renewed from then on, in a task of their own.
+///
+/// - **A request whose key is here never waits**, also while keys are renewed and where that fails. Keys are
+///   renewed before they are stale, which is what the issuer says (`Cache-Control`), but 5 minutes at least, 24
+///   hours at most, 10 minutes where it says nothing, and never longer than [`stale_for`](Self::stale_for).
+/// - **An unknown key id** is looked for: the request waits for one fetch, up to 2 seconds, along with 255 others at
+///   most; beyond that it is answered with 503. A key id that the fetch does not bring is `key_not_found`, and is
+///   not looked for again for a minute. Where the fetch fails that is not known, and the answer is 503.
+/// - **At most 2 fetches begin within 30 seconds**, whatever tokens say and whatever comes of them.
+/// - **An issuer that is down** is not noticed for [`stale_for`](Self::stale_for) after the last good fetch, one hour
+///   unless set. Then there are no keys: 503, `keys_unavailable`, until it is back.
+/// - **A withdrawn key** serves no more once a fetch has brought a set without it. A set without any key is such a
+///   set, too.
+/// - An answer is at most 256 KiB, has at most 100 keys, and comes within 5 seconds, without redirects.
+///
+/// Nothing is ever fetched from a URL in a token. Needs a Tokio runtime when it is asked: a request outside one is
+/// answered with 500, and the record says why.
+///
+/// ```
+/// # #[cfg(feature = "reqwest")] {
+/// use std::time::Duration;
+/// use unconfused::{Issuer, RemoteKeys};
+///
+/// let client = reqwest::Client::new();
+/// let keys = RemoteKeys::at("https://login.example/keys", client)?.stale_for(Duration::from_secs(600));
+/// let issuer = Issuer::new("https://login.example", keys);
+///
+/// assert!(RemoteKeys::at("http://login.example/keys", reqwest::Client::new()).is_err());
+/// # }
+/// # Ok::<(), unconfused::UnfitUrl>(())
+/// ```
+pub struct RemoteKeys {
+    shared: Arc<Shared>,
+}
+
+/// Where keys are.
+enum Origin {
+    /// Where the owner said.
+    At(Uri),
+    /// Where the metadata of this issuer says.
+    Discovered {
+        issuer: String,
+        locations: Vec<String>,
+        transport: Transport,
+        found: Mutex<Option<Found>>,
+    },
+}
+
+/// `jwks_uri`, and until when it is believed.
+#[derive(Clone)]
+struct Found {
+    uri: Uri,
+    until: Moment,
+}
+
+struct Shared {
+    client: Arc<dyn HttpClient>,
+    origin: Origin,
+    cache: Mutex<Cache<KeySet>>,
+    /// What the cache last said serves, to be read without its lock.
+    current: ArcSwapOption<Current<KeySet>>,
+    /// The number of the last fetch that ended.
+    ended: watch::Sender<u64>,
+    /// The body of the last good answer: the same again is not parsed again.
+    last: Mutex<Option<(Vec<u8>, KeySet)>>,
+    began: Instant,
+    random: RandomState,
+}
+
+impl cache::Keys for KeySet {
+    fn know(&self, kid: Option<&str>) -> bool {
+        self.knows(kid)
+    }
+
+    fn count(&self) -> (usize, usize) {
+        (self.len(), self.skipped().count())
+    }
+}
+
+impl RemoteKeys {
+    /// The keys at this URL, the issuer's `jwks_uri`.
+    ///
+    /// # Errors
+    ///
+    /// [`UnfitUrl`] where it is not https, or has a user, a query, a fragment or dot segments. Nothing is fetched
+    /// yet.
+    pub fn at(jwks_uri: &str, client: impl HttpClient) -> Result<Self, UnfitUrl> {
+        Ok(RemoteKeys::new(Origin::At(Transport::Tls.fit(jwks_uri)?), client))
+    }
+
+    /// The keys of this issuer, wherever its metadata says
+    /// ([RFC 8414 section 3](https://www.rfc-editor.org/rfc/rfc8414#section-3), OpenID Connect Discovery
+    /// section 4). The metadata must name this very issuer, character for character, and a `jwks_uri` that is
+    /// https.
+    ///
+    /// # Errors
+    ///
+    /// As [`at`](Self::at). Nothing is fetched yet.
+    pub fn of(issuer: &str, client: impl HttpClient) -> Result<Self, UnfitUrl> {
+        RemoteKeys::discovered(issuer, client, Transport::Tls)
+    }
+
+    /// The same, where issuer and keys may be at `http://127.0.0.1`, `http://localhost` or the like. **For
+    /// development**: whoever is on that machine can hand out keys.
+    ///
+    /// # Errors
+    ///
+    /// As [`at`](Self::at), but for plain http on the loopback interface.
+    pub fn of_without_tls_on_loopback(
+        issuer: &str,
+        client: impl HttpClient,
+    ) -> Result<Self, UnfitUrl> {
+        RemoteKeys::discovered(issuer, client, Transport::Loopback)
+    }
+
+    fn discovered(
+        issuer: &str,
+        client: impl HttpClient,
+        transport: Transport,
+    ) -> Result<Self, UnfitUrl> {
+        let origin = Origin::Discovered {
+            issuer: issuer.to_owned(),
+            locations: discovery::locations(&transport.fit(issuer)?),
+            transport,
+            found: Mutex::new(None),
+        };
+        Ok(RemoteKeys::new(origin, client))
+    }
+
+    fn new(origin: Origin, client: impl HttpClient) -> Self {
+        let shared = Shared {
+            client: Arc::new(client),
+            origin,
+            cache: Mutex::new(Cache::new()),
+            current: ArcSwapOption::empty(),
+            ended: watch::Sender::new(0),
+            last: Mutex::new(None),
+            began: Instant::now(),
+            random: RandomState::new(),
+        };
+        RemoteKeys { shared: Arc::new(shared) }
+    }
+
+    /// How long after the last good fetch keys serve, in place of one hour: how long an issuer may be down, and how
+    /// long a withdrawn key serves where nobody can be asked.
+    ///
+    /// # Panics
+    ///
+    /// Below one minute: then keys could not be renewed in time.
+    #[must_use]
+    pub fn stale_for(self, stale_for: Duration) -> Self {
+        assert!(
+            stale_for >= Cache::<KeySet>::MIN_STALE,
+            "keys serve for at least one minute after they were fetched, not for {stale_for:?}"
+        );
+        self.shared.cache().set_stale_for(stale_for);
+        self
+    }
+}
+
+impl KeySource for RemoteKeys {
+    fn keys(&self, hint: KeyHint<'_>) -> Keys {
+        let shared = &self.shared;
+        let now = shared.now();
+        if let Some(current) = &*shared.current.load()
+            && current.serves(hint.kid(), now)
+        {
+            return Answer::Now(Ok(current.keys.clone()));
+        }
+        shared.ask(hint.kid(), now)
+    }
+
+    fn warm_up(&self) -> Answer<'static, ()> {
+        let shared = self.shared.clone();
+        let now = shared.now();
+        if shared.cache().usable(now).is_some() {
+            return Answer::Now(());
+        }
+        // As a request whose token names no key.
+        let fetched = shared.ask(None, now);
+        Answer::later(async move { drop(fetched.await) })
+    }
+
+    fn status(&self) -> KeyStatus {
+        self.shared.cache().status(self.shared.now())
+    }
+}
+
+/// Held by a request that waits.
+struct Seat(Arc<Shared>);
+
+impl Drop for Seat {
+    fn drop(&mut self) {
+        self.0.cache().leave();
+    }
+}
+
+impl Shared {
+    fn ask(self: &Arc<Self>, kid: Option<&str>, now: Moment) -> Keys {
+        let Ok(runtime) = Handle::try_current() else {
+            let keys = self.cache().usable(now).filter(|keys| keys.knows(kid)).cloned();
+            return Answer::Now(keys.ok_or_else(|| {
+                KeysUnavailable::set_up_wrongly(
+                    "they are fetched in a Tokio runtime, and this request is in none",
+                )
+            }));
+        };
+        let verdict = {
+            let mut cache = self.cache();
+            let verdict = cache.ask(kid, now);
+            self.publish(&cache);
+            verdict
+        };
+        match verdict {
+            Verdict::Use(keys, begin) => {
+                if let Some(number) = begin {
+                    runtime.spawn(Shared::fly(self.clone(), number));
+                }
+                Answer::Now(Ok(keys))
+            }
+            Verdict::Refuse(refusal) => Answer::Now(Err(KeysUnavailable::new(refusal))),
+            Verdict::Wait { fetch, begin } => {
+                let seat = Seat(self.clone());
+                if begin {
+                    runtime.spawn(Shared::fly(self.clone(), fetch));
+                }
+                let kid = kid.map(str::to_owned);
+                Answer::later(async move {
+                    let shared = &seat.0;
+                    let mut ended = shared.ended.subscribe();
+                    // Over time, or over: the cache knows.
+                    let _ = timeout(MAX_WAIT, ended.wait_for(|ended| *ended >= fetch)).await;
+                    let found = shared.cache().resolve(kid.as_deref(), fetch, shared.now());
+                    found.map_err(KeysUnavailable::new)
+                })
+            }
+        }
+    }
+
+    /// Fetches, and renews from then on.
+    async fn fly(self: Arc<Self>, number: u64) {
+        let mut next = Some((self, number));
+        while let Some((shared, number)) = next {
+            let flight = Airborne { shared: shared.clone(), number, ended: false };
+            let outcome = match timeout(FLIGHT, shared.fetch(shared.now())).await {
+                Ok(outcome) => outcome,
+                Err(_) => Err(format!("no keys within {} seconds", FLIGHT.as_secs())),
+            };
+            flight.land(outcome);
+            let resting = Arc::downgrade(&shared);
+            drop(shared);
+            next = Shared::rest(resting, number).await;
+        }
+    }
+
+    /// Waits until it is time to renew, and begins the next fetch. Nothing where another fetch came after this
+    /// one, which has a task of its own, or where the keys are nobody's any more.
+    async fn rest(resting: Weak<Self>, number: u64) -> Option<(Arc<Self>, u64)> {
+        loop {
+            let look = {
+                let shared = resting.upgrade()?;
+                let look = shared.cache().next_look();
+                shared.began.checked_add(look)?
+            };
+            tokio::time::sleep_until(look).await;
+            let shared = resting.upgrade()?;
+            let mut cache = shared.cache();
+            if !cache.was_last(number) {
+                return None;
+            }
+            let next = cache.renew(shared.now());
+            shared.publish(&cache);
+            drop(cache);
+            if let Some(next) = next {
+                return Some((shared, next));
+            }
+        }
+    }
+
+    async fn fetch(&self, began: Moment) -> Outcome<KeySet> {
+        let uri = self.jwks_uri().await?;
+        let answer = self.get(&uri).await;
+        if answer.is_err() {
+            self.forget_location();
+        }
+        let answer = answer?;
+        let max_age = discovery::max_age(answer.headers());
+        let keys = self.parse(answer.into_body()).map_err(|problem| format!("{uri}: {problem}"))?;
+        Ok(Fetched { keys, max_age, began })
+    }
+
+    /// At most 100 keys, some 8 ms, and only where they have changed.
+    fn parse(&self, body: Vec<u8>) -> Result<KeySet, String> {
+        let mut last = lock(&self.last);
+        if let Some((_, keys)) = last.as_ref().filter(|(before, _)| *before == body) {
+            return Ok(keys.clone());
+        }
+        let text = std::str::from_utf8(&body).map_err(|_| "the answer is not UTF-8".to_owned())?;
+        let keys = KeySet::from_json(text).map_err(|problem| problem.to_string())?;
+        *last = Some((body, keys.clone()));
+        Ok(keys)
+    }
+
+    async fn jwks_uri(&self) -> Result<Uri, String> {
+        let (issuer, locations, transport, found) = match &self.origin {
+            Origin::At(uri) => return Ok(uri.clone()),
+            Origin::Discovered { issuer, locations, transport, found } => {
+                (issuer, locations, transport, found)
+            }
+        };
+        let before = lock(found).clone();
+        if let Some(before) = before.as_ref().filter(|before| self.now() < before.until) {
+            return Ok(before.uri.clone());
+        }
+        let mut problem = String::new();
+        for location in locations {
+            match self.metadata(location, issuer, *transport).await {
+                Ok(uri) => {
+                    let until = self.now().saturating_add(METADATA_FOR);
+                    *lock(found) = Some(Found { uri: uri.clone(), until });
+                    return Ok(uri);
+                }
+                // What the first one says is the best hint.
+                Err(said) if problem.is_empty() => problem = said,
+                Err(_) => {}
+            }
+        }
+        // Where the keys were is where they are, until somebody says otherwise.
+        before.map(|before| before.uri).ok_or(problem)
+    }
+
+    async fn metadata(
+        &self,
+        location: &str,
+        issuer: &str,
+        transport: Transport,
+    ) -> Result<Uri, String> {
+        let uri: Uri = location.parse().map_err(|_| format!("{location} is no URL"))?;
+        let body = self.get(&uri).await?.into_body();
+        let text = std::str::from_utf8(&body).map_err(|_| format!("{location} is not UTF-8"))?;
+        discovery::jwks_uri(text, issuer, transport)
+            .map_err(|problem| format!("{location} {problem}"))
+    }
+
+    /// The metadata is looked at again before the next fetch.
+    fn forget_location(&self) {
+        if let Origin::Discovered { found, .. } = &self.origin
+            && let Some(found) = &mut *lock(found)
+        {
+            found.until = Moment::ZERO;
+        }
+    }
+
+    async fn get(&self, uri: &Uri) -> Result<Response<Vec<u8>>, String> {
+        let request = Request::get(uri.clone())
+            .header(ACCEPT, "application/jwk-set+json, application/json")
+            .body(Vec::new())
+            .map_err(|error| format!("{uri}: {error}"))?;
+        let sent = self.client.send(request, HttpLimits::new(MAX_BYTES, WITHIN));
+        let answer = match timeout(WITHIN, sent.into_future()).await {
+            Ok(Ok(answer)) => answer,
+            Ok(Err(error)) => return Err(format!("{uri}: {error}")),
+            Err(_) => return Err(format!("{uri}: no answer within {} seconds", WITHIN.as_secs())),
+        };
+        if answer.status() != StatusCode::OK {
+            return Err(format!("{uri} answered {}", answer.status().as_u16()));
+        }
+        if answer.body().len() > MAX_BYTES {
+            return Err(format!("{uri}: more than {MAX_BYTES} bytes"));
+        }
+        Ok(answer)
+    }
+
+    /// In the order of the changes, so under the cache's lock.
+    fn publish(&self, cache: &MutexGuard<'_, Cache<KeySet>>) {
+        self.current.store(cache.current().map(Arc::new));
+    }
+
+    fn now(&self) -> Moment {
+        self.began.elapsed()
+    }
+
+    fn cache(&self) -> MutexGuard<'_, Cache<KeySet>> {
+        lock(&self.cache)
+    }
+}
+
+/// A fetch in the air. It ends, whatever becomes of its task.
+struct Airborne {
+    shared: Arc<Shared>,
+    number: u64,
+    ended: bool,
+}
+
+impl Airborne {
+    fn land(mut self, outcome: Outcome<KeySet>) {
+        self.end(outcome);
+    }
+
+    fn end(&mut self, outcome: Outcome<KeySet>) {
+        self.ended = true;
+        let shared = &self.shared;
+        let jitter = f64::from(shared.random.hash_one(self.number) as u32) / f64::from(u32::MAX);
+        {
+            let mut cache = shared.cache();
+            cache.end(self.number, outcome, shared.now(), jitter);
+            shared.publish(&cache);
+        }
+        shared.ended.send_modify(|ended| *ended = self.number.max(*ended));
+    }
+}
+
+impl Drop for Airborne {
+    fn drop(&mut self) {
+        if !self.ended {
+            self.end(Err("the fetch was broken off".to_owned()));
+        }
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl fmt::Debug for RemoteKeys {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "RemoteKeys({})", self.status())
+    }
+}

@@ -1,0 +1,111 @@
+//! Which URLs something is fetched from.
+
+use std::net::{Ipv4Addr, Ipv6Addr};
+
+use http::Uri;
+
+/// Which URLs are fit to be fetched from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Transport {
+    /// https, and nothing else.
+    Tls,
+    /// Plain http too, from this machine: for development.
+    #[cfg_attr(
+        not(any(test, feature = "remote")),
+        expect(dead_code, reason = "only keys are fetched")
+    )]
+    Loopback,
+}
+
+/// A URL that nothing is fetched from.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("`{url}` is no URL to fetch from: {problem}")]
+pub struct UnfitUrl {
+    url: String,
+    problem: &'static str,
+}
+
+impl Transport {
+    /// The URL, where it is fit: of a host, without user, query, fragment and dot segments.
+    pub(super) fn fit(self, url: &str) -> Result<Uri, UnfitUrl> {
+        let uri = match url.contains('?') {
+            true => Err("it has a query"),
+            false => self.fit_with_query(url),
+        };
+        uri.map_err(|problem| UnfitUrl { url: url.to_owned(), problem })
+    }
+
+    /// The same, where it may have a query.
+    pub(super) fn fit_with_query(self, url: &str) -> Result<Uri, &'static str> {
+        if url.contains('#') {
+            return Err("it has a fragment");
+        }
+        let uri: Uri = url.parse().map_err(|_| "it is not well-formed")?;
+        let host = uri.host().filter(|host| !host.is_empty()).ok_or("it has no host")?;
+        if uri.authority().is_some_and(|authority| authority.as_str().contains('@')) {
+            return Err("it names a user");
+        }
+        if uri.path().split('/').any(|segment| matches!(segment, "." | "..")) {
+            return Err("it has dot segments");
+        }
+        match (uri.scheme_str(), self) {
+            (Some("https"), _) => Ok(uri),
+            (Some("http"), Transport::Loopback) if is_loopback(host) => Ok(uri),
+            (_, Transport::Tls) => Err("it is not https"),
+            (_, Transport::Loopback) => {
+                Err("it is neither https nor http on the loopback interface")
+            }
+        }
+    }
+}
+
+fn is_loopback(host: &str) -> bool {
+    let v6 = host.strip_prefix('[').and_then(|host| host.strip_suffix(']'));
+    host == "localhost"
+        || host.parse().is_ok_and(|address: Ipv4Addr| address.is_loopback())
+        || v6.is_some_and(|host| host.parse().is_ok_and(|address: Ipv6Addr| address.is_loopback()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_https_is_fit_and_http_on_loopback_where_that_is_said() {
+        for url in ["https://as.example", "https://as.example/t/", "https://[::1]:8443/a"] {
+            assert!(Transport::Tls.fit(url).is_ok(), "{url}");
+            assert!(Transport::Loopback.fit(url).is_ok(), "{url}");
+        }
+        for url in
+            ["http://127.0.0.1:4400", "http://localhost/x", "http://[::1]:1", "http://127.9.9.9"]
+        {
+            assert!(Transport::Tls.fit(url).is_err(), "{url}");
+            assert!(Transport::Loopback.fit(url).is_ok(), "{url}");
+        }
+        for url in [
+            "",
+            "as.example",
+            "/path",
+            "https://",
+            "https:///path",
+            "ftp://as.example",
+            "file:///etc/passwd",
+            "http://as.example",
+            "http://127.0.0.1.evil.example",
+            "http://localhost.evil.example",
+            "http://128.0.0.1",
+            "https://user@as.example",
+            "https://user:pass@as.example",
+            "https://as.example?x",
+            "https://as.example/#x",
+            "https://as.example/a/../b",
+            "https://as.example/./b",
+            "https://as example",
+            "https://as.example\\@evil.example",
+            "https://as.example\r\n",
+        ] {
+            assert!(Transport::Tls.fit(url).is_err(), "{url:?}");
+            assert!(Transport::Loopback.fit(url).is_err(), "{url:?}");
+        }
+    }
+}

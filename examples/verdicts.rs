@@ -13,16 +13,20 @@
 //! | `now` | the time it is judged by, in seconds since 1970 |
 //! | `jwks` | the JWK Set, read as it is written |
 //! | `scheme`, `token` | the credential; the scheme is `Bearer` where there is none |
-//! | `needs`, `needs_profile` | what the case needs beyond the plain path |
+//! | `needs` | what the case needs beyond the plain path |
 //! | `check` | an object: which values of an accepted token to report |
 //! | `policy` | what is asked, see below |
 //!
 //! | member of `policy` | meaning |
 //! |---|---|
 //! | `issuer`, `audience` | `iss`; one name of this resource or a list of them |
+//! | `audience_claim` | `aud`, or a claim that names the client: then `audience` is a list of clients, and a token that does have an `aud` must name one of it there too |
+//! | `typ` | `at+jwt`, also where there is none; `JWT`; null: these two or none |
+//! | `client_id_claims` | which claims may name the client, the first that is there; `client_id` |
+//! | `scope_claims`, `scope_shape` | which claims hold scopes; `scope`. That one is a string, or with `array_or_string` an array too; others are either |
 //! | `algorithms` | the only ones that are allowed |
 //! | `leeway_s`, `max_lifetime_s`, `max_token_age_s`, `max_token_bytes`, `max_chain` | limits; without them: 0 (60 at most), none, none, 16384, 8 |
-//! | `required_claims` | the seven of RFC 9068, and perhaps more |
+//! | `required_claims` | the seven of RFC 9068, or others; of a token without `sub`, `exp` or `iat` nothing is said where they are not listed |
 //! | `claim_equals` | claims with the one value they may have |
 //! | `scopes_all`, `scopes_any` | all of these, one of these |
 //! | `acr_any`, `acr_order` and `acr_min`, `max_age_s` | how and when the subject authenticated; `acr_order` begins with the weakest |
@@ -34,6 +38,10 @@
 //! `{"id", "verdict", "reason", "error", "status", "check"}`. The verdict is `accept`, `reject` or
 //! `skip`; a refusal has the crate's reason, the OAuth error and the HTTP status. `skip` means that the
 //! case asks something that this crate does not offer or that the line is no case; nothing was judged then.
+//! It is also what comes of a token that lacks a claim which the policy does without and this crate does not.
+//!
+//! A policy that deviates from RFC 9068 becomes a [`Profile`]. Beside what the policy says, a profile
+//! for `JWT`, or for no type, refuses what looks like another kind of token.
 
 use std::borrow::Cow;
 use std::collections::HashMap;
@@ -44,11 +52,11 @@ use http::header::AUTHORIZATION;
 use http::{HeaderMap, HeaderValue};
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
-use serde_json::{Map, Value, json};
+use serde_json::{Map, Value};
 use time::UtcDateTime;
 use unconfused::{
-    AccessToken, Acr, Actor, Algorithm, Audience, Credential, KeySet, Party, Reason, Require,
-    Scope, UnverifiedToken, Validation,
+    AccessToken, Acr, Actor, Algorithm, Audience, Credential, HeaderType, KeySet, Party, Profile,
+    Reason, Require, Scope, ScopeShape, UnverifiedToken, Validation,
 };
 
 fn main() -> io::Result<()> {
@@ -144,8 +152,7 @@ impl<'a> Case<'a> {
 /// `None`: the case cannot be judged.
 fn judge(case: &Case<'_>) -> Option<Outcome> {
     let needs: Vec<String> = case.optional("needs")?.unwrap_or_default();
-    let profile = case.optional("needs_profile")?.unwrap_or(false);
-    if profile || !needs.iter().all(|need| is_offered(need)) {
+    if !needs.iter().all(|need| is_offered(need)) {
         return None;
     }
     let policy = Policy(case.get("policy")?);
@@ -197,10 +204,11 @@ fn access_token(case: &Case<'_>, policy: &Policy) -> Option<Outcome> {
         return Some(Reason::MissingCredentials.into());
     };
     let scheme = scheme.unwrap_or(Cow::Borrowed("Bearer"));
-    let token = present(&scheme, &token, max_bytes)
+    let validated = present(&scheme, &token, max_bytes)
         .and_then(|()| expected.validate(&token, max_bytes, &keys, now));
-    let token = match token {
+    let token = match validated {
         Ok(token) => token,
+        Err(reason) if expected.asks_less(reason, &token, &keys) => return None,
         Err(reason) => return Some(reason.into()),
     };
     Some(match expected.check(&token, now) {
@@ -232,8 +240,9 @@ struct Expected {
     validation: Validation,
     /// No audience of the policy can be one.
     nobody_is_meant: bool,
-    /// Claims that must be there beyond the seven.
-    more_claims: Vec<String>,
+    /// Claims that must be there.
+    claims: Vec<String>,
+    algorithms: Vec<Algorithm>,
     require: Require,
     /// What every token lacks: the policy asks for a name that no token can have.
     lack: Option<Reason>,
@@ -250,7 +259,8 @@ impl Expected {
         Some(Expected {
             validation: policy.validation(&audiences)?,
             nobody_is_meant: audiences.is_empty(),
-            more_claims: policy.more_claims()?,
+            claims: policy.claims()?.into_iter().map(str::to_owned).collect(),
+            algorithms: policy.algorithms()?,
             require,
             lack,
             any_actor: policy.actors()?.is_none(),
@@ -270,13 +280,27 @@ impl Expected {
         let token = UnverifiedToken::parse_within(token, max_bytes)
             .and_then(|token| token.validate(&self.validation, keys, now))
             .map_err(|invalid| invalid.reason())?;
-        if !self.more_claims.iter().all(|name| has(&token, name)) {
+        if !self.claims.iter().all(|name| has(&token, name)) {
             return Err(Reason::RequiredClaimMissing);
         }
         match self.nobody_is_meant {
             true => Err(Reason::AudienceMismatch),
             false => Ok(token),
         }
+    }
+
+    /// The token lacks a claim that the policy does without and this crate never does.
+    fn asks_less(&self, reason: Reason, token: &str, keys: &KeySet) -> bool {
+        if reason != Reason::RequiredClaimMissing {
+            return false;
+        }
+        let Ok(payload) = keys.verify(token, self.algorithms.iter().copied()) else {
+            return false;
+        };
+        let lacks = |name: &str| payload_value(&payload, name).is_null();
+        let asked = |name: &str| self.claims.iter().any(|claim| claim == name);
+        ["sub", "exp", "iat"].into_iter().any(|name| lacks(name) && !asked(name))
+            && !self.claims.iter().any(|claim| lacks(claim))
     }
 
     /// The first check that fails is the reason.
@@ -332,11 +356,7 @@ impl Policy {
     /// The crate can say what the policy asks; a member nobody knows asks something unknown.
     fn is_offered(&self) -> bool {
         self.0.iter().all(|(name, value)| match &**name {
-            "typ" => value.as_str().is_some_and(is_access_token_type),
-            "audience_claim" => value.is_null() || value == "aud",
-            "scope_claims" => value.is_null() || *value == json!(["scope"]),
-            "scope_shape" => value.is_null() || value == "string",
-            "client_id_claims" => value.is_null() || *value == json!(["client_id"]),
+            "scope_shape" => value.is_null() || value == "string" || value == "array_or_string",
             "dpop_required" | "mtls_required" | "introspection" | "introspection_jwt" => {
                 value.is_null() || value == false
             }
@@ -344,10 +364,11 @@ impl Policy {
             "actor_check" => value.is_null() || value == "current" || value == "every_hop",
             // Of proofs: whoever needs one says so.
             "dpop_algs" | "dpop_max_age_s" | "dpop_nonce" => true,
-            "issuer" | "audience" | "algorithms" | "required_claims" | "leeway_s"
-            | "max_lifetime_s" | "max_token_age_s" | "max_token_bytes" | "max_chain"
-            | "scopes_all" | "scopes_any" | "claim_equals" | "acr_min" | "acr_order"
-            | "acr_any" | "max_age_s" | "actor_allowed" | "actor_required" => true,
+            "issuer" | "audience" | "audience_claim" | "typ" | "client_id_claims"
+            | "scope_claims" | "algorithms" | "required_claims" | "leeway_s" | "max_lifetime_s"
+            | "max_token_age_s" | "max_token_bytes" | "max_chain" | "scopes_all" | "scopes_any"
+            | "claim_equals" | "acr_min" | "acr_order" | "acr_any" | "max_age_s"
+            | "actor_allowed" | "actor_required" => true,
             _ => value.is_null(),
         })
     }
@@ -389,13 +410,72 @@ impl Policy {
         Some(names.into_iter().filter_map(Algorithm::from_name).collect())
     }
 
+    fn audience_names(&self) -> Option<Vec<&str>> {
+        match self.get("audience")? {
+            Value::String(one) => Some(vec![&**one]),
+            list => texts(list),
+        }
+    }
+
     /// Those that a resource can have.
     fn audiences(&self) -> Option<Vec<Audience>> {
-        let names = match self.get("audience")? {
-            Value::String(one) => vec![&**one],
-            list => texts(list)?,
+        Some(made(self.audience_names()?, Audience::new))
+    }
+
+    fn client_claims(&self) -> Option<Vec<&str>> {
+        Some(self.texts("client_id_claims")?.unwrap_or_else(|| vec!["client_id"]))
+    }
+
+    /// How the policy says that tokens are written.
+    fn profile(&self) -> Option<Profile> {
+        let (clients, claims) = (self.client_claims()?, self.claims()?);
+        let owned =
+            |names: &[&str]| names.iter().map(|name| (*name).to_owned()).collect::<Vec<_>>();
+        let array = self.text("scope_shape")? == Some("array_or_string");
+        let shape = |claim: &str| match claim {
+            "scope" if !array => ScopeShape::Text,
+            _ => ScopeShape::Either,
         };
-        Some(made(names, Audience::new))
+        let scopes = self.texts("scope_claims")?.unwrap_or_else(|| vec!["scope"]);
+        let mut profile = Profile::rfc9068()
+            .types(self.types()?)
+            .client_claims(owned(&clients))
+            .scope_claims(scopes.into_iter().map(|claim| (claim.to_owned(), shape(claim))));
+        if !clients.iter().any(|claim| claims.contains(claim)) {
+            profile = profile.client_optional();
+        }
+        if !claims.contains(&"jti") {
+            profile = profile.token_id_optional();
+        }
+        match self.text("audience_claim")? {
+            None | Some("aud") => Some(profile),
+            // The first claim that is there is asked, so it must be this one.
+            Some(claim)
+                if clients.first() == Some(&claim)
+                    && (clients.len() == 1 || claims.contains(&claim)) =>
+            {
+                Some(profile.clients_in_place_of_audience(owned(&self.audience_names()?)))
+            }
+            Some(_) => None,
+        }
+    }
+
+    fn types(&self) -> Option<Vec<HeaderType>> {
+        match self.0.get("typ") {
+            None => Some(vec![HeaderType::AccessToken]),
+            Some(Value::Null) => {
+                Some(vec![HeaderType::AccessToken, HeaderType::Jwt, HeaderType::Absent])
+            }
+            Some(typ) => {
+                // A media type: no case, and `application/` may be left out.
+                let typ = typ.as_str()?.to_ascii_lowercase();
+                match typ.strip_prefix("application/").unwrap_or(&typ) {
+                    "at+jwt" => Some(vec![HeaderType::AccessToken]),
+                    "jwt" => Some(vec![HeaderType::Jwt]),
+                    _ => None,
+                }
+            }
+        }
     }
 
     fn validation(&self, audiences: &[Audience]) -> Option<Validation> {
@@ -407,6 +487,7 @@ impl Policy {
         let leeway = self.seconds("leeway_s")?.unwrap_or_default();
         let lifetime = self.seconds("max_lifetime_s")?.unwrap_or(Duration::MAX);
         let mut validation = Validation::new(first, self.text("issuer")??)
+            .profile(self.profile()?)
             .algorithms(self.algorithms()?)
             .leeway(leeway.min(Validation::MAX_LEEWAY))
             .max_lifetime(lifetime)
@@ -420,17 +501,10 @@ impl Policy {
         Some(others.iter().fold(validation, Validation::also_accept))
     }
 
-    /// The seven are always asked for; fewer is not offered.
-    fn more_claims(&self) -> Option<Vec<String>> {
+    /// Claims that must be there.
+    fn claims(&self) -> Option<Vec<&str>> {
         const SEVEN: [&str; 7] = ["iss", "exp", "aud", "sub", "client_id", "iat", "jti"];
-        let Some(names) = self.texts("required_claims")? else {
-            return Some(Vec::new());
-        };
-        let more = names.iter().filter(|name| !SEVEN.contains(name));
-        SEVEN
-            .iter()
-            .all(|one| names.contains(one))
-            .then(|| more.map(|name| (*name).to_owned()).collect())
+        Some(self.texts("required_claims")?.unwrap_or_else(|| SEVEN.to_vec()))
     }
 
     fn claim_equals(&self) -> Option<Map<String, Value>> {
@@ -515,12 +589,6 @@ impl Policy {
     fn no_act(&self) -> Option<bool> {
         self.text("delegation").map(|said| said == Some("forbid"))
     }
-}
-
-/// A media type: no case, and `application/` may be left out.
-fn is_access_token_type(typ: &str) -> bool {
-    let typ = typ.to_ascii_lowercase();
-    typ.strip_prefix("application/").unwrap_or(&typ) == "at+jwt"
 }
 
 fn texts(value: &Value) -> Option<Vec<&str>> {

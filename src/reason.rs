@@ -189,13 +189,13 @@ reasons! {
     // 31
     /// The token is bound to a key (`cnf`) and possession cannot be checked.
     ConfirmationUnsupported, "confirmation_unsupported", UNAUTHORIZED, INVALID_TOKEN, 16, NewToken, "The access token is bound to a key in a way that is not supported";
+    // 58, checked with the token
+    /// The token is of another tenant than its issuer, or of none.
+    TenantMismatch, "tenant_mismatch", FORBIDDEN, None, 7, Stop, "The tenant is not the one of the issuer";
     // H: principals and delegation.
     // 57
     /// The client is not on the operation's list.
     ClientNotAllowed, "client_not_allowed", FORBIDDEN, None, 7, Stop, "The client is not allowed";
-    // 58
-    /// The token is of another tenant than its issuer, or of none.
-    TenantMismatch, "tenant_mismatch", FORBIDDEN, None, 7, Stop, "The tenant is not the one of the issuer";
     // 59
     /// The operation needs a user, or a user's login, and the subject is the client itself.
     SubjectAmbiguous, "subject_ambiguous", FORBIDDEN, None, 7, Stop, "The operation needs a user";

@@ -46,6 +46,9 @@ pub struct Require {
     actors: Option<Vec<Party>>,
     /// `actors` speaks for other namespaces too.
     foreign_actors: bool,
+    /// Somebody acts.
+    acted: bool,
+    /// An agent does.
     delegated: bool,
     undelegated: bool,
     person: bool,
@@ -62,6 +65,7 @@ impl Require {
             max_age: None,
             actors: None,
             foreign_actors: false,
+            acted: false,
             delegated: false,
             undelegated: false,
             person: false,
@@ -114,7 +118,7 @@ impl Require {
     /// Somebody acts for the subject, and it is one of these.
     #[must_use]
     pub fn actor(self, actors: impl IntoIterator<Item = impl Into<Party>>) -> Self {
-        self.actor_if_any(actors).delegated()
+        Require { acted: true, ..self.actor_if_any(actors) }
     }
 
     /// If somebody acts for the subject, it is one of these.
@@ -126,7 +130,8 @@ impl Require {
         self
     }
 
-    /// Somebody acts for the subject.
+    /// An agent acts for the subject: somebody does, and it is no person in the subject's place
+    /// ([`ActorSource::Impersonator`]).
     #[must_use]
     pub fn delegated(mut self) -> Self {
         self.delegated = true;
@@ -181,6 +186,7 @@ impl Require {
             max_age: shorter(self.max_age, other.max_age),
             actors: common(self.actors, other.actors),
             foreign_actors: self.foreign_actors && other.foreign_actors,
+            acted: self.acted || other.acted,
             delegated: self.delegated || other.delegated,
             undelegated: self.undelegated || other.undelegated,
             person: self.person || other.person,
@@ -231,15 +237,15 @@ impl Require {
             return Err(Reason::ActorRequired);
         }
         let Some(actor) = token.actor() else {
-            return if self.delegated { Err(Reason::ActorRequired) } else { Ok(()) };
+            let required = self.acted || self.delegated;
+            return if required { Err(Reason::ActorRequired) } else { Ok(()) };
         };
-        let listed = self.actors.as_ref().map(|listed| listed.iter().any(|party| actor.is(party)));
         // 63: somebody in the subject's place is no agent.
-        let agent = actor.source() != ActorSource::Impersonator;
-        if self.delegated && !agent && listed != Some(true) {
+        if self.delegated && actor.source() == ActorSource::Impersonator {
             return Err(Reason::ActorRequired);
         }
         // 64
+        let listed = self.actors.as_ref().map(|listed| listed.iter().any(|party| actor.is(party)));
         let foreign = actor.issuer() != token.issuer();
         if foreign && !(self.foreign_actors && listed == Some(true)) {
             return Err(Reason::ActorUntrusted);
@@ -274,10 +280,11 @@ impl Require {
     /// True where no token can meet this: a contradiction, or a choice among nothing.
     #[must_use]
     pub fn is_unmeetable(&self) -> bool {
-        (self.delegated && self.undelegated)
+        let acted = self.acted || self.delegated;
+        (acted && self.undelegated)
             || self.acr.as_ref().is_some_and(Vec::is_empty)
             || self.clients.as_ref().is_some_and(Vec::is_empty)
-            || (self.delegated && self.actors.as_ref().is_some_and(Vec::is_empty))
+            || (acted && self.actors.as_ref().is_some_and(Vec::is_empty))
             || self.scopes.iter().any(Vec::is_empty)
     }
 
@@ -323,13 +330,14 @@ impl fmt::Display for Require {
         parts.extend(self.max_age.map(|age| format!("max_age={}", age.as_secs())));
         if let Some(actors) = &self.actors {
             let actors: Vec<_> = actors.iter().map(|actor| format!("{actor:?}")).collect();
-            let name = if self.delegated { "actor" } else { "actor_if_any" };
+            let name = if self.acted { "actor" } else { "actor_if_any" };
             // By `and` with a requirement that lists nobody.
             let own = if self.foreign_actors { "" } else { " actor_namespace=own" };
             parts.push(format!("{name}={}{own}", actors.join("|")));
-        } else if self.delegated {
-            parts.push("delegated".to_owned());
+        } else if self.acted {
+            parts.push("actor".to_owned());
         }
+        parts.extend(self.delegated.then(|| "delegated".to_owned()));
         parts.extend(self.undelegated.then(|| "undelegated".to_owned()));
         parts.extend(self.clients.as_ref().map(|clients| {
             let clients: Vec<_> =

@@ -18,7 +18,7 @@ use tower::{Layer as _, Service as _};
 use unconfused::testing::TestToken;
 use unconfused::{
     Acr, ActorSource, Answer, Audit, AuditEvent, Credential, Guard, Issuer, KeyHint,
-    KeysUnavailable, Reason, Require, Scope, StepUp, TracingAudit, UnverifiedToken,
+    KeysUnavailable, Profile, Reason, Require, Scope, StepUp, TracingAudit, UnverifiedToken,
 };
 
 const READ: Scope = Scope::from_static("orders:read");
@@ -459,6 +459,45 @@ fn an_agent_client_is_in_the_record_and_marked() {
 }
 
 #[test]
+fn the_tenant_is_in_the_record_where_a_profile_names_it() {
+    let acme = token().claim("org", "acme");
+    let of_tenant = Profile::rfc9068().tenant_claim("org");
+    let see = |profile: &Profile, token: &TestToken| {
+        let (record, sink) = Record::of(|event| {
+            let tenant = event.tenant().map(|tenant| tenant.raw().to_owned());
+            (tenant, values(&event.to_string(), "tenant"))
+        });
+        let guard = Guard::new(ORDERS, login().issuer().profile(profile.clone()));
+        let _ = ask(&guard.clock(now).audit(sink), token, Require::valid_token());
+        record.take().remove(0)
+    };
+    let shown = (Some("acme".to_owned()), vec!["acme".to_owned()]);
+    assert_eq!(see(&of_tenant, &acme), shown);
+    // Also where it is why the token is refused, or where something else is.
+    assert_eq!(see(&of_tenant.clone().tenant_in_issuer(), &acme), shown);
+    assert_eq!(see(&of_tenant, &acme.clone().expired()), shown);
+    let nothing = (None, Vec::new());
+    assert_eq!(see(&of_tenant, &token()), nothing);
+    assert_eq!(see(&Profile::rfc9068(), &acme), nothing);
+    assert_eq!(see(&of_tenant, &acme.forged_by(forger())), nothing);
+}
+
+#[test]
+fn an_impersonator_is_in_the_record_as_one() {
+    let profile = Profile::rfc9068().act_names_impersonators();
+    let (record, sink) = Record::of(text);
+    let guard = Guard::new(ORDERS, login().issuer().profile(profile)).clock(now).audit(sink);
+    let token = token().actor("admin");
+    assert!(ask(&guard, &token, Require::valid_token()).is_ok());
+    assert!(ask(&guard, &token, READ).is_err());
+    assert!(ask(&guard, &token.expired(), READ).is_err());
+    for line in record.take() {
+        assert_eq!(values(&line, "actor"), ["admin"], "{line}");
+        assert_eq!(values(&line, "actor_source"), ["impersonator"], "{line}");
+    }
+}
+
+#[test]
 fn a_signed_token_that_is_refused_shows_whose_it_was() {
     let token = token().subject("bob").actor("agent-7").expired();
     let line = line(&token, READ);
@@ -728,6 +767,23 @@ fn no_claim_forges_a_line_or_a_field_of_an_event() {
                 .collect();
             let distinct: BTreeSet<_> = names.iter().collect();
             assert_eq!(distinct.len(), names.len(), "{line}");
+        }
+    }
+}
+
+#[test]
+fn no_tenant_forges_a_line_or_a_field_of_an_event() {
+    let of_tenant = Profile::rfc9068().tenant_claim("org");
+    for text in HOSTILE {
+        for profile in [of_tenant.clone(), of_tenant.clone().tenant_in_issuer()] {
+            let (record, sink) = Record::of(|event| event.to_string());
+            let guard = Guard::new(ORDERS, login().issuer().profile(profile));
+            let token = token().claim("org", text);
+            let _ = ask(&guard.clock(now).audit(sink), &token, Require::valid_token());
+            let line = record.take().remove(0);
+            assert!(line.chars().all(is_harmless), "{line}");
+            assert_eq!(values(&line, "tenant").len(), 1, "{line}");
+            assert!(values(&line, "actor").is_empty(), "{line}");
         }
     }
 }

@@ -6,7 +6,7 @@ use std::fmt::Debug;
 use std::fs;
 use std::path::Path;
 
-use unconfused::testing::{TestIssuer, TestToken};
+use unconfused::testing::{ScriptedClient, TestIssuer, TestToken};
 use unconfused::*;
 
 /// Each type has each of the bounds, or this does not compile. Answers with the names of the types.
@@ -24,26 +24,26 @@ type Response = std::future::Ready<Result<http::Response<String>, ()>>;
 fn shared() -> Vec<&'static str> {
     hold!(Send Sync Debug;
         AccessToken, Acr, Actor<'_>, ActorSource, Algorithm, Audience, AuditEvent<'_>, Challenge,
-        Credential, DecisionId, Denial, EmptyBody, Evidence, Grant, Guard, GuardLayer,
-        GuardService<(), EmptyBody>, InvalidName, InvalidToken, Issuer, KeyHint<'_>, KeyProblem,
-        KeySet, KeySetError, KeysUnavailable, MayAct<'_>, Metadata, MetadataService, MetadataUrl,
-        NotAResourceUrl, Operation, Party, Printable<'_>, ProblemJson, Reason, Remedy, Require,
-        Scope, ScopeCycle, ScopeHierarchy, SkippedKey<'_>, StepUp, TestIssuer, TestToken,
-        TracingAudit, Unmet, UnverifiedToken<'_>, Validation, WrongClaimType,
+        ClaimTest, Credential, DecisionId, Denial, EmptyBody, Evidence, Grant, Guard, GuardLayer,
+        GuardService<(), EmptyBody>, HeaderType, InvalidName, InvalidToken, Issuer, KeyHint<'_>,
+        HttpError, HttpLimits, KeyProblem, KeySet, KeySetError, KeyState, KeyStatus, KeysUnavailable, Readiness, RemoteKeys, ScriptedClient, UnfitTemplate, UnfitUrl, MayAct<'_>, Metadata, MetadataService,
+        MetadataUrl, NotAResourceUrl, Operation, Party, Printable<'_>, ProblemJson, Profile, Reason,
+        Remedy, Require, Scope, ScopeCycle, ScopeHierarchy, ScopeShape, SkippedKey<'_>, StepUp,
+        TestIssuer, TestToken, TracingAudit, Unmet, UnverifiedToken<'_>, Validation, WrongClaimType,
     )
 }
 
 /// A future in a box is sent and not shared.
 fn sent() -> Vec<&'static str> {
     hold!(Send Debug;
-        Answer<'_, Result<Grant, Denial>>, AnswerFuture<'_, Result<Grant, Denial>>, Keys,
+        HttpAnswer, Answer<'_, Result<Grant, Denial>>, AnswerFuture<'_, Result<Grant, Denial>>, Keys,
         ResponseFuture<Response, String, ()>,
     )
 }
 
 /// The seams, behind a pointer.
 fn seams() -> Vec<&'static str> {
-    hold!(Send Sync; dyn Audit, dyn KeySource)
+    hold!(Send Sync; dyn Audit, dyn HttpClient, dyn KeySource)
 }
 
 /// A type that is only named: what it holds is the user's.
@@ -71,7 +71,9 @@ fn exported() -> BTreeSet<String> {
         let names: Vec<_> = names.split(['{', '}', ',']).map(str::trim).collect();
         names
     });
-    let testing = fs::read_to_string(src.join("testing.rs")).unwrap();
+    let files = fs::read_dir(src.join("testing")).unwrap();
+    let testing: String =
+        files.map(|file| fs::read_to_string(file.unwrap().path()).unwrap()).collect();
     let structs = testing
         .split("\npub struct ")
         .skip(1)
@@ -83,20 +85,20 @@ fn exported() -> BTreeSet<String> {
 fn what_a_service_holds_can_be_cloned() {
     // that a handler, a layer or a state of axum keeps one is what these are for
     hold!(Clone Send Sync;
-        Acr, Audience, Challenge, Credential, Denial, Evidence, Grant, Guard, GuardLayer,
+        Acr, Audience, Challenge, ClaimTest, Credential, Denial, Evidence, Grant, Guard, GuardLayer,
         GuardLayer<ProblemJson>, GuardService<(), EmptyBody>, InvalidName, Issuer, KeySet,
         KeySetError, Metadata, MetadataService, MetadataUrl, NotAResourceUrl, Operation, Party,
-        Require, Scope, ScopeCycle, ScopeHierarchy, TestIssuer, TestToken, Unmet, Validation,
-        WrongClaimType,
+        Profile, Require, Scope, ScopeCycle, ScopeHierarchy, TestIssuer, TestToken, Unmet,
+        Validation, WrongClaimType,
     );
 }
 
 #[test]
 fn small_values_can_be_copied() {
     hold!(Copy Send Sync;
-        Actor<'_>, ActorSource, Algorithm, DecisionId, EmptyBody, KeyHint<'_>, KeyProblem,
-        MayAct<'_>, Printable<'_>, ProblemJson, Reason, Remedy, SkippedKey<'_>, StepUp,
-        TracingAudit,
+        Actor<'_>, ActorSource, Algorithm, DecisionId, EmptyBody, HeaderType, KeyHint<'_>,
+        KeyProblem, MayAct<'_>, Printable<'_>, ProblemJson, Reason, Remedy, ScopeShape,
+        SkippedKey<'_>, StepUp, TracingAudit,
     );
 }
 

@@ -10,8 +10,8 @@ use http::request::Parts;
 use serde_json::{Value, json};
 use unconfused::testing::TestToken;
 use unconfused::{
-    Acr, Algorithm, Answer, Denial, Guard, Issuer, KeyHint, KeySet, KeysUnavailable, Reason,
-    Require, Scope,
+    Acr, Algorithm, Answer, ClaimTest, Denial, Guard, HeaderType, Issuer, KeyHint, KeySet,
+    KeysUnavailable, Profile, Reason, Require, Scope,
 };
 
 const READ: Scope = Scope::from_static("orders:read");
@@ -21,6 +21,7 @@ const PHR: Acr = Acr::from_static("phr");
 struct Scene {
     guard: fn(Guard) -> Guard,
     keys_down: bool,
+    profile: Profile,
     token: TestToken,
     shape: fn(String) -> String,
     head: fn(&mut Parts),
@@ -32,6 +33,7 @@ impl Scene {
         Scene {
             guard: |guard| guard,
             keys_down: false,
+            profile: Profile::rfc9068(),
             token: token().scope("orders:read").acr("phr").authenticated(secs(10)),
             shape: |raw| raw,
             head: |_| {},
@@ -47,6 +49,7 @@ impl Scene {
                 false => Ok(published_keys()),
             })
         });
+        let issuer = issuer.profile(self.profile.clone());
         let guard = (self.guard)(Guard::new(ORDERS, issuer).clock(now));
         let raw = (self.shape)(self.token.sign());
         let mut parts = head("/orders", &[&format!("Bearer {raw}")]);
@@ -155,6 +158,9 @@ fn faults() -> Vec<Fault> {
     fault(Reason::AuthorizationDetailsInvalid, &["details"], |s| {
         s.token = s.token.clone().claim("authorization_details", "all");
     });
+    fault(Reason::TokenKindRejected, &["kind"], |s| {
+        s.profile = s.profile.clone().requires([ClaimTest::is("use", "api")]);
+    });
     fault(Reason::RequiredClaimMissing, &["jti"], |s| {
         s.token = s.token.clone().without("jti");
     });
@@ -185,7 +191,11 @@ fn faults() -> Vec<Fault> {
     fault(Reason::ConfirmationUnsupported, &["cnf"], |s| {
         s.token = s.token.clone().claim("cnf", json!({ "jkt": "x" }));
     });
-    // H
+    // H: what a token is, before what a requirement asks of it.
+    fault(Reason::TenantMismatch, &["tenant"], |s| {
+        s.profile = s.profile.clone().tenant_claim("tid").tenant_in_issuer();
+        s.token = s.token.clone().claim("tid", "acme");
+    });
     fault(Reason::ClientNotAllowed, &["clients"], |s| {
         s.requirement = s.requirement.clone().client(["another-client"]);
     });
@@ -361,6 +371,42 @@ fn malformed_claims_are_refused_before_an_expired_token() {
 fn a_claim_of_a_wrong_type_is_refused_before_a_missing_one() {
     let payload = format!(r#"{{"iss":"{LOGIN}","exp":"1"}}"#);
     assert_eq!(refusal(&token().payload(payload)), Some(Reason::ClaimTypeInvalid));
+}
+
+#[test]
+fn a_claim_of_a_wrong_type_is_refused_before_another_kind_and_that_before_a_missing_claim() {
+    let untyped = validation().profile(Profile::rfc9068().types([HeaderType::Jwt]));
+    let id_token = token().header("typ", "JWT").claim("nonce", "n").without("client_id");
+    let refused = |token| validate_by(&untyped, &token, now()).unwrap_err().reason();
+    assert_eq!(refused(id_token.clone()), Reason::TokenKindRejected);
+    assert_eq!(refused(id_token.clone().claim("act", json!([]))), Reason::TokenKindRejected);
+    assert_eq!(refused(id_token.clone().expired()), Reason::TokenKindRejected);
+    assert_eq!(refused(id_token.claim("amr", "pwd")), Reason::ClaimTypeInvalid);
+}
+
+#[test]
+fn a_type_that_a_profile_does_not_have_is_refused_before_the_algorithm() {
+    let profile = Profile::rfc9068().types([HeaderType::Absent]);
+    let refused = |token| {
+        let validation = validation().profile(profile.clone());
+        validate_by(&validation, &token, now()).unwrap_err().reason()
+    };
+    assert_eq!(refused(token().header("alg", "none")), Reason::TokenTypeMismatch);
+    let untyped = token().without_header("typ").header("alg", "none");
+    assert_eq!(refused(untyped), Reason::AlgorithmNotAllowed);
+}
+
+#[test]
+fn a_bound_token_of_another_tenant_is_bound() {
+    let profile = Profile::rfc9068().tenant_claim("tid").tenant_in_issuer();
+    let foreign = token().claim("tid", "acme");
+    let refused = |token| {
+        let validation = validation().profile(profile.clone());
+        validate_by(&validation, &token, now()).unwrap_err().reason()
+    };
+    assert_eq!(refused(foreign.clone()), Reason::TenantMismatch);
+    let bound = foreign.claim("cnf", json!({ "jkt": "x" }));
+    assert_eq!(refused(bound), Reason::ConfirmationUnsupported);
 }
 
 #[test]

@@ -9,9 +9,10 @@ use http::{HeaderMap, HeaderValue};
 use proptest::prelude::*;
 use proptest::sample::{Index, select};
 use serde_json::{Value, json};
+use unconfused::testing::{TestIssuer, TestToken};
 use unconfused::{
-    AccessToken, Acr, Audience, Credential, InvalidToken, KeySet, Printable, Reason, Require,
-    Scope, UnverifiedToken,
+    AccessToken, Acr, Audience, ClaimTest, Credential, HeaderType, InvalidToken, KeySet, Printable,
+    Profile, Reason, Require, Scope, ScopeShape, UnverifiedToken, Validation,
 };
 
 fn cases(cases: u32) -> ProptestConfig {
@@ -388,6 +389,253 @@ proptest! {
             false => &shown,
         };
         prop_assert_eq!(unescaped(shown), kept);
+    }
+}
+
+// Profiles.
+
+/// An issuer with a tenant in its name.
+const TENANTED: &str = "https://login.example/acme/v2.0";
+
+fn tenanted() -> &'static (TestIssuer, KeySet) {
+    static ISSUER: OnceLock<(TestIssuer, KeySet)> = OnceLock::new();
+    ISSUER.get_or_init(|| {
+        let issuer = TestIssuer::new(TENANTED);
+        let keys = issuer.keys();
+        (issuer, keys)
+    })
+}
+
+/// All that are named, each with the `typ` it takes, and one of a user's.
+fn profiles() -> &'static [(Option<&'static str>, Profile)] {
+    static PROFILES: OnceLock<Vec<(Option<&'static str>, Profile)>> = OnceLock::new();
+    PROFILES.get_or_init(|| {
+        let own = Profile::rfc9068()
+            .types([HeaderType::Jwt, HeaderType::AccessToken, HeaderType::Absent])
+            .subject_claim("uid")
+            .subject_or_client()
+            .client_claims(["cid", "azp"])
+            .client_optional()
+            .token_id_optional()
+            .scope_claims([("scope", ScopeShape::Either), ("scp", ScopeShape::Either)])
+            .no_person_where([ClaimTest::present("gty")])
+            .agents_where([ClaimTest::same("azp", "cid")]);
+        let (jwt, at) = (Some("JWT"), Some("at+jwt"));
+        vec![
+            (jwt, Profile::entra_v1()),
+            (jwt, Profile::entra_v2()),
+            (jwt, Profile::auth0()),
+            (at, Profile::auth0_rfc9068()),
+            (None, Profile::okta()),
+            (jwt, Profile::keycloak()),
+            (at, Profile::keycloak()),
+            (None, Profile::cognito()),
+            (None, Profile::cognito().clients_in_place_of_audience(["c"])),
+            (jwt, Profile::workos()),
+            (None, Profile::pingone()),
+            (at, Profile::wso2()),
+            (jwt, Profile::ory_hydra()),
+            (at, Profile::duende()),
+            (jwt, Profile::zitadel()),
+            (at, Profile::logto()),
+            (jwt, Profile::clerk()),
+            (jwt, own),
+        ]
+    })
+}
+
+type Members = Vec<(&'static str, String)>;
+
+/// What every profile reads, so that each accepts it with one or the other `ver` and `scp`.
+fn vendor_claims(ver: &str, scp: &Value) -> Members {
+    let text = |text: &str| json!(text).to_string();
+    vec![
+        ("iss", text(TENANTED)),
+        ("sub", text("alice")),
+        ("aud", text("https://orders.example")),
+        ("exp", (NOW + 300).to_string()),
+        ("iat", NOW.to_string()),
+        ("client_id", text("c")),
+        ("azp", text("c")),
+        ("appid", text("c")),
+        ("cid", text("c")),
+        ("jti", text("j")),
+        ("oid", text("o")),
+        ("uid", text("u")),
+        ("uti", text("t")),
+        ("tid", text("acme")),
+        ("ver", text(ver)),
+        ("typ", text("Bearer")),
+        ("token_use", text("access")),
+        ("scope", text("orders:read")),
+        ("scp", scp.to_string()),
+    ]
+}
+
+/// The token with these members, some of them perhaps twice.
+fn of_members(typ: Option<&str>, members: &Members) -> TestToken {
+    let members: Vec<_> =
+        members.iter().map(|(name, value)| format!("\"{name}\":{value}")).collect();
+    let token = tenanted().0.token(&ORDERS).payload(format!("{{{}}}", members.join(",")));
+    match typ {
+        Some(typ) => token.header("typ", typ),
+        None => token.without_header("typ"),
+    }
+}
+
+fn check_by(profile: &Profile, token: &TestToken) -> Result<AccessToken, InvalidToken> {
+    let validation = Validation::new(ORDERS, TENANTED).profile(profile.clone());
+    UnverifiedToken::parse(&token.sign())?.validate(&validation, &tenanted().1, now())
+}
+
+/// Changes of what any profile reads, often of times and audiences.
+fn vendor_changes() -> impl Strategy<Value = Members> {
+    let name = select(vec![
+        "sub",
+        "client_id",
+        "azp",
+        "appid",
+        "cid",
+        "jti",
+        "oid",
+        "uid",
+        "uti",
+        "tid",
+        "ver",
+        "typ",
+        "token_use",
+        "tokenName",
+        "scope",
+        "scp",
+        "nonce",
+        "at_hash",
+        "act",
+        "idtyp",
+        "gty",
+        "aut",
+        "xms_act_fct",
+        "xms_sub_fct",
+        "xms_par_app_azp",
+        "preferred_username",
+        "org_id",
+        "env",
+        "organization_id",
+        "cnf",
+        "nbf",
+        "iat",
+    ]);
+    let value = prop_oneof![
+        2 => json_text(),
+        2 => select(vec![
+            r#""""#, r#""c""#, r#""alice""#, r#""o""#, r#""11""#, r#""13 11""#, r#""app""#, "[]",
+            r#"["orders:read"]"#, r#"{"sub":"agent-7"}"#, r#""access""#, r#""2.0""#, "null",
+        ]).prop_map(str::to_owned),
+    ];
+    let aud = prop_oneof![
+        select(vec![
+            r#""https://billing.example""#,
+            r#"["https://billing.example","c"]"#,
+            "[]",
+            r#""""#,
+            r#""c""#,
+            r#"["https://orders.example","x"]"#,
+            r#""https://orders.example/""#,
+            "null",
+        ])
+        .prop_map(str::to_owned),
+        json_text(),
+    ];
+    let exp =
+        prop_oneof![(NOW - 10_000..NOW + 10_000).prop_map(|exp| exp.to_string()), json_text(),];
+    let important = prop_oneof![
+        3 => Just(Vec::new()),
+        2 => aud.prop_map(|aud| vec![("aud", aud)]),
+        2 => exp.prop_map(|exp| vec![("exp", exp)]),
+    ];
+    (prop::collection::vec((name, value), 0..4), important)
+        .prop_map(|(changes, important)| [changes, important].concat())
+}
+
+#[test]
+fn each_profile_accepts_the_claims_that_are_changed_here() {
+    for (typ, profile) in profiles() {
+        let accepted = ["1.0", "2.0"].iter().any(|ver| {
+            [json!("orders:read"), json!(["orders:read"])]
+                .iter()
+                .any(|scp| check_by(profile, &of_members(*typ, &vendor_claims(ver, scp))).is_ok())
+        });
+        assert!(accepted, "{profile:?}");
+    }
+}
+
+proptest! {
+    #![proptest_config(cases(256))]
+
+    #[test]
+    fn what_is_expired_or_meant_for_another_is_so_by_every_profile(
+        ver in select(vec!["1.0", "2.0"]),
+        array in any::<bool>(),
+        changes in vendor_changes(),
+    ) {
+        let scp = if array { json!(["orders:read"]) } else { json!("orders:read") };
+        let mut members = vendor_claims(ver, &scp);
+        for (name, value) in changes {
+            members.retain(|(n, _)| *n != name);
+            members.push((name, value));
+        }
+        let strictly = check_by(&Profile::rfc9068(), &of_members(Some("at+jwt"), &members));
+        let lost = strictly.is_err_and(|invalid| {
+            [Reason::AudienceMismatch, Reason::TokenExpired].contains(&invalid.reason())
+        });
+        for (typ, profile) in profiles() {
+            match check_by(profile, &of_members(*typ, &members)) {
+                Ok(token) => {
+                    prop_assert!(!lost, "{:?} {:?}", profile, members);
+                    look_at(&token);
+                    prop_assert!(!token.subject().is_empty());
+                    prop_assert!(token.client_id() != Some("") && token.jti() != Some(""));
+                    prop_assert!(token.expires_at() > at(-30));
+                    prop_assert!(token.issued_at() <= at(30));
+                    let ours = token.audiences().any(|name| name == ORDERS.as_str());
+                    prop_assert_eq!(token.audience().is_some(), ours);
+                    // Without an audience, by the list alone.
+                    let listed = *profile == Profile::cognito().clients_in_place_of_audience(["c"]);
+                    let by_list = listed
+                        && token.audiences().count() == 0
+                        && token.client_id() == Some("c");
+                    prop_assert!(ours || by_list, "{:?} {:?}", profile, members);
+                    prop_assert!(matches!(token.claim::<Value>("cnf"), Ok(None)));
+                }
+                Err(invalid) => {
+                    let kind = Reason::TokenKindRejected;
+                    let tenant = Reason::TenantMismatch;
+                    let reason = invalid.reason();
+                    let known = OF_CLAIMS.contains(&reason) || reason == kind || reason == tenant;
+                    prop_assert!(known, "{}", invalid);
+                    prop_assert!(!invalid.to_string().contains('\n'), "{}", invalid);
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn no_word_of_the_header_makes_a_type_that_a_profile_does_not_have(
+        typ in prop_oneof![
+            r"(application/)?[a-z+-]{0,12}(jwt|JWT)?",
+            r"(at|id|dpop|logout)\+?jwt[ ;]?",
+            any::<String>(),
+        ],
+    ) {
+        let short = typ.to_lowercase();
+        let short = short.strip_prefix("application/").unwrap_or(&short);
+        for (_, profile) in profiles() {
+            let members = vendor_claims("2.0", &json!("a"));
+            let refused = check_by(profile, &of_members(Some(&typ), &members)).err();
+            if !["jwt", "at+jwt"].contains(&short) {
+                let refused = refused.map(|invalid| invalid.reason());
+                prop_assert_eq!(refused, Some(Reason::TokenTypeMismatch), "{:?}", typ);
+            }
+        }
     }
 }
 

@@ -5,7 +5,7 @@ mod common;
 use common::*;
 use unconfused::testing::TestToken;
 use unconfused::{
-    AccessToken, Acr, Denial, Reason, Require, Scope, ScopeHierarchy, Unmet, Validation,
+    AccessToken, Acr, Denial, Profile, Reason, Require, Scope, ScopeHierarchy, Unmet, Validation,
 };
 
 const READ: Scope = Scope::from_static("orders:read");
@@ -44,6 +44,8 @@ fn family() -> Vec<Require> {
         any().actor_if_any([foreign]),
         any().actor_if_any([foreign, local]),
         any().actor_if_any([local; 0]),
+        any().actor_if_any([(LOGIN, "admin")]),
+        any().actor([(LOGIN, "admin"), local]),
         any().delegated(),
         any().undelegated(),
         any().person(),
@@ -61,6 +63,8 @@ fn tokens() -> Vec<AccessToken> {
     let validations = [
         validation().agent_clients(["agent-app"]),
         validation().agent_clients(["agent-app"]).agents_must_act().scope_hierarchy(hierarchy),
+        // Whoever is in `act` took the subject's place.
+        validation().profile(Profile::rfc9068().act_names_impersonators()),
     ];
     let web = || token().client("web");
     let logged_in = |acr: &str, ago| web().acr(acr).authenticated(secs(ago));
@@ -87,6 +91,8 @@ fn tokens() -> Vec<AccessToken> {
         web().actor_of(OTHER, "agent-7").actor("agent-7"),
         logged_in("phr", 10).actor("agent-7").scope("orders:read"),
         logged_in("mfa", 100).actor_of(OTHER, "agent-7"),
+        web().actor("admin"),
+        web().actor_of(OTHER, "admin"),
         web().actor("alice"),
         token().client("agent-app"),
         token().client("agent-app").scope("orders:read"),

@@ -9,7 +9,8 @@ use common::*;
 use serde_json::{Value, json};
 use unconfused::testing::TestIssuer;
 use unconfused::{
-    Algorithm, Audience, KeySet, Reason, Require, UnverifiedToken, Validation, WrongClaimType,
+    Algorithm, Audience, HeaderType, KeySet, Profile, Reason, Require, UnverifiedToken, Validation,
+    WrongClaimType,
 };
 
 const HOUR: u64 = 3600;
@@ -157,9 +158,16 @@ fn every_reason_from_the_shape_to_possession_has_a_token_that_is_refused_for_it(
         assert_eq!(reason_of(raw, keys), Some(*reason), "{raw}");
     }
 
+    // 24, which needs a profile under which the type of the header says nothing.
+    let untyped = Profile::rfc9068().types([HeaderType::Jwt]);
+    let id_token = token().header("typ", "JWT").claim("nonce", "n");
+    let invalid = validate_by(&validation().profile(untyped), &id_token, now()).unwrap_err();
+    assert_eq!(invalid.reason(), Reason::TokenKindRejected);
+
     // 25 has a test of its own; 16 needs a source of keys.
     let shown: BTreeSet<_> = cases.iter().map(|(reason, ..)| *reason).collect();
-    let elsewhere = [Reason::RequiredClaimMissing, Reason::KeysUnavailable];
+    let elsewhere =
+        [Reason::TokenKindRejected, Reason::RequiredClaimMissing, Reason::KeysUnavailable];
     for reason in Reason::ALL {
         let here = (Reason::TokenFormatNotAccepted..=Reason::ConfirmationUnsupported)
             .contains(reason)

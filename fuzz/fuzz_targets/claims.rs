@@ -18,8 +18,10 @@ fuzz_target!(|payload: &str| {
 
     assert_eq!((Some(token.issuer()), token.issuer()), (text("iss"), ISSUER));
     assert_eq!(Some(token.subject()), text("sub").filter(|sub| !sub.is_empty()));
-    assert_eq!(Some(token.client_id()), text("client_id").filter(|id| !id.is_empty()));
-    assert_eq!(Some(token.jti()), text("jti").filter(|jti| !jti.is_empty()));
+    assert_eq!(token.client_id().filter(|id| !id.is_empty()), text("client_id"));
+    assert_eq!(token.jti().filter(|jti| !jti.is_empty()), text("jti"));
+    assert_eq!(token.tenant(), None);
+    assert_eq!(token.audience(), Some(&AUDIENCE));
     assert_eq!(token.acr(), text("acr"));
     let scopes = text("scope").unwrap_or_default().split(' ').filter(|scope| !scope.is_empty());
     assert!(token.scopes().eq(scopes));

@@ -5,26 +5,50 @@ use std::sync::LazyLock;
 use serde_json::Value;
 use time::UtcDateTime;
 use unconfused::testing::TestIssuer;
-use unconfused::{AccessToken, Audience, InvalidToken, KeySet, UnverifiedToken, Validation};
+use unconfused::{
+    AccessToken, Audience, InvalidToken, KeySet, Profile, UnverifiedToken, Validation,
+};
 
 pub const ISSUER: &str = "https://login.example";
+/// An issuer with a tenant in its name, whose tokens are read by profiles.
+pub const TENANTED: &str = "https://login.example/acme/v2.0";
 pub const AUDIENCE: Audience = Audience::from_static("https://orders.example");
 /// The moment at which every token is judged.
 pub const NOW: i64 = 1_800_000_000;
 
 static KEY: LazyLock<TestIssuer> = LazyLock::new(|| TestIssuer::new(ISSUER));
 static KEYS: LazyLock<KeySet> = LazyLock::new(|| KEY.keys());
+static TENANT_KEY: LazyLock<TestIssuer> = LazyLock::new(|| TestIssuer::new(TENANTED));
+static TENANT_KEYS: LazyLock<KeySet> = LazyLock::new(|| TENANT_KEY.keys());
+
+fn now() -> UtcDateTime {
+    UtcDateTime::from_unix_timestamp(NOW).expect("a time")
+}
 
 /// Validates a token with the default settings.
 pub fn validate(token: UnverifiedToken<'_>, keys: &KeySet) -> Result<AccessToken, InvalidToken> {
-    let now = UtcDateTime::from_unix_timestamp(NOW).expect("a time");
-    token.validate(&Validation::new(AUDIENCE, ISSUER), keys, now)
+    token.validate(&Validation::new(AUDIENCE, ISSUER), keys, now())
 }
 
 /// What a token with this payload, rightly signed, is worth.
 pub fn signed(payload: &str) -> Result<AccessToken, InvalidToken> {
     let token = KEY.token(&AUDIENCE).payload(payload).sign();
     validate(UnverifiedToken::parse(&token)?, &KEYS)
+}
+
+/// The same under a profile, of [`TENANTED`], with this `typ` in the header.
+pub fn signed_by(
+    profile: &Profile,
+    typ: Option<&str>,
+    payload: &str,
+) -> Result<AccessToken, InvalidToken> {
+    let token = TENANT_KEY.token(&AUDIENCE).payload(payload);
+    let token = match typ {
+        Some(typ) => token.header("typ", typ),
+        None => token.without_header("typ"),
+    };
+    let validation = Validation::new(AUDIENCE, TENANTED).profile(profile.clone());
+    UnverifiedToken::parse(&token.sign())?.validate(&validation, &TENANT_KEYS, now())
 }
 
 /// Reads an accepted payload with serde_json alone. `None` where it has a number that serde_json

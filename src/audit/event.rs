@@ -303,7 +303,7 @@ impl fmt::Display for AuditEvent<'_> {
         pair(f, "jti", self.jti())?;
         pair(f, "audience", self.audience().map(|audience| Printable::from(audience.as_str())))?;
         if self.client_list_instead_of_audience() {
-            f.write_str(" client_list_instead_of_audience")?;
+            f.write_str(" client_list_instead_of_audience=true")?;
         }
         pair(f, "tenant", self.tenant())?;
         for scope in self.scopes() {

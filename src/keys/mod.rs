@@ -4,6 +4,8 @@
 mod cache;
 #[cfg(feature = "remote")]
 mod discovery;
+#[cfg(feature = "remote")]
+mod fetch;
 mod issuer;
 #[cfg(feature = "remote")]
 mod remote;

@@ -1,36 +1,28 @@
 //! Keys that are fetched and renewed: does what the machine in `cache` says.
 
 use std::fmt;
-use std::future::IntoFuture;
 use std::hash::{BuildHasher, RandomState};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::sync::{Arc, Mutex, MutexGuard, Weak};
 use std::time::Duration;
 
 use arc_swap::ArcSwapOption;
-use http::header::ACCEPT;
-use http::{Request, Response, StatusCode, Uri};
 use tokio::runtime::Handle;
 use tokio::sync::watch;
 use tokio::time::{Instant, timeout};
 
-use super::cache::{Cache, Current, Fetched, MAX_WAIT, Moment, Outcome, Verdict};
+use super::cache::{Cache, Current, MAX_WAIT, Moment, Outcome, Verdict};
 use super::discovery;
+use super::fetch::{Fetcher, Origin, lock};
 use super::status::KeyStatus;
 use super::url::{Transport, UnfitUrl};
 use super::{KeySource, Keys, KeysUnavailable, cache};
 use crate::answer::Answer;
 use crate::jose::KeySet;
-use crate::outbound::{HttpClient, HttpLimits};
+use crate::outbound::HttpClient;
 use crate::token::KeyHint;
 
-/// Each answer that is fetched: so much of it, and in so much time.
-const MAX_BYTES: usize = 256 * 1024;
-const WITHIN: Duration = Duration::from_secs(5);
 /// All that a fetch takes: metadata in up to three places, and the keys.
 const FLIGHT: Duration = Duration::from_secs(25);
-/// How long metadata is believed before it is looked at again.
-const METADATA_FOR: Duration = Duration::from_secs(24 * 3600);
-
 /// The keys of one issuer, fetched when they are first asked for and renewed from then on, in a task of their own.
 ///
 /// - **A request whose key is here never waits**, also while keys are renewed and where that fails. Keys are
@@ -66,36 +58,13 @@ pub struct RemoteKeys {
     shared: Arc<Shared>,
 }
 
-/// Where keys are.
-enum Origin {
-    /// Where the owner said.
-    At(Uri),
-    /// Where the metadata of this issuer says.
-    Discovered {
-        issuer: String,
-        locations: Vec<String>,
-        transport: Transport,
-        found: Mutex<Option<Found>>,
-    },
-}
-
-/// `jwks_uri`, and until when it is believed.
-#[derive(Clone)]
-struct Found {
-    uri: Uri,
-    until: Moment,
-}
-
 struct Shared {
-    client: Arc<dyn HttpClient>,
-    origin: Origin,
+    fetcher: Fetcher,
     cache: Mutex<Cache<KeySet>>,
     /// What the cache last said serves, to be read without its lock.
     current: ArcSwapOption<Current<KeySet>>,
     /// The number of the last fetch that ended.
     ended: watch::Sender<u64>,
-    /// The body of the last good answer: the same again is not parsed again.
-    last: Mutex<Option<(Vec<u8>, KeySet)>>,
     began: Instant,
     random: RandomState,
 }
@@ -155,19 +124,17 @@ impl RemoteKeys {
             issuer: issuer.to_owned(),
             locations: discovery::locations(&transport.fit(issuer)?),
             transport,
-            found: Mutex::new(None),
+            found: Mutex::default(),
         };
         Ok(RemoteKeys::new(origin, client))
     }
 
     fn new(origin: Origin, client: impl HttpClient) -> Self {
         let shared = Shared {
-            client: Arc::new(client),
-            origin,
+            fetcher: Fetcher::new(client, origin),
             cache: Mutex::new(Cache::new()),
             current: ArcSwapOption::empty(),
             ended: watch::Sender::new(0),
-            last: Mutex::new(None),
             began: Instant::now(),
             random: RandomState::new(),
         };
@@ -275,7 +242,7 @@ impl Shared {
         let mut next = Some((self, number));
         while let Some((shared, number)) = next {
             let flight = Airborne { shared: shared.clone(), number, ended: false };
-            let outcome = match timeout(FLIGHT, shared.fetch(shared.now())).await {
+            let outcome = match timeout(FLIGHT, shared.fetcher.fetch(shared.now())).await {
                 Ok(outcome) => outcome,
                 Err(_) => Err(format!("no keys within {} seconds", FLIGHT.as_secs())),
             };
@@ -308,100 +275,6 @@ impl Shared {
                 return Some((shared, next));
             }
         }
-    }
-
-    async fn fetch(&self, began: Moment) -> Outcome<KeySet> {
-        let uri = self.jwks_uri().await?;
-        let answer = self.get(&uri).await;
-        if answer.is_err() {
-            self.forget_location();
-        }
-        let answer = answer?;
-        let max_age = discovery::max_age(answer.headers());
-        let keys = self.parse(answer.into_body()).map_err(|problem| format!("{uri}: {problem}"))?;
-        Ok(Fetched { keys, max_age, began })
-    }
-
-    /// At most 100 keys, some 8 ms, and only where they have changed.
-    fn parse(&self, body: Vec<u8>) -> Result<KeySet, String> {
-        let mut last = lock(&self.last);
-        if let Some((_, keys)) = last.as_ref().filter(|(before, _)| *before == body) {
-            return Ok(keys.clone());
-        }
-        let text = std::str::from_utf8(&body).map_err(|_| "the answer is not UTF-8".to_owned())?;
-        let keys = KeySet::from_json(text).map_err(|problem| problem.to_string())?;
-        *last = Some((body, keys.clone()));
-        Ok(keys)
-    }
-
-    async fn jwks_uri(&self) -> Result<Uri, String> {
-        let (issuer, locations, transport, found) = match &self.origin {
-            Origin::At(uri) => return Ok(uri.clone()),
-            Origin::Discovered { issuer, locations, transport, found } => {
-                (issuer, locations, transport, found)
-            }
-        };
-        let before = lock(found).clone();
-        if let Some(before) = before.as_ref().filter(|before| self.now() < before.until) {
-            return Ok(before.uri.clone());
-        }
-        let mut problem = String::new();
-        for location in locations {
-            match self.metadata(location, issuer, *transport).await {
-                Ok(uri) => {
-                    let until = self.now().saturating_add(METADATA_FOR);
-                    *lock(found) = Some(Found { uri: uri.clone(), until });
-                    return Ok(uri);
-                }
-                // What the first one says is the best hint.
-                Err(said) if problem.is_empty() => problem = said,
-                Err(_) => {}
-            }
-        }
-        // Where the keys were is where they are, until somebody says otherwise.
-        before.map(|before| before.uri).ok_or(problem)
-    }
-
-    async fn metadata(
-        &self,
-        location: &str,
-        issuer: &str,
-        transport: Transport,
-    ) -> Result<Uri, String> {
-        let uri: Uri = location.parse().map_err(|_| format!("{location} is no URL"))?;
-        let body = self.get(&uri).await?.into_body();
-        let text = std::str::from_utf8(&body).map_err(|_| format!("{location} is not UTF-8"))?;
-        discovery::jwks_uri(text, issuer, transport)
-            .map_err(|problem| format!("{location} {problem}"))
-    }
-
-    /// The metadata is looked at again before the next fetch.
-    fn forget_location(&self) {
-        if let Origin::Discovered { found, .. } = &self.origin
-            && let Some(found) = &mut *lock(found)
-        {
-            found.until = Moment::ZERO;
-        }
-    }
-
-    async fn get(&self, uri: &Uri) -> Result<Response<Vec<u8>>, String> {
-        let request = Request::get(uri.clone())
-            .header(ACCEPT, "application/jwk-set+json, application/json")
-            .body(Vec::new())
-            .map_err(|error| format!("{uri}: {error}"))?;
-        let sent = self.client.send(request, HttpLimits::new(MAX_BYTES, WITHIN));
-        let answer = match timeout(WITHIN, sent.into_future()).await {
-            Ok(Ok(answer)) => answer,
-            Ok(Err(error)) => return Err(format!("{uri}: {error}")),
-            Err(_) => return Err(format!("{uri}: no answer within {} seconds", WITHIN.as_secs())),
-        };
-        if answer.status() != StatusCode::OK {
-            return Err(format!("{uri} answered {}", answer.status().as_u16()));
-        }
-        if answer.body().len() > MAX_BYTES {
-            return Err(format!("{uri}: more than {MAX_BYTES} bytes"));
-        }
-        Ok(answer)
     }
 
     /// In the order of the changes, so under the cache's lock.
@@ -449,10 +322,6 @@ impl Drop for Airborne {
             self.end(Err("the fetch was broken off".to_owned()));
         }
     }
-}
-
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 impl fmt::Debug for RemoteKeys {

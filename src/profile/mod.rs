@@ -1,5 +1,6 @@
 //! How an issuer spells what RFC 9068 says: data, and the named shapes of vendors.
 
+mod claim_test;
 mod vendors;
 
 use std::borrow::Cow;
@@ -7,8 +8,10 @@ use std::collections::BTreeSet;
 
 use crate::jose::{Document, string};
 
+pub use claim_test::ClaimTest;
+
 /// A name or a value in a profile.
-type Word = Cow<'static, str>;
+pub(crate) type Word = Cow<'static, str>;
 
 /// How an issuer writes its access tokens, as data.
 ///
@@ -81,88 +84,6 @@ pub enum ScopeShape {
     Array,
     /// Either of the two.
     Either,
-}
-
-/// A test of one claim. Values are compared with their case, and only with strings: a claim of another type
-/// than a string is a refusal (`claim_type_invalid`), whatever the test, but for [`present`](Self::present).
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct ClaimTest {
-    claim: Word,
-    test: Test,
-}
-
-#[derive(Debug, Clone, PartialEq, Eq)]
-enum Test {
-    Present,
-    Is(Word),
-    StartsWith(Word),
-    EndsWith(Word),
-    Lists(Word),
-    Same(Word),
-}
-
-impl ClaimTest {
-    /// The claim is there, of whatever type.
-    pub fn present(claim: impl Into<Cow<'static, str>>) -> Self {
-        ClaimTest { claim: claim.into(), test: Test::Present }
-    }
-
-    /// The claim is this string.
-    pub fn is(claim: impl Into<Cow<'static, str>>, value: impl Into<Cow<'static, str>>) -> Self {
-        ClaimTest { claim: claim.into(), test: Test::Is(value.into()) }
-    }
-
-    /// The claim starts with this string.
-    pub fn starts_with(
-        claim: impl Into<Cow<'static, str>>,
-        start: impl Into<Cow<'static, str>>,
-    ) -> Self {
-        ClaimTest { claim: claim.into(), test: Test::StartsWith(start.into()) }
-    }
-
-    /// The claim ends with this string.
-    pub fn ends_with(
-        claim: impl Into<Cow<'static, str>>,
-        end: impl Into<Cow<'static, str>>,
-    ) -> Self {
-        ClaimTest { claim: claim.into(), test: Test::EndsWith(end.into()) }
-    }
-
-    /// The claim is a list with spaces between, and this word is one of it.
-    pub fn lists(claim: impl Into<Cow<'static, str>>, word: impl Into<Cow<'static, str>>) -> Self {
-        ClaimTest { claim: claim.into(), test: Test::Lists(word.into()) }
-    }
-
-    /// Both claims are there and are the same string.
-    pub fn same(claim: impl Into<Cow<'static, str>>, other: impl Into<Cow<'static, str>>) -> Self {
-        ClaimTest { claim: claim.into(), test: Test::Same(other.into()) }
-    }
-
-    fn holds(&self, claims: &Document) -> bool {
-        let Some(raw) = claims.get(&self.claim) else { return false };
-        if self.test == Test::Present {
-            return true;
-        }
-        let Some(text) = string(raw) else { return false };
-        match &self.test {
-            Test::Present => true,
-            Test::Is(value) => text == *value,
-            Test::StartsWith(start) => text.starts_with(&**start),
-            Test::EndsWith(end) => text.ends_with(&**end),
-            Test::Lists(word) => text.split(' ').any(|one| one == *word),
-            Test::Same(other) => claims.get(other).and_then(string).is_some_and(|o| o == text),
-        }
-    }
-
-    /// The claims that must be strings where they are there.
-    fn texts(&self) -> impl Iterator<Item = &Word> {
-        let (first, second) = match &self.test {
-            Test::Present => (None, None),
-            Test::Same(other) => (Some(&self.claim), Some(other)),
-            _ => (Some(&self.claim), None),
-        };
-        first.into_iter().chain(second)
-    }
 }
 
 /// What kind of party the subject of a token is.
@@ -274,7 +195,7 @@ impl Profile {
         self
     }
 
-    /// The tenant is there and is a segment of the issuer's path; else the token is refused
+    /// The tenant is there and is the first segment of the issuer's path; else the token is refused
     /// (`tenant_mismatch`).
     #[must_use]
     pub fn tenant_in_issuer(mut self) -> Self {
@@ -291,7 +212,9 @@ impl Profile {
     }
 
     /// Where one of these tests holds, the subject is the client itself, whatever its name; called again, more
-    /// of them. It is where the two have the same name, too.
+    /// of them. It is where the two have the same name, too. Such a client acts for nobody else, and is never
+    /// an actor: test what the issuer alone decides, [`ClaimTest::names_client`] for instance, and no name that a
+    /// user may choose. Where in doubt, [`no_person_where`](Self::no_person_where).
     #[must_use]
     pub fn subject_is_client_where(mut self, tests: impl IntoIterator<Item = ClaimTest>) -> Self {
         self.subject_is_client.extend(tests);
@@ -343,14 +266,14 @@ impl Profile {
     }
 
     /// Step 24: the claim that shows that this is another kind of token.
-    pub(crate) fn other_kind(&self, claims: &Document) -> Option<Word> {
+    pub(crate) fn other_kind(&self, claims: &Document, client: Option<&str>) -> Option<Word> {
         let untyped = self.types.iter().any(|typ| *typ != HeaderType::AccessToken);
         if untyped && let Some(sign) = sign_of_another_kind(claims) {
             return Some(Cow::Borrowed(sign));
         }
-        let failed = |group: &&Vec<ClaimTest>| !group.iter().any(|test| test.holds(claims));
+        let failed = |group: &&Vec<ClaimTest>| !group.iter().any(|test| test.holds(claims, client));
         let group = self.requires.iter().find(failed)?;
-        Some(group.first().map_or(Cow::Borrowed(""), |test| test.claim.clone()))
+        Some(group.first().map_or(Cow::Borrowed(""), |test| test.claim().clone()))
     }
 
     /// Subject, client or token are read from this claim.
@@ -372,7 +295,7 @@ impl Profile {
         subject: Option<&str>,
         client: Option<&str>,
     ) -> SubjectKind {
-        let any = |tests: &[ClaimTest]| tests.iter().any(|test| test.holds(claims));
+        let any = |tests: &[ClaimTest]| tests.iter().any(|test| test.holds(claims, client));
         if subject == client || any(&self.subject_is_client) {
             SubjectKind::Client
         } else if any(&self.no_person) {
@@ -383,8 +306,8 @@ impl Profile {
     }
 
     /// The token says of its client that it is an agent.
-    pub(crate) fn client_is_agent(&self, claims: &Document) -> bool {
-        self.agents.iter().any(|test| test.holds(claims))
+    pub(crate) fn client_is_agent(&self, claims: &Document, client: Option<&str>) -> bool {
+        self.agents.iter().any(|test| test.holds(claims, client))
     }
 }
 
@@ -460,29 +383,5 @@ mod tests {
             assert_eq!(HeaderType::of(Some(bad)), None, "{bad}");
         }
         assert_eq!(HeaderType::of(None), Some(HeaderType::Absent));
-    }
-
-    #[test]
-    fn a_test_holds_for_strings_and_for_no_other_type() {
-        let claims = |json: &str| Document::read(json.to_owned()).unwrap();
-        let a = claims(r#"{"a":"one two","b":"one two","n":1,"l":["one"],"z":null}"#);
-        for (holds, test) in [
-            (true, ClaimTest::present("n")),
-            (true, ClaimTest::present("z")),
-            (false, ClaimTest::present("c")),
-            (true, ClaimTest::is("a", "one two")),
-            (false, ClaimTest::is("a", "one")),
-            (false, ClaimTest::is("n", "1")),
-            (true, ClaimTest::starts_with("a", "one")),
-            (true, ClaimTest::ends_with("a", "two")),
-            (true, ClaimTest::lists("a", "two")),
-            (false, ClaimTest::lists("a", "tw")),
-            (false, ClaimTest::lists("l", "one")),
-            (true, ClaimTest::same("a", "b")),
-            (false, ClaimTest::same("a", "n")),
-            (false, ClaimTest::same("c", "d")),
-        ] {
-            assert_eq!(test.holds(&a), holds, "{test:?}");
-        }
     }
 }

@@ -38,7 +38,8 @@ impl Profile {
     /// | `client_id` | `azp` |
     /// | `jti` | may be missing |
     /// | tenant | `org_id`, where there is one |
-    /// | a token without a user | `sub` ends in `@clients`, or `gty` is `client-credentials` |
+    /// | a token without a user | `sub` is the client with `@clients` |
+    /// | no person | `sub` ends in `@clients`, or `gty` is `client-credentials` |
     ///
     /// `permissions` are no scopes. Where Auth0 can write RFC 9068 tokens, have it do that:
     /// [`auth0_rfc9068`](Self::auth0_rfc9068).
@@ -48,16 +49,17 @@ impl Profile {
             .types([HeaderType::Jwt])
             .client_claims(["azp"])
             .token_id_optional()
-            .subject_is_client_where([ClaimTest::is("gty", "client-credentials")])
+            .no_person_where([ClaimTest::is("gty", "client-credentials")])
     }
 
-    /// Auth0 with its RFC 9068 token profile: RFC 9068, with a tenant in `org_id`, and a `sub` that ends in
-    /// `@clients` in a token without a user.
+    /// Auth0 with its RFC 9068 token profile: RFC 9068, with a tenant in `org_id`; in a token without a user,
+    /// `sub` is the client with `@clients`.
     #[must_use]
     pub fn auth0_rfc9068() -> Self {
         Profile::rfc9068()
             .tenant_claim("org_id")
-            .subject_is_client_where([ClaimTest::ends_with("sub", "@clients")])
+            .subject_is_client_where([ClaimTest::names_client("sub", "", "@clients")])
+            .no_person_where([ClaimTest::ends_with("sub", "@clients")])
     }
 
     /// Okta, custom authorization servers: issuer `https://{domain}/oauth2/{id}`. Tokens of the organization's
@@ -82,7 +84,8 @@ impl Profile {
     /// |---|---|
     /// | `typ` `at+jwt` | `JWT` or `at+jwt`; the claim `typ` must be `Bearer` or `DPoP` |
     /// | `client_id` | `azp` |
-    /// | a token without a user | `preferred_username` starts with `service-account-`, or there is a `client_id` |
+    /// | a token without a user | `preferred_username` is `service-account-` with the client |
+    /// | no person | `preferred_username` starts with `service-account-`, or there is a `client_id` |
     ///
     /// The audience is not there by itself: add an audience mapper to the client's scopes. Lightweight tokens
     /// name no subject, and are refused; so are tokens with a `nonce`, which versions before 25 write. Roles
@@ -93,7 +96,12 @@ impl Profile {
             .types([HeaderType::Jwt, HeaderType::AccessToken])
             .client_claims(["azp"])
             .requires([ClaimTest::is("typ", "Bearer"), ClaimTest::is("typ", "DPoP")])
-            .subject_is_client_where([
+            .subject_is_client_where([ClaimTest::names_client(
+                "preferred_username",
+                "service-account-",
+                "",
+            )])
+            .no_person_where([
                 ClaimTest::starts_with("preferred_username", "service-account-"),
                 ClaimTest::present("client_id"),
             ])
@@ -122,6 +130,7 @@ impl Profile {
     /// | `typ` `at+jwt` | `JWT` or none; no token of another kind passes |
     /// | `client_id` | may be missing |
     /// | tenant | `org_id`, where there is one |
+    /// | no person | `sub` starts with `client_` |
     /// | `act` | names an administrator who impersonates the user, and no agent |
     ///
     /// Session tokens name no audience, and are refused.
@@ -131,6 +140,7 @@ impl Profile {
             .types([HeaderType::Jwt, HeaderType::Absent])
             .client_optional()
             .tenant_claim("org_id")
+            .no_person_where([ClaimTest::starts_with("sub", "client_")])
             .act_names_impersonators()
     }
 
@@ -184,7 +194,7 @@ impl Profile {
     ///
     /// | RFC 9068 | here |
     /// |---|---|
-    /// | `typ` `at+jwt` | `JWT`; no token of another kind passes, and ID tokens have no `client_id` |
+    /// | `typ` `at+jwt` | `JWT`; no token of another kind passes, and ID tokens have an `at_hash` or no `jti` |
     /// | `scope` | is missing: roles are in claims of their own, and are no scopes |
     /// | tenant | `urn:zitadel:iam:user:resourceowner:id` |
     /// | a token without a user | cannot be told from others: nobody is taken for a person |

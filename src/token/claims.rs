@@ -79,8 +79,10 @@ impl Claims {
         let mut reader = Reader { document: &document, profile, flaw: None };
         let claims = reader.claims();
         let mut claims = Claims { document, ..claims };
-        claims.subject_kind =
-            profile.subject_kind(&claims.document, claims.subject(), claims.client());
+        let (subject, client) = (claims.subject(), claims.client());
+        let kind = profile.subject_kind(&claims.document, subject, client);
+        let is_agent = profile.client_is_agent(&claims.document, client);
+        (claims.subject_kind, claims.client_is_agent) = (kind, is_agent);
         claims
     }
 
@@ -135,7 +137,12 @@ impl<'a> Reader<'a> {
                 self.text(name);
             }
         }
-        let client = profile.clients.iter().find_map(|name| self.text(name));
+        // The first that is there; the others have their type.
+        let mut client = None;
+        for name in &profile.clients {
+            let named = self.text(name);
+            client = client.or(named);
+        }
         let subject = self.text(&profile.subject);
         let subject = match subject {
             None if profile.subject_or_client => client.clone(),
@@ -156,7 +163,6 @@ impl<'a> Reader<'a> {
             confirmation: self.typed("cnf", |raw| raw.starts_with('{').then_some(())).is_some(),
             may_act: self.may_act(),
             impersonated: profile.impersonators,
-            client_is_agent: profile.client_is_agent(self.document),
             subject,
             client,
             ..Claims::default()
@@ -165,7 +171,8 @@ impl<'a> Reader<'a> {
             self.text(name);
         }
         self.details();
-        if let Some(claim) = profile.other_kind(self.document) {
+        let client = claims.client.as_ref().map(|client| self.document.text(client));
+        if let Some(claim) = profile.other_kind(self.document, client) {
             self.note(Reason::TokenKindRejected, claim);
         }
         // Last: step 60 comes after 24.

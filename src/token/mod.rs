@@ -52,7 +52,7 @@ enum ClientRole {
     Plain,
     /// An agent, known from here: it is the actor where `act` names none.
     Agent(ActorSource),
-    /// An agent that must name its actor in `act`, and did not.
+    /// An agent that must name its actor in `act`, and did not; or one that cannot be named as the actor.
     AgentWithoutAct,
 }
 

@@ -68,7 +68,7 @@ impl Agents {
     /// What is known without a rule: those need the whole token.
     pub(super) fn include_client(&self, client: Option<&str>) -> bool {
         let everybody = self.must_act && self.listed.is_empty() && self.rules.is_empty();
-        client.is_some_and(|client| everybody || self.listed.contains(client))
+        everybody || client.is_some_and(|client| self.listed.contains(client))
     }
 
     pub(super) fn include(&self, token: &AccessToken) -> bool {

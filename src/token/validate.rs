@@ -168,7 +168,9 @@ impl Terms {
             false => issuer.agents.include(&token).then_some(ActorSource::Client),
         };
         if let Some(source) = source {
-            token.client = match issuer.agents.must_act {
+            // With somebody else in the subject's place there are two, and the token names one.
+            let named = token.client_id().is_some() && token.actor().is_none();
+            token.client = match issuer.agents.must_act || !named {
                 true => ClientRole::AgentWithoutAct,
                 false => ClientRole::Agent(source),
             };
@@ -214,10 +216,9 @@ impl Terms {
             return Err(Reason::IssuedInFuture.into());
         }
         // 29
-        let client = claims.client().filter(|_| claims.subject_kind != SubjectKind::Client);
-        let agent = claims.client_is_agent && client.is_some();
-        let delegated =
-            claims.current_actor().is_some() || agent || issuer.agents.include_client(client);
+        let agent = claims.client_is_agent || issuer.agents.include_client(claims.client());
+        let itself = claims.subject_kind == SubjectKind::Client;
+        let delegated = claims.current_actor().is_some() || (agent && !itself);
         self.check_lifetime(issued_at, expires_at, delegated)?;
         if self.max_token_age.is_some_and(|age| now > later(later(issued_at, age), self.leeway)) {
             return Err(Reason::TokenLifetimeExceeded.into());
@@ -329,7 +330,7 @@ fn check_tenant(claims: &Claims, issuer: &IssuerTerms) -> Result<(), InvalidToke
     if made_for.is_some() && said != made_for {
         return Err(mismatch(&issuer.name));
     }
-    let in_issuer = |tenant: &str| issuer.name.split('/').skip(3).any(|part| part == tenant);
+    let in_issuer = |tenant: &str| issuer.name.split('/').nth(3) == Some(tenant);
     if issuer.profile.tenant_in_issuer && !said.is_some_and(|t| !t.is_empty() && in_issuer(t)) {
         return Err(mismatch(&issuer.name));
     }

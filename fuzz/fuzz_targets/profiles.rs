@@ -1,0 +1,147 @@
+#![no_main]
+//! Any payload, rightly signed, under a profile that the first letter chooses: what is accepted is for
+//! us, in time, of somebody with a name, and what the profile asks for is in it.
+
+use std::sync::LazyLock;
+
+use libfuzzer_sys::fuzz_target;
+use serde_json::Value;
+use unconfused::{ActorSource, ClaimTest, HeaderType, Profile, Require, ScopeShape};
+use unconfused_fuzz::{AUDIENCE, NOW, TENANTED, read_again, signed_by};
+
+/// The `typ` of a user's token, the profile, and what may name the subject and the client.
+type Shape = (Option<&'static str>, Profile, &'static [&'static str], &'static [&'static str]);
+
+static SHAPES: LazyLock<Vec<Shape>> = LazyLock::new(|| {
+    const JWT: Option<&str> = Some("JWT");
+    const AT: Option<&str> = Some("at+jwt");
+    const CLIENT: &[&str] = &["client_id"];
+    const SUB: &[&str] = &["sub"];
+    const SUB_OR_CLIENT: &[&str] = &["sub", "client_id"];
+    let own = Profile::rfc9068()
+        .types([HeaderType::Jwt])
+        .subject_claim("uid")
+        .subject_or_client()
+        .client_claims(["cid", "azp"])
+        .client_optional()
+        .token_id_optional()
+        .scope_claims([("scope", ScopeShape::Either), ("scp", ScopeShape::Either)])
+        .requires([ClaimTest::present("use"), ClaimTest::starts_with("ver", "2")])
+        .no_person_where([ClaimTest::lists("kind", "robot")])
+        .agents_where([ClaimTest::same("azp", "cid")])
+        .act_names_impersonators()
+        .clients_in_place_of_audience(["c"]);
+    vec![
+        (JWT, Profile::entra_v1(), &["oid"], &["appid"]),
+        (JWT, Profile::entra_v2(), &["oid"], &["azp"]),
+        (JWT, Profile::auth0(), SUB, &["azp"]),
+        (AT, Profile::auth0_rfc9068(), SUB, CLIENT),
+        (None, Profile::okta(), SUB, &["cid"]),
+        (JWT, Profile::keycloak(), SUB, &["azp"]),
+        (None, Profile::cognito(), SUB, CLIENT),
+        (None, Profile::cognito().clients_in_place_of_audience(["c"]), SUB, CLIENT),
+        (JWT, Profile::workos(), SUB, CLIENT),
+        (JWT, Profile::pingone(), SUB_OR_CLIENT, CLIENT),
+        (AT, Profile::wso2(), SUB, CLIENT),
+        (JWT, Profile::ory_hydra(), SUB, CLIENT),
+        (AT, Profile::duende(), SUB_OR_CLIENT, CLIENT),
+        (JWT, Profile::zitadel(), SUB, CLIENT),
+        (AT, Profile::logto(), SUB, CLIENT),
+        (JWT, Profile::clerk(), SUB, &["azp"]),
+        (JWT, own, &["uid", "cid", "azp"], &["cid", "azp"]),
+    ]
+});
+
+fuzz_target!(|input: &str| {
+    let mut letters = input.chars();
+    let letter = letters.next().map_or(0, u32::from);
+    let Some((typ, profile, subjects, clients)) =
+        letter.checked_sub(u32::from('a')).and_then(|nth| SHAPES.get(nth as usize))
+    else {
+        return;
+    };
+    let payload = letters.as_str();
+    let Ok(token) = signed_by(profile, *typ, payload) else { return };
+    let Some(claims) = read_again(payload) else { return };
+    let text = |name: &str| claims.get(name).map(|value| value.as_str().expect("a string"));
+    let first = |names: &[&str]| names.iter().find_map(|name| text(name));
+
+    assert_eq!(token.issuer(), TENANTED);
+    assert!(!token.subject().is_empty());
+    assert_eq!(Some(token.subject()), first(subjects));
+    assert_eq!(token.client_id(), first(clients));
+    assert!(token.client_id() != Some("") && token.jti() != Some(""));
+    assert!(
+        token.tenant().is_none_or(|tenant| claims
+            .as_object()
+            .expect("an object")
+            .values()
+            .any(|v| v == tenant))
+    );
+
+    // For us; or for nobody, and then by a list.
+    let named: Vec<&str> = token.audiences().collect();
+    if named.is_empty() {
+        assert_eq!((token.audience(), token.client_id()), (None, Some("c")));
+        assert!(format!("{profile:?}").contains("clients_in_place_of_audience: Some"));
+    } else {
+        assert_eq!(token.audience(), Some(&AUDIENCE));
+        assert!(named.contains(&AUDIENCE.as_str()));
+    }
+
+    let time = |name: &str| claims[name].as_f64().expect("a number");
+    let (exp, iat, now) = (time("exp"), time("iat"), NOW as f64);
+    let most = if token.actor().is_some() { 7200.0 } else { 86400.0 };
+    assert!(exp + 30.1 > now && iat - 30.1 < now && exp - iat < most + 0.1);
+
+    assert!(claims.get("cnf").is_none(), "bound to a key, and taken without its proof");
+    if *typ != Some("at+jwt") {
+        for sign in ["nonce", "at_hash", "c_hash", "events"] {
+            assert!(claims.get(sign).is_none(), "`{sign}`, under a type that says nothing");
+        }
+        assert!(text("token_use").is_none_or(|kind| kind == "access"));
+    }
+    // The same claims under no other header.
+    for other in ["dpop+jwt", "logout+jwt", "id_token+jwt"] {
+        assert!(signed_by(profile, Some(other), payload).is_err());
+    }
+
+    let refused = |requirement: Require| {
+        let now = time::UtcDateTime::from_unix_timestamp(NOW).expect("a time");
+        requirement.check(&token, now).is_err()
+    };
+    if token.client_id() == Some(token.subject()) {
+        assert!(!token.is_person());
+    }
+    assert_eq!(
+        token.is_person(),
+        !refused(
+            Require::valid_token()
+                .person()
+                .actor_if_any(token.actor().map(|a| (a.issuer(), a.subject())))
+        )
+    );
+    if let Some(actor) = token.actor() {
+        match actor.source() {
+            ActorSource::Act | ActorSource::Impersonator => assert!(claims.get("act").is_some()),
+            _ => assert_eq!(Some(actor.subject()), token.client_id()),
+        }
+        assert!(refused(Require::valid_token().undelegated()));
+        assert!(
+            actor.source() != ActorSource::Impersonator
+                || refused(Require::valid_token().delegated())
+        );
+    } else {
+        assert!(refused(Require::valid_token().delegated()));
+    }
+    let held: Vec<&str> = token.scopes().collect();
+    assert!(held.iter().all(|scope| !scope.is_empty()));
+    let written = [claims.get("scope"), claims.get("scp")].map(|value| match value {
+        Some(Value::String(list)) => list.clone(),
+        Some(Value::Array(list)) => {
+            list.iter().filter_map(Value::as_str).collect::<Vec<_>>().join(" ")
+        }
+        _ => String::new(),
+    });
+    assert!(held.iter().all(|scope| written.iter().any(|text| text.contains(scope))));
+});

@@ -1,6 +1,7 @@
 //! A denial: the operator's reason, and the client's answer.
 
 use std::fmt;
+use std::time::Duration;
 
 use http::header::{CACHE_CONTROL, RETRY_AFTER, WWW_AUTHENTICATE};
 use http::{HeaderMap, HeaderValue, Response, StatusCode};
@@ -28,6 +29,8 @@ struct Inner {
     also: Vec<Reason>,
     detail: Option<String>,
     challenge: Option<Challenge>,
+    /// In seconds.
+    retry_after: u64,
     decision: Option<DecisionId>,
 }
 
@@ -38,6 +41,7 @@ impl Denial {
             also: Vec::new(),
             detail: None,
             challenge: reason.challenged().then_some(challenge),
+            retry_after: 5,
             decision: None,
         }))
     }
@@ -83,7 +87,7 @@ impl Denial {
             headers.insert(WWW_AUTHENTICATE, challenge.to_header_value());
         }
         if self.status() == StatusCode::SERVICE_UNAVAILABLE {
-            headers.insert(RETRY_AFTER, HeaderValue::from_static("5"));
+            headers.insert(RETRY_AFTER, self.0.retry_after.into());
         }
         headers
     }
@@ -173,6 +177,13 @@ impl Denial {
 
     pub(crate) fn with_decision(mut self, decision: DecisionId) -> Self {
         self.0.decision = Some(decision);
+        self
+    }
+
+    /// When a dependency that is down may be back.
+    pub(crate) fn with_retry_after(mut self, retry_after: Duration) -> Self {
+        let seconds = retry_after.as_secs_f64().ceil() as u64;
+        self.0.retry_after = seconds.max(1);
         self
     }
 

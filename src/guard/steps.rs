@@ -268,10 +268,8 @@ impl Guard {
         keys: Result<KeySet, KeysUnavailable>,
         at: UtcDateTime,
     ) -> Result<AccessToken, Refused> {
-        let keys = keys.map_err(|unavailable| {
-            let denial = Denial::from(unavailable.reason());
-            Refused { denial: denial.with_detail(unavailable.to_string()), claims: None }
-        })?;
+        let keys =
+            keys.map_err(|unavailable| Refused { denial: unavailable.denial(), claims: None })?;
         let Opened { token, algorithm, issuer } = opened;
         let terms = &self.inner.terms;
         Ok(token.validate_admitted(algorithm, terms, &issuer.terms, &keys, at)?)

@@ -21,8 +21,8 @@ pub(super) const LOST_AFTER: Duration = Duration::from_secs(30);
 const DEFAULT_TTL: Duration = Duration::from_secs(10 * 60);
 const MIN_TTL: Duration = Duration::from_secs(5 * 60);
 const MAX_TTL: Duration = Duration::from_secs(24 * 3600);
-/// How long a key id that a fetch did not bring is not fetched for again.
-const UNKNOWN_FOR: Duration = Duration::from_secs(60);
+/// How long a key id that a fetch was begun for is not fetched for again.
+const UNKNOWN_FOR: Duration = WINDOW;
 /// The longest pause between attempts to renew.
 const MAX_PAUSE: Duration = Duration::from_secs(5 * 60);
 
@@ -164,7 +164,8 @@ impl<K: Keys> Cache<K> {
             return self.unfound(now);
         }
         if !self.may_begin(now) {
-            return self.unfound(now);
+            // Nobody has looked for this key.
+            return Verdict::Refuse(self.failure().unwrap_or(Refusal::OverBudget));
         }
         // Refused before a fetch is begun for nobody.
         if self.waiting >= MAX_WAITING {
@@ -190,6 +191,11 @@ impl<K: Keys> Cache<K> {
             Verdict::Refuse(refusal) => Err(refusal),
             Verdict::Wait { .. } => Err(Refusal::Slow),
         }
+    }
+
+    /// How long until another fetch may begin.
+    pub(super) fn free_in(&self, now: Moment) -> Duration {
+        self.free_at().saturating_sub(now)
     }
 
     /// A request does not wait any more.
@@ -313,14 +319,18 @@ impl<K: Keys> Cache<K> {
         Verdict::Wait { fetch, begin }
     }
 
-    /// The key is not there and is not fetched for. Where the last fetch was good, that is the answer; else it
+    /// The key was fetched for and is not there. Where the last fetch was good, that is the answer; else it
     /// cannot be known.
     fn unfound(&self, now: Moment) -> Verdict<K> {
-        match (self.usable(now), &self.error) {
-            (_, Some(error)) => Verdict::Refuse(Refusal::Failed(error.clone())),
-            (Some(keys), None) => Verdict::Use(keys.clone(), None),
+        match (self.failure(), self.usable(now)) {
+            (Some(failure), _) => Verdict::Refuse(failure),
+            (None, Some(keys)) => Verdict::Use(keys.clone(), None),
             (None, None) => Verdict::Refuse(Refusal::OverBudget),
         }
+    }
+
+    fn failure(&self) -> Option<Refusal> {
+        self.error.clone().map(Refusal::Failed)
     }
 
     fn is_unknown(&self, kid: Option<&str>, now: Moment) -> bool {

@@ -15,8 +15,10 @@ mod url;
 
 use std::fmt;
 use std::sync::Arc;
+use std::time::Duration;
 
 use crate::answer::Answer;
+use crate::denial::Denial;
 use crate::jose::KeySet;
 use crate::reason::Reason;
 use crate::token::KeyHint;
@@ -106,23 +108,34 @@ pub struct KeysUnavailable {
     #[source]
     cause: Box<dyn std::error::Error + Send + Sync>,
     reason: Reason,
+    retry_after: Option<Duration>,
 }
 
 impl KeysUnavailable {
     /// With the cause, for the operator. It goes into the record: nothing of the hint may be in it.
     pub fn new(cause: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> Self {
-        KeysUnavailable { cause: cause.into(), reason: Reason::KeysUnavailable }
+        KeysUnavailable { cause: cause.into(), reason: Reason::KeysUnavailable, retry_after: None }
+    }
+
+    /// When it is worth asking again, for the client: `Retry-After`, in whole seconds, at least one. 5 unless set.
+    #[must_use]
+    pub fn retry_after(self, retry_after: Duration) -> Self {
+        KeysUnavailable { retry_after: Some(retry_after), ..self }
     }
 
     /// The service is set up in a way that can never get keys: 500, and loud.
     #[cfg(feature = "remote")]
     pub(crate) fn set_up_wrongly(cause: &'static str) -> Self {
-        KeysUnavailable { cause: cause.into(), reason: Reason::InternalError }
+        KeysUnavailable { cause: cause.into(), reason: Reason::InternalError, retry_after: None }
     }
 
-    /// What the request is refused for.
-    pub(crate) fn reason(&self) -> Reason {
-        self.reason
+    /// The request is refused.
+    pub(crate) fn denial(&self) -> Denial {
+        let denial = Denial::from(self.reason).with_detail(self.to_string());
+        match self.retry_after {
+            Some(retry_after) => denial.with_retry_after(retry_after),
+            None => denial,
+        }
     }
 }
 

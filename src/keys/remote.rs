@@ -10,7 +10,7 @@ use tokio::runtime::Handle;
 use tokio::sync::watch;
 use tokio::time::{Instant, timeout};
 
-use super::cache::{Cache, Current, MAX_WAIT, Moment, Outcome, Verdict};
+use super::cache::{Cache, Current, MAX_WAIT, Moment, Outcome, Refusal, Verdict};
 use super::discovery;
 use super::fetch::{Fetcher, Origin, lock};
 use super::status::KeyStatus;
@@ -30,12 +30,13 @@ const FLIGHT: Duration = Duration::from_secs(25);
 ///   hours at most, 10 minutes where it says nothing, and never longer than [`stale_for`](Self::stale_for).
 /// - **An unknown key id** is looked for: the request waits for one fetch, up to 2 seconds, along with 255 others at
 ///   most; beyond that it is answered with 503. A key id that the fetch does not bring is `key_not_found`, and is
-///   not looked for again for a minute. Where the fetch fails that is not known, and the answer is 503.
+///   not looked for again for 30 seconds. Where no fetch could look for it, or the fetch fails, that is not
+///   known, and the answer is 503.
 /// - **At most 2 fetches begin within 30 seconds**, whatever tokens say and whatever comes of them.
 /// - **An issuer that is down** is not noticed for [`stale_for`](Self::stale_for) after the last good fetch, one hour
 ///   unless set. Then there are no keys: 503, `keys_unavailable`, until it is back.
 /// - **A withdrawn key** serves no more once a fetch has brought a set without it. A set without any key is such a
-///   set, too.
+///   set, too. Another key under the same id is noticed when keys are renewed: until then, `signature_invalid`.
 /// - An answer is at most 256 KiB, has at most 100 keys, and comes within 5 seconds, without redirects.
 ///
 /// Nothing is ever fetched from a URL in a token. Needs a Tokio runtime when it is asked: a request outside one is
@@ -218,7 +219,7 @@ impl Shared {
                 }
                 Answer::Now(Ok(keys))
             }
-            Verdict::Refuse(refusal) => Answer::Now(Err(KeysUnavailable::new(refusal))),
+            Verdict::Refuse(refusal) => Answer::Now(Err(self.unavailable(refusal))),
             Verdict::Wait { fetch, begin } => {
                 let seat = Seat(self.clone());
                 if begin {
@@ -231,7 +232,7 @@ impl Shared {
                     // Over time, or over: the cache knows.
                     let _ = timeout(MAX_WAIT, ended.wait_for(|ended| *ended >= fetch)).await;
                     let found = shared.cache().resolve(kid.as_deref(), fetch, shared.now());
-                    found.map_err(KeysUnavailable::new)
+                    found.map_err(|refusal| shared.unavailable(refusal))
                 })
             }
         }
@@ -275,6 +276,15 @@ impl Shared {
                 return Some((shared, next));
             }
         }
+    }
+
+    fn unavailable(&self, refusal: Refusal) -> KeysUnavailable {
+        let again = match refusal {
+            // The fetch is in the air.
+            Refusal::Slow | Refusal::Crowded => MAX_WAIT,
+            Refusal::Failed(_) | Refusal::OverBudget => self.cache().free_in(self.now()),
+        };
+        KeysUnavailable::new(refusal).retry_after(again)
     }
 
     /// In the order of the changes, so under the cache's lock.

@@ -1,0 +1,9 @@
+//! The guard against real counterparts. Run by `tests/interop/run`; each suite is a file in `suites/`.
+
+mod peer;
+mod service;
+
+mod suites {
+    mod delegation;
+    mod keys;
+}

@@ -270,6 +270,12 @@ impl KeySet {
         kid.is_none_or(|kid| self.keys.iter().any(|key| key.kid() == Some(kid)))
     }
 
+    /// The ids of its keys, usable or not.
+    #[cfg(feature = "remote")]
+    pub(crate) fn ids(&self) -> impl Iterator<Item = &str> {
+        self.keys.iter().filter_map(Key::kid)
+    }
+
     /// Steps 17 to 19: choose the key by id and type, then verify. Without a signer, nobody asks whose key it
     /// is.
     pub(crate) fn verify_signature(

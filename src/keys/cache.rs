@@ -32,6 +32,8 @@ pub(super) trait Keys: Clone {
     fn know(&self, kid: Option<&str>) -> bool;
     /// How many can be used, and how many were passed over.
     fn count(&self) -> (usize, usize);
+    /// The ids of keys that are here and not there.
+    fn ids_missing_in(&self, other: &Self) -> Vec<String>;
 }
 
 /// What a fetch brought.
@@ -120,7 +122,7 @@ pub(super) struct Cache<K> {
     failures: u32,
     error: Option<Arc<str>>,
     pause_until: Moment,
-    /// Key ids that a fetch was begun for, and when.
+    /// Key ids that a fetch was begun for, or did not bring any more, and when.
     unknown: Vec<(String, Moment)>,
     waiting: usize,
 }
@@ -228,6 +230,9 @@ impl<K: Keys> Cache<K> {
             Ok(Fetched { keys, max_age, began }) => {
                 let ttl =
                     max_age.unwrap_or(DEFAULT_TTL).clamp(MIN_TTL, MAX_TTL).min(self.stale_for);
+                let before = self.good.as_ref().map(|good| &good.keys);
+                let withdrawn =
+                    before.map(|before| before.ids_missing_in(&keys)).unwrap_or_default();
                 // Before they are stale, and not at the same moment as everybody else.
                 let refresh = ttl.mul_f64(0.75 + 0.15 * jitter.clamp(0.0, 1.0));
                 self.good = Some(Good {
@@ -241,6 +246,7 @@ impl<K: Keys> Cache<K> {
                 self.error = None;
                 self.pause_until = Moment::ZERO;
                 self.unknown.retain(|(_, at)| now < at.saturating_add(UNKNOWN_FOR));
+                self.unknown.extend(withdrawn.into_iter().map(|id| (id, now)));
             }
             Err(error) => self.failed(error, now, jitter),
         }

@@ -78,6 +78,10 @@ impl cache::Keys for KeySet {
     fn count(&self) -> (usize, usize) {
         (self.len(), self.skipped().count())
     }
+
+    fn ids_missing_in(&self, other: &Self) -> Vec<String> {
+        self.ids().filter(|id| !other.knows(Some(id))).map(str::to_owned).collect()
+    }
 }
 
 impl RemoteKeys {

@@ -9,6 +9,8 @@ mod fetch;
 mod issuer;
 #[cfg(feature = "remote")]
 mod remote;
+#[cfg(all(test, feature = "remote"))]
+mod simulation;
 mod status;
 mod tenants;
 mod url;

@@ -65,7 +65,8 @@ impl Random {
     }
 
     fn of<T: Copy>(&mut self, all: &[T]) -> T {
-        all[self.below(all.len() as u64) as usize]
+        let at = self.below(all.len() as u64) as usize;
+        *all.get(at).unwrap()
     }
 }
 

@@ -246,7 +246,7 @@ impl<K: Keys> Cache<K> {
                 self.error = None;
                 self.pause_until = Moment::ZERO;
                 self.unknown.retain(|(_, at)| now < at.saturating_add(UNKNOWN_FOR));
-                self.unknown.extend(withdrawn.into_iter().map(|id| (id, now)));
+                self.unknown.extend(withdrawn.into_iter().map(|id| (id, began)));
             }
             Err(error) => self.failed(error, now, jitter),
         }

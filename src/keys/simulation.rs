@@ -689,7 +689,7 @@ impl Simulation {
             if let (true, Some(before)) = (good, &self.truth.good) {
                 // What a fetch does not bring any more was looked for by it.
                 let gone = before.ids_missing_in(&set).into_iter();
-                self.truth.looked_for.extend(gone.map(|kid| (kid, (fetch, self.now))));
+                self.truth.looked_for.extend(gone.map(|kid| (kid, (fetch, began))));
             }
             if good {
                 self.truth.good = Some(set.clone());

@@ -454,7 +454,7 @@ impl Policy {
                 if clients.first() == Some(&claim)
                     && (clients.len() == 1 || claims.contains(&claim)) =>
             {
-                Some(profile.clients_in_place_of_audience(owned(&self.audience_names()?)))
+                Some(profile.client_list_instead_of_audience(owned(&self.audience_names()?)))
             }
             Some(_) => None,
         }

@@ -22,7 +22,7 @@ use crate::names::{Audience, Scope};
 /// resource: its name, its issuers, its scopes.
 ///
 /// Where the tokens of an issuer may name no audience, and a list of clients stands in its place
-/// ([`Profile::clients_in_place_of_audience`](crate::Profile::clients_in_place_of_audience)), a member of that
+/// ([`Profile::client_list_instead_of_audience`](crate::Profile::client_list_instead_of_audience)), a member of that
 /// name, `client_list_instead_of_audience`, lists the issuer: whoever relies on audiences should know.
 ///
 /// Made from the set-up and never from a request: a `Host` field has no say in it. It is not signed.
@@ -92,12 +92,16 @@ impl Guard {
         };
         let document = Document {
             resource: audience,
-            authorization_servers: self.issuers().map(|issuer| issuer.name().to_owned()).collect(),
+            authorization_servers: self
+                .issuers()
+                .filter(|issuer| !issuer.is_template())
+                .map(|issuer| issuer.name().to_owned())
+                .collect(),
             scopes_supported: Vec::new(),
             bearer_methods_supported: ["header"],
             client_list_instead_of_audience: self
                 .issuers()
-                .filter(|issuer| issuer.terms.profile.clients_in_place_of_audience.is_some())
+                .filter(|issuer| issuer.terms.profile.client_list_instead_of_audience.is_some())
                 .map(|issuer| issuer.name().to_owned())
                 .collect(),
             resource_name: None,

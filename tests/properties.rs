@@ -430,7 +430,7 @@ fn profiles() -> &'static [(Option<&'static str>, Profile)] {
             (jwt, Profile::keycloak()),
             (at, Profile::keycloak()),
             (None, Profile::cognito()),
-            (None, Profile::cognito().clients_in_place_of_audience(["c"])),
+            (None, Profile::cognito().client_list_instead_of_audience(["c"])),
             (jwt, Profile::workos()),
             (None, Profile::pingone()),
             (at, Profile::wso2()),
@@ -465,6 +465,7 @@ fn vendor_claims(ver: &str, scp: &Value) -> Members {
         ("uti", text("t")),
         ("tid", text("acme")),
         ("ver", text(ver)),
+        ("aut", text("APPLICATION_USER")),
         ("typ", text("Bearer")),
         ("token_use", text("access")),
         ("scope", text("orders:read")),
@@ -599,7 +600,7 @@ proptest! {
                     let ours = token.audiences().any(|name| name == ORDERS.as_str());
                     prop_assert_eq!(token.audience().is_some(), ours);
                     // Without an audience, by the list alone.
-                    let listed = *profile == Profile::cognito().clients_in_place_of_audience(["c"]);
+                    let listed = *profile == Profile::cognito().client_list_instead_of_audience(["c"]);
                     let by_list = listed
                         && token.audiences().count() == 0
                         && token.client_id() == Some("c");

@@ -30,7 +30,7 @@ static SHAPES: LazyLock<Vec<Shape>> = LazyLock::new(|| {
         .no_person_where([ClaimTest::lists("kind", "robot")])
         .agents_where([ClaimTest::same("azp", "cid")])
         .act_names_impersonators()
-        .clients_in_place_of_audience(["c"]);
+        .client_list_instead_of_audience(["c"]);
     vec![
         (JWT, Profile::entra_v1(), &["oid"], &["appid"]),
         (JWT, Profile::entra_v2(), &["oid"], &["azp"]),
@@ -39,7 +39,7 @@ static SHAPES: LazyLock<Vec<Shape>> = LazyLock::new(|| {
         (None, Profile::okta(), SUB, &["cid"]),
         (JWT, Profile::keycloak(), SUB, &["azp"]),
         (None, Profile::cognito(), SUB, CLIENT),
-        (None, Profile::cognito().clients_in_place_of_audience(["c"]), SUB, CLIENT),
+        (None, Profile::cognito().client_list_instead_of_audience(["c"]), SUB, CLIENT),
         (JWT, Profile::workos(), SUB, CLIENT),
         (JWT, Profile::pingone(), SUB_OR_CLIENT, CLIENT),
         (AT, Profile::wso2(), SUB, CLIENT),
@@ -83,7 +83,7 @@ fuzz_target!(|input: &str| {
     let named: Vec<&str> = token.audiences().collect();
     if named.is_empty() {
         assert_eq!((token.audience(), token.client_id()), (None, Some("c")));
-        assert!(format!("{profile:?}").contains("clients_in_place_of_audience: Some"));
+        assert!(format!("{profile:?}").contains("client_list_instead_of_audience: Some"));
     } else {
         assert_eq!(token.audience(), Some(&AUDIENCE));
         assert!(named.contains(&AUDIENCE.as_str()));

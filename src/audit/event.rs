@@ -201,7 +201,7 @@ impl<'a> AuditEvent<'a> {
     }
 
     /// True where the token named no audience, and its client was on a list instead
-    /// ([`Profile::clients_in_place_of_audience`](crate::Profile::clients_in_place_of_audience)).
+    /// ([`Profile::client_list_instead_of_audience`](crate::Profile::client_list_instead_of_audience)).
     #[must_use]
     pub fn client_list_instead_of_audience(&self) -> bool {
         self.evidence().is_some_and(|evidence| evidence.token().audience().is_none())

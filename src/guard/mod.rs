@@ -206,24 +206,18 @@ impl Guard {
         self.with(|inner| inner.audit.push(Arc::new(sink)))
     }
 
-    /// Gets the keys of every issuer that has none yet, and answers how it stands, once that was tried: some
-    /// seconds where an issuer is slow. For the start of a service, and for its readiness probe. With keys at
-    /// hand the answer is there at once. Issuers of tenants ([`Issuer::tenants`]) are not among them: which
-    /// there are, tokens show.
+    /// Gets the keys of every issuer that has none yet, and answers how it stands once each fetch has ended, 25
+    /// seconds at most. For the start of a service; an issuer that is down is no reason not to start. With
+    /// keys at hand the answer is there at once. Issuers of tenants ([`Issuer::tenants`]) are not among them:
+    /// which there are, tokens show.
     pub fn ready(&self) -> Answer<'_, Readiness> {
-        // All begin before one is waited for.
-        let waiting: Vec<_> = self
-            .inner
-            .issuers
-            .values()
-            .map(|issuer| issuer.warm_up())
-            .chain(self.inner.templates.iter().map(Issuer::warm_up))
-            .filter(|warm| matches!(warm, Answer::Later(_)))
-            .collect();
-        if waiting.is_empty() {
-            return Answer::Now(self.readiness());
+        let readiness = self.readiness();
+        if readiness.is_ready() {
+            return Answer::Now(readiness);
         }
         Answer::later(async move {
+            // All begin before one is waited for.
+            let waiting: Vec<_> = self.issuers().map(Issuer::warm_up).collect();
             for warm in waiting {
                 warm.await;
             }
@@ -231,12 +225,12 @@ impl Guard {
         })
     }
 
-    /// How it stands with the keys of every issuer, as it is: nothing is fetched.
+    /// How it stands with the keys of every issuer, as it is: nothing is fetched, and nothing waited for. For a
+    /// readiness probe.
     #[must_use]
     pub fn readiness(&self) -> Readiness {
-        let issuers = self.inner.issuers.values().map(|issuer| &**issuer);
         let status = |issuer: &Issuer| Some((issuer.name().to_owned(), issuer.key_status()?));
-        Readiness::of(issuers.chain(&self.inner.templates).filter_map(status).collect())
+        Readiness::of(self.issuers().filter_map(status).collect())
     }
 
     /// Our names: the first is the one we publish.
@@ -244,8 +238,9 @@ impl Guard {
         &self.inner.terms.audiences
     }
 
+    /// All that are trusted, templates too.
     pub(crate) fn issuers(&self) -> impl Iterator<Item = &Issuer> {
-        self.inner.issuers.values().map(|issuer| &**issuer)
+        self.inner.issuers.values().map(|issuer| &**issuer).chain(&self.inner.templates)
     }
 
     pub(crate) fn metadata_url(&self) -> Option<&MetadataUrl> {

@@ -272,7 +272,9 @@ impl Guard {
             keys.map_err(|unavailable| Refused { denial: unavailable.denial(), claims: None })?;
         let Opened { token, algorithm, issuer } = opened;
         let terms = &self.inner.terms;
-        Ok(token.validate_admitted(algorithm, terms, &issuer.terms, &keys, at)?)
+        let token = token.validate_admitted(algorithm, terms, &issuer.terms, &keys, at)?;
+        issuer.verified();
+        Ok(token)
     }
 
     /// Phases H to J, and the record.

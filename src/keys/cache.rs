@@ -162,8 +162,9 @@ impl<K: Keys> Cache<K> {
         if let Some(number) = self.in_the_air(now) {
             return self.wait(number, false);
         }
-        if known.is_some() && self.is_unknown(kid, now) {
-            return self.unfound(now);
+        // What was lost has looked for nothing.
+        if known.is_some() && self.flight.is_none() && self.is_unknown(kid, now) {
+            return self.unfound(now).map_or_else(Verdict::Refuse, |keys| Verdict::Use(keys, None));
         }
         if !self.may_begin(now) {
             // Nobody has looked for this key.
@@ -173,11 +174,28 @@ impl<K: Keys> Cache<K> {
         if self.waiting >= MAX_WAITING {
             return Verdict::Refuse(Refusal::Crowded);
         }
+        let number = self.begin(now);
         if let (Some(_), Some(kid)) = (known, kid) {
             self.unknown.push((kid.to_owned(), now));
         }
-        let number = self.begin(now);
         self.wait(number, true)
+    }
+
+    /// Before anybody asks: the fetch to wait for, and whether to begin it. Nothing where there are keys, or where
+    /// no fetch may begin.
+    pub(super) fn warm(&mut self, now: Moment) -> Option<(u64, bool)> {
+        if self.usable(now).is_some_and(|keys| keys.count().0 > 0) {
+            return None;
+        }
+        match self.in_the_air(now) {
+            Some(number) => Some((number, false)),
+            None => self.may_begin(now).then(|| (self.begin(now), true)),
+        }
+    }
+
+    /// Nothing can be fetched, and why.
+    pub(super) fn note(&mut self, error: &str) {
+        self.error = Some(error.into());
     }
 
     /// A request that waited for this fetch: it has ended, or took too long.
@@ -188,11 +206,7 @@ impl<K: Keys> Cache<K> {
         if self.ended < fetch {
             return Err(Refusal::Slow);
         }
-        match self.unfound(now) {
-            Verdict::Use(keys, _) => Ok(keys),
-            Verdict::Refuse(refusal) => Err(refusal),
-            Verdict::Wait { .. } => Err(Refusal::Slow),
-        }
+        self.unfound(now)
     }
 
     /// How long until another fetch may begin.
@@ -228,13 +242,16 @@ impl<K: Keys> Cache<K> {
         self.ended = number;
         match outcome {
             Ok(Fetched { keys, max_age, began }) => {
-                let ttl =
-                    max_age.unwrap_or(DEFAULT_TTL).clamp(MIN_TTL, MAX_TTL).min(self.stale_for);
+                let ttl = max_age.unwrap_or(DEFAULT_TTL).clamp(MIN_TTL, MAX_TTL);
+                // At least half of the time that they serve is left for an issuer that is down.
+                let ttl = ttl.min(self.stale_for.mul_f64(0.5));
                 let before = self.good.as_ref().map(|good| &good.keys);
                 let withdrawn =
                     before.map(|before| before.ids_missing_in(&keys)).unwrap_or_default();
                 // Before they are stale, and not at the same moment as everybody else.
-                let refresh = ttl.mul_f64(0.75 + 0.15 * jitter.clamp(0.0, 1.0));
+                let ahead = ttl.mul_f64(0.75 + 0.15 * jitter.clamp(0.0, 1.0));
+                // A set without keys is hardly meant to stay.
+                let refresh = if keys.count().0 == 0 { WINDOW } else { ahead };
                 self.good = Some(Good {
                     keys,
                     at: began,
@@ -327,11 +344,11 @@ impl<K: Keys> Cache<K> {
 
     /// The key was fetched for and is not there. Where the last fetch was good, that is the answer; else it
     /// cannot be known.
-    fn unfound(&self, now: Moment) -> Verdict<K> {
+    fn unfound(&self, now: Moment) -> Result<K, Refusal> {
         match (self.failure(), self.usable(now)) {
-            (Some(failure), _) => Verdict::Refuse(failure),
-            (None, Some(keys)) => Verdict::Use(keys.clone(), None),
-            (None, None) => Verdict::Refuse(Refusal::OverBudget),
+            (Some(failure), _) => Err(failure),
+            (None, Some(keys)) => Ok(keys.clone()),
+            (None, None) => Err(Refusal::OverBudget),
         }
     }
 
@@ -689,15 +706,16 @@ mod tests {
     }
 
     #[test]
-    fn keys_are_not_fresh_for_longer_than_they_serve() {
+    fn keys_are_fresh_for_half_of_the_time_that_they_serve_at_most() {
         let mut cache: Cache<Set> = Cache::new();
         cache.set_stale_for(s(60));
         assert_eq!(begins(&mut cache, "a", s(0)), 1);
         let max_age = Some(s(86_400));
         cache.end(1, Ok(Fetched { keys: set(&["a"]), max_age, began: s(0) }), s(0), 1.0);
-        assert_eq!(cache.status(s(60) - NS).state, KeyState::Fresh);
+        assert_eq!(cache.status(s(30) - NS).state, KeyState::Fresh);
+        assert_eq!(cache.status(s(60) - NS).state, KeyState::Stale);
         assert_eq!(cache.status(s(60)).state, KeyState::Expired);
-        assert_eq!(cache.next_look(), s(54));
+        assert_eq!(cache.next_look(), s(27));
     }
 
     #[test]

@@ -43,19 +43,22 @@ pub(super) fn jwks_uri(
 
 /// How long an answer is fresh, as it says (RFC 9111 section 5.2.2); none where it does not say.
 pub(super) fn max_age(headers: &HeaderMap) -> Option<Duration> {
-    let mut said = None;
+    let (mut said, mut never) = (None, false);
     for field in headers.get_all(CACHE_CONTROL) {
         for directive in field.to_str().unwrap_or_default().split(',') {
             let (name, value) = directive.split_once('=').unwrap_or((directive, ""));
             let name = name.trim();
             if name.eq_ignore_ascii_case("no-store") || name.eq_ignore_ascii_case("no-cache") {
-                return Some(Duration::ZERO);
+                never = true;
             }
             if name.eq_ignore_ascii_case("max-age") {
-                let seconds = value.trim().trim_matches('"').parse().ok()?;
-                said = Some(Duration::from_secs(seconds));
+                let seconds = value.trim().trim_matches('"').parse().ok();
+                said = said.or(seconds.map(Duration::from_secs));
             }
         }
+    }
+    if never {
+        return Some(Duration::ZERO);
     }
     let age = headers.get(AGE).and_then(|age| age.to_str().ok()?.trim().parse().ok());
     said.map(|said| said.saturating_sub(Duration::from_secs(age.unwrap_or_default())))
@@ -127,6 +130,7 @@ mod tests {
         assert_eq!(of("max-age=10", Some("100")), Some(0));
         assert_eq!(of("max-age=600, no-cache", None), Some(0));
         assert_eq!(of("no-store", None), Some(0));
+        assert_eq!(of("max-age=soon, no-store", None), Some(0));
         assert_eq!(of("public", None), None);
         assert_eq!(of("max-age=soon", None), None);
         assert_eq!(of("max-age=-1", None), None);

@@ -18,7 +18,7 @@ use crate::outbound::{HttpClient, HttpLimits};
 const MAX_BYTES: usize = 256 * 1024;
 const WITHIN: Duration = Duration::from_secs(5);
 /// How long metadata is believed before it is looked at again.
-const METADATA_FOR: Duration = Duration::from_secs(24 * 3600);
+const METADATA_FOR: Duration = Duration::from_secs(3600);
 
 /// Where keys are.
 pub(super) enum Origin {
@@ -56,17 +56,21 @@ impl Fetcher {
     /// Metadata where it is needed, then keys. `began` is now.
     pub(super) async fn fetch(&self, began: Moment) -> Outcome<KeySet> {
         let uri = self.jwks_uri(began).await?;
-        let answer = self.get(&uri).await;
-        if answer.is_err() {
+        let fetched = self.keys_at(&uri, began).await;
+        if fetched.is_err() {
             self.forget_location();
         }
-        let answer = answer?;
+        fetched
+    }
+
+    async fn keys_at(&self, uri: &Uri, began: Moment) -> Outcome<KeySet> {
+        let answer = self.get(uri).await?;
         let max_age = discovery::max_age(answer.headers());
         let keys = self.parse(answer.into_body()).map_err(|problem| format!("{uri}: {problem}"))?;
         Ok(Fetched { keys, max_age, began })
     }
 
-    /// At most 100 keys, some 8 ms, and only where they have changed.
+    /// At most 100 keys and 256 KiB: some 8 ms, and only where they have changed.
     fn parse(&self, body: Vec<u8>) -> Result<KeySet, String> {
         let mut last = lock(&self.last);
         if let Some((_, keys)) = last.as_ref().filter(|(before, _)| *before == body) {
@@ -97,8 +101,10 @@ impl Fetcher {
                     *lock(found) = Some(Found { uri: uri.clone(), until });
                     return Ok(uri);
                 }
-                // What the first one says is the best hint.
-                Err(said) if problem.is_empty() => problem = said,
+                // What is wrong with a document says more than that there is none.
+                Err(said) if problem.is_empty() || problem.ends_with("answered 404") => {
+                    problem = said;
+                }
                 Err(_) => {}
             }
         }

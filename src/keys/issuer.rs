@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 #[cfg(feature = "remote")]
 use super::RemoteKeys;
-use super::tenants::{TenantKeys, Tenants};
+use super::tenants::{TenantKeys, Tenants, Used};
 use super::{KeySource, KeyStatus, Keys, KeysUnavailable, UnfitTemplate, UnfitUrl};
 use crate::answer::Answer;
 use crate::jose::Algorithm;
@@ -13,7 +13,8 @@ use crate::outbound::HttpClient;
 use crate::profile::Profile;
 use crate::token::{AccessToken, IssuerTerms, KeyHint};
 
-/// Who issues tokens: a name and its keys, which never leave it. Clones share the keys.
+/// Who issues tokens: a name and its keys, which never leave it. Clones share the keys; of a template
+/// ([`tenants`](Self::tenants)), only while nothing is set differently.
 ///
 /// ```
 /// use unconfused::{Algorithm, Audience, Guard, Issuer, KeySet};
@@ -29,6 +30,8 @@ use crate::token::{AccessToken, IssuerTerms, KeyHint};
 pub struct Issuer {
     pub(crate) terms: IssuerTerms,
     source: Source,
+    /// A tenant's.
+    used: Option<Used>,
 }
 
 #[derive(Debug, Clone)]
@@ -44,7 +47,7 @@ impl Issuer {
     /// where it has one; and its keys.
     pub fn new(name: impl Into<String>, keys: impl KeySource) -> Self {
         let source = Source::Keys(Arc::new(keys));
-        Issuer { terms: IssuerTerms::new(name.into()), source }
+        Issuer { terms: IssuerTerms::new(name.into()), source, used: None }
     }
 
     /// The issuer of this name, and the keys that its metadata leads to: [`RemoteKeys::of`], where the
@@ -88,11 +91,13 @@ impl Issuer {
 
     /// The issuers of many tenants, each with keys of its own: those whose name is the template with a tenant
     /// in the place of `{tenant}`, `[A-Za-z0-9.-]{1,64}`. The tenant is approved by `approve`, from memory,
-    /// **for every token** and before anything is made of its name; then `keys` is asked for the keys of
-    /// the issuer of that name, once. What else is said of this issuer holds for each. The keys of the last
-    /// 1000 tenants are kept: [`most_tenants`](Self::most_tenants).
+    /// **for every token** and before anything is made of its name: by the exact name, since another case is
+    /// another issuer. Then `keys` is asked for the keys of the issuer of that name, once. What else is said of
+    /// this issuer holds for each. The keys of the 1000 tenants whose tokens were verified last are kept:
+    /// [`most_tenants`](Self::most_tenants).
     ///
-    /// Where the profile names a tenant claim, it must say the same tenant (`tenant_mismatch`).
+    /// Where the profile says so ([`Profile::tenant_in_issuer`]), the tenant claim must be the same tenant
+    /// (`tenant_mismatch`).
     ///
     /// ```
     /// # #[cfg(feature = "reqwest")] {
@@ -114,8 +119,8 @@ impl Issuer {
     ///
     /// # Errors
     ///
-    /// [`UnfitTemplate`] where `{tenant}` does not stand in it once, or where a tenant could choose the domain,
-    /// or where it makes no https URLs without user, query and fragment.
+    /// [`UnfitTemplate`] where `{tenant}` does not stand in it once, or is neither in the path nor the first label of
+    /// a host under a domain, or where it makes no https URLs without user, query and fragment.
     pub fn tenants<K: KeySource>(
         template: &str,
         approve: impl Fn(&str) -> bool + Send + Sync + 'static,
@@ -132,6 +137,23 @@ impl Issuer {
     /// issuer that its own member `issuer` names, where `{tenantid}` stands for any tenant; one without that
     /// member verifies none (`key_unusable`).
     ///
+    /// ```
+    /// # #[cfg(feature = "reqwest")] {
+    /// use unconfused::{Issuer, Profile, RemoteKeys};
+    ///
+    /// // at a fixed URL: the metadata of `common` names no issuer
+    /// let client = reqwest::Client::new();
+    /// let keys = RemoteKeys::at("https://login.microsoftonline.com/common/discovery/v2.0/keys", client)?;
+    /// let issuer = Issuer::tenants_with_shared_keys(
+    ///     "https://login.microsoftonline.com/{tenant}/v2.0",
+    ///     |tenant| tenant == "11111111-2222-3333-4444-555555555555",
+    ///     keys,
+    /// )?
+    /// .profile(Profile::entra_v2());
+    /// # }
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    ///
     /// # Errors
     ///
     /// As [`tenants`](Self::tenants).
@@ -147,11 +169,11 @@ impl Issuer {
 
     fn of_template(template: &str, tenants: Tenants) -> Self {
         let terms = IssuerTerms::new(template.to_owned());
-        Issuer { terms, source: Source::Tenants(Arc::new(tenants)) }
+        Issuer { terms, source: Source::Tenants(Arc::new(tenants)), used: None }
     }
 
-    /// How many tenants have their keys kept, in place of 1000. Where more are in use, keys are fetched again
-    /// and again.
+    /// How many tenants have their keys kept, in place of 1000: as many as you approve. Where there are more, one
+    /// a second gives way to another, and the rest are answered with 503.
     #[must_use]
     pub fn most_tenants(mut self, most: usize) -> Self {
         if let Source::Tenants(tenants) = &self.source {
@@ -236,10 +258,18 @@ impl Issuer {
         tenant: &str,
         terms: &IssuerTerms,
         keys: Arc<dyn KeySource>,
+        used: Option<Used>,
     ) -> Self {
         let tenant = Some(tenant.to_owned());
         let terms = IssuerTerms { name: name.to_owned(), tenant, ..terms.clone() };
-        Issuer { terms, source: Source::Keys(keys) }
+        Issuer { terms, source: Source::Keys(keys), used }
+    }
+
+    /// A token of this issuer was verified.
+    pub(crate) fn verified(&self) {
+        if let Some(used) = &self.used {
+            used.now();
+        }
     }
 
     /// Its own keys; a template has some only where they serve all tenants.

@@ -8,6 +8,7 @@ use std::time::Duration;
 use arc_swap::ArcSwapOption;
 use tokio::runtime::Handle;
 use tokio::sync::watch;
+use tokio::task::JoinHandle;
 use tokio::time::{Instant, timeout};
 
 use super::cache::{Cache, Current, MAX_WAIT, Moment, Outcome, Refusal, Verdict};
@@ -23,23 +24,28 @@ use crate::token::KeyHint;
 
 /// All that a fetch takes: metadata in up to three places, and the keys.
 const FLIGHT: Duration = Duration::from_secs(25);
+const NO_RUNTIME: &str = "they are fetched in a Tokio runtime, and there is none here";
+
 /// The keys of one issuer, fetched when they are first asked for and renewed from then on, in a task of their own.
 ///
 /// - **A request whose key is here never waits**, also while keys are renewed and where that fails. Keys are
 ///   renewed before they are stale, which is what the issuer says (`Cache-Control`), but 5 minutes at least, 24
-///   hours at most, 10 minutes where it says nothing, and never longer than [`stale_for`](Self::stale_for).
+///   hours at most, 10 minutes where it says nothing, and never longer than half of
+///   [`stale_for`](Self::stale_for).
 /// - **An unknown key id** is looked for: the request waits for one fetch, up to 2 seconds, along with 255 others at
 ///   most; beyond that it is answered with 503. A key id that the fetch does not bring is `key_not_found`, and is
 ///   not looked for again for 30 seconds. Where no fetch could look for it, or the fetch fails, that is not
 ///   known, and the answer is 503.
 /// - **At most 2 fetches begin within 30 seconds**, whatever tokens say and whatever comes of them.
 /// - **An issuer that is down** is not noticed for [`stale_for`](Self::stale_for) after the last good fetch, one hour
-///   unless set. Then there are no keys: 503, `keys_unavailable`, until it is back.
+///   unless set. Then there are no keys: 503, `keys_unavailable`, until it is back. That is counted by the clock of
+///   the runtime, which may stand still while a machine is suspended.
 /// - **A withdrawn key** serves no more once a fetch has brought a set without it. A set without any key is such a
 ///   set, too. Another key under the same id is noticed when keys are renewed: until then, `signature_invalid`.
 /// - An answer is at most 256 KiB, has at most 100 keys, and comes within 5 seconds, without redirects.
 ///
-/// Nothing is ever fetched from a URL in a token. Needs a Tokio runtime when it is asked: a request outside one is
+/// Nothing is ever fetched from a URL in a token. A token without a key id is verified where there is one key for
+/// its algorithm: it causes no fetch. Needs a Tokio runtime with its timer when it is asked: a request outside one is
 /// answered with 500, and the record says why.
 ///
 /// ```
@@ -47,13 +53,16 @@ const FLIGHT: Duration = Duration::from_secs(25);
 /// use std::time::Duration;
 /// use unconfused::{Issuer, RemoteKeys};
 ///
-/// let client = reqwest::Client::new();
+/// # use reqwest::redirect::Policy;
+/// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// let client = reqwest::Client::builder().redirect(Policy::none()).build()?;
 /// let keys = RemoteKeys::at("https://login.example/keys", client)?.stale_for(Duration::from_secs(600));
 /// let issuer = Issuer::new("https://login.example", keys);
 ///
 /// assert!(RemoteKeys::at("http://login.example/keys", reqwest::Client::new()).is_err());
+/// # Ok(())
 /// # }
-/// # Ok::<(), unconfused::UnfitUrl>(())
+/// # }
 /// ```
 pub struct RemoteKeys {
     shared: Arc<Shared>,
@@ -89,10 +98,9 @@ impl RemoteKeys {
     ///
     /// # Errors
     ///
-    /// [`UnfitUrl`] where it is not https, or has a user, a query, a fragment or dot segments. Nothing is fetched
-    /// yet.
+    /// [`UnfitUrl`] where it is not https, or has a user, a fragment or dot segments. Nothing is fetched yet.
     pub fn at(jwks_uri: &str, client: impl HttpClient) -> Result<Self, UnfitUrl> {
-        Ok(RemoteKeys::new(Origin::At(Transport::Tls.fit(jwks_uri)?), client))
+        Ok(RemoteKeys::new(Origin::At(Transport::Tls.fit_with_query(jwks_uri)?), client))
     }
 
     /// The keys of this issuer, wherever its metadata says
@@ -102,7 +110,7 @@ impl RemoteKeys {
     ///
     /// # Errors
     ///
-    /// As [`at`](Self::at). Nothing is fetched yet.
+    /// As [`at`](Self::at), and where it has a query. Nothing is fetched yet.
     pub fn of(issuer: &str, client: impl HttpClient) -> Result<Self, UnfitUrl> {
         RemoteKeys::discovered(issuer, client, Transport::Tls)
     }
@@ -176,19 +184,33 @@ impl KeySource for RemoteKeys {
     }
 
     fn warm_up(&self) -> Answer<'static, ()> {
-        let shared = self.shared.clone();
-        let now = shared.now();
-        if shared.cache().usable(now).is_some() {
+        let shared = &self.shared;
+        let Ok(runtime) = Handle::try_current() else {
+            shared.cache().note(NO_RUNTIME);
             return Answer::Now(());
-        }
-        // As a request whose token names no key.
-        let fetched = shared.ask(None, now);
-        Answer::later(async move { drop(fetched.await) })
+        };
+        let warm = {
+            let mut cache = shared.cache();
+            let warm = cache.warm(shared.now());
+            shared.publish(&cache);
+            warm
+        };
+        let Some((fetch, begin)) = warm else { return Answer::Now(()) };
+        let over = shared.over(&runtime, fetch, begin, FLIGHT);
+        Answer::later(async move { drop(over.await) })
     }
 
     fn status(&self) -> KeyStatus {
         self.shared.cache().status(self.shared.now())
     }
+}
+
+/// A request that waits for a fetch.
+struct Waiting {
+    seat: Seat,
+    fetch: u64,
+    /// A task, since the request's own future may be polled anywhere.
+    over: JoinHandle<()>,
 }
 
 /// Held by a request that waits.
@@ -200,53 +222,109 @@ impl Drop for Seat {
     }
 }
 
+impl Waiting {
+    async fn keys(self, kid: Option<&str>) -> Result<KeySet, KeysUnavailable> {
+        let Waiting { seat, fetch, over } = self;
+        let shared = &seat.0;
+        if over.await.is_err_and(|error| error.is_panic()) {
+            return Err(KeysUnavailable::set_up_wrongly(
+                "the Tokio runtime has no timer: enable_time",
+            ));
+        }
+        let found = shared.cache().resolve(kid, fetch, shared.now());
+        found.map_err(|refusal| shared.unavailable(refusal))
+    }
+}
+
 impl Shared {
     fn ask(self: &Arc<Self>, kid: Option<&str>, now: Moment) -> Keys {
         let Ok(runtime) = Handle::try_current() else {
             let keys = self.cache().usable(now).filter(|keys| keys.knows(kid)).cloned();
-            return Answer::Now(keys.ok_or_else(|| {
-                KeysUnavailable::set_up_wrongly(
-                    "they are fetched in a Tokio runtime, and this request is in none",
-                )
-            }));
+            return Answer::Now(keys.ok_or_else(|| KeysUnavailable::set_up_wrongly(NO_RUNTIME)));
         };
+        let (waiting, begun) = match self.verdict(kid, now, &runtime) {
+            Verdict::Use(keys, _) => return Answer::Now(Ok(keys)),
+            Verdict::Refuse(refusal) => return Answer::Now(Err(self.unavailable(refusal))),
+            Verdict::Wait { fetch, begin } => (self.wait(&runtime, fetch, begin, MAX_WAIT), begin),
+        };
+        let (shared, kid) = (self.clone(), kid.map(str::to_owned));
+        Answer::later(async move {
+            let kid = kid.as_deref();
+            let keys = waiting.keys(kid).await?;
+            if begun || keys.knows(kid) {
+                return Ok(keys);
+            }
+            // The fetch had begun before, perhaps before the key was there.
+            match shared.verdict(kid, shared.now(), &runtime) {
+                Verdict::Use(keys, _) => Ok(keys),
+                Verdict::Refuse(refusal) => Err(shared.unavailable(refusal)),
+                Verdict::Wait { fetch, begin } => {
+                    let left = MAX_WAIT.saturating_sub(shared.now().saturating_sub(now));
+                    shared.wait(&runtime, fetch, begin, left).keys(kid).await
+                }
+            }
+        })
+    }
+
+    /// What the cache says; a renewal that it wants is begun.
+    fn verdict(
+        self: &Arc<Self>,
+        kid: Option<&str>,
+        now: Moment,
+        runtime: &Handle,
+    ) -> Verdict<KeySet> {
         let verdict = {
             let mut cache = self.cache();
             let verdict = cache.ask(kid, now);
             self.publish(&cache);
             verdict
         };
-        match verdict {
-            Verdict::Use(keys, begin) => {
-                if let Some(number) = begin {
-                    runtime.spawn(Shared::fly(self.clone(), number));
-                }
-                Answer::Now(Ok(keys))
-            }
-            Verdict::Refuse(refusal) => Answer::Now(Err(self.unavailable(refusal))),
-            Verdict::Wait { fetch, begin } => {
-                let seat = Seat(self.clone());
-                if begin {
-                    runtime.spawn(Shared::fly(self.clone(), fetch));
-                }
-                let kid = kid.map(str::to_owned);
-                Answer::later(async move {
-                    let shared = &seat.0;
-                    let mut ended = shared.ended.subscribe();
-                    // Over time, or over: the cache knows.
-                    let _ = timeout(MAX_WAIT, ended.wait_for(|ended| *ended >= fetch)).await;
-                    let found = shared.cache().resolve(kid.as_deref(), fetch, shared.now());
-                    found.map_err(|refusal| shared.unavailable(refusal))
-                })
-            }
+        if let Verdict::Use(_, Some(number)) = &verdict {
+            self.take_off(runtime, *number);
         }
+        verdict
+    }
+
+    fn wait(
+        self: &Arc<Self>,
+        runtime: &Handle,
+        fetch: u64,
+        begin: bool,
+        at_most: Duration,
+    ) -> Waiting {
+        let seat = Seat(self.clone());
+        Waiting { seat, fetch, over: self.over(runtime, fetch, begin, at_most) }
+    }
+
+    /// Ends with the fetch, or when the time is up.
+    fn over(
+        self: &Arc<Self>,
+        runtime: &Handle,
+        fetch: u64,
+        begin: bool,
+        at_most: Duration,
+    ) -> JoinHandle<()> {
+        if begin {
+            self.take_off(runtime, fetch);
+        }
+        let mut ended = self.ended.subscribe();
+        let from = Instant::now();
+        runtime.spawn(async move {
+            let left = at_most.saturating_sub(from.elapsed());
+            let _ = timeout(left, ended.wait_for(|ended| *ended >= fetch)).await;
+        })
+    }
+
+    fn take_off(self: &Arc<Self>, runtime: &Handle, number: u64) {
+        let flight = Airborne { shared: self.clone(), number, ended: false };
+        runtime.spawn(Shared::fly(flight));
     }
 
     /// Fetches, and renews from then on.
-    async fn fly(self: Arc<Self>, number: u64) {
-        let mut next = Some((self, number));
-        while let Some((shared, number)) = next {
-            let flight = Airborne { shared: shared.clone(), number, ended: false };
+    async fn fly(flight: Airborne) {
+        let mut next = Some(flight);
+        while let Some(flight) = next {
+            let (shared, number) = (flight.shared.clone(), flight.number);
             let outcome = match timeout(FLIGHT, shared.fetcher.fetch(shared.now())).await {
                 Ok(outcome) => outcome,
                 Err(_) => Err(format!("no keys within {} seconds", FLIGHT.as_secs())),
@@ -260,7 +338,7 @@ impl Shared {
 
     /// Waits until it is time to renew, and begins the next fetch. Nothing where another fetch came after this
     /// one, which has a task of its own, or where the keys are nobody's any more.
-    async fn rest(resting: Weak<Self>, number: u64) -> Option<(Arc<Self>, u64)> {
+    async fn rest(resting: Weak<Self>, number: u64) -> Option<Airborne> {
         loop {
             let look = {
                 let shared = resting.upgrade()?;
@@ -269,15 +347,17 @@ impl Shared {
             };
             tokio::time::sleep_until(look).await;
             let shared = resting.upgrade()?;
-            let mut cache = shared.cache();
-            if !cache.was_last(number) {
-                return None;
-            }
-            let next = cache.renew(shared.now());
-            shared.publish(&cache);
-            drop(cache);
-            if let Some(next) = next {
-                return Some((shared, next));
+            let next = {
+                let mut cache = shared.cache();
+                if !cache.was_last(number) {
+                    return None;
+                }
+                let next = cache.renew(shared.now());
+                shared.publish(&cache);
+                next
+            };
+            if let Some(number) = next {
+                return Some(Airborne { shared, number, ended: false });
             }
         }
     }
@@ -333,7 +413,8 @@ impl Airborne {
 impl Drop for Airborne {
     fn drop(&mut self) {
         if !self.ended {
-            self.end(Err("the fetch was broken off".to_owned()));
+            let why = "the fetch was broken off: its client panicked, or its runtime ended or has no timer";
+            self.end(Err(why.to_owned()));
         }
     }
 }

@@ -4,6 +4,8 @@
 //! - `UNCONFUSED_SEEDS=5000 cargo test --lib thousands -- --ignored --nocapture` runs more and prints figures.
 //! - `UNCONFUSED_SEED=17 cargo test --lib one_seed -- --ignored --nocapture` replays one, with all that happens.
 
+#![cfg(test)]
+
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BinaryHeap, VecDeque};
 use std::fmt;
@@ -764,11 +766,7 @@ impl Simulation {
     /// True where this id was looked for.
     fn may_be_unfound(&self, kid: Option<&str>) -> bool {
         let looked = kid.and_then(|kid| self.truth.looked_for.get(kid));
-        looked.is_some_and(|(fetch, at)| {
-            // One that was lost counts as one that ended.
-            let ended = *fetch <= self.told || self.now >= *at + LOST_AFTER;
-            ended && self.now < *at + WINDOW
-        })
+        looked.is_some_and(|(fetch, at)| *fetch <= self.told && self.now < *at + WINDOW)
     }
 
     /// True where there is no excuse any more.

@@ -95,8 +95,8 @@ impl Readiness {
         Readiness { issuers }
     }
 
-    /// True where the tokens of every issuer can be verified. Where one issuer of many should not stop the
-    /// service, make your own rule from [`issuers`](Self::issuers).
+    /// True where the tokens of every issuer can be verified; of tenants nothing is known here. Where one issuer
+    /// of many should not stop the service, make your own rule from [`issuers`](Self::issuers).
     #[must_use]
     pub fn is_ready(&self) -> bool {
         self.issuers.iter().all(|(_, status)| status.is_ready())

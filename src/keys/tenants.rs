@@ -3,11 +3,13 @@
 use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
+use std::time::{Duration, Instant};
 
 use super::url::Transport;
-use super::{Issuer, KeySource};
-use crate::token::IssuerTerms;
+use super::{Issuer, KeySource, Keys, KeysUnavailable};
+use crate::answer::Answer;
+use crate::token::{IssuerTerms, KeyHint};
 
 /// What stands for the tenant in a template.
 const PLACE: &str = "{tenant}";
@@ -19,7 +21,7 @@ pub(super) type Approve = dyn Fn(&str) -> bool + Send + Sync;
 /// The keys of the issuer of this name.
 pub(super) type MakeKeys = dyn Fn(&str) -> Option<Arc<dyn KeySource>> + Send + Sync;
 
-/// The issuers of approved tenants, the last used of them.
+/// The issuers of approved tenants: those whose tokens were verified last.
 pub(super) struct Tenants {
     before: String,
     after: String,
@@ -28,7 +30,9 @@ pub(super) struct Tenants {
     most: usize,
     /// By tenant.
     made: RwLock<BTreeMap<String, Made>>,
-    uses: AtomicU64,
+    count: Arc<AtomicU64>,
+    /// When one last had to go for another.
+    last_gone: Mutex<Option<Instant>>,
 }
 
 /// Where the keys of tenants are.
@@ -41,7 +45,24 @@ pub(super) enum TenantKeys {
 
 struct Made {
     issuer: Arc<Issuer>,
-    used: AtomicU64,
+    number: u64,
+    used: Used,
+}
+
+/// When a token of an issuer was last verified, in an order that all tenants share: what nobody verified may not
+/// keep an issuer, and may not put out one that is in use.
+#[derive(Debug, Clone)]
+pub(super) struct Used {
+    count: Arc<AtomicU64>,
+    /// 0: never.
+    last: Arc<AtomicU64>,
+}
+
+impl Used {
+    pub(super) fn now(&self) {
+        let number = self.count.fetch_add(1, Ordering::Relaxed).saturating_add(1);
+        self.last.store(number, Ordering::Relaxed);
+    }
 }
 
 /// A template that names no issuers.
@@ -78,7 +99,8 @@ impl Tenants {
             keys,
             most: 1000,
             made: RwLock::default(),
-            uses: AtomicU64::new(0),
+            count: Arc::default(),
+            last_gone: Mutex::default(),
         })
     }
 
@@ -91,7 +113,8 @@ impl Tenants {
             keys: self.keys.clone(),
             most: most.unwrap_or(self.most),
             made: RwLock::default(),
-            uses: AtomicU64::new(0),
+            count: Arc::default(),
+            last_gone: Mutex::default(),
         }
     }
 
@@ -102,31 +125,51 @@ impl Tenants {
         if !is_tenant(tenant) || !(self.approve)(tenant) {
             return None;
         }
-        let used = self.uses.fetch_add(1, Ordering::Relaxed);
         {
             let made = self.made.read().unwrap_or_else(PoisonError::into_inner);
             if let Some(one) = made.get(tenant) {
-                one.used.store(used, Ordering::Relaxed);
                 return Some(one.issuer.clone());
+            }
+        }
+        let mut made = self.made.write().unwrap_or_else(PoisonError::into_inner);
+        // Somebody may have been faster.
+        if let Some(one) = made.get(tenant) {
+            return Some(one.issuer.clone());
+        }
+        if made.len() >= self.most {
+            if !self.may_go_now() {
+                let full = || KeysUnavailable::new("more tenants are in use than are kept");
+                let keys = Arc::new(move |_: KeyHint<'_>| -> Keys { Answer::Now(Err(full())) });
+                return Some(Arc::new(Issuer::of_tenant(name, tenant, terms, keys, None)));
+            }
+            let key = |one: &Made| (one.used.last.load(Ordering::Relaxed), one.number);
+            let oldest = made.iter().min_by_key(|(_, one)| key(one));
+            if let Some(oldest) = oldest.map(|(tenant, _)| tenant.clone()) {
+                made.remove(&oldest);
             }
         }
         let keys = match &self.keys {
             TenantKeys::Each(make) => make(name)?,
             TenantKeys::Shared(keys) => keys.clone(),
         };
-        let issuer = Arc::new(Issuer::of_tenant(name, tenant, terms, keys));
-        let mut made = self.made.write().unwrap_or_else(PoisonError::into_inner);
-        if !made.contains_key(tenant) && made.len() >= self.most {
-            let oldest = made.iter().min_by_key(|(_, one)| one.used.load(Ordering::Relaxed));
-            if let Some(oldest) = oldest.map(|(tenant, _)| tenant.clone()) {
-                made.remove(&oldest);
-            }
+        let number = self.count.fetch_add(1, Ordering::Relaxed);
+        let used = Used { count: self.count.clone(), last: Arc::default() };
+        let issuer = Issuer::of_tenant(name, tenant, terms, keys, Some(used.clone()));
+        let issuer = Arc::new(issuer);
+        made.insert(tenant.to_owned(), Made { issuer: issuer.clone(), number, used });
+        Some(issuer)
+    }
+
+    /// Where all places are taken, one becomes free once a second: each costs a fetch.
+    fn may_go_now(&self) -> bool {
+        const PAUSE: Duration = Duration::from_secs(1);
+        let mut last = self.last_gone.lock().unwrap_or_else(PoisonError::into_inner);
+        let now = Instant::now();
+        let free = last.is_none_or(|last| now.saturating_duration_since(last) >= PAUSE);
+        if free {
+            *last = Some(now);
         }
-        // Somebody may have been faster.
-        let one = made
-            .entry(tenant.to_owned())
-            .or_insert_with(|| Made { issuer, used: AtomicU64::new(used) });
-        Some(one.issuer.clone())
+        free
     }
 
     /// The one set of keys that serves all.

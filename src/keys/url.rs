@@ -28,15 +28,18 @@ pub struct UnfitUrl {
 impl Transport {
     /// The URL, where it is fit: of a host, without user, query, fragment and dot segments.
     pub(super) fn fit(self, url: &str) -> Result<Uri, UnfitUrl> {
-        let uri = match url.contains('?') {
-            true => Err("it has a query"),
-            false => self.fit_with_query(url),
-        };
-        uri.map_err(|problem| UnfitUrl { url: url.to_owned(), problem })
+        if url.contains('?') {
+            return Err(UnfitUrl { url: url.to_owned(), problem: "it has a query" });
+        }
+        self.fit_with_query(url)
     }
 
     /// The same, where it may have a query.
-    pub(super) fn fit_with_query(self, url: &str) -> Result<Uri, &'static str> {
+    pub(super) fn fit_with_query(self, url: &str) -> Result<Uri, UnfitUrl> {
+        self.parse(url).map_err(|problem| UnfitUrl { url: url.to_owned(), problem })
+    }
+
+    fn parse(self, url: &str) -> Result<Uri, &'static str> {
         if url.contains('#') {
             return Err("it has a fragment");
         }
@@ -45,7 +48,8 @@ impl Transport {
         if uri.authority().is_some_and(|authority| authority.as_str().contains('@')) {
             return Err("it names a user");
         }
-        if uri.path().split('/').any(|segment| matches!(segment, "." | "..")) {
+        let path = uri.path().to_ascii_lowercase().replace("%2e", ".");
+        if path.split('/').any(|segment| matches!(segment, "." | "..")) {
             return Err("it has dot segments");
         }
         match (uri.scheme_str(), self) {
@@ -100,6 +104,7 @@ mod tests {
             "https://as.example/#x",
             "https://as.example/a/../b",
             "https://as.example/./b",
+            "https://as.example/%2E./b",
             "https://as example",
             "https://as.example\\@evil.example",
             "https://as.example\r\n",

@@ -8,8 +8,9 @@ use reqwest::Client;
 use super::{HttpAnswer, HttpClient, HttpError, HttpLimits};
 use crate::answer::Answer;
 
-/// TLS, proxies and the pool are the client's own. Where it follows redirects, an answer after one is refused
-/// ([`HttpError::Redirected`]); build it with `redirect::Policy::none()`, so that nobody else is asked at all.
+/// TLS, proxies and the pool are the client's own; and so are redirects: **build it with
+/// `redirect::Policy::none()`**. A client that follows them asks others, and of what they answer only what came from
+/// another URL in the end is refused ([`HttpError::Redirected`]).
 impl HttpClient for Client {
     fn send(&self, request: Request<Vec<u8>>, limits: HttpLimits) -> HttpAnswer {
         let client = self.clone();

@@ -57,7 +57,7 @@ pub struct Profile {
     no_person: Vec<ClaimTest>,
     agents: Vec<ClaimTest>,
     pub(crate) impersonators: bool,
-    pub(crate) clients_in_place_of_audience: Option<BTreeSet<String>>,
+    pub(crate) client_list_instead_of_audience: Option<BTreeSet<String>>,
 }
 
 /// The `typ` of a token's header.
@@ -119,7 +119,7 @@ impl Profile {
             no_person: Vec::new(),
             agents: Vec::new(),
             impersonators: false,
-            clients_in_place_of_audience: None,
+            client_list_instead_of_audience: None,
         }
     }
 
@@ -195,7 +195,8 @@ impl Profile {
         self
     }
 
-    /// The tenant is there and is the first segment of the issuer's path; else the token is refused
+    /// The tenant is there and is the one of the issuer: of a template ([`Issuer::tenants`](crate::Issuer::tenants))
+    /// what stands for `{tenant}`, else the first segment of the path. Else the token is refused
     /// (`tenant_mismatch`).
     #[must_use]
     pub fn tenant_in_issuer(mut self) -> Self {
@@ -246,17 +247,17 @@ impl Profile {
         self
     }
 
-    /// A token without `aud` is accepted where its client is one of these. **This is not what an audience
+    /// A list of clients instead of an audience: a token without `aud` is accepted where its client is one of these. **This is not what an audience
     /// is**: it says who may hold the token, and not where it may be used. A token of such a client for any
     /// other API of the issuer is accepted here too, and one from here there. Where the issuer can be made
     /// to name the resource, have it do that. A token that names an audience must name this resource all
     /// the same.
     #[must_use]
-    pub fn clients_in_place_of_audience(
+    pub fn client_list_instead_of_audience(
         mut self,
         clients: impl IntoIterator<Item = impl Into<String>>,
     ) -> Self {
-        self.clients_in_place_of_audience = Some(clients.into_iter().map(Into::into).collect());
+        self.client_list_instead_of_audience = Some(clients.into_iter().map(Into::into).collect());
         self
     }
 

@@ -14,7 +14,7 @@ impl Profile {
     /// | `scope` | `scp`. Application permissions, `roles`, are no scopes: ask for them in a policy |
     /// | tenant | `tid`, which must be the tenant of the issuer |
     /// | a token without a user | `idtyp` is `app`, or `oid` is `sub`, or the subject's facets (`xms_sub_fct`) name an agent (11) |
-    /// | a user account that is no person | the subject's facets name an agent's user (13) |
+    /// | no person | the subject's facets name an agent's user (13), `xms_idrel` a service principal (7), or `idtyp` is `device` |
     /// | an agent | the client, where the actor's facets (`xms_act_fct`) name an agent (11) or a blueprint is named (`xms_par_app_azp`) |
     ///
     /// `idtyp` and the facets are optional claims: have the application's manifest ask for `idtyp`.
@@ -84,8 +84,10 @@ impl Profile {
     /// |---|---|
     /// | `typ` `at+jwt` | `JWT` or `at+jwt`; the claim `typ` must be `Bearer` or `DPoP` |
     /// | `client_id` | `azp` |
-    /// | a token without a user | `preferred_username` is `service-account-` with the client |
-    /// | no person | `preferred_username` starts with `service-account-`, or there is a `client_id` |
+    /// | no person | `preferred_username` starts with `service-account-`, or there is a `client_id` or `clientId` |
+    ///
+    /// What a service account is called a user may be called too, so a service account counts as somebody other
+    /// than its client: where that is named as an agent, it is the actor.
     ///
     /// The audience is not there by itself: add an audience mapper to the client's scopes. Lightweight tokens
     /// name no subject, and are refused; so are tokens with a `nonce`, which versions before 25 write. Roles
@@ -96,14 +98,10 @@ impl Profile {
             .types([HeaderType::Jwt, HeaderType::AccessToken])
             .client_claims(["azp"])
             .requires([ClaimTest::is("typ", "Bearer"), ClaimTest::is("typ", "DPoP")])
-            .subject_is_client_where([ClaimTest::names_client(
-                "preferred_username",
-                "service-account-",
-                "",
-            )])
             .no_person_where([
                 ClaimTest::starts_with("preferred_username", "service-account-"),
                 ClaimTest::present("client_id"),
+                ClaimTest::present("clientId"),
             ])
     }
 
@@ -115,7 +113,7 @@ impl Profile {
     /// | `aud` | is there only where the client asked for a resource |
     ///
     /// A token without `aud` is refused, unless you say
-    /// [`clients_in_place_of_audience`](Self::clients_in_place_of_audience), which is less.
+    /// [`client_list_instead_of_audience`](Self::client_list_instead_of_audience), which is less.
     #[must_use]
     pub fn cognito() -> Self {
         Profile::rfc9068()
@@ -162,11 +160,15 @@ impl Profile {
     }
 
     /// WSO2 Identity Server and Asgardeo: the issuer is the URL of the token endpoint. RFC 9068, with a tenant
-    /// in `org_id`, and `aut` `APPLICATION` in a token without a user.
+    /// in `org_id`; `aut` must be `APPLICATION_USER`, or `APPLICATION` in a token without a user.
     #[must_use]
     pub fn wso2() -> Self {
         Profile::rfc9068()
             .tenant_claim("org_id")
+            .requires([
+                ClaimTest::is("aut", "APPLICATION_USER"),
+                ClaimTest::is("aut", "APPLICATION"),
+            ])
             .subject_is_client_where([ClaimTest::is("aut", "APPLICATION")])
     }
 
@@ -223,7 +225,7 @@ impl Profile {
     /// | `act` | names an administrator who impersonates the user, and no agent |
     ///
     /// Have a JWT template add the audience. Else say
-    /// [`clients_in_place_of_audience`](Self::clients_in_place_of_audience) with the origins, which is less.
+    /// [`client_list_instead_of_audience`](Self::client_list_instead_of_audience) with the origins, which is less.
     #[must_use]
     pub fn clerk() -> Self {
         Profile::rfc9068()
@@ -238,6 +240,7 @@ fn entra(client: &'static str, version: &'static str) -> Profile {
     // Numbers of facets: an agent, and the user account of an agent.
     const AGENT: &str = "11";
     const AGENTS_USER: &str = "13";
+    const SERVICE_PRINCIPAL: &str = "7";
     Profile::rfc9068()
         .types([HeaderType::Jwt])
         .requires([ClaimTest::is("ver", version)])
@@ -253,7 +256,11 @@ fn entra(client: &'static str, version: &'static str) -> Profile {
             ClaimTest::same("oid", "sub"),
             ClaimTest::lists("xms_sub_fct", AGENT),
         ])
-        .no_person_where([ClaimTest::lists("xms_sub_fct", AGENTS_USER)])
+        .no_person_where([
+            ClaimTest::lists("xms_sub_fct", AGENTS_USER),
+            ClaimTest::lists("xms_idrel", SERVICE_PRINCIPAL),
+            ClaimTest::is("idtyp", "device"),
+        ])
         .agents_where([
             ClaimTest::lists("xms_act_fct", AGENT),
             ClaimTest::present("xms_par_app_azp"),

@@ -92,7 +92,7 @@ impl AccessToken {
 
     /// Our name that the token named: the one of `aud` that matched. `None` where the token names no audience
     /// and its client was on a list instead
-    /// ([`clients_in_place_of_audience`](crate::Profile::clients_in_place_of_audience)).
+    /// ([`client_list_instead_of_audience`](crate::Profile::client_list_instead_of_audience)).
     #[must_use]
     pub fn audience(&self) -> Option<&Audience> {
         self.audience.as_ref()

@@ -251,7 +251,7 @@ impl Terms {
         let mismatch =
             |detail: String| Err(InvalidToken::from(Reason::AudienceMismatch).with_detail(detail));
         let mut names = claims.audiences();
-        if let (None, Some(listed)) = (names.next(), &profile.clients_in_place_of_audience) {
+        if let (None, Some(listed)) = (names.next(), &profile.client_list_instead_of_audience) {
             return match claims.client() {
                 Some(client) if listed.contains(client) => Ok(None),
                 client => {
@@ -304,7 +304,7 @@ fn check_required(
     };
     present(claims.issuer(), "iss")?;
     present(claims.subject(), &profile.subject)?;
-    if profile.clients_in_place_of_audience.is_none() && claims.audiences().all(str::is_empty) {
+    if profile.client_list_instead_of_audience.is_none() && claims.audiences().all(str::is_empty) {
         return Err(missing("aud"));
     }
     let expires_at = claims.exp.ok_or_else(|| missing("exp"))?;
@@ -326,15 +326,13 @@ fn check_tenant(claims: &Claims, issuer: &IssuerTerms) -> Result<(), InvalidToke
         let detail = format!("the token is of the tenant `{said}`, its issuer is `{issuer}`");
         InvalidToken::from(Reason::TenantMismatch).with_detail(detail)
     };
-    let made_for = issuer.tenant.as_deref().filter(|_| issuer.profile.tenant.is_some());
-    if made_for.is_some() && said != made_for {
-        return Err(mismatch(&issuer.name));
+    // Of a template it is known; else it is the first segment of the path.
+    let named = issuer.tenant.as_deref().or_else(|| issuer.name.split('/').nth(3));
+    let same = said == named && said.is_some_and(|tenant| !tenant.is_empty());
+    match issuer.profile.tenant_in_issuer && !same {
+        true => Err(mismatch(&issuer.name)),
+        false => Ok(()),
     }
-    let in_issuer = |tenant: &str| issuer.name.split('/').nth(3) == Some(tenant);
-    if issuer.profile.tenant_in_issuer && !said.is_some_and(|t| !t.is_empty() && in_issuer(t)) {
-        return Err(mismatch(&issuer.name));
-    }
-    Ok(())
 }
 
 /// `time + by`, or the end of time.

@@ -11,8 +11,16 @@ use crate::names::{Acr, Audience, Scope};
 use crate::reason::Reason;
 use crate::require::Unmet;
 
-/// One challenge of the `Bearer` scheme, for a `WWW-Authenticate` field
-/// ([RFC 6750 section 3](https://www.rfc-editor.org/rfc/rfc6750#section-3),
+/// An authorization scheme.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Scheme {
+    Bearer,
+    Dpop,
+}
+
+/// The challenge of the scheme `Bearer`, and where proofs are taken of `DPoP`, each for a `WWW-Authenticate` field of
+/// its own ([RFC 6750 section 3](https://www.rfc-editor.org/rfc/rfc6750#section-3),
+/// [RFC 9449 section 7.1](https://www.rfc-editor.org/rfc/rfc9449#section-7.1),
 /// [RFC 9470 section 3](https://www.rfc-editor.org/rfc/rfc9470#section-3),
 /// [RFC 9728 section 5.1](https://www.rfc-editor.org/rfc/rfc9728#section-5.1)).
 ///
@@ -38,6 +46,10 @@ pub struct Challenge {
     max_age: Option<Duration>,
     scope: Vec<Scope>,
     resource_metadata: Option<MetadataUrl>,
+    /// The scheme that the client used.
+    used: Option<Scheme>,
+    /// The algorithms of proofs, where the scheme `DPoP` is offered.
+    algs: Option<String>,
 }
 
 impl Challenge {
@@ -78,6 +90,8 @@ impl Challenge {
             max_age: None,
             scope: Vec::new(),
             resource_metadata: None,
+            used: None,
+            algs: None,
         }
     }
 
@@ -100,29 +114,86 @@ impl Challenge {
         self
     }
 
-    /// The value of a `WWW-Authenticate` field.
-    #[must_use]
-    pub fn to_header_value(&self) -> HeaderValue {
-        // The grammars of the names leave only visible ASCII and spaces.
-        HeaderValue::try_from(self.to_string())
-            .unwrap_or_else(|_| HeaderValue::from_static("Bearer realm=\"\""))
+    /// For a client that used this scheme, at a resource that takes proofs of these algorithms.
+    pub(crate) fn with_schemes(mut self, used: Option<Scheme>, algs: Option<String>) -> Self {
+        (self.used, self.algs) = (used, algs);
+        self
+    }
+
+    /// The values of the `WWW-Authenticate` fields, one a scheme.
+    pub fn to_header_values(&self) -> impl Iterator<Item = HeaderValue> {
+        self.lines().map(|line| {
+            // The grammars of the names leave only visible ASCII and spaces.
+            HeaderValue::try_from(line.to_string())
+                .unwrap_or_else(|_| HeaderValue::from_static("Bearer realm=\"\""))
+        })
+    }
+
+    /// What is offered: under the scheme that was used, else under every one. What is wrong with a proof, or with
+    /// there being none, is told under `DPoP` alone.
+    fn lines(&self) -> impl Iterator<Item = Line<'_>> {
+        let line = |scheme| Line { challenge: self, scheme, with_error: true };
+        let plain = Line { with_error: false, ..line(Scheme::Bearer) };
+        let about_proofs = (Reason::DpopTokenUnbound..=Reason::DpopNonceInvalid)
+            .contains(&self.reason)
+            || self.reason == Reason::SenderConstraintRequired;
+        let lines = match (self.algs.is_some(), self.used) {
+            (false, _) => [Some(line(Scheme::Bearer)), None],
+            (true, _) if self.reason == Reason::BoundTokenAsBearer => {
+                [Some(line(Scheme::Dpop)), Some(plain)]
+            }
+            (true, _) if about_proofs => [Some(line(Scheme::Dpop)), None],
+            (true, Some(used)) if self.reason != Reason::MultipleCredentials => {
+                [Some(line(used)), None]
+            }
+            (true, _) => [Some(line(Scheme::Bearer)), Some(line(Scheme::Dpop))],
+        };
+        lines.into_iter().flatten()
     }
 }
 
+/// The challenge of one scheme.
+struct Line<'a> {
+    challenge: &'a Challenge,
+    scheme: Scheme,
+    with_error: bool,
+}
+
+/// Of every scheme, with commas between.
 impl fmt::Display for Challenge {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Bearer ")?;
-        let mut parameters = Parameters { f, any: false };
-        if let Some(error) = self.reason.error() {
-            parameters.add("error", error)?;
-            parameters.add("error_description", self.reason.description())?;
+        for (place, line) in self.lines().enumerate() {
+            if place > 0 {
+                f.write_str(", ")?;
+            }
+            line.fmt(f)?;
         }
-        parameters.add_list("acr_values", self.acr_values.iter().map(Acr::as_str))?;
-        if let Some(age) = self.max_age {
+        Ok(())
+    }
+}
+
+impl fmt::Display for Line<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Challenge { reason, acr_values, max_age, scope, resource_metadata, .. } =
+            self.challenge;
+        f.write_str(match self.scheme {
+            Scheme::Bearer => "Bearer ",
+            Scheme::Dpop => "DPoP ",
+        })?;
+        let mut parameters = Parameters { f, any: false };
+        if let Some(error) = reason.error().filter(|_| self.with_error) {
+            parameters.add("error", error)?;
+            parameters.add("error_description", reason.description())?;
+        }
+        if let (Scheme::Dpop, Some(algs)) = (self.scheme, &self.challenge.algs) {
+            parameters.add("algs", algs)?;
+        }
+        parameters.add_list("acr_values", acr_values.iter().map(Acr::as_str))?;
+        if let Some(age) = max_age {
             parameters.add("max_age", age.as_secs())?;
         }
-        parameters.add_list("scope", self.scope.iter().map(Scope::as_str))?;
-        if let Some(url) = &self.resource_metadata {
+        parameters.add_list("scope", scope.iter().map(Scope::as_str))?;
+        if let Some(url) = resource_metadata {
             parameters.add("resource_metadata", url)?;
         }
         // RFC 6750 section 3: at least one parameter.

@@ -1,11 +1,17 @@
 //! The one credential of a request (phase A, as far as the head shows it).
 
+use std::borrow::Cow;
 use std::fmt;
 
 use http::header::AUTHORIZATION;
-use http::{HeaderMap, HeaderValue};
+use http::{HeaderMap, HeaderValue, Method};
 
+use crate::challenge::Scheme;
+use crate::proof::{Dpop, Possession, ProofField, Shown};
 use crate::reason::Reason;
+
+/// The field of proofs (RFC 9449 section 4.1).
+pub(crate) const DPOP: &str = "dpop";
 
 /// The access token as it came in. `Debug` does not show it.
 ///
@@ -17,25 +23,48 @@ pub struct Credential {
     field: HeaderValue,
     /// Where in `field` the token begins.
     token: usize,
+    scheme: Scheme,
+    proof: ProofFields,
+}
+
+/// The `DPoP` fields.
+#[derive(Clone)]
+enum ProofFields {
+    Missing,
+    One(HeaderValue),
+    Several,
 }
 
 impl Credential {
-    /// Takes the credential from the head of a request: one `Authorization` field of the scheme `Bearer`,
-    /// spaces, a token68
-    /// ([RFC 9110 section 11.4](https://www.rfc-editor.org/rfc/rfc9110#section-11.4), OAuth 2.1
+    /// Takes the credential from the head of a request: one `Authorization` field of the scheme `Bearer` or `DPoP`,
+    /// spaces, a token68; under `DPoP` the field of that name too, whose number and content are judged with the
+    /// token ([RFC 9110 section 11.4](https://www.rfc-editor.org/rfc/rfc9110#section-11.4), OAuth 2.1
     /// section 5.1.1). Nothing else is looked at: not the query, not the body, not cookies.
     ///
     /// # Errors
     ///
-    /// [`Reason::CredentialTooLarge`] where the token would have more than `max_bytes`,
+    /// [`Reason::CredentialTooLarge`] where the token would have more than `max_bytes`, or a `DPoP` field more than
+    /// [`Dpop::MAX_BYTES`](crate::Dpop::MAX_BYTES),
     /// [`Reason::MultipleCredentials`], [`Reason::MissingCredentials`],
     /// [`Reason::UnsupportedAuthScheme`] or [`Reason::MalformedAuthorization`].
     pub fn from_headers(headers: &HeaderMap, max_bytes: usize) -> Result<Self, Reason> {
+        Credential::of_schemes(headers, max_bytes, true)
+    }
+
+    /// The same, where the scheme `DPoP` may not be taken.
+    pub(crate) fn of_schemes(
+        headers: &HeaderMap,
+        max_bytes: usize,
+        takes_proofs: bool,
+    ) -> Result<Self, Reason> {
         let mut fields = headers.get_all(AUTHORIZATION).iter();
         let first = fields.next();
         // 2: before anything looks at the bytes
         let too_large = |field: &HeaderValue| field.len() > max_bytes.saturating_add(64);
-        if headers.get_all(AUTHORIZATION).iter().any(too_large) {
+        let large_proof = |field: &HeaderValue| field.len() > Dpop::MAX_BYTES;
+        if headers.get_all(AUTHORIZATION).iter().any(too_large)
+            || headers.get_all(DPOP).iter().any(large_proof)
+        {
             return Err(Reason::CredentialTooLarge);
         }
         // 3: never pick one of two
@@ -49,18 +78,57 @@ impl Credential {
         if scheme.is_empty() || !scheme.iter().all(|byte| is_token_byte(*byte)) {
             return Err(Reason::MalformedAuthorization);
         }
-        if !scheme.eq_ignore_ascii_case(b"bearer") {
-            return Err(Reason::UnsupportedAuthScheme);
-        }
+        let name = scheme;
+        let scheme = match () {
+            () if name.eq_ignore_ascii_case(b"bearer") => Scheme::Bearer,
+            () if takes_proofs && name.eq_ignore_ascii_case(b"dpop") => Scheme::Dpop,
+            () => return Err(Reason::UnsupportedAuthScheme),
+        };
         let text = field.to_str().map_err(|_| Reason::MalformedAuthorization)?;
-        let token = text.get(scheme.len()..).unwrap_or_default().trim_start_matches(' ');
+        let token = text.get(name.len()..).unwrap_or_default().trim_start_matches(' ');
         if !is_token68(token) {
             return Err(Reason::MalformedAuthorization);
         }
         if token.len() > max_bytes {
             return Err(Reason::CredentialTooLarge);
         }
-        Ok(Credential { token: text.len().saturating_sub(token.len()), field: field.clone() })
+        let token = text.len().saturating_sub(token.len());
+        let mut proofs = headers.get_all(DPOP).iter().filter(|_| scheme == Scheme::Dpop);
+        let proof = match (proofs.next(), proofs.next()) {
+            (None, _) => ProofFields::Missing,
+            (Some(proof), None) => ProofFields::One(proof.clone()),
+            (Some(_), Some(_)) => ProofFields::Several,
+        };
+        Ok(Credential { field: field.clone(), token, scheme, proof })
+    }
+
+    /// True where it came under the scheme `DPoP`: it is worth nothing without a new proof.
+    #[must_use]
+    pub fn is_dpop(&self) -> bool {
+        self.scheme == Scheme::Dpop
+    }
+
+    /// The scheme it came under.
+    pub(crate) fn scheme(&self) -> Scheme {
+        self.scheme
+    }
+
+    /// What it shows of possession, in a request of this method and path.
+    pub(crate) fn possession<'a>(&'a self, method: &Method, path: &'a str) -> Possession<'a> {
+        if self.scheme == Scheme::Bearer {
+            return Possession::bearer();
+        }
+        let proof = match &self.proof {
+            ProofFields::Missing => ProofField::Missing,
+            ProofFields::Several => ProofField::Unreadable,
+            ProofFields::One(field) => match field.to_str() {
+                Ok(proof) => ProofField::One(Cow::Borrowed(proof)),
+                Err(_) => ProofField::Unreadable,
+            },
+        };
+        let (method, path) = (method.clone(), Cow::Borrowed(path));
+        let shown = Shown { proof, method, path, nonce_required: true };
+        Possession { shown: Some(shown), certificate: None }
     }
 
     /// The token itself. **Whoever has it can use it**: never log it, never send it to another service.
@@ -119,7 +187,7 @@ mod tests {
             (&["Bearer a", "Bearer a"], MultipleCredentials),
             (&["Bearer a", "Basic a"], MultipleCredentials),
             (&["Basic dTpw"], UnsupportedAuthScheme),
-            (&["DPoP a"], UnsupportedAuthScheme),
+            (&["Dpopx a"], UnsupportedAuthScheme),
             (&["Basic"], UnsupportedAuthScheme),
             (&["Basic é"], UnsupportedAuthScheme),
             (&["Digest a=\"b\", c=d"], UnsupportedAuthScheme),

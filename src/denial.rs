@@ -4,15 +4,20 @@ use std::fmt;
 use std::time::Duration;
 
 use http::header::{CACHE_CONTROL, RETRY_AFTER, WWW_AUTHENTICATE};
-use http::{HeaderMap, HeaderValue, Response, StatusCode};
+use http::{HeaderMap, HeaderName, HeaderValue, Response, StatusCode};
 use serde_json::{Map, Value};
+use time::UtcDateTime;
 
-use crate::challenge::{Challenge, MetadataUrl};
+use crate::challenge::{Challenge, MetadataUrl, Scheme};
 use crate::evidence::DecisionId;
 use crate::printable::Printable;
+use crate::proof::Dpop;
 use crate::reason::Reason;
 use crate::require::{Require, Unmet};
 use crate::token::InvalidToken;
+
+/// RFC 9449 section 8.1.
+pub(crate) const DPOP_NONCE: HeaderName = HeaderName::from_static("dpop-nonce");
 
 /// No, and why: for the operator [`reason`](Self::reason) and `Display`; for the client a status,
 /// headers, and if the owner wants a body.
@@ -31,6 +36,7 @@ struct Inner {
     challenge: Option<Challenge>,
     /// In seconds.
     retry_after: u64,
+    nonce: Option<String>,
     decision: Option<DecisionId>,
 }
 
@@ -42,6 +48,7 @@ impl Denial {
             detail: None,
             challenge: reason.challenged().then_some(challenge),
             retry_after: 5,
+            nonce: None,
             decision: None,
         }))
     }
@@ -77,16 +84,22 @@ impl Denial {
         self.0.decision
     }
 
-    /// The headers of the answer: the challenge, `Cache-Control: no-store`, and `Retry-After` where a
-    /// dependency is down.
+    /// The headers of the answer: the challenges, `Cache-Control: no-store`, `Retry-After` where a
+    /// dependency is down, `DPoP-Nonce` where the next proof needs one.
     #[must_use]
     pub fn headers(&self) -> HeaderMap {
         let mut headers = HeaderMap::with_capacity(3);
         headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
         if let Some(challenge) = &self.0.challenge {
-            headers.insert(WWW_AUTHENTICATE, challenge.to_header_value());
+            for value in challenge.to_header_values() {
+                headers.append(WWW_AUTHENTICATE, value);
+            }
         }
-        if self.status() == StatusCode::SERVICE_UNAVAILABLE {
+        if let Some(nonce) = self.nonce() {
+            headers.insert(DPOP_NONCE, nonce);
+        }
+        if matches!(self.status(), StatusCode::SERVICE_UNAVAILABLE | StatusCode::TOO_MANY_REQUESTS)
+        {
             headers.insert(RETRY_AFTER, self.0.retry_after.into());
         }
         headers
@@ -167,6 +180,28 @@ impl Denial {
             let challenge = self.0.challenge.take();
             self.0.challenge = challenge.map(|it| it.with_scope(requirement.challenge_scopes()));
         }
+        self
+    }
+
+    /// The nonce for the next proof.
+    fn nonce(&self) -> Option<HeaderValue> {
+        HeaderValue::try_from(self.0.nonce.as_deref()?).ok()
+    }
+
+    /// The same, for a client that used this scheme, at a resource that takes such proofs.
+    pub(crate) fn with_schemes(
+        mut self,
+        used: Option<Scheme>,
+        dpop: Option<&Dpop>,
+        at: UtcDateTime,
+    ) -> Self {
+        let challenge = self.0.challenge.take();
+        self.0.challenge = challenge.map(|it| it.with_schemes(used, dpop.map(Dpop::algs)));
+        // With each answer to a proof, and where there was none.
+        let nonces = dpop.and_then(|dpop| dpop.nonces.as_ref());
+        self.0.nonce = nonces
+            .filter(|_| self.status() == StatusCode::UNAUTHORIZED && used != Some(Scheme::Bearer))
+            .map(|nonces| nonces.make(at));
         self
     }
 

@@ -3,7 +3,7 @@
 use std::fmt;
 use std::hash::{BuildHasher, RandomState};
 use std::ops::Deref;
-use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
 
 use http::request::Parts;
@@ -12,6 +12,7 @@ use time::UtcDateTime;
 
 use crate::credential::Credential;
 use crate::printable::Printable;
+use crate::proof::ClientCertificate;
 use crate::require::Require;
 use crate::token::AccessToken;
 
@@ -45,6 +46,13 @@ impl Operation {
     #[must_use]
     pub fn path(&self) -> Printable<'_> {
         self.uri.path().into()
+    }
+}
+
+impl Operation {
+    /// The path as it is on the wire: what proofs are made for.
+    pub(crate) fn uri_path(&self) -> &str {
+        self.uri.path()
     }
 }
 
@@ -103,24 +111,60 @@ impl fmt::Debug for DecisionId {
 pub(crate) struct Case {
     pub(crate) token: AccessToken,
     pub(crate) credential: Credential,
+    pub(crate) certificate: Option<ClientCertificate>,
     pub(crate) at: UtcDateTime,
     pub(crate) decision: DecisionId,
     pub(crate) query_token: bool,
     /// Another guard's case of the same request, which counts the steps.
     earlier: Option<Arc<Case>>,
     steps: AtomicU32,
+    /// The proof of the request, and its token, where they count once.
+    pub(crate) proof: Once,
+    pub(crate) spent: Once,
+}
+
+/// Something that a request does once.
+#[derive(Default)]
+pub(crate) struct Once(AtomicBool);
+
+impl Once {
+    pub(crate) fn is_done(&self) -> bool {
+        self.0.load(Ordering::Acquire)
+    }
+
+    pub(crate) fn done(&self) {
+        self.0.store(true, Ordering::Release);
+    }
 }
 
 impl Case {
     pub(crate) fn new(
         token: AccessToken,
         credential: Credential,
+        certificate: Option<ClientCertificate>,
         at: UtcDateTime,
         decision: DecisionId,
         query_token: bool,
         earlier: Option<Arc<Case>>,
     ) -> Self {
-        Case { token, credential, at, decision, query_token, earlier, steps: AtomicU32::new(0) }
+        let (proof, spent) = (Once::default(), Once::default());
+        Case {
+            token,
+            credential,
+            certificate,
+            at,
+            decision,
+            query_token,
+            earlier,
+            steps: AtomicU32::new(0),
+            proof,
+            spent,
+        }
+    }
+
+    /// The first case of the request.
+    pub(crate) fn root(&self) -> &Case {
+        self.earlier.as_deref().map_or(self, Case::root)
     }
 
     /// The number of the next step of the decision.

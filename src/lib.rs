@@ -38,7 +38,9 @@ mod names;
 mod outbound;
 mod printable;
 mod profile;
+mod proof;
 mod reason;
+mod replay;
 mod require;
 #[cfg(feature = "testing")]
 #[cfg_attr(docsrs, doc(cfg(feature = "testing")))]
@@ -71,7 +73,14 @@ pub use crate::names::{Acr, Audience, InvalidName, Scope};
 pub use crate::outbound::{HttpAnswer, HttpClient, HttpError, HttpLimits};
 pub use crate::printable::Printable;
 pub use crate::profile::{ClaimTest, HeaderType, Profile, ScopeShape};
+pub use crate::proof::{AcceptedProof, ClientCertificate, Dpop, Nonces, Possession, UnfitBase};
 pub use crate::reason::{Reason, Remedy};
+#[cfg(feature = "redis")]
+#[cfg_attr(docsrs, doc(cfg(feature = "redis")))]
+pub use crate::replay::RedisReplayStore;
+pub use crate::replay::{
+    MemoryReplayStore, Remembered, ReplayAnswer, ReplayEntry, ReplayStore, StoreUnavailable,
+};
 pub use crate::require::{Require, Unmet};
 pub use crate::token::{
     AccessToken, Actor, ActorSource, InvalidToken, KeyHint, MayAct, Party, ScopeCycle,

@@ -59,6 +59,12 @@ struct Document {
     #[serde(skip_serializing_if = "Vec::is_empty")]
     scopes_supported: Vec<String>,
     bearer_methods_supported: [&'static str; 1],
+    #[serde(skip_serializing_if = "Option::is_none")]
+    dpop_signing_alg_values_supported: Option<Vec<String>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    dpop_bound_access_tokens_required: Option<bool>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    tls_client_certificate_bound_access_tokens: Option<bool>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     client_list_instead_of_audience: Vec<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -90,6 +96,7 @@ impl Guard {
         let Some(url) = self.metadata_url().cloned() else {
             return Err(NotAResourceUrl { audience });
         };
+        let (dpop, certificates, required) = self.sender_constraints();
         let document = Document {
             resource: audience,
             authorization_servers: self
@@ -99,6 +106,12 @@ impl Guard {
                 .collect(),
             scopes_supported: Vec::new(),
             bearer_methods_supported: ["header"],
+            dpop_signing_alg_values_supported: dpop
+                .map(|dpop| dpop.algs().split(' ').map(str::to_owned).collect()),
+            // Where a certificate would do, a proof key is not required.
+            dpop_bound_access_tokens_required: (required && dpop.is_some() && !certificates)
+                .then_some(true),
+            tls_client_certificate_bound_access_tokens: certificates.then_some(true),
             client_list_instead_of_audience: self
                 .issuers()
                 .filter(|issuer| issuer.terms.profile.client_list_instead_of_audience.is_some())

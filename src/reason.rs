@@ -15,6 +15,8 @@ pub enum Remedy {
     Authenticate,
     /// Get a fresh token for this resource, once.
     NewToken,
+    /// Make a new proof with the nonce that the answer gives, once.
+    RetryWithNonce,
     /// Come back later.
     RetryLater,
     /// Have the subject authenticate again, as the challenge says.
@@ -83,6 +85,9 @@ macro_rules! reasons {
 /// RFC 6750 section 3.1.
 const INVALID_REQUEST: Option<&str> = Some("invalid_request");
 const INVALID_TOKEN: Option<&str> = Some("invalid_token");
+/// RFC 9449 sections 7.1 and 9.
+const INVALID_PROOF: Option<&str> = Some("invalid_dpop_proof");
+const USE_NONCE: Option<&str> = Some("use_dpop_nonce");
 /// RFC 9470 section 3.
 const STEP_UP: Option<&str> = Some("insufficient_user_authentication");
 /// OAuth Actor Profile for Delegation (draft-mcguinness-oauth-actor-profile).
@@ -187,8 +192,68 @@ reasons! {
     ActorChainTooDeep, "actor_chain_too_deep", UNAUTHORIZED, INVALID_TOKEN, 16, Stop, "The access token has too many actors";
     // E: possession.
     // 31
-    /// The token is bound to a key (`cnf`) and possession cannot be checked.
+    /// The token is bound to something (`cnf`) that is not understood or not taken here.
     ConfirmationUnsupported, "confirmation_unsupported", UNAUTHORIZED, INVALID_TOKEN, 16, NewToken, "The access token is bound to a key in a way that is not supported";
+    // 32
+    /// The token must be bound to its sender, and is not.
+    SenderConstraintRequired, "sender_constraint_required", UNAUTHORIZED, INVALID_TOKEN, 16, NewToken, "The access token must be bound to a key";
+    // 33
+    /// The token is bound to a proof key, and came without proof under `Bearer`.
+    BoundTokenAsBearer, "bound_token_as_bearer", UNAUTHORIZED, INVALID_TOKEN, 16, FixRequest, "The access token is bound to a key and must be sent with the DPoP scheme";
+    // 34
+    /// The scheme is `DPoP`, and the token is bound to no proof key.
+    DpopTokenUnbound, "dpop_token_unbound", UNAUTHORIZED, INVALID_TOKEN, 16, NewToken, "The access token is not bound to a DPoP key";
+    // 35
+    /// There is no `DPoP` field.
+    DpopProofMissing, "dpop_proof_missing", UNAUTHORIZED, INVALID_PROOF, 16, FixRequest, "A DPoP proof is required";
+    // 36
+    /// There is more than one `DPoP` field, or a list in it.
+    DpopProofMultiple, "dpop_proof_multiple", UNAUTHORIZED, INVALID_PROOF, 16, FixRequest, "More than one DPoP proof was sent";
+    // 37
+    /// The proof is no JWT of the type `dpop+jwt` with its own key, or a claim of it is missing or of a wrong type.
+    DpopProofMalformed, "dpop_proof_malformed", UNAUTHORIZED, INVALID_PROOF, 16, FixRequest, "The DPoP proof is malformed";
+    // 38
+    /// The algorithm of the proof is not accepted.
+    DpopAlgorithmNotAllowed, "dpop_algorithm_not_allowed", UNAUTHORIZED, INVALID_PROOF, 16, FixRequest, "The DPoP proof is signed with an algorithm that is not accepted";
+    // 39
+    /// The key of the proof is missing, private, weak, or not one for its algorithm.
+    DpopKeyInvalid, "dpop_key_invalid", UNAUTHORIZED, INVALID_PROOF, 16, FixRequest, "The key of the DPoP proof is not accepted";
+    // 40
+    /// The proof was made for another method.
+    DpopMethodMismatch, "dpop_method_mismatch", UNAUTHORIZED, INVALID_PROOF, 16, FixRequest, "The DPoP proof was made for another method";
+    // 41
+    /// The proof was made for another URL.
+    DpopUriMismatch, "dpop_uri_mismatch", UNAUTHORIZED, INVALID_PROOF, 16, FixRequest, "The DPoP proof was made for another URL";
+    // 42
+    /// The proof is too old, or from the future.
+    DpopProofStale, "dpop_proof_stale", UNAUTHORIZED, INVALID_PROOF, 16, FixRequest, "The DPoP proof is not recent";
+    // 43
+    /// The signature of the proof does not verify.
+    DpopSignatureInvalid, "dpop_signature_invalid", UNAUTHORIZED, INVALID_PROOF, 16, FixRequest, "The signature of the DPoP proof is invalid";
+    // 44
+    /// The proof was made for another token, or for none.
+    DpopTokenHashMismatch, "dpop_token_hash_mismatch", UNAUTHORIZED, INVALID_PROOF, 16, FixRequest, "The DPoP proof was made for another access token";
+    // 45
+    /// The token is bound to another key than the proof's.
+    DpopKeyMismatch, "dpop_key_mismatch", UNAUTHORIZED, INVALID_TOKEN, 16, NewToken, "Invalid DPoP key binding";
+    // 46
+    /// The proof must have a nonce, and has none.
+    DpopNonceRequired, "dpop_nonce_required", UNAUTHORIZED, USE_NONCE, 16, RetryWithNonce, "Resource server requires nonce in DPoP proof";
+    // 47
+    /// The nonce of the proof is none of ours, or an old one.
+    DpopNonceInvalid, "dpop_nonce_invalid", UNAUTHORIZED, USE_NONCE, 16, RetryWithNonce, "Resource server requires a fresh nonce in DPoP proof";
+    // 48
+    /// The proof was used before.
+    DpopProofReplayed, "dpop_proof_replayed", UNAUTHORIZED, INVALID_PROOF, 16, FixRequest, "The DPoP proof was used before";
+    // 49
+    /// The store that remembers proofs and spent tokens cannot answer, or is full.
+    ReplayStoreUnavailable, "replay_store_unavailable", SERVICE_UNAVAILABLE, None, 14, RetryLater, "The request cannot be checked now";
+    // 50
+    /// The token is bound to a certificate, and the connection has none.
+    ClientCertificateMissing, "client_certificate_missing", UNAUTHORIZED, INVALID_TOKEN, 16, NewToken, "The access token is bound to a client certificate and none was shown";
+    // 51
+    /// The token is bound to another certificate than the connection's.
+    ClientCertificateMismatch, "client_certificate_mismatch", UNAUTHORIZED, INVALID_TOKEN, 16, NewToken, "The access token is bound to another client certificate";
     // 58, checked with the token
     /// The token is of another tenant than its issuer, or of none.
     TenantMismatch, "tenant_mismatch", FORBIDDEN, None, 7, Stop, "The tenant is not the one of the issuer";
@@ -223,9 +288,15 @@ reasons! {
     /// A scope of the operation is missing.
     InsufficientScope, "insufficient_scope", FORBIDDEN, Some("insufficient_scope"), 7, MoreScope, "The request requires higher privileges";
     // K: policy.
+    // 73
+    /// One key, or one client, has used more than its share of the store that remembers proofs and spent tokens.
+    RateLimited, "rate_limited", TOO_MANY_REQUESTS, None, 8, RetryLater, "Too many requests";
     // 75
     /// The owner's own rule says no, or asks what nobody can meet.
     PolicyDenied, "policy_denied", FORBIDDEN, None, 7, Stop, "The request is not permitted";
+    // 82, last of all
+    /// The operation takes a token once, and this one was spent, or may have been, or cannot be.
+    TokenSpent, "token_spent", UNAUTHORIZED, INVALID_TOKEN, 16, NewToken, "The access token was used before, and counts once";
     // 80
     /// The service is set up wrongly.
     InternalError, "internal_error", INTERNAL_SERVER_ERROR, None, 13, RetryLater, "The service has an error";
@@ -308,7 +379,7 @@ mod tests {
                 400 => 3,
                 401 => 16,
                 403 => 7,
-                431 => 8,
+                429 | 431 => 8,
                 500 => 13,
                 503 => 14,
                 other => panic!("{reason}: {other}"),

@@ -481,7 +481,7 @@ proptest! {
         let denial = Denial::from(&unmet).with_resource_metadata(&url);
         let challenge = denial.challenge().unwrap();
 
-        let value = challenge.to_header_value();
+        let value = challenge.to_header_values().next().unwrap();
         let text = value.to_str().unwrap();
         prop_assert_eq!(text, challenge.to_string());
         let parameters = parse(text);

@@ -9,10 +9,10 @@ use std::path::{Path, PathBuf};
 const FLOORS: &[(&str, &[&str])] = &[
     ("words", &["reason", "printable", "names"]),
     ("signatures", &["jose"]),
-    ("tokens", &["profile", "token"]),
+    ("tokens", &["profile", "proof", "token"]),
     ("requirements", &["require"]),
     ("decisions", &["challenge", "credential", "evidence", "denial"]),
-    ("seams", &["answer", "outbound", "keys", "audit"]),
+    ("seams", &["answer", "outbound", "replay", "keys", "audit"]),
     ("shell", &["guard"]),
     ("adapters", &["layer", "metadata", "axum", "testing"]),
 ];

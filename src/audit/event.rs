@@ -240,11 +240,11 @@ impl<'a> AuditEvent<'a> {
         }
     }
 
-    /// How the sender showed that the token is theirs: `bearer`, which is by having it. None where
-    /// no token was validated.
+    /// How the sender showed that the token is theirs: `bearer`, which is by having it, `dpop`, `mtls` or
+    /// `dpop+mtls`. None where no token was validated.
     #[must_use]
     pub fn possession(&self) -> Option<&'static str> {
-        self.evidence().map(|_| "bearer")
+        self.evidence().map(|evidence| evidence.token().possession())
     }
 
     fn current_actor(&self) -> Option<Actor<'a>> {

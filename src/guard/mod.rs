@@ -1,5 +1,6 @@
 //! The guard: its set-up here, the order of the steps beside it. Nothing is checked in either.
 
+mod once;
 mod steps;
 
 use std::collections::BTreeMap;
@@ -16,9 +17,11 @@ use crate::audit::Audit;
 use crate::challenge::MetadataUrl;
 use crate::keys::{Issuer, Readiness};
 use crate::names::Audience;
+use crate::proof::{ClientCertificate, Dpop};
+use crate::replay::ReplayStore;
 use crate::token::{ScopeHierarchy, Terms, UnverifiedToken};
 
-pub(crate) use steps::{Ask, NoCredentials, Step, pass_on};
+pub(crate) use steps::{Ask, NoCredentials, Step, pass_on, take_off_forwarded};
 
 /// Stands before an API and answers one question a request: may this be done, with this token, for this
 /// subject, through this actor, now?
@@ -66,11 +69,19 @@ struct Inner {
     max_token_bytes: usize,
     clock: Arc<dyn Fn() -> UtcDateTime + Send + Sync>,
     is_secure: Option<Arc<IsSecure>>,
+    certificate: Option<Arc<CertificateOf>>,
+    /// What remembers proofs, and spent tokens.
+    proofs: Option<Arc<dyn ReplayStore>>,
+    spent: Option<Arc<dyn ReplayStore>>,
+    /// Where proofs need a nonce; everywhere where it does not say.
+    nonces_where: Option<Arc<IsSecure>>,
     audit: Vec<Arc<dyn Audit>>,
 }
 
 /// How the owner knows that a request came over TLS.
 type IsSecure = dyn Fn(&Parts) -> bool + Send + Sync;
+/// How the owner knows the client's certificate.
+type CertificateOf = dyn Fn(&Parts) -> Option<ClientCertificate> + Send + Sync;
 
 impl Guard {
     /// A guard for the resource that tokens call `audience`, trusting one issuer.
@@ -85,6 +96,10 @@ impl Guard {
             max_token_bytes: UnverifiedToken::MAX_BYTES,
             clock: Arc::new(UtcDateTime::now),
             is_secure: None,
+            certificate: None,
+            proofs: None,
+            spent: None,
+            nonces_where: None,
             audit: Vec::new(),
         };
         Guard { inner: Arc::new(inner) }.trust(issuer)
@@ -200,6 +215,77 @@ impl Guard {
         self.with(|inner| inner.is_secure = Some(Arc::new(is_secure)))
     }
 
+    /// Takes DPoP proofs: the scheme `DPoP` beside `Bearer`. Without this, a token that is bound to a proof key is
+    /// refused, whatever comes with it. The store remembers proofs, so that each is accepted once: a
+    /// [`MemoryReplayStore`](crate::MemoryReplayStore) where the service is one process, one that all share where it
+    /// is several.
+    ///
+    /// A store does not know what was accepted before it began. Proofs that may have been made before that are
+    /// refused: for 10 seconds after a process starts with a store in its memory, or for one where proofs have
+    /// [nonces](Dpop::nonces).
+    #[must_use]
+    pub fn dpop(self, dpop: Dpop, store: impl ReplayStore) -> Self {
+        self.with(|inner| {
+            inner.terms.dpop = Some(dpop);
+            inner.proofs = Some(Arc::new(store));
+        })
+    }
+
+    /// Remembers tokens that were spent, for [`Require::single_use`](crate::Require::single_use). A store does not know
+    /// what was spent before it began: tokens that were issued before that, or within the leeway after, are refused
+    /// there (`token_spent`).
+    #[must_use]
+    pub fn replay(self, store: impl ReplayStore) -> Self {
+        self.with(|inner| inner.spent = Some(Arc::new(store)))
+    }
+
+    /// Where proofs need a nonce, in place of everywhere, where [`Dpop::nonces`] makes some. A nonce that a proof has
+    /// must be good everywhere.
+    #[must_use]
+    pub fn nonces_where(
+        self,
+        is_required: impl Fn(&Parts) -> bool + Send + Sync + 'static,
+    ) -> Self {
+        self.with(|inner| inner.nonces_where = Some(Arc::new(is_required)))
+    }
+
+    /// Where the certificate of the client is, for tokens that are bound to one
+    /// ([RFC 8705](https://www.rfc-editor.org/rfc/rfc8705)): [`ClientCertificate::of_connection`] where this process ends
+    /// TLS. Behind a proxy that does, a closure that reads the field the proxy sets, **and looks first whether the
+    /// request is the proxy's**: whoever else can set that field can use a stolen token. Without this such tokens
+    /// are refused. The fields that proxies set are taken off every request that passes.
+    ///
+    /// ```
+    /// # #[cfg(feature = "testing")] {
+    /// use unconfused::{Audience, ClientCertificate, Guard};
+    /// # use unconfused::testing::TestIssuer;
+    /// # #[derive(Clone)]
+    /// # struct Peer;
+    /// # impl Peer { fn is_our_proxy(&self) -> bool { true } }
+    /// # let issuer = TestIssuer::new("https://login.example").issuer();
+    ///
+    /// let guard = Guard::new(Audience::from_static("https://orders.example"), issuer).client_certificate(|parts| {
+    ///     let peer = parts.extensions.get::<Peer>()?; // put there by whoever accepted the connection
+    ///     let field = parts.headers.get("client-cert").filter(|_| peer.is_our_proxy())?;
+    ///     ClientCertificate::from_client_cert(field.to_str().ok()?)
+    /// });
+    /// # }
+    /// ```
+    #[must_use]
+    pub fn client_certificate(
+        self,
+        source: impl Fn(&Parts) -> Option<ClientCertificate> + Send + Sync + 'static,
+    ) -> Self {
+        self.with(|inner| inner.certificate = Some(Arc::new(source)))
+    }
+
+    /// Refuse every token that is not bound to its sender, by a proof key or a certificate: see
+    /// [`Require::sender_constrained`](crate::Require::sender_constrained).
+    #[must_use]
+    pub fn sender_constrained(self) -> Self {
+        self.with(|inner| inner.terms.sender_constrained = true)
+    }
+
     /// Where decisions are recorded; called again, one more place. Without a sink there is **no record**.
     #[must_use]
     pub fn audit(self, sink: impl Audit) -> Self {
@@ -241,6 +327,17 @@ impl Guard {
     /// All that are trusted, templates too.
     pub(crate) fn issuers(&self) -> impl Iterator<Item = &Issuer> {
         self.inner.issuers.values().map(|issuer| &**issuer).chain(&self.inner.templates)
+    }
+
+    /// What is asked of proofs; whether certificates are known; whether one of the two must be.
+    pub(crate) fn sender_constraints(&self) -> (Option<&Dpop>, bool, bool) {
+        let terms = &self.inner.terms;
+        (terms.dpop.as_ref(), self.inner.certificate.is_some(), terms.sender_constrained)
+    }
+
+    /// True where tokens can be spent.
+    pub(crate) fn can_spend(&self) -> bool {
+        self.inner.spent.is_some()
     }
 
     pub(crate) fn metadata_url(&self) -> Option<&MetadataUrl> {

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use http::HeaderValue;
 use http::header::AUTHORIZATION;
 use http::request::Parts;
 use time::UtcDateTime;
@@ -9,11 +10,13 @@ use time::UtcDateTime;
 use super::Guard;
 use crate::answer::Answer;
 use crate::audit::{AuditEvent, Said};
-use crate::credential::Credential;
+use crate::challenge::Scheme;
+use crate::credential::{Credential, DPOP};
 use crate::denial::Denial;
 use crate::evidence::{Case, DecisionId, Evidence, Grant, Operation};
 use crate::jose::{Algorithm, KeySet};
-use crate::keys::{Issuer, Keys, KeysUnavailable};
+use crate::keys::{Issuer, KeysUnavailable};
+use crate::proof::{ClientCertificate, Possession};
 use crate::reason::Reason;
 use crate::require::Require;
 use crate::token::{AccessToken, Claims, InvalidToken, UnverifiedToken};
@@ -30,27 +33,14 @@ pub(crate) struct Ask {
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct NoCredentials;
 
-/// Judged, or waiting for keys.
+/// What a guard answers: at once, or after keys or a store.
+pub(crate) type Judged = Answer<'static, Result<Grant, Denial>>;
+
+/// What becomes of a request.
 pub(crate) enum Step {
-    Judged(Result<Option<Grant>, Denial>),
-    Waiting(Box<Waiting>),
-}
-
-/// A request whose keys are on their way; borrows nothing.
-pub(crate) struct Waiting {
-    guard: Guard,
-    head: Head,
-    requirement: Arc<Require>,
-    credential: Credential,
-    opened: Opened<'static>,
-    keys: Keys,
-}
-
-impl Waiting {
-    pub(crate) async fn judged(self) -> Result<Grant, Denial> {
-        let keys = self.keys.await;
-        self.guard.conclude(self.head, self.requirement, self.credential, self.opened, keys)
-    }
+    Judged(Judged),
+    /// There is no credential, and none is needed.
+    NoCredentials,
 }
 
 /// A token that was admitted (steps 8 to 15), and its issuer.
@@ -66,6 +56,11 @@ struct Head {
     at: UtcDateTime,
     decision: DecisionId,
     query_token: bool,
+    /// The scheme of the credential, once there is one.
+    scheme: Option<Scheme>,
+    /// What the request shows beside the credential.
+    certificate: Option<ClientCertificate>,
+    nonce_required: bool,
     /// The case of the guard that granted the request before.
     earlier: Option<Arc<Case>>,
 }
@@ -108,16 +103,15 @@ impl Guard {
         if head.headers.contains_key(AUTHORIZATION) {
             head.extensions.remove::<Grant>();
         }
-        match self.begin(head, &ask) {
-            Step::Judged(Ok(Some(grant))) => {
-                pass_on(head, &grant);
-                Answer::Now(Ok(grant))
-            }
+        let judged = match self.begin(head, &ask) {
+            Step::Judged(judged) => judged,
             // Without `optional` there is no pass without a grant.
-            Step::Judged(Ok(None)) => Answer::Now(Err(Reason::InternalError.into())),
-            Step::Judged(Err(denial)) => Answer::Now(Err(denial)),
-            Step::Waiting(waiting) => Answer::later(async move {
-                let grant = waiting.judged().await?;
+            Step::NoCredentials => Answer::Now(Err(Reason::InternalError.into())),
+        };
+        match judged {
+            Answer::Now(judged) => Answer::Now(judged.inspect(|grant| pass_on(head, grant))),
+            waiting @ Answer::Later(_) => Answer::later(async move {
+                let grant = waiting.await?;
                 pass_on(head, &grant);
                 Ok(grant)
             }),
@@ -137,24 +131,24 @@ impl Guard {
         let requirement = Arc::new(grant.requirement().clone().and(requirement));
         let operation = grant.operation().clone();
         if grant.by(self) {
-            return Answer::Now(self.decide(&grant.case, operation, requirement));
+            return self.decide(&grant.case, operation, requirement);
         }
         let head = Head {
             operation,
             at: grant.at(),
             decision: grant.decision(),
             query_token: grant.case.query_token,
+            scheme: None,
+            certificate: self.inner.certificate.as_ref().and(grant.case.certificate),
+            nonce_required: true,
             earlier: Some(grant.case.clone()),
         };
-        match self.judge(head, requirement, grant.credential()) {
-            Ok(judged) => Answer::Now(judged),
-            Err(waiting) => Answer::later(waiting.judged()),
-        }
+        self.judge(head, requirement, grant.credential())
     }
 
     /// The handler's own no, by a rule that is in no token: 403 `policy_denied`, and in the record.
     pub fn refuse(&self, grant: &Grant) -> Denial {
-        let denial = self.finished(Reason::PolicyDenied.into(), grant.decision());
+        let denial = self.finished_for(&grant.case, Reason::PolicyDenied.into());
         self.record(&AuditEvent {
             at: grant.at(),
             decision: grant.decision(),
@@ -177,58 +171,61 @@ impl Guard {
         let earlier = parts.extensions.get::<Grant>().filter(|_| !fresh);
         if let Some(grant) = earlier.filter(|grant| grant.by(self)) {
             let requirement = grant.requirement().clone().and(&*ask.requirement);
-            return Step::Judged(self.decide(&grant.case, operation, requirement.into()).map(Some));
+            return Step::Judged(self.decide(&grant.case, operation, requirement.into()));
         }
         let head = Head {
             operation,
             at: earlier.map_or_else(|| (self.inner.clock)(), |grant| grant.at()),
             decision: earlier.map_or_else(DecisionId::next, |grant| grant.decision()),
             query_token: has_query_token(parts),
+            scheme: None,
+            certificate: self.inner.certificate.as_ref().and_then(|source| {
+                source(parts).or_else(|| earlier.and_then(|grant| grant.case.certificate))
+            }),
+            nonce_required: self.inner.nonces_where.as_ref().is_none_or(|wanted| wanted(parts)),
             earlier: earlier.map(|grant| grant.case.clone()),
         };
         // Phase A. The credential of a request that another guard granted is with the grant.
         let secure = self.inner.is_secure.as_ref().is_none_or(|is_secure| is_secure(parts));
         let credential = match earlier {
             _ if !secure => Err(Reason::InsecureTransport),
+            // 6: another guard takes proofs, this one does not
+            Some(grant) if grant.credential().is_dpop() && self.inner.terms.dpop.is_none() => {
+                Err(Reason::UnsupportedAuthScheme)
+            }
             Some(grant) => Ok(grant.credential().clone()),
-            None => Credential::from_headers(&parts.headers, self.inner.max_token_bytes),
+            None => {
+                let takes_proofs = self.inner.terms.dpop.is_some();
+                let limit = self.inner.max_token_bytes;
+                Credential::of_schemes(&parts.headers, limit, takes_proofs)
+            }
         };
         if ask.optional && matches!(credential, Err(Reason::MissingCredentials)) {
-            return Step::Judged(Ok(None));
+            return Step::NoCredentials;
         }
-        let judged = match credential {
+        Step::Judged(match credential {
             Ok(credential) => self.judge(head, ask.requirement.clone(), &credential),
-            Err(reason) => Ok(Err(self.deny(&head, &ask.requirement, reason.into()))),
-        };
-        match judged {
-            Ok(judged) => Step::Judged(judged.map(Some)),
-            Err(waiting) => Step::Waiting(waiting),
-        }
+            Err(reason) => Answer::Now(Err(self.deny(&head, &ask.requirement, reason.into()))),
+        })
     }
 
     /// Phases B and C as far as they need no key; then the rest, or the wait for keys.
-    fn judge(
-        &self,
-        head: Head,
-        requirement: Arc<Require>,
-        credential: &Credential,
-    ) -> Result<Result<Grant, Denial>, Box<Waiting>> {
+    fn judge(&self, mut head: Head, requirement: Arc<Require>, credential: &Credential) -> Judged {
+        head.scheme = Some(credential.scheme());
         let opened = match self.open(credential) {
             Ok(opened) => opened,
-            Err(refused) => return Ok(Err(self.deny(&head, &requirement, refused))),
+            Err(refused) => return Answer::Now(Err(self.deny(&head, &requirement, refused))),
         };
         match opened.issuer.keys(opened.token.key_hint()) {
-            Answer::Now(keys) => {
-                Ok(self.conclude(head, requirement, credential.clone(), opened, keys))
+            Answer::Now(keys) => self.conclude(head, requirement, credential.clone(), opened, keys),
+            keys @ Answer::Later(_) => {
+                let (guard, credential) = (self.clone(), credential.clone());
+                let opened = Opened { token: opened.token.into_owned(), ..opened };
+                Answer::later(async move {
+                    let keys = keys.await;
+                    guard.conclude(head, requirement, credential, opened, keys).await
+                })
             }
-            keys @ Answer::Later(_) => Err(Box::new(Waiting {
-                guard: self.clone(),
-                head,
-                requirement,
-                credential: credential.clone(),
-                opened: Opened { token: opened.token.into_owned(), ..opened },
-                keys,
-            })),
         }
     }
 
@@ -240,13 +237,34 @@ impl Guard {
         credential: Credential,
         opened: Opened<'_>,
         keys: Result<KeySet, KeysUnavailable>,
-    ) -> Result<Grant, Denial> {
-        match self.validate(opened, keys, head.at) {
-            Err(refused) => Err(self.deny(&head, &requirement, refused)),
-            Ok(token) => {
-                let Head { at, decision, query_token, operation, earlier } = head;
-                let case = Case::new(token, credential, at, decision, query_token, earlier);
-                self.decide(&Arc::new(case), operation, requirement)
+    ) -> Judged {
+        let path = head.operation.uri_path();
+        let mut possession = credential.possession(head.operation.method(), path);
+        possession.certificate = head.certificate;
+        if let Some(shown) = &mut possession.shown {
+            shown.nonce_required = head.nonce_required;
+        }
+        let token = match self.validate(opened, &possession, keys, head.at) {
+            Ok(token) => token,
+            Err(refused) => return Answer::Now(Err(self.deny(&head, &requirement, refused))),
+        };
+        let Head { at, decision, query_token, operation, earlier, certificate, .. } = head;
+        let case = Case::new(token, credential, certificate, at, decision, query_token, earlier);
+        let case = Arc::new(case);
+        // 48 and 49: when all else of phase E has passed, and before everything that follows
+        match self.proof_once(&case) {
+            Answer::Now(Ok(())) => self.decide(&case, operation, requirement),
+            Answer::Now(Err(denial)) => {
+                Answer::Now(self.decided(case, operation, requirement, Err(denial)))
+            }
+            seen @ Answer::Later(_) => {
+                let guard = self.clone();
+                Answer::later(async move {
+                    match seen.await {
+                        Ok(()) => guard.decide(&case, operation, requirement).await,
+                        Err(denial) => guard.decided(case, operation, requirement, Err(denial)),
+                    }
+                })
             }
         }
     }
@@ -265,6 +283,7 @@ impl Guard {
     fn validate(
         &self,
         opened: Opened<'_>,
+        possession: &Possession<'_>,
         keys: Result<KeySet, KeysUnavailable>,
         at: UtcDateTime,
     ) -> Result<AccessToken, Refused> {
@@ -272,28 +291,54 @@ impl Guard {
             keys.map_err(|unavailable| Refused { denial: unavailable.denial(), claims: None })?;
         let Opened { token, algorithm, issuer } = opened;
         let terms = &self.inner.terms;
-        let token = token.validate_admitted(algorithm, terms, &issuer.terms, &keys, at)?;
+        let token =
+            token.validate_admitted(algorithm, terms, &issuer.terms, possession, &keys, at)?;
         issuer.verified();
         Ok(token)
     }
 
-    /// Phases H to J, and the record.
-    fn decide(
+    /// Phases H to J; then, where it is asked, the token is spent.
+    fn decide(&self, case: &Arc<Case>, operation: Operation, requirement: Arc<Require>) -> Judged {
+        if let Err(unmet) = requirement.check(&case.token, case.at) {
+            let denied = Err(unmet.into());
+            return Answer::Now(self.decided(case.clone(), operation, requirement, denied));
+        }
+        // 82
+        let spent = match requirement.is_single_use() {
+            true => self.spend(case),
+            false => Answer::Now(Ok(())),
+        };
+        let case = case.clone();
+        match spent {
+            Answer::Now(spent) => Answer::Now(self.decided(case, operation, requirement, spent)),
+            spending @ Answer::Later(_) => {
+                let guard = self.clone();
+                // Nothing is awaited between the answer of the store and the record.
+                Answer::later(async move {
+                    let spent = spending.await;
+                    guard.decided(case, operation, requirement, spent)
+                })
+            }
+        }
+    }
+
+    /// The record, and the grant or the denial.
+    fn decided(
         &self,
-        case: &Arc<Case>,
+        case: Arc<Case>,
         operation: Operation,
         requirement: Arc<Require>,
+        checked: Result<(), Denial>,
     ) -> Result<Grant, Denial> {
-        let evidence = Evidence { case: case.clone(), operation, requirement };
-        let checked = evidence.requirement.check(&case.token, case.at);
-        let denial = checked.err().map(|unmet| self.finished(unmet.into(), case.decision));
+        let denial = checked.err().map(|denial| self.finished_for(&case, denial));
+        let evidence = Evidence { case, operation, requirement };
         self.record(&AuditEvent {
-            at: case.at,
-            decision: case.decision,
-            step: case.next_step(),
+            at: evidence.at(),
+            decision: evidence.decision(),
+            step: evidence.case.next_step(),
             operation: &evidence.operation,
             requirement: &evidence.requirement,
-            query_token: case.query_token,
+            query_token: evidence.case.query_token,
             said: Said::Validated(&evidence),
             denial: denial.as_ref(),
         });
@@ -307,7 +352,7 @@ impl Guard {
     fn deny(&self, head: &Head, requirement: &Require, refused: Refused) -> Denial {
         let Refused { denial, claims } = refused;
         let denial = denial.with_scope_hint(requirement);
-        let denial = self.finished(denial, head.decision);
+        let denial = self.finished(denial, head.decision, head.scheme, head.at);
         self.record(&AuditEvent {
             at: head.at,
             decision: head.decision,
@@ -321,8 +366,20 @@ impl Guard {
         denial
     }
 
-    fn finished(&self, denial: Denial, decision: DecisionId) -> Denial {
-        let denial = denial.with_decision(decision);
+    /// A denial of a request whose token was validated.
+    fn finished_for(&self, case: &Case, denial: Denial) -> Denial {
+        self.finished(denial, case.decision, Some(case.credential.scheme()), case.at)
+    }
+
+    fn finished(
+        &self,
+        denial: Denial,
+        decision: DecisionId,
+        scheme: Option<Scheme>,
+        at: UtcDateTime,
+    ) -> Denial {
+        let dpop = self.inner.terms.dpop.as_ref();
+        let denial = denial.with_decision(decision).with_schemes(scheme, dpop, at);
         match &self.inner.metadata_url {
             Some(url) => denial.with_resource_metadata(url),
             None => denial,
@@ -354,8 +411,25 @@ impl Grant {
 /// The token stops here: it goes off the request, and the grant goes on with it.
 pub(crate) fn pass_on(parts: &mut Parts, grant: &Grant) {
     parts.headers.remove(AUTHORIZATION);
-    parts.headers.remove("dpop");
+    parts.headers.remove(DPOP);
+    take_off_forwarded(parts);
     parts.extensions.insert(grant.clone());
+}
+
+/// What proxies say of certificates was said to the guard, and is worth nothing to anybody else.
+pub(crate) fn take_off_forwarded(parts: &mut Parts) {
+    for field in ["client-cert", "client-cert-chain", "x-forwarded-client-cert"] {
+        parts.headers.remove(field);
+    }
+}
+
+impl Guard {
+    /// The nonce that the client of this grant should use next, where the one it used is ending.
+    pub(crate) fn next_nonce(&self, grant: &Grant) -> Option<HeaderValue> {
+        grant.token().proof().filter(|proof| proof.wants_nonce())?;
+        let nonces = self.inner.terms.dpop.as_ref()?.nonces.as_ref()?;
+        HeaderValue::try_from(nonces.make(grant.at())).ok()
+    }
 }
 
 /// OAuth 2.1 section 5.1: a token in the query is ignored. That somebody sent one goes into the record.

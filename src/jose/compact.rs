@@ -36,6 +36,15 @@ impl<'a> Compact<'a> {
 
     /// Phase B, steps 8 to 11.
     pub(crate) fn parse(token: &'a str) -> Result<Self, Reason> {
+        let (signing_input, header, payload, signature) = Compact::split(token)?;
+        let header = decode(header)?;
+        let payload = decode(payload)?;
+        let signature = decode(signature)?;
+        Ok(Compact { signing_input, header: Header::parse(&header)?, payload, signature })
+    }
+
+    /// Steps 8 and 9: what is signed, header, payload, signature.
+    pub(super) fn split(token: &'a str) -> Result<(&'a str, &'a str, &'a str, &'a str), Reason> {
         let mut parts = token.split('.');
         let dots = token.bytes().filter(|byte| *byte == b'.').count();
         // 8: five parts are encrypted, none at all is opaque, a brace is the JSON
@@ -55,15 +64,22 @@ impl<'a> Compact<'a> {
         let signing_input = token
             .get(..token.len().saturating_sub(signature.len()).saturating_sub(1))
             .ok_or(Reason::TokenMalformed)?;
-        let header = decode(header)?;
-        let payload = decode(payload)?;
-        let signature = decode(signature)?;
-        Ok(Compact { signing_input, header: Header::parse(&header)?, payload, signature })
+        Ok((signing_input, header, payload, signature))
     }
 }
 
 impl Header {
     fn parse(header: &[u8]) -> Result<Self, Reason> {
+        // A token does not bring its own key (rfc8725bis section 3.10).
+        Header::read(header, &["jwk", "jku", "x5c", "x5u"]).map(|(header, _)| header)
+    }
+
+    /// The header of a JWS that may bring its own key in `jwk`, and in no other way; and that key.
+    pub(super) fn parse_with_key(header: &[u8]) -> Result<(Self, Option<String>), Reason> {
+        Header::read(header, &["jku", "x5c", "x5u"])
+    }
+
+    fn read(header: &[u8], refused: &[&str]) -> Result<(Self, Option<String>), Reason> {
         // 10
         if header.len() > MAX_HEADER {
             return Err(Reason::JoseHeaderInvalid);
@@ -83,15 +99,15 @@ impl Header {
         if kid.as_ref().is_some_and(|kid| kid.len() > MAX_KID) {
             return Err(Reason::JoseHeaderInvalid);
         }
-        // A token does not bring its own key (rfc8725bis section 3.10).
-        if ["jwk", "jku", "x5c", "x5u"].iter().any(|name| object.get(name).is_some()) {
+        if refused.iter().any(|name| object.get(name).is_some()) {
             return Err(Reason::JoseHeaderInvalid);
         }
+        let key = object.get("jwk").map(str::to_owned);
         // 11: RFC 7515 section 4.1.11, RFC 7797 section 7
         if object.get("crit").is_some() || object.get("b64").is_some() {
             return Err(Reason::CriticalHeaderUnsupported);
         }
-        Ok(Header { alg, kid, typ })
+        Ok((Header { alg, kid, typ }, key))
     }
 
     /// Step 13: the algorithm, where it is one of `allowed`. Compared case by case.
@@ -100,6 +116,16 @@ impl Header {
             .filter(|algorithm| allowed.contains(*algorithm))
             .ok_or(Reason::AlgorithmNotAllowed)
     }
+}
+
+/// Media types are compared without case, and `application/` may be left out (RFC 7515 section 4.1.9).
+pub(crate) fn is_type(typ: &str, name: &str) -> bool {
+    const PREFIX: &str = "application/";
+    let short = match typ.get(..PREFIX.len()) {
+        Some(prefix) if prefix.eq_ignore_ascii_case(PREFIX) => typ.get(PREFIX.len()..),
+        _ => Some(typ),
+    };
+    short.is_some_and(|short| short.eq_ignore_ascii_case(name))
 }
 
 /// base64url without padding, in its one canonical spelling: trailing bits are zero.

@@ -123,6 +123,11 @@ impl Key {
         }
     }
 
+    /// RFC 7638.
+    pub(super) fn thumbprint(&self) -> Result<String, KeyProblem> {
+        self.material.as_ref().map(Material::thumbprint).map_err(|problem| *problem)
+    }
+
     /// Step 19.
     pub(super) fn verify(
         &self,

@@ -15,6 +15,7 @@ use openssl::nid::Nid;
 use serde_json::Value;
 
 use super::Algorithm;
+use super::digest::sha256;
 use super::jwk::KeyProblem;
 use crate::reason::Reason;
 
@@ -111,6 +112,18 @@ impl Material {
             .map(|algorithm| Slot { algorithm: *algorithm, verifier: OnceLock::new() })
             .collect();
         Ok(Material { jwk, signature_len, verifiers })
+    }
+
+    /// RFC 7638 section 3: the required members, in the order of their names, without spaces.
+    pub(super) fn thumbprint(&self) -> String {
+        let members = ["crv", "e", "kty", "n", "x", "y"];
+        let members = members.into_iter().filter_map(|name| {
+            // Neither base64url nor the names of curves and types have anything to escape.
+            let value = self.jwk.parameter(name)?.as_str()?;
+            Some(format!("\"{name}\":\"{value}\""))
+        });
+        let json = format!("{{{}}}", members.collect::<Vec<_>>().join(","));
+        URL_SAFE_NO_PAD.encode(sha256([json]))
     }
 
     pub(super) fn fits(&self, algorithm: Algorithm) -> bool {

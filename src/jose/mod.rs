@@ -5,7 +5,10 @@
 //! leaves unchecked of a key is checked in `jwk` and `material` before it sees one.
 
 mod compact;
+mod date;
+mod digest;
 mod document;
+mod embedded;
 mod json;
 mod jwk;
 mod material;
@@ -19,8 +22,11 @@ use crate::reason::Reason;
 
 #[cfg(feature = "testing")]
 pub(crate) use compact::encode;
-pub(crate) use compact::{Compact, Header};
+pub(crate) use compact::{Compact, Header, is_type};
+pub(crate) use date::{earlier, later, numeric_date};
+pub(crate) use digest::{equal, hmac_sha256, sha256};
 pub(crate) use document::{Document, Text};
+pub(crate) use embedded::Embedded;
 pub(crate) use json::{Name, Object, array, string, strings};
 pub use jwk::{KeyProblem, SkippedKey};
 #[cfg(feature = "testing")]
@@ -237,6 +243,12 @@ impl KeySet {
     /// The keys that were passed over, and why.
     pub fn skipped(&self) -> impl Iterator<Item = SkippedKey<'_>> {
         self.keys.iter().filter_map(Key::skipped)
+    }
+
+    /// The thumbprint of each key that can be used, SHA-256 in base64url
+    /// ([RFC 7638](https://www.rfc-editor.org/rfc/rfc7638)).
+    pub fn thumbprints(&self) -> impl Iterator<Item = String> {
+        self.keys.iter().filter_map(|key| key.thumbprint().ok())
     }
 
     /// Verifies one compact JWS under these keys and returns its payload. **The signature only**:

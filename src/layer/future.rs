@@ -3,10 +3,12 @@
 use std::fmt;
 use std::future::Future;
 use std::pin::Pin;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 
-use http::Response;
+use http::{HeaderValue, Response};
 use pin_project_lite::pin_project;
+
+use crate::denial::DPOP_NONCE;
 
 /// A future that does not borrow the service.
 pub(super) type Boxed<T> = Pin<Box<dyn Future<Output = T> + Send>>;
@@ -23,7 +25,7 @@ pin_project! {
     #[project = StateProjection]
     pub(super) enum State<F, R, E> {
         Denied { response: Option<Response<R>> },
-        Inner { #[pin] future: F },
+        Inner { #[pin] future: F, nonce: Option<HeaderValue> },
         Waiting { future: Boxed<Result<Response<R>, E>> },
     }
 }
@@ -33,8 +35,9 @@ impl<F, R, E> ResponseFuture<F, R, E> {
         ResponseFuture { state: State::Denied { response: Some(response) } }
     }
 
-    pub(super) fn inner(future: F) -> Self {
-        ResponseFuture { state: State::Inner { future } }
+    /// The inner service's, with a nonce for the next proof.
+    pub(super) fn inner(future: F, nonce: Option<HeaderValue>) -> Self {
+        ResponseFuture { state: State::Inner { future, nonce } }
     }
 
     pub(super) fn waiting(
@@ -56,7 +59,13 @@ where
             StateProjection::Denied { response } => {
                 response.take().map_or(Poll::Pending, |response| Poll::Ready(Ok(response)))
             }
-            StateProjection::Inner { future } => future.poll(cx),
+            StateProjection::Inner { future, nonce } => {
+                let mut answer = ready!(future.poll(cx));
+                if let (Ok(response), Some(nonce)) = (&mut answer, nonce.take()) {
+                    response.headers_mut().insert(DPOP_NONCE, nonce);
+                }
+                Poll::Ready(answer)
+            }
             StateProjection::Waiting { future } => future.as_mut().poll(cx),
         }
     }

@@ -76,10 +76,22 @@ impl Guard {
     ///
     /// # Panics
     ///
-    /// Where no token can meet the requirement.
+    /// Where no token can meet the requirement; where it spends tokens and the guard has no store
+    /// ([`Guard::replay`]); where tokens must be bound to their sender and the guard takes neither proofs
+    /// ([`Guard::dpop`]) nor certificates ([`Guard::client_certificate`]).
     pub fn require(&self, requirement: impl Into<Require>) -> GuardLayer {
         let requirement = requirement.into();
         assert!(!requirement.is_unmeetable(), "no token can meet the requirement: {requirement}");
+        assert!(
+            !requirement.is_single_use() || self.can_spend(),
+            "the requirement takes a token once, and the guard has no store for that: `Guard::replay`"
+        );
+        let (dpop, certificates, everywhere) = self.sender_constraints();
+        assert!(
+            !(everywhere || requirement.is_sender_constrained()) || dpop.is_some() || certificates,
+            "tokens must be bound to their sender, and the guard can check no binding: `Guard::dpop`, \
+             `Guard::client_certificate`"
+        );
         GuardLayer::new(self, Requirement::Fixed(Arc::new(requirement)))
     }
 

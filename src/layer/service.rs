@@ -9,8 +9,9 @@ use http::{Request, Response};
 use tower_service::Service;
 
 use super::{GuardLayer, MakeBody, ResponseFuture};
-use crate::denial::Denial;
-use crate::guard::{NoCredentials, Step, pass_on};
+use crate::answer::Answer;
+use crate::denial::{DPOP_NONCE, Denial};
+use crate::guard::{NoCredentials, Step, pass_on, take_off_forwarded};
 
 /// A service behind a guard: what a [`GuardLayer`] makes.
 #[derive(Clone)]
@@ -43,26 +44,39 @@ where
     fn call(&mut self, request: Request<Q>) -> Self::Future {
         let (mut parts, body) = request.into_parts();
         let ask = self.layer.ask(&parts);
-        match self.layer.guard.begin(&parts, &ask) {
-            Step::Judged(Err(denial)) => ResponseFuture::denied(denied(denial, &self.layer.body)),
-            Step::Judged(Ok(grant)) => {
-                match grant {
-                    Some(grant) => pass_on(&mut parts, &grant),
-                    None => drop(parts.extensions.insert(NoCredentials)),
-                }
-                ResponseFuture::inner(self.inner.call(Request::from_parts(parts, body)))
+        let judged = match self.layer.guard.begin(&parts, &ask) {
+            Step::Judged(judged) => judged,
+            Step::NoCredentials => {
+                take_off_forwarded(&mut parts);
+                parts.extensions.insert(NoCredentials);
+                let request = Request::from_parts(parts, body);
+                return ResponseFuture::inner(self.inner.call(request), None);
             }
-            Step::Waiting(waiting) => {
+        };
+        match judged {
+            Answer::Now(Err(denial)) => ResponseFuture::denied(denied(denial, &self.layer.body)),
+            Answer::Now(Ok(grant)) => {
+                let nonce = self.layer.guard.next_nonce(&grant);
+                pass_on(&mut parts, &grant);
+                ResponseFuture::inner(self.inner.call(Request::from_parts(parts, body)), nonce)
+            }
+            waiting @ Answer::Later(_) => {
                 // The service that was polled ready is the one to call; the clone is not.
                 let clone = self.inner.clone();
                 let mut inner = mem::replace(&mut self.inner, clone);
                 let make_body = self.layer.body.clone();
+                let guard = self.layer.guard.clone();
                 ResponseFuture::waiting(async move {
-                    match waiting.judged().await {
+                    match waiting.await {
                         Err(denial) => Ok(denied(denial, &make_body)),
                         Ok(grant) => {
                             pass_on(&mut parts, &grant);
-                            inner.call(Request::from_parts(parts, body)).await
+                            let nonce = guard.next_nonce(&grant);
+                            let mut answer = inner.call(Request::from_parts(parts, body)).await;
+                            if let (Ok(response), Some(nonce)) = (&mut answer, nonce) {
+                                response.headers_mut().insert(DPOP_NONCE, nonce);
+                            }
+                            answer
                         }
                     }
                 })

@@ -6,7 +6,7 @@ mod vendors;
 use std::borrow::Cow;
 use std::collections::BTreeSet;
 
-use crate::jose::{Document, string};
+use crate::jose::{Document, is_type, string};
 
 pub use claim_test::ClaimTest;
 
@@ -320,21 +320,13 @@ impl Default for Profile {
 }
 
 impl HeaderType {
-    /// Media types are compared without case, and `application/` may be left out (RFC 7515 section 4.1.9).
     /// `None` for any other type.
     pub(crate) fn of(typ: Option<&str>) -> Option<Self> {
-        const PREFIX: &str = "application/";
-        let Some(typ) = typ else { return Some(HeaderType::Absent) };
-        let short = match typ.get(..PREFIX.len()) {
-            Some(prefix) if prefix.eq_ignore_ascii_case(PREFIX) => typ.get(PREFIX.len()..)?,
-            _ => typ,
-        };
-        if short.eq_ignore_ascii_case("at+jwt") {
-            Some(HeaderType::AccessToken)
-        } else if short.eq_ignore_ascii_case("jwt") {
-            Some(HeaderType::Jwt)
-        } else {
-            None
+        match typ {
+            None => Some(HeaderType::Absent),
+            Some(typ) if is_type(typ, "at+jwt") => Some(HeaderType::AccessToken),
+            Some(typ) if is_type(typ, "jwt") => Some(HeaderType::Jwt),
+            Some(_) => None,
         }
     }
 }

@@ -24,6 +24,7 @@
 //! ```
 
 mod client;
+mod proof;
 
 use std::fmt;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -41,10 +42,12 @@ use crate::guard::Guard;
 use crate::jose::{Algorithm, KeySet, SigningKey, encode};
 use crate::keys::Issuer;
 use crate::names::Audience;
+use crate::proof::ClientCertificate;
 use crate::require::Require;
 use crate::token::KeyHint;
 
 pub use client::ScriptedClient;
+pub use proof::{TestProof, TestProofKey};
 
 /// An issuer with keys of its own. Clones are one issuer.
 #[derive(Clone)]
@@ -251,6 +254,24 @@ impl TestToken {
             actor.insert("act".to_owned(), prior);
         }
         self.claim("act", actor)
+    }
+
+    /// Bound to a proof key (RFC 9449 section 6.1): to be sent under the scheme `DPoP`, with a proof.
+    pub fn bound_to(self, key: &TestProofKey) -> Self {
+        self.confirmed("jkt", key.thumbprint())
+    }
+
+    /// Bound to a certificate (RFC 8705 section 3.1).
+    pub fn bound_to_certificate(self, certificate: ClientCertificate) -> Self {
+        self.confirmed("x5t#S256", certificate.thumbprint())
+    }
+
+    fn confirmed(mut self, member: &str, thumbprint: String) -> Self {
+        let confirmation = self.claims.entry("cnf").or_insert_with(|| json!({}));
+        if let Value::Object(confirmation) = confirmation {
+            confirmation.insert(member.to_owned(), thumbprint.into());
+        }
+        self
     }
 
     /// `acr`.

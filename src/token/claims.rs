@@ -6,14 +6,13 @@ use std::borrow::Cow;
 use time::UtcDateTime;
 
 use super::act;
-use crate::jose::{Document, Object, Text, array, string, strings};
+use crate::jose::{Document, Object, Text, array, numeric_date, string, strings};
 use crate::profile::{Profile, ScopeShape, SubjectKind};
+use crate::proof::Confirmation;
 use crate::reason::Reason;
 
 /// The most scopes that are read.
 const MAX_SCOPES: usize = 1024;
-/// The last second of the year 9999: the latest time a claim may name.
-const MAX_SECONDS: u64 = 253_402_300_799;
 
 /// A pair of `iss` and `sub` as it stands in `act` or `may_act`.
 #[derive(Debug, Clone)]
@@ -54,8 +53,7 @@ pub(crate) struct Claims {
     /// `act` names somebody who took the subject's place.
     pub(super) impersonated: bool,
     pub(super) may_act: Option<Link>,
-    /// `cnf` is there.
-    pub(super) confirmation: bool,
+    pub(super) confirmation: Option<Confirmation>,
     pub(super) subject_kind: SubjectKind,
     /// The profile finds that the client is an agent.
     pub(super) client_is_agent: bool,
@@ -160,7 +158,7 @@ impl<'a> Reader<'a> {
             scopes: self.scopes(),
             acr: self.text("acr"),
             amr: self.typed("amr", strings).into_iter().flatten().map(|t| self.keep(t)).collect(),
-            confirmation: self.typed("cnf", |raw| raw.starts_with('{').then_some(())).is_some(),
+            confirmation: self.typed("cnf", Confirmation::read),
             may_act: self.may_act(),
             impersonated: profile.impersonators,
             subject,
@@ -310,24 +308,6 @@ impl<'a> Reader<'a> {
     }
 }
 
-/// RFC 7519 section 2, NumericDate: seconds, perhaps with a fraction; from 1970 to 9999.
-fn numeric_date(raw: &str) -> Option<UtcDateTime> {
-    if !raw.starts_with(|first: char| first.is_ascii_digit()) {
-        return None;
-    }
-    if let Ok(seconds) = raw.parse::<u64>() {
-        let seconds = i64::try_from(seconds).ok().filter(|_| seconds <= MAX_SECONDS)?;
-        return UtcDateTime::from_unix_timestamp(seconds).ok();
-    }
-    // A fraction or an exponent.
-    let nanoseconds = raw.parse::<f64>().ok()? * 1e9;
-    let most = (MAX_SECONDS as f64) * 1e9;
-    if !(0.0..=most).contains(&nanoseconds) {
-        return None;
-    }
-    UtcDateTime::from_unix_timestamp_nanos(nanoseconds as i128).ok()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -426,19 +406,6 @@ mod tests {
         assert_eq!(claims.optional(&claims.iss), Some("https://i"));
         assert_eq!(claims.optional(&claims.subject), Some("abc"));
         assert_eq!(claims.scopes().collect::<Vec<_>>(), ["x", "y"]);
-    }
-
-    #[test]
-    fn dates_may_have_fractions_and_end_with_the_year_9999() {
-        let at = |raw| numeric_date(raw).map(|date| date.unix_timestamp_nanos());
-        assert_eq!(at("1800000000"), Some(1_800_000_000_000_000_000));
-        assert_eq!(at("1.8e9"), Some(1_800_000_000_000_000_000));
-        assert_eq!(at("1.5"), Some(1_500_000_000));
-        assert_eq!(at("253402300799").map(|n| n / 1_000_000_000), Some(253_402_300_799));
-        assert_eq!(at("253402300800"), None);
-        assert_eq!(at("1e12"), None);
-        assert_eq!(at("-0"), None);
-        assert_eq!(at("\"1\""), None);
     }
 
     #[test]

@@ -19,6 +19,7 @@ use time::UtcDateTime;
 use crate::names::{Audience, Scope};
 use crate::printable::Printable;
 use crate::profile::SubjectKind;
+use crate::proof::{AcceptedProof, Confirmed};
 
 pub use actor::{Actor, ActorSource, MayAct, Party};
 pub use hierarchy::{ScopeCycle, ScopeHierarchy};
@@ -28,7 +29,6 @@ pub use validate::Validation;
 
 pub(crate) use claims::Claims;
 pub(crate) use terms::{IssuerTerms, Terms};
-pub(crate) use validate::later;
 
 /// An access token that has been validated: the signature is its issuer's, it is meant for this
 /// resource, its times are right, and every known claim has its type.
@@ -43,6 +43,7 @@ pub struct AccessToken {
     leeway: Duration,
     hierarchy: Option<Arc<ScopeHierarchy>>,
     client: ClientRole,
+    confirmed: Confirmed,
 }
 
 /// What the issuer's settings say of the token's client.
@@ -204,6 +205,23 @@ impl AccessToken {
                 .map(Some)
                 .map_err(|_| WrongClaimType { claim: name.to_owned() }),
         }
+    }
+
+    /// The DPoP proof that came with the token and was accepted, where it is bound to a key.
+    #[must_use]
+    pub fn proof(&self) -> Option<&AcceptedProof> {
+        self.confirmed.proof.as_ref()
+    }
+
+    /// True where the token is bound to a key or a certificate and the sender showed that it is theirs.
+    #[must_use]
+    pub fn is_sender_constrained(&self) -> bool {
+        self.confirmed.is_constrained()
+    }
+
+    /// How the sender showed that the token is theirs, for the record.
+    pub(crate) fn possession(&self) -> &'static str {
+        self.confirmed.name()
     }
 
     /// The tolerance between clocks that the token was validated with.

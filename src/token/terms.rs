@@ -9,6 +9,7 @@ use super::{AccessToken, ScopeHierarchy, Validation};
 use crate::jose::{Algorithm, AlgorithmSet};
 use crate::names::Audience;
 use crate::profile::Profile;
+use crate::proof::Dpop;
 
 /// The most values of `aud`.
 const MAX_AUDIENCES: usize = 64;
@@ -24,6 +25,9 @@ pub(crate) struct Terms {
     pub(crate) max_audiences: usize,
     pub(crate) max_actors: usize,
     pub(crate) hierarchy: Option<Arc<ScopeHierarchy>>,
+    pub(crate) dpop: Option<Dpop>,
+    /// A token must be bound to its sender.
+    pub(crate) sender_constrained: bool,
     pub(super) leeway: Duration,
 }
 
@@ -110,6 +114,8 @@ impl Terms {
             max_audiences: MAX_AUDIENCES,
             max_actors: 8,
             hierarchy: None,
+            dpop: None,
+            sender_constrained: false,
             leeway: Duration::from_secs(30),
         }
     }

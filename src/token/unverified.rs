@@ -10,6 +10,7 @@ use super::{AccessToken, Claims, InvalidToken, IssuerTerms, Terms, Validation, c
 use crate::jose::{Algorithm, Compact, Document, Header, KeySet, Signer, Text};
 use crate::printable::Printable;
 use crate::profile::HeaderType;
+use crate::proof::Possession;
 use crate::reason::Reason;
 
 /// A token that nobody has verified.
@@ -44,7 +45,10 @@ use crate::reason::Reason;
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 pub struct UnverifiedToken<'a> {
-    signing_input: Cow<'a, str>,
+    token: Cow<'a, str>,
+    /// How much of it is signed: header, dot, payload.
+    signed: usize,
+    possession: Possession<'a>,
     header: Header,
     signature: Vec<u8>,
     /// `None` where it is no JSON object.
@@ -115,8 +119,22 @@ impl<'a> UnverifiedToken<'a> {
         let payload = String::from_utf8(payload).map_err(|_| Reason::TokenMalformed)?;
         let payload = Document::read(payload);
         let issuer = payload.as_ref().and_then(claims::issuer_of);
-        let signing_input = Cow::Borrowed(signing_input);
-        Ok(UnverifiedToken { signing_input, header, signature, payload, issuer })
+        Ok(UnverifiedToken {
+            token: Cow::Borrowed(token),
+            signed: signing_input.len(),
+            possession: Possession::bearer(),
+            header,
+            signature,
+            payload,
+            issuer,
+        })
+    }
+
+    /// How the sender showed that the token is theirs, in place of [`Possession::bearer`].
+    #[must_use]
+    pub fn shown_by(mut self, possession: Possession<'a>) -> Self {
+        self.possession = possession;
+        self
     }
 
     /// Who the token says issued it. `None` where it names nobody.
@@ -139,8 +157,9 @@ impl<'a> UnverifiedToken<'a> {
     /// `keys` are the issuer's, and nobody else's. `now` is the time the token is judged by.
     ///
     /// **Not** checked: scopes, actor, authentication (a [`Require`](crate::Require) asks for
-    /// those), whether the token was revoked, and whether the sender may have it. A token bound to a key
-    /// (`cnf`) is refused: it would be worth nothing without its proof.
+    /// those), whether the token was revoked, and whether a proof was used before
+    /// ([`AccessToken::proof`]). A token that is bound to a key or a certificate (`cnf`) is refused unless it is
+    /// [`shown_by`](Self::shown_by) its proof or certificate: by itself it is worth nothing.
     ///
     /// # Errors
     ///
@@ -152,7 +171,9 @@ impl<'a> UnverifiedToken<'a> {
         now: UtcDateTime,
     ) -> Result<AccessToken, InvalidToken> {
         let algorithm = self.admit(Some(&validation.issuer))?;
-        self.validate_admitted(algorithm, &validation.terms, &validation.issuer, keys, now)
+        let (terms, issuer) = (&validation.terms, &validation.issuer);
+        let possession = self.possession.clone();
+        self.validate_admitted(algorithm, terms, issuer, &possession, keys, now)
     }
 
     /// Steps 17 to 31, for a token that was admitted with this algorithm and these terms of its issuer.
@@ -161,15 +182,18 @@ impl<'a> UnverifiedToken<'a> {
         algorithm: Algorithm,
         terms: &Terms,
         issuer: &IssuerTerms,
+        possession: &Possession<'_>,
         keys: &KeySet,
         now: UtcDateTime,
     ) -> Result<AccessToken, InvalidToken> {
         let signer = Signer { issuer: &issuer.name, must_be_named: issuer.keys_are_shared };
         let kid = self.header.kid.as_deref();
-        keys.verify_signature(Some(signer), kid, algorithm, &self.signing_input, &self.signature)
+        let signed = self.token.get(..self.signed).unwrap_or_default();
+        keys.verify_signature(Some(signer), kid, algorithm, signed, &self.signature)
             .map_err(|reason| InvalidToken::unverified(reason, "kid", kid))?;
         let payload = self.payload.ok_or(Reason::IssuerMissing)?;
-        terms.validate(Claims::read(payload, &issuer.profile), issuer, now)
+        let claims = Claims::read(payload, &issuer.profile);
+        terms.validate(claims, issuer, (&self.token, possession), now)
     }
 
     /// Steps 12 to 15, which need no key. `None`: no issuer of that name is trusted.
@@ -200,7 +224,11 @@ impl<'a> UnverifiedToken<'a> {
 
     /// The same token, borrowing nothing: to be kept while keys are fetched.
     pub(crate) fn into_owned(self) -> UnverifiedToken<'static> {
-        UnverifiedToken { signing_input: Cow::Owned(self.signing_input.into_owned()), ..self }
+        UnverifiedToken {
+            token: Cow::Owned(self.token.into_owned()),
+            possession: self.possession.into_owned(),
+            ..self
+        }
     }
 }
 

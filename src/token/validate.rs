@@ -9,9 +9,10 @@ use super::invalid::start;
 use super::{
     AccessToken, ActorSource, Claims, ClientRole, InvalidToken, IssuerTerms, ScopeHierarchy, Terms,
 };
-use crate::jose::Algorithm;
+use crate::jose::{Algorithm, later};
 use crate::names::Audience;
 use crate::profile::{Profile, SubjectKind};
+use crate::proof::{Confirmation, Confirmed, Dpop, Possession};
 use crate::reason::Reason;
 
 /// What a token must be, for the plain functions: whose, for whom, signed how, and how long-lived.
@@ -112,6 +113,21 @@ impl Validation {
         self
     }
 
+    /// Takes DPoP proofs. Without this, a token that is bound to a proof key is refused.
+    #[must_use]
+    pub fn dpop(mut self, dpop: Dpop) -> Self {
+        self.terms.dpop = Some(dpop);
+        self
+    }
+
+    /// Refuse a token that is not bound to its sender by a proof key or a certificate
+    /// (`sender_constraint_required`).
+    #[must_use]
+    pub fn sender_constrained(mut self) -> Self {
+        self.terms.sender_constrained = true;
+        self
+    }
+
     /// Clients that are agents; see [`Issuer::agent_clients`](crate::Issuer::agent_clients).
     #[must_use]
     pub fn agent_clients(mut self, clients: impl IntoIterator<Item = impl Into<String>>) -> Self {
@@ -139,15 +155,22 @@ impl Validation {
 }
 
 impl Terms {
-    /// Steps 22 to 30, then 60, 61, 31 and 58, in that order.
+    /// Steps 22 to 30, then 60, 61, 31 to 51 and 58, in that order.
     pub(super) fn validate(
         &self,
         claims: Claims,
         issuer: &IssuerTerms,
+        shown: (&str, &Possession<'_>),
         now: UtcDateTime,
     ) -> Result<AccessToken, InvalidToken> {
-        let audience = match self.check(&claims, issuer, now) {
-            Ok(audience) => audience.cloned(),
+        let checked = self.check(&claims, issuer, now).and_then(|audience| {
+            let (token, possession) = shown;
+            let confirmed = self.confirm(&claims, possession, token, now)?;
+            check_tenant(&claims, issuer)?;
+            Ok((audience.cloned(), confirmed))
+        });
+        let (audience, confirmed) = match checked {
+            Ok(checked) => checked,
             Err(invalid) => return Err(invalid.signed(claims)),
         };
         let mut token = AccessToken {
@@ -156,6 +179,7 @@ impl Terms {
             leeway: self.leeway,
             hierarchy: self.hierarchy.clone(),
             client: ClientRole::Plain,
+            confirmed,
         };
         // A client that speaks for itself acts for nobody else.
         let claims = &token.claims;
@@ -233,13 +257,46 @@ impl Terms {
             let detail = format!("{} actors, {} allowed", claims.act.len(), self.max_actors);
             return Err(InvalidToken::from(Reason::ActorChainTooDeep).with_detail(detail));
         }
-        // 31: RFC 7800 section 3. No confirmation method is understood yet, so none is ignored.
-        if claims.confirmation {
-            return Err(Reason::ConfirmationUnsupported.into());
-        }
-        // 58
-        check_tenant(claims, issuer)?;
         Ok(audience)
+    }
+
+    /// Phase E: the sender holds what the token is bound to, all of it that is understood.
+    fn confirm(
+        &self,
+        claims: &Claims,
+        possession: &Possession<'_>,
+        token: &str,
+        now: UtcDateTime,
+    ) -> Result<Confirmed, Reason> {
+        let (jkt, x5t) = match &claims.confirmation {
+            // 31: RFC 7800 section 3. What is not understood alone is not ignored.
+            Some(Confirmation { jkt: None, x5t: None }) => {
+                return Err(Reason::ConfirmationUnsupported);
+            }
+            Some(Confirmation { jkt, x5t }) => (jkt.as_deref(), x5t.as_deref()),
+            // 32: RFC 9700 section 2.2.1
+            None if self.sender_constrained => return Err(Reason::SenderConstraintRequired),
+            None => (None, None),
+        };
+        let proof = match (jkt, &possession.shown) {
+            // 33: RFC 9449 section 7.2
+            (Some(_), None) => return Err(Reason::BoundTokenAsBearer),
+            // 34: RFC 9449 section 7.1
+            (None, Some(_)) => return Err(Reason::DpopTokenUnbound),
+            (None, None) => None,
+            // 35 to 47
+            (Some(jkt), Some(shown)) => {
+                let dpop = self.dpop.as_ref().ok_or(Reason::ConfirmationUnsupported)?;
+                Some(dpop.accept(shown, token, jkt, now)?)
+            }
+        };
+        // 50 and 51: RFC 8705 section 3
+        match (x5t, &possession.certificate) {
+            (None, _) => Ok(Confirmed { proof, certificate: false }),
+            (Some(_), None) => Err(Reason::ClientCertificateMissing),
+            (Some(x5t), Some(shown)) if shown.is(x5t) => Ok(Confirmed { proof, certificate: true }),
+            (Some(_), Some(_)) => Err(Reason::ClientCertificateMismatch),
+        }
     }
 
     /// RFC 9068 section 4, step 4.
@@ -333,9 +390,4 @@ fn check_tenant(claims: &Claims, issuer: &IssuerTerms) -> Result<(), InvalidToke
         true => Err(mismatch(&issuer.name)),
         false => Ok(()),
     }
-}
-
-/// `time + by`, or the end of time.
-pub(crate) fn later(time: UtcDateTime, by: Duration) -> UtcDateTime {
-    time::Duration::try_from(by).map_or(UtcDateTime::MAX, |by| time.saturating_add(by))
 }

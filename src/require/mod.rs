@@ -1,14 +1,19 @@
 //! What an operation asks of a token (phases H to J), as data.
 
+mod unmet;
+
 use std::fmt;
 use std::time::Duration;
 
 use time::UtcDateTime;
 
+use crate::jose::later;
 use crate::names::{Acr, Scope};
 use crate::printable::Printable;
 use crate::reason::Reason;
-use crate::token::{AccessToken, ActorSource, Party, later};
+use crate::token::{AccessToken, ActorSource, Party};
+
+pub use unmet::Unmet;
 
 /// What an operation asks of a validated token: scopes, how and when the subject authenticated, who may
 /// act, through which client.
@@ -53,6 +58,8 @@ pub struct Require {
     undelegated: bool,
     person: bool,
     clients: Option<Vec<String>>,
+    sender_constrained: bool,
+    single_use: bool,
 }
 
 impl Require {
@@ -70,6 +77,8 @@ impl Require {
             undelegated: false,
             person: false,
             clients: None,
+            sender_constrained: false,
+            single_use: false,
         }
     }
 
@@ -166,6 +175,25 @@ impl Require {
         self
     }
 
+    /// The token is bound to its sender by a proof key (DPoP) or a certificate (mutual TLS), and the sender showed
+    /// that it is theirs. Checked before everything else.
+    #[must_use]
+    pub fn sender_constrained(mut self) -> Self {
+        self.sender_constrained = true;
+        self
+    }
+
+    /// The token counts once: it is spent by this, as the last thing of all, and refused when it comes again
+    /// (`token_spent`). For the last requirement that is asked of a request: where the handler still compares
+    /// something, it narrows with this, and the layer does not ask it. Needs a store that remembers,
+    /// [`Guard::replay`](crate::Guard::replay). A token without an id, or that is meant for more than one audience,
+    /// cannot be spent, and is refused.
+    #[must_use]
+    pub fn single_use(mut self) -> Self {
+        self.single_use = true;
+        self
+    }
+
     /// Both: what this asks, and what `other` asks. A token meets the result exactly where it meets
     /// each of them: so an actor of another namespace must be listed in both. In a challenge, this
     /// requirement's preference goes first.
@@ -191,12 +219,15 @@ impl Require {
             undelegated: self.undelegated || other.undelegated,
             person: self.person || other.person,
             clients: common(self.clients, other.clients),
+            sender_constrained: self.sender_constrained || other.sender_constrained,
+            single_use: self.single_use || other.single_use,
         }
     }
 
     /// Checks a token against this, at `now`.
     ///
-    /// **Not** checked: that the token is still valid at `now`. Validation was that.
+    /// **Not** checked: that the token is still valid at `now`, validation was that; and whether it was spent,
+    /// which takes a store.
     ///
     /// # Errors
     ///
@@ -222,6 +253,10 @@ impl Require {
     fn check_parties(&self, token: &AccessToken) -> Result<(), Reason> {
         if self.is_unmeetable() {
             return Err(Reason::PolicyDenied);
+        }
+        // 32
+        if self.sender_constrained && !token.is_sender_constrained() {
+            return Err(Reason::SenderConstraintRequired);
         }
         // 57
         let listed = |client: &String| token.client_id() == Some(client);
@@ -288,6 +323,18 @@ impl Require {
             || self.scopes.iter().any(Vec::is_empty)
     }
 
+    /// True where this spends the token.
+    #[must_use]
+    pub fn is_single_use(&self) -> bool {
+        self.single_use
+    }
+
+    /// True where this asks for a token that is bound to its sender.
+    #[must_use]
+    pub fn is_sender_constrained(&self) -> bool {
+        self.sender_constrained
+    }
+
     /// True where this asks how or when the subject authenticated.
     #[must_use]
     pub fn asks_for_step_up(&self) -> bool {
@@ -345,50 +392,14 @@ impl fmt::Display for Require {
             format!("client={}", clients.join("|"))
         }));
         parts.extend(self.person.then(|| "person".to_owned()));
+        parts.extend(self.single_use.then(|| "single_use".to_owned()));
+        parts.extend(self.sender_constrained.then(|| "sender_constrained".to_owned()));
         if parts.is_empty() {
             return f.write_str("valid_token");
         }
         f.write_str(&parts.join(" "))
     }
 }
-
-/// What a token lacks of a requirement: the reasons, and what a challenge asks for.
-///
-/// Made into a [`Denial`](crate::Denial), which has the challenge, with `from`.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Unmet {
-    /// Never empty once handed out.
-    reasons: Vec<Reason>,
-    pub(crate) acr_values: Vec<Acr>,
-    pub(crate) max_age: Option<Duration>,
-    pub(crate) scopes: Vec<Scope>,
-}
-
-impl Unmet {
-    fn of(reasons: Vec<Reason>) -> Self {
-        Unmet { reasons, acr_values: Vec::new(), max_age: None, scopes: Vec::new() }
-    }
-
-    /// The first check that failed.
-    #[must_use]
-    pub fn reason(&self) -> Reason {
-        self.reasons.first().copied().unwrap_or(Reason::InternalError)
-    }
-
-    /// All that is lacking, in the order of the checks.
-    #[must_use]
-    pub fn reasons(&self) -> &[Reason] {
-        &self.reasons
-    }
-}
-
-impl fmt::Display for Unmet {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&join(&self.reasons, ", "))
-    }
-}
-
-impl std::error::Error for Unmet {}
 
 fn join<T: ToString>(items: &[T], between: &str) -> String {
     items.iter().map(T::to_string).collect::<Vec<_>>().join(between)

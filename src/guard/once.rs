@@ -1,0 +1,137 @@
+//! What counts once: a proof (steps 48 and 49), a token that is spent (step 82). What is answered is decided by the
+//! store.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::Guard;
+use crate::answer::Answer;
+use crate::denial::Denial;
+use crate::evidence::{Case, Once};
+use crate::jose::{earlier, later};
+use crate::names::Audience;
+use crate::reason::Reason;
+use crate::replay::{Remembered, ReplayEntry, ReplayStore, StoreUnavailable};
+
+/// Done, or refused.
+type Checked = Answer<'static, Result<(), Denial>>;
+
+impl Guard {
+    /// A proof is accepted once, however many guards and layers see the request.
+    pub(super) fn proof_once(&self, case: &Arc<Case>) -> Checked {
+        let (Some(proof), Some(store)) = (case.token.proof(), &self.inner.proofs) else {
+            return Answer::Now(Ok(()));
+        };
+        if case.root().proof.is_done() {
+            return Answer::Now(Ok(()));
+        }
+        let entry = ReplayEntry::new(
+            "dpop proof",
+            self.audience(),
+            &[proof.key(), proof.jti()],
+            &[proof.key()],
+            proof.issued_at(),
+            proof.expires_at(),
+            case.at,
+        );
+        let refused = Refused {
+            again: Reason::DpopProofReplayed,
+            // With a nonce, the client is told a fresh one.
+            forgotten: match proof.is_by_nonce() {
+                true => Reason::DpopNonceInvalid,
+                false => Reason::DpopProofStale,
+            },
+        };
+        insert(store, entry, case.clone(), |case| &case.root().proof, refused)
+    }
+
+    /// A token is spent once by a request, and then never again.
+    pub(super) fn spend(&self, case: &Arc<Case>) -> Checked {
+        let refuse = |reason: Reason, detail: &str| {
+            Answer::Now(Err(Denial::from(reason).with_detail(detail)))
+        };
+        let token = &case.token;
+        let Some(store) = &self.inner.spent else {
+            return refuse(
+                Reason::InternalError,
+                "a requirement takes a token once and the guard has no store: `Guard::replay`",
+            );
+        };
+        if case.root().spent.is_done() {
+            return Answer::Now(Ok(()));
+        }
+        let Some(jti) = token.jti() else {
+            return refuse(Reason::TokenSpent, "the token has no id, and cannot be spent");
+        };
+        if token.audiences().count() > 1 {
+            return refuse(
+                Reason::TokenSpent,
+                "the token is meant for several audiences, and cannot be spent at one",
+            );
+        }
+        let leeway = token.leeway();
+        let entry = ReplayEntry::new(
+            "access token",
+            self.audience(),
+            &[token.issuer(), jti],
+            &[token.issuer(), token.client_id().unwrap_or_default()],
+            earlier(token.issued_at(), leeway),
+            later(token.expires_at(), leeway.saturating_add(Duration::from_secs(1))),
+            case.at,
+        );
+        let refused = Refused { again: Reason::TokenSpent, forgotten: Reason::TokenSpent };
+        insert(store, entry, case.clone(), |case| &case.root().spent, refused)
+    }
+
+    /// Our name, as it names what was seen here.
+    fn audience(&self) -> &str {
+        self.audiences().first().map(Audience::as_str).unwrap_or_default()
+    }
+}
+
+/// What is answered where it is not the first time.
+#[derive(Clone, Copy)]
+struct Refused {
+    again: Reason,
+    forgotten: Reason,
+}
+
+fn insert(
+    store: &Arc<dyn ReplayStore>,
+    entry: ReplayEntry,
+    case: Arc<Case>,
+    once: fn(&Case) -> &Once,
+    refused: Refused,
+) -> Checked {
+    match store.insert(entry) {
+        Answer::Now(remembered) => Answer::Now(read(remembered, once(&case), refused)),
+        remembering @ Answer::Later(_) => Answer::later(async move {
+            let remembered = remembering.await;
+            read(remembered, once(&case), refused)
+        }),
+    }
+}
+
+fn read(
+    remembered: Result<Remembered, StoreUnavailable>,
+    once: &Once,
+    refused: Refused,
+) -> Result<(), Denial> {
+    let reason = match remembered {
+        Ok(Remembered::First) => {
+            once.done();
+            return Ok(());
+        }
+        Ok(Remembered::Again) => refused.again,
+        Ok(Remembered::Forgotten) => {
+            let detail = "it was issued before the store began to remember";
+            return Err(Denial::from(refused.forgotten).with_detail(detail));
+        }
+        Ok(Remembered::ShareFull) => Reason::RateLimited,
+        Err(unavailable) => {
+            let denial = Denial::from(Reason::ReplayStoreUnavailable);
+            return Err(denial.with_detail(unavailable.to_string()));
+        }
+    };
+    Err(reason.into())
+}

@@ -1,0 +1,54 @@
+//! Times in JSON.
+
+use std::time::Duration;
+
+use time::UtcDateTime;
+
+/// The last second of the year 9999: the latest time a claim may name.
+const MAX_SECONDS: u64 = 253_402_300_799;
+
+/// RFC 7519 section 2, NumericDate: seconds, perhaps with a fraction; from 1970 to 9999.
+pub(crate) fn numeric_date(raw: &str) -> Option<UtcDateTime> {
+    if !raw.starts_with(|first: char| first.is_ascii_digit()) {
+        return None;
+    }
+    if let Ok(seconds) = raw.parse::<u64>() {
+        let seconds = i64::try_from(seconds).ok().filter(|_| seconds <= MAX_SECONDS)?;
+        return UtcDateTime::from_unix_timestamp(seconds).ok();
+    }
+    // A fraction or an exponent.
+    let nanoseconds = raw.parse::<f64>().ok()? * 1e9;
+    let most = (MAX_SECONDS as f64) * 1e9;
+    if !(0.0..=most).contains(&nanoseconds) {
+        return None;
+    }
+    UtcDateTime::from_unix_timestamp_nanos(nanoseconds as i128).ok()
+}
+
+/// `time + by`, or the end of time.
+pub(crate) fn later(time: UtcDateTime, by: Duration) -> UtcDateTime {
+    time::Duration::try_from(by).map_or(UtcDateTime::MAX, |by| time.saturating_add(by))
+}
+
+/// `time - by`, or the beginning of time.
+pub(crate) fn earlier(time: UtcDateTime, by: Duration) -> UtcDateTime {
+    time::Duration::try_from(by).map_or(UtcDateTime::MIN, |by| time.saturating_sub(by))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn dates_may_have_fractions_and_end_with_the_year_9999() {
+        let at = |raw| numeric_date(raw).map(|date| date.unix_timestamp_nanos());
+        assert_eq!(at("1800000000"), Some(1_800_000_000_000_000_000));
+        assert_eq!(at("1.8e9"), Some(1_800_000_000_000_000_000));
+        assert_eq!(at("1.5"), Some(1_500_000_000));
+        assert_eq!(at("253402300799").map(|n| n / 1_000_000_000), Some(253_402_300_799));
+        assert_eq!(at("253402300800"), None);
+        assert_eq!(at("1e12"), None);
+        assert_eq!(at("-0"), None);
+        assert_eq!(at("\"1\""), None);
+    }
+}

@@ -1,0 +1,58 @@
+//! Digests, and comparing secrets.
+
+use openssl::error::ErrorStack;
+use openssl::hash::MessageDigest;
+use openssl::memcmp;
+use openssl::pkey::PKey;
+use openssl::sha::Sha256;
+use openssl::sign::Signer;
+
+/// SHA-256 of the parts, one after the other.
+pub(crate) fn sha256(parts: impl IntoIterator<Item = impl AsRef<[u8]>>) -> [u8; 32] {
+    let mut digest = Sha256::new();
+    for part in parts {
+        digest.update(part.as_ref());
+    }
+    digest.finish()
+}
+
+/// HMAC with SHA-256. `None` where the library cannot.
+pub(crate) fn hmac_sha256(key: &[u8; 32], message: &[u8]) -> Option<Vec<u8>> {
+    let mac = || -> Result<Vec<u8>, ErrorStack> {
+        let key = PKey::hmac(key)?;
+        let mut signer = Signer::new(MessageDigest::sha256(), &key)?;
+        signer.update(message)?;
+        signer.sign_to_vec()
+    };
+    mac().ok()
+}
+
+/// In a time that does not depend on where they differ.
+pub(crate) fn equal(one: &[u8], other: &[u8]) -> bool {
+    one.len() == other.len() && memcmp::eq(one, other)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn hex(bytes: &[u8]) -> String {
+        bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+    }
+
+    #[test]
+    fn digests_are_those_of_the_standards() {
+        // FIPS 180-2 appendix B.1
+        let abc = "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad";
+        assert_eq!(hex(&sha256(["abc"])), abc);
+        assert_eq!(hex(&sha256(["a", "bc"])), abc);
+        // RFC 4231 section 4.3, its key padded with zeros, which HMAC does itself
+        let mut key = [0; 32];
+        key[..4].copy_from_slice(b"Jefe");
+        assert_eq!(
+            hex(&hmac_sha256(&key, b"what do ya want for nothing?").unwrap()),
+            "5bdcc146bf60754e6a042426089575c75a003f089d2739839dec58b964ec3843"
+        );
+        assert!(equal(b"ab", b"ab") && !equal(b"ab", b"ac") && !equal(b"ab", b"abc"));
+    }
+}

@@ -1,0 +1,291 @@
+//! DPoP proofs (RFC 9449 section 4.3).
+
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use time::UtcDateTime;
+
+use super::htu::normalized;
+use super::{Nonces, ProofField, Shown};
+use crate::jose::{
+    Algorithm, AlgorithmSet, Document, Embedded, earlier, equal, later, numeric_date, sha256,
+    string,
+};
+use crate::reason::Reason;
+
+/// The longest `jti`, in bytes.
+const MAX_JTI: usize = 256;
+
+/// What is asked of DPoP proofs ([RFC 9449 section 4.3](https://www.rfc-editor.org/rfc/rfc9449#section-4.3)).
+///
+/// The base is the URL under which clients know this resource, before its paths: a proof names the URL that it
+/// was made for, and no `Host` field or proxy has a say in what that is. Algorithms are ES256 and Ed25519; a
+/// proof is good from 60 seconds before to 10 seconds after it was made.
+///
+/// ```
+/// use unconfused::Dpop;
+///
+/// let dpop = Dpop::at("https://api.example.com")?;
+/// assert!(Dpop::at("api.example.com").is_err());
+/// # Ok::<(), unconfused::UnfitBase>(())
+/// ```
+#[derive(Debug, Clone)]
+pub struct Dpop {
+    bases: Vec<String>,
+    algorithms: Vec<Algorithm>,
+    past: Duration,
+    future: Duration,
+    pub(crate) nonces: Option<Nonces>,
+}
+
+/// No URL that paths can be put after.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("`{base}` is no base: expected an http or https URL without user, query and fragment")]
+pub struct UnfitBase {
+    base: String,
+}
+
+/// A proof that was accepted: what names it, so that it can be accepted once.
+///
+/// Whether it was accepted **before** is not checked by the plain functions: put `(key, jti)` into a store that
+/// remembers it until `expires_at`, and refuse it where it is there.
+#[derive(Clone, PartialEq, Eq)]
+pub struct AcceptedProof {
+    key: Arc<str>,
+    jti: Arc<str>,
+    issued_at: UtcDateTime,
+    expires_at: UtcDateTime,
+    by_nonce: bool,
+    wants_nonce: bool,
+}
+
+impl AcceptedProof {
+    /// The thumbprint of the key ([RFC 7638](https://www.rfc-editor.org/rfc/rfc7638)).
+    #[must_use]
+    pub fn key(&self) -> &str {
+        &self.key
+    }
+
+    /// The proof's own id, under its key.
+    #[must_use]
+    pub fn jti(&self) -> &str {
+        &self.jti
+    }
+
+    /// When it was made, at the earliest.
+    #[must_use]
+    pub fn issued_at(&self) -> UtcDateTime {
+        self.issued_at
+    }
+
+    /// Until when it would be accepted again, if nobody remembered it.
+    #[must_use]
+    pub fn expires_at(&self) -> UtcDateTime {
+        self.expires_at
+    }
+
+    /// A nonce of this resource says how fresh it is, and not `iat`.
+    pub(crate) fn is_by_nonce(&self) -> bool {
+        self.by_nonce
+    }
+
+    /// The client should be told the nonce for its next proof.
+    pub(crate) fn wants_nonce(&self) -> bool {
+        self.wants_nonce
+    }
+}
+
+impl Dpop {
+    /// The largest proof that is read, in bytes.
+    pub const MAX_BYTES: usize = 4 * 1024;
+
+    /// Proofs for URLs under this base.
+    ///
+    /// # Errors
+    ///
+    /// [`UnfitBase`] where it is no http or https URL of a host, or has a user, a query or a fragment.
+    pub fn at(base: &str) -> Result<Self, UnfitBase> {
+        Ok(Dpop {
+            bases: vec![fit(base)?],
+            algorithms: vec![Algorithm::Es256, Algorithm::Ed25519],
+            past: Duration::from_secs(60),
+            future: Duration::from_secs(10),
+            nonces: None,
+        })
+    }
+
+    /// Another base that this resource is known under.
+    ///
+    /// # Errors
+    ///
+    /// As [`at`](Self::at).
+    pub fn or_at(mut self, base: &str) -> Result<Self, UnfitBase> {
+        self.bases.push(fit(base)?);
+        Ok(self)
+    }
+
+    /// The algorithms of proofs, in place of ES256 and Ed25519. They are told in challenges, in this order.
+    #[must_use]
+    pub fn algorithms(mut self, algorithms: impl IntoIterator<Item = Algorithm>) -> Self {
+        self.algorithms = algorithms.into_iter().collect();
+        self
+    }
+
+    /// How old a proof may be, and how far ahead a client's clock, in place of 60 and 10 seconds. With
+    /// [`nonces`](Self::nonces) the nonce says how fresh a proof is.
+    #[must_use]
+    pub fn window(mut self, past: Duration, future: Duration) -> Self {
+        (self.past, self.future) = (past, future);
+        self
+    }
+
+    /// Proofs must have a nonce of this resource, wherever [`Guard::nonces_where`] does not say otherwise. A client
+    /// that sends none is told one.
+    ///
+    /// [`Guard::nonces_where`]: crate::Guard::nonces_where
+    #[must_use]
+    pub fn nonces(mut self, nonces: Nonces) -> Self {
+        self.nonces = Some(nonces);
+        self
+    }
+
+    /// What challenges say of algorithms.
+    pub(crate) fn algs(&self) -> String {
+        self.algorithms.iter().map(|algorithm| algorithm.name()).collect::<Vec<_>>().join(" ")
+    }
+
+    /// Checks a proof for a token that is bound to the key of this thumbprint: steps 35 to 47, all of RFC 9449
+    /// section 4.3 but whether the proof was used before. The token may be opaque.
+    ///
+    /// # Errors
+    ///
+    /// The first of [`Reason::ALL`] that holds, from [`Reason::DpopProofMissing`] to
+    /// [`Reason::DpopNonceInvalid`].
+    pub fn check(
+        &self,
+        possession: &super::Possession<'_>,
+        token: &str,
+        jkt: &str,
+        now: UtcDateTime,
+    ) -> Result<AcceptedProof, Reason> {
+        let shown = possession.shown.as_ref().ok_or(Reason::DpopProofMissing)?;
+        self.accept(shown, token, jkt, now)
+    }
+
+    pub(crate) fn accept(
+        &self,
+        shown: &Shown<'_>,
+        token: &str,
+        jkt: &str,
+        now: UtcDateTime,
+    ) -> Result<AcceptedProof, Reason> {
+        // 35 and 36
+        let jws = match &shown.proof {
+            ProofField::Missing => return Err(Reason::DpopProofMissing),
+            ProofField::Unreadable => return Err(Reason::DpopProofMultiple),
+            ProofField::One(jws) if jws.contains(',') => return Err(Reason::DpopProofMultiple),
+            ProofField::One(jws) => jws,
+        };
+        // 37
+        let jws = Some(&**jws).filter(|jws| jws.len() <= Self::MAX_BYTES);
+        let proof = jws.and_then(Embedded::parse).filter(|proof| proof.is_type("dpop+jwt"));
+        let proof = proof.ok_or(Reason::DpopProofMalformed)?;
+        let claims = Proof::read(proof.payload()).ok_or(Reason::DpopProofMalformed)?;
+        // 38 and 39
+        let allowed: AlgorithmSet = self.algorithms.iter().copied().collect();
+        let algorithm = proof.algorithm(allowed).ok_or(Reason::DpopAlgorithmNotAllowed)?;
+        let key = proof.key(algorithm).ok_or(Reason::DpopKeyInvalid)?;
+        // 40 and 41
+        if claims.htm != shown.method.as_str() {
+            return Err(Reason::DpopMethodMismatch);
+        }
+        let made_for = normalized(&claims.htu).ok_or(Reason::DpopProofMalformed)?;
+        let ours =
+            |base: &String| normalized(&format!("{base}{}", shown.path)) == Some(made_for.clone());
+        if !self.bases.iter().any(ours) {
+            return Err(Reason::DpopUriMismatch);
+        }
+        // 42: where nonces are required, they decide
+        let by_nonce = self.nonces.as_ref().filter(|_| shown.nonce_required);
+        let in_window =
+            claims.iat <= later(now, self.future) && now <= later(claims.iat, self.past);
+        if by_nonce.is_none() && !in_window {
+            return Err(Reason::DpopProofStale);
+        }
+        // 43
+        proof.verify(&key, algorithm).map_err(|_| Reason::DpopSignatureInvalid)?;
+        // 44
+        let hash = URL_SAFE_NO_PAD.encode(sha256([token]));
+        if !claims.ath.is_some_and(|ath| equal(ath.as_bytes(), hash.as_bytes())) {
+            return Err(Reason::DpopTokenHashMismatch);
+        }
+        // 45
+        let thumbprint = key.thumbprint().map_err(|_| Reason::DpopKeyInvalid)?;
+        if !equal(thumbprint.as_bytes(), jkt.as_bytes()) {
+            return Err(Reason::DpopKeyMismatch);
+        }
+        // 46 and 47: a nonce that is there must be ours, also where none is asked for
+        let nonce = match (&self.nonces, &claims.nonce) {
+            (Some(nonces), Some(nonce)) => {
+                Some(nonces.read(nonce, now).ok_or(Reason::DpopNonceInvalid)?)
+            }
+            (Some(_), None) if by_nonce.is_some() => return Err(Reason::DpopNonceRequired),
+            (_, _) => None,
+        };
+        // Where a nonce was required it was made by our clock; else the client's may be ahead.
+        let (issued_at, expires_at) = match nonce.filter(|_| by_nonce.is_some()) {
+            Some(nonce) => (nonce.made_at, nonce.until),
+            None => (earlier(claims.iat, self.future), later(claims.iat, self.past)),
+        };
+        Ok(AcceptedProof {
+            key: thumbprint.into(),
+            jti: claims.jti.into(),
+            issued_at,
+            expires_at,
+            by_nonce: by_nonce.is_some(),
+            wants_nonce: self.nonces.is_some() && nonce.is_none_or(|nonce| nonce.is_ending),
+        })
+    }
+}
+
+/// The claims of a proof.
+struct Proof {
+    jti: String,
+    htm: String,
+    htu: String,
+    iat: UtcDateTime,
+    ath: Option<String>,
+    nonce: Option<String>,
+}
+
+impl Proof {
+    /// `None` where it is no sound object, or a claim is missing or has another type.
+    fn read(payload: &[u8]) -> Option<Self> {
+        let text = std::str::from_utf8(payload).ok()?.to_owned();
+        let claims = Document::read(text).filter(Document::is_sound)?;
+        let text = |name: &str| claims.get(name).and_then(string).map(|text| text.into_owned());
+        let optional = |name: &str| match claims.get(name) {
+            None => Some(None),
+            Some(_) => text(name).map(Some),
+        };
+        let jti = text("jti").filter(|jti| (1..=MAX_JTI).contains(&jti.len()))?;
+        let iat = claims.get("iat").and_then(numeric_date)?;
+        let (ath, nonce) = (optional("ath")?, optional("nonce")?);
+        Some(Proof { jti, htm: text("htm")?, htu: text("htu")?, iat, ath, nonce })
+    }
+}
+
+fn fit(base: &str) -> Result<String, UnfitBase> {
+    let plain = Some(base).filter(|base| !base.contains(['?', '#']));
+    let normal = plain.and_then(normalized).ok_or_else(|| UnfitBase { base: base.to_owned() })?;
+    Ok(normal.trim_end_matches('/').to_owned())
+}
+
+impl fmt::Debug for AcceptedProof {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("AcceptedProof(..)")
+    }
+}

@@ -1,0 +1,124 @@
+//! The URI of a request, so that two spellings of one are one (RFC 3986 sections 6.2.2 and 6.2.3).
+
+/// The URI without query and fragment, normalised; `None` where it is no absolute http or https URI of a host,
+/// or names a user.
+pub(super) fn normalized(uri: &str) -> Option<String> {
+    let uri = uri.split(['?', '#']).next()?;
+    let visible =
+        uri.bytes().all(|byte| byte.is_ascii_graphic() && !br#""\<>^`{|}"#.contains(&byte));
+    let (scheme, rest) = uri.split_once("://").filter(|_| visible)?;
+    let scheme = scheme.to_ascii_lowercase();
+    let default_port = match &*scheme {
+        "https" => ":443",
+        "http" => ":80",
+        _ => return None,
+    };
+    let (authority, path) = match rest.find('/') {
+        Some(at) => rest.split_at(at),
+        None => (rest, ""),
+    };
+    let authority = authority.to_ascii_lowercase();
+    let host = authority.strip_suffix(default_port).unwrap_or(&authority);
+    // `https://host:` has a port, which is empty: the default one.
+    let host = host.strip_suffix(':').unwrap_or(host);
+    if host.is_empty() || host.starts_with(':') || host.contains(['@', '%']) {
+        return None;
+    }
+    Some(format!("{scheme}://{host}{}", path_of(path)?))
+}
+
+/// Percent-encoding in capitals and none of what needs none; no dot segments; at least `/`.
+fn path_of(path: &str) -> Option<String> {
+    let path = decoded(path)?;
+    let mut segments: Vec<&str> = Vec::new();
+    let mut ends_in_slash = true;
+    for segment in path.split('/').skip(1) {
+        ends_in_slash = false;
+        match segment {
+            "." => ends_in_slash = true,
+            ".." => {
+                segments.pop();
+                ends_in_slash = true;
+            }
+            segment => segments.push(segment),
+        }
+    }
+    let end = if ends_in_slash { "/" } else { "" };
+    match segments.is_empty() {
+        true => Some("/".to_owned()),
+        false => Some(format!("/{}{end}", segments.join("/"))),
+    }
+}
+
+fn decoded(path: &str) -> Option<String> {
+    let mut out = String::with_capacity(path.len());
+    let mut parts = path.split('%');
+    out.push_str(parts.next()?);
+    for part in parts {
+        let byte =
+            u8::from_str_radix(part.get(..2).filter(|hex| !hex.starts_with('+'))?, 16).ok()?;
+        match char::from(byte) {
+            plain @ ('a'..='z' | 'A'..='Z' | '0'..='9' | '-' | '.' | '_' | '~') => out.push(plain),
+            _ => out.push_str(&format!("%{byte:02X}")),
+        }
+        out.push_str(part.get(2..)?);
+    }
+    Some(out)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn spellings_of_one_uri_are_one_and_others_are_not() {
+        let ours = normalized("https://api.example.com/v1/items").unwrap();
+        for same in [
+            "https://api.example.com/v1/items",
+            "HTTPS://API.EXAMPLE.COM/v1/items",
+            "https://api.example.com:443/v1/items",
+            "https://api.example.com:/v1/items",
+            "https://api.example.com/v1/./x/../items",
+            "https://api.example.com/v1/%69tems",
+            "https://api.example.com/v1/%2e%2E/v1/items",
+            "https://api.example.com/v1/items?x=1",
+            "https://api.example.com/v1/items#f",
+            "https://api.example.com/../v1/items",
+        ] {
+            assert_eq!(normalized(same).as_ref(), Some(&ours), "{same}");
+        }
+        for other in [
+            "https://api.example.com/v1/items/",
+            "https://api.example.com/v1/items/.",
+            "https://api.example.com/V1/items",
+            "https://api.example.com/v1%2Fitems",
+            "https://api.example.com//v1/items",
+            "http://api.example.com/v1/items",
+            "http://api.example.com:443/v1/items",
+            "https://api.example.com:8443/v1/items",
+            "https://api.example.com.evil.example/v1/items",
+        ] {
+            let other = normalized(other).unwrap();
+            assert_ne!(other, ours);
+        }
+        for bad in [
+            "",
+            "/v1/items",
+            "api.example.com/v1/items",
+            "https:///v1/items",
+            "https://:443/v1/items",
+            "https://user@api.example.com/v1/items",
+            "ftp://api.example.com/v1/items",
+            "https://api.example.com/v1/%zz",
+            "https://api.example.com/v1/%6",
+            "https://api.example.com/v1/%+9",
+            "https://api.example.com/v1 /items",
+            "https://api.example.com\\v1/items",
+            "https://api.example.com/v1/\u{e9}",
+        ] {
+            assert_eq!(normalized(bad), None, "{bad}");
+        }
+        assert_eq!(normalized("https://api.example.com"), normalized("https://api.example.com/"));
+        assert_eq!(normalized("https://a/%c3%a9").as_deref(), Some("https://a/%C3%A9"));
+    }
+}

@@ -1,0 +1,168 @@
+//! Proofs of possession, right and wrong ones.
+
+use std::fmt;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use serde::Serialize;
+use serde_json::{Map, Value, json};
+use time::UtcDateTime;
+
+use super::object;
+use crate::jose::{Algorithm, KeySet, SigningKey, encode, sha256};
+
+/// A key that DPoP proofs are signed with. Clones are one key.
+///
+/// ```
+/// use unconfused::testing::{TestIssuer, TestProofKey};
+/// use unconfused::{Audience, Dpop, Guard, MemoryReplayStore, Reason, Scope};
+///
+/// const ORDERS: Audience = Audience::from_static("https://orders.example");
+/// const READ: Scope = Scope::from_static("orders:read");
+///
+/// let login = TestIssuer::new("https://login.example");
+/// // as if it had always been there: a store of its own time refuses proofs from before it
+/// let store = MemoryReplayStore::new_at(time::UtcDateTime::UNIX_EPOCH);
+/// let guard = Guard::new(ORDERS, login.issuer()).dpop(Dpop::at("https://orders.example")?, store);
+///
+/// let key = TestProofKey::new();
+/// let token = login.token(&ORDERS).scope("orders:read").bound_to(&key).sign();
+/// let proof = key.proof("GET", "https://orders.example/orders").token(&token);
+/// let request = |field: &str| {
+///     let request = http::Request::get("/orders").header("authorization", format!("DPoP {token}"));
+///     request.header("dpop", field).body(()).unwrap().into_parts().0
+/// };
+/// assert!(guard.authorize(&mut request(&proof.sign()), READ).now().unwrap().is_ok());
+/// let denial = guard.authorize(&mut request(&proof.sign()), READ).now().unwrap().unwrap_err();
+/// assert_eq!(denial.reason(), Reason::DpopProofReplayed);
+///
+/// let stolen = TestProofKey::new().proof("GET", "https://orders.example/orders").token(&token);
+/// let denial = guard.authorize(&mut request(&stolen.sign()), READ).now().unwrap().unwrap_err();
+/// assert_eq!(denial.reason(), Reason::DpopKeyMismatch);
+/// # Ok::<(), unconfused::UnfitBase>(())
+/// ```
+#[derive(Clone)]
+pub struct TestProofKey {
+    algorithm: Algorithm,
+    key: Arc<SigningKey>,
+}
+
+impl TestProofKey {
+    /// A new key for ES256.
+    #[must_use]
+    #[expect(clippy::new_without_default, reason = "every call makes another key")]
+    pub fn new() -> Self {
+        TestProofKey::with_algorithm(Algorithm::Es256)
+    }
+
+    /// A new key for this algorithm.
+    #[must_use]
+    pub fn with_algorithm(algorithm: Algorithm) -> Self {
+        TestProofKey { algorithm, key: Arc::new(SigningKey::generate(algorithm, "proof")) }
+    }
+
+    /// The thumbprint that a token is bound to, `jkt`.
+    #[must_use]
+    pub fn thumbprint(&self) -> String {
+        let set = format!("{{\"keys\":[{}]}}", self.key.public_jwk());
+        KeySet::from_json(&set).ok().and_then(|keys| keys.thumbprints().next()).unwrap_or_default()
+    }
+
+    /// A proof for a request of this method and URL, made now, with an id of its own.
+    pub fn proof(&self, method: &str, url: &str) -> TestProof {
+        static JTI: AtomicU64 = AtomicU64::new(1);
+        let claims = json!({
+            "jti": format!("proof-{}", JTI.fetch_add(1, Ordering::Relaxed)),
+            "htm": method,
+            "htu": url,
+            "iat": UtcDateTime::now().unix_timestamp(),
+        });
+        let mut jwk: Value = serde_json::from_str(&self.key.public_jwk()).unwrap_or_default();
+        if let Value::Object(jwk) = &mut jwk {
+            for name in ["kid", "use", "alg"] {
+                jwk.remove(name);
+            }
+        }
+        let header = json!({ "typ": "dpop+jwt", "alg": self.algorithm.name(), "jwk": jwk });
+        TestProof { header: object(header), claims: object(claims), key: self.key.clone() }
+    }
+}
+
+impl fmt::Debug for TestProofKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("TestProofKey(..)")
+    }
+}
+
+/// A proof to be made. A clone of it is the same proof, with the same `jti`.
+#[derive(Clone)]
+#[must_use]
+pub struct TestProof {
+    header: Map<String, Value>,
+    claims: Map<String, Value>,
+    key: Arc<SigningKey>,
+}
+
+impl TestProof {
+    /// For this access token, `ath`.
+    pub fn token(self, token: &str) -> Self {
+        self.claim("ath", URL_SAFE_NO_PAD.encode(sha256([token])))
+    }
+
+    /// Made at this moment, in place of now.
+    pub fn at(self, moment: UtcDateTime) -> Self {
+        self.claim("iat", moment.unix_timestamp())
+    }
+
+    /// With this nonce of the resource.
+    pub fn nonce(self, nonce: &str) -> Self {
+        self.claim("nonce", nonce)
+    }
+
+    /// Any claim, of any type.
+    pub fn claim(mut self, name: &str, value: impl Serialize) -> Self {
+        self.claims.insert(name.to_owned(), serde_json::to_value(value).unwrap_or_default());
+        self
+    }
+
+    /// Without this claim.
+    pub fn without(mut self, name: &str) -> Self {
+        self.claims.remove(name);
+        self
+    }
+
+    /// Any header parameter.
+    pub fn header(mut self, name: &str, value: impl Serialize) -> Self {
+        self.header.insert(name.to_owned(), serde_json::to_value(value).unwrap_or_default());
+        self
+    }
+
+    /// Without this header parameter.
+    pub fn without_header(mut self, name: &str) -> Self {
+        self.header.remove(name);
+        self
+    }
+
+    /// Signed by another key than the header names.
+    pub fn forged_by(mut self, other: &TestProofKey) -> Self {
+        self.key = other.key.clone();
+        self
+    }
+
+    /// The value of a `DPoP` field.
+    #[must_use]
+    pub fn sign(&self) -> String {
+        let part = |object: &Map<String, Value>| encode(Value::Object(object.clone()).to_string());
+        let message = format!("{}.{}", part(&self.header), part(&self.claims));
+        let signature = self.key.sign(&message);
+        format!("{message}.{signature}")
+    }
+}
+
+impl fmt::Debug for TestProof {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("TestProof(..)")
+    }
+}

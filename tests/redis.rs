@@ -1,0 +1,428 @@
+//! The store in Redis, at a real server: `redis-server` on the PATH (Debian: `apt-get install redis-server`).
+//! Without one, each test says so and passes.
+
+use std::collections::BTreeSet;
+use std::net::{TcpListener, TcpStream};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::{Duration, Instant};
+
+use redis::{Client, RedisResult};
+use time::UtcDateTime;
+use tokio::sync::Barrier;
+use tokio::time::sleep;
+use unconfused::Remembered::{Again, First, Forgotten};
+use unconfused::{RedisReplayStore, Remembered, ReplayEntry, ReplayStore, StoreUnavailable};
+
+// The server.
+
+/// Killed when it is dropped, and its folder deleted.
+struct Server {
+    process: Child,
+    port: u16,
+    folder: PathBuf,
+}
+
+impl Server {
+    /// `None`, with a message, where there is none to start.
+    fn start() -> Option<Self> {
+        static NUMBER: AtomicUsize = AtomicUsize::new(0);
+        let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+        let number = NUMBER.fetch_add(1, Ordering::Relaxed);
+        let name = format!("unconfused-redis-{}-{number}", std::process::id());
+        let folder = std::env::temp_dir().join(name);
+        std::fs::create_dir_all(&folder).unwrap();
+        let Some(process) = launch(port, &folder) else {
+            eprintln!("SKIPPED: there is no `redis-server` on the PATH");
+            std::fs::remove_dir_all(&folder).unwrap();
+            return None;
+        };
+        Some(Server { process, port, folder })
+    }
+
+    fn kill(&mut self) {
+        self.process.kill().unwrap();
+        self.process.wait().unwrap();
+    }
+
+    fn start_again(&mut self) {
+        self.process = launch(self.port, &self.folder).unwrap();
+    }
+
+    fn client(&self) -> Client {
+        Client::open(format!("redis://127.0.0.1:{}", self.port)).unwrap()
+    }
+
+    fn store(&self) -> RedisReplayStore {
+        RedisReplayStore::new(self.client())
+    }
+
+    /// For a test of a moment, not of clocks.
+    fn store_now(&self) -> RedisReplayStore {
+        self.store().clock_skew(Duration::ZERO)
+    }
+
+    fn say<T: redis::FromRedisValue>(&self, words: &str) -> T {
+        let mut words = words.split(' ');
+        let mut command = redis::cmd(words.next().unwrap());
+        command.arg(words.collect::<Vec<_>>());
+        let answer: RedisResult<T> = command.query(&mut self.client().get_connection().unwrap());
+        answer.unwrap()
+    }
+}
+
+/// In milliseconds; `None` where there is none.
+fn epoch_of(server: &Server) -> Option<i64> {
+    let epoch: Option<String> = server.say("GET unconfused:epoch");
+    epoch.map(|epoch| epoch.split_once(' ').unwrap().0.parse().unwrap())
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        let _ = self.process.kill();
+        let _ = self.process.wait();
+        let _ = std::fs::remove_dir_all(&self.folder);
+    }
+}
+
+fn launch(port: u16, folder: &Path) -> Option<Child> {
+    let process = Command::new("redis-server")
+        .args(["--port", &port.to_string(), "--bind", "127.0.0.1"])
+        .args(["--save", "", "--appendonly", "no", "--maxmemory-policy", "noeviction"])
+        .arg("--dir")
+        .arg(folder)
+        .stdout(Stdio::null())
+        .spawn()
+        .ok()?;
+    let began = Instant::now();
+    while TcpStream::connect(("127.0.0.1", port)).is_err() {
+        assert!(began.elapsed() < Duration::from_secs(20), "redis-server does not come up");
+        std::thread::sleep(Duration::from_millis(10));
+    }
+    Some(process)
+}
+
+// What is offered.
+
+fn entry(name: &str, issued_at: UtcDateTime) -> ReplayEntry {
+    let lasts = Duration::from_secs(600);
+    ReplayEntry::for_test(name, "", issued_at, issued_at + lasts, UtcDateTime::now())
+}
+
+/// Issued a minute from now: after any epoch of this test.
+fn late(name: &str) -> ReplayEntry {
+    entry(name, UtcDateTime::now() + Duration::from_secs(60))
+}
+
+async fn offer(
+    store: &RedisReplayStore,
+    entry: ReplayEntry,
+) -> Result<Remembered, StoreUnavailable> {
+    store.insert(entry).await
+}
+
+/// Until what is issued now is issued after the epoch of a server that was met now.
+async fn past_the_epoch() {
+    sleep(Duration::from_millis(1100)).await;
+}
+
+// The tests.
+
+#[tokio::test]
+async fn the_first_is_first_and_then_it_is_again() {
+    let Some(server) = Server::start() else { return };
+    let (one, other) = (server.store(), server.store());
+    assert_eq!(offer(&one, late("x")).await.unwrap(), First);
+    assert_eq!(offer(&one, late("x")).await.unwrap(), Again);
+    assert_eq!(offer(&other, late("x")).await.unwrap(), Again);
+    assert_eq!(offer(&other, late("y")).await.unwrap(), First);
+    let elsewhere = server.store().prefix("elsewhere:");
+    assert_eq!(offer(&elsewhere, late("x")).await.unwrap(), First);
+    let keys: Vec<String> = server.say("KEYS *");
+    assert_eq!(keys.iter().filter(|key| key.starts_with("unconfused:")).count(), 3);
+    assert_eq!(keys.iter().filter(|key| key.starts_with("elsewhere:")).count(), 2);
+}
+
+#[tokio::test]
+async fn a_connection_that_is_there_serves() {
+    let Some(server) = Server::start() else { return };
+    let connection = server.client().get_connection_manager().await.unwrap();
+    let store = RedisReplayStore::with_connection(connection);
+    assert_eq!(offer(&store, late("x")).await.unwrap(), First);
+    assert_eq!(offer(&server.store(), late("x")).await.unwrap(), Again);
+}
+
+#[tokio::test]
+async fn what_was_issued_before_the_epoch_or_in_its_second_is_forgotten() {
+    let Some(server) = Server::start() else { return };
+    let store = server.store();
+    assert_eq!(offer(&store, late("meet")).await.unwrap(), First);
+    let epoch = i128::from(epoch_of(&server).unwrap());
+    let issued = |milliseconds: i128| {
+        let at = UtcDateTime::from_unix_timestamp_nanos(milliseconds * 1_000_000).unwrap();
+        entry(&format!("issued at {milliseconds}"), at)
+    };
+    let second = epoch.div_euclid(1000) * 1000;
+    // One second for clocks that differ, and the rest of the second of the epoch.
+    for milliseconds in [second - 60_000, second, epoch, epoch + 1000, second + 1999] {
+        let answer = offer(&store, issued(milliseconds)).await.unwrap();
+        assert_eq!(answer, Forgotten, "{milliseconds} of {epoch}");
+    }
+    assert_eq!(offer(&store, issued(second + 2000)).await.unwrap(), First);
+    let exact = server.store_now();
+    assert_eq!(offer(&exact, issued(second + 999)).await.unwrap(), Forgotten);
+    assert_eq!(offer(&exact, issued(second + 1000)).await.unwrap(), First);
+    assert_eq!(epoch_of(&server).map(i128::from), Some(epoch), "it is written once");
+}
+
+#[tokio::test]
+async fn an_entry_is_kept_until_it_expires_and_what_has_expired_is_not_accepted() {
+    let Some(server) = Server::start() else { return };
+    let store = server.store();
+    let now = UtcDateTime::now();
+    let lasting = |name, lasts: i64| {
+        let until = now.unix_timestamp() + lasts;
+        let until = UtcDateTime::from_unix_timestamp(until).unwrap();
+        ReplayEntry::for_test(name, "", now + Duration::from_secs(60), until, now)
+    };
+    assert_eq!(offer(&store, lasting("minute", 60)).await.unwrap(), First);
+    let keys: Vec<String> = server.say("KEYS *");
+    let key = keys.iter().find(|key| *key != "unconfused:epoch").unwrap();
+    let left: i64 = server.say(&format!("PTTL {key}"));
+    assert!((59_000..=62_000).contains(&left), "{left}");
+
+    // For clocks that differ by up to one second, an entry of now is kept for one.
+    assert_eq!(offer(&store, lasting("now", 1)).await.unwrap(), First);
+    let began = Instant::now();
+    while began.elapsed() < Duration::from_millis(4500) {
+        let answer = offer(&store, lasting("now", 1)).await.unwrap();
+        assert!(matches!(answer, Again | Forgotten), "after {:?}", began.elapsed());
+        sleep(Duration::from_millis(5)).await;
+    }
+    assert_eq!(offer(&store, lasting("now", 1)).await.unwrap(), Forgotten);
+    let keys: Vec<String> = server.say("KEYS *");
+    assert_eq!(keys.len(), 2, "{keys:?}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn of_sixty_four_tasks_over_two_stores_one_is_first() {
+    const ROUNDS: usize = 10_000;
+    const TASKS: usize = 64;
+    let Some(server) = Server::start() else { return };
+    let stores = [Arc::new(server.store()), Arc::new(server.store())];
+    let together = Arc::new(Barrier::new(TASKS));
+    let issued = UtcDateTime::now() + Duration::from_secs(60);
+    let tasks = (0..TASKS).map(|task| {
+        let (store, together) = (stores[task % 2].clone(), together.clone());
+        tokio::spawn(async move {
+            let mut won = BTreeSet::new();
+            for round in 0..ROUNDS {
+                together.wait().await;
+                match offer(&store, entry(&round.to_string(), issued)).await.unwrap() {
+                    First => assert!(won.insert(round)),
+                    answer => assert_eq!(answer, Again),
+                }
+            }
+            won
+        })
+    });
+    let mut by_store = [0, 0];
+    let mut rounds = BTreeSet::new();
+    for (task, running) in tasks.collect::<Vec<_>>().into_iter().enumerate() {
+        for round in running.await.unwrap() {
+            assert!(rounds.insert(round), "round {round} was won twice");
+            by_store[task % 2] += 1;
+        }
+    }
+    assert_eq!(rounds.len(), ROUNDS);
+    eprintln!("rounds won by each store: {by_store:?}");
+    assert!(by_store.iter().all(|won| *won > 0), "{by_store:?}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_server_that_comes_back_empty_has_forgotten_everything() {
+    let Some(mut server) = Server::start() else { return };
+    let store = Arc::new(server.store_now());
+    offer(&store, late("meet")).await.unwrap();
+    past_the_epoch().await;
+
+    // Requests all the while, of four tasks.
+    let tasks: Vec<_> = (0..4)
+        .map(|task| {
+            let store = store.clone();
+            tokio::spawn(async move {
+                let mut accepted = Vec::new();
+                for number in 0.. {
+                    let entry = entry(&format!("{task}/{number}"), UtcDateTime::now());
+                    match offer(&store, entry.clone()).await {
+                        Ok(First) => accepted.push(entry),
+                        Ok(answer) => panic!("{answer:?} while the server is up"),
+                        Err(_) => break,
+                    }
+                }
+                accepted
+            })
+        })
+        .collect();
+    sleep(Duration::from_millis(300)).await;
+    server.kill();
+    let mut accepted = Vec::new();
+    for task in tasks {
+        accepted.extend(task.await.unwrap());
+    }
+    assert!(accepted.len() > 100, "{}", accepted.len());
+
+    // Away.
+    for number in 0..50 {
+        let entry = entry(&format!("away/{number}"), UtcDateTime::now());
+        let began = Instant::now();
+        let refused = offer(&store, entry).await.unwrap_err();
+        assert!(refused.to_string().starts_with("the replay store is unavailable: "), "{refused}");
+        assert!(began.elapsed() < Duration::from_secs(1));
+    }
+
+    // Back, and empty: the first request is answered.
+    server.start_again();
+    for entry in &accepted {
+        assert_eq!(offer(&store, entry.clone()).await.unwrap(), Forgotten);
+    }
+    past_the_epoch().await;
+    let new = entry("new", UtcDateTime::now());
+    assert_eq!(offer(&store, new.clone()).await.unwrap(), First);
+    assert_eq!(offer(&store, new).await.unwrap(), Again);
+    for entry in &accepted {
+        assert_eq!(offer(&store, entry.clone()).await.unwrap(), Forgotten);
+    }
+}
+
+#[tokio::test]
+async fn a_server_that_comes_back_with_old_data_has_forgotten_everything() {
+    let Some(mut server) = Server::start() else { return };
+    let store = server.store_now();
+    offer(&store, late("meet")).await.unwrap();
+    past_the_epoch().await;
+    let (before, after) = (entry("before", UtcDateTime::now()), entry("after", UtcDateTime::now()));
+    assert_eq!(offer(&store, before.clone()).await.unwrap(), First);
+    let _: String = server.say("SAVE");
+    let old = epoch_of(&server);
+    assert_eq!(offer(&store, after.clone()).await.unwrap(), First);
+    server.kill();
+    server.start_again();
+    assert_eq!(epoch_of(&server), old, "the data is back");
+    assert_eq!(offer(&store, after).await.unwrap(), Forgotten);
+    assert_eq!(offer(&store, before).await.unwrap(), Forgotten);
+    assert!(epoch_of(&server) > old);
+}
+
+#[tokio::test]
+async fn a_replica_that_is_promoted_has_forgotten_what_it_was_not_told() {
+    let (Some(primary), Some(replica)) = (Server::start(), Server::start()) else { return };
+    let _: String = replica.say(&format!("REPLICAOF 127.0.0.1 {}", primary.port));
+    let store = primary.store_now();
+    offer(&store, late("meet")).await.unwrap();
+    past_the_epoch().await;
+    let began = Instant::now();
+    while epoch_of(&replica).is_none() {
+        assert!(began.elapsed() < Duration::from_secs(20), "no replication");
+        sleep(Duration::from_millis(20)).await;
+    }
+    // A replica takes nothing, and is asked in vain.
+    let astray = replica.store_now();
+    let refused = offer(&astray, late("astray")).await.unwrap_err().to_string();
+    assert!(refused.to_lowercase().contains("read"), "{refused}");
+
+    let lost = entry("lost", UtcDateTime::now());
+    assert_eq!(offer(&store, lost.clone()).await.unwrap(), First);
+    let _: String = replica.say("REPLICAOF NO ONE");
+    drop(primary);
+    assert_eq!(offer(&replica.store_now(), lost).await.unwrap(), Forgotten);
+}
+
+#[tokio::test]
+async fn a_full_or_slow_or_odd_server_is_unavailable() {
+    let Some(server) = Server::start() else { return };
+    let store = server.store().within(Duration::from_millis(200));
+    assert_eq!(offer(&store, late("x")).await.unwrap(), First);
+
+    let _: String = server.say("CONFIG SET maxmemory 1");
+    let refused = offer(&store, late("y")).await.unwrap_err().to_string();
+    assert!(refused.contains("maxmemory"), "{refused}");
+    let _: String = server.say("CONFIG SET maxmemory 0");
+    assert_eq!(offer(&store, late("y")).await.unwrap(), First);
+
+    let _: String = server.say("CLIENT PAUSE 1000 ALL");
+    let began = Instant::now();
+    let refused = offer(&store, late("z")).await.unwrap_err().to_string();
+    assert_eq!(refused, "the replay store is unavailable: Redis gave no answer within 200 ms");
+    assert!(began.elapsed() < Duration::from_millis(900));
+    sleep(Duration::from_millis(1100)).await;
+    // It was made all the same, and stays spent.
+    assert_eq!(offer(&store, late("z")).await.unwrap(), Again);
+
+    let _: i64 = server.say("DEL unconfused:epoch");
+    let _: i64 = server.say("LPUSH unconfused:epoch x");
+    offer(&store, late("w")).await.unwrap_err();
+    // What is no time is none.
+    let _: String = server.say("SET unconfused:epoch x");
+    assert_eq!(offer(&store, entry("v", UtcDateTime::now())).await.unwrap(), Forgotten);
+    // Nor is one that is still to come.
+    let epoch: String = server.say("GET unconfused:epoch");
+    let (_, process) = epoch.split_once(' ').unwrap();
+    let far = [&b"9999999999999 "[..], process.as_bytes()].concat();
+    let mut connection = server.client().get_connection().unwrap();
+    redis::cmd("SET").arg("unconfused:epoch").arg(far).exec(&mut connection).unwrap();
+    assert_eq!(offer(&store, entry("v", UtcDateTime::now())).await.unwrap(), Forgotten);
+    assert_eq!(offer(&store, late("v")).await.unwrap(), First);
+
+    // Without a right that it needs.
+    let _: String = server.say("ACL SETUSER narrow on nopass ~* +@all -info");
+    let address = format!("redis://narrow:x@127.0.0.1:{}", server.port);
+    let narrow = RedisReplayStore::new(Client::open(address).unwrap());
+    let refused = offer(&narrow, late("u")).await.unwrap_err().to_string();
+    assert!(refused.contains("can't run this command"), "{refused}");
+}
+
+#[tokio::test]
+async fn a_server_that_was_never_there_is_no_error_until_it_is_asked() {
+    let Some(mut server) = Server::start() else { return };
+    server.kill();
+    let store = server.store();
+    for _ in 0..3 {
+        offer(&store, late("x")).await.unwrap_err();
+    }
+    server.start_again();
+    assert_eq!(offer(&store, late("x")).await.unwrap(), First);
+}
+
+#[tokio::test]
+async fn a_connection_that_hangs_is_left() {
+    // Takes connections and says nothing.
+    let silent = TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = silent.local_addr().unwrap().port();
+    let store = RedisReplayStore::new(Client::open(format!("redis://127.0.0.1:{port}")).unwrap());
+    silent.set_nonblocking(true).unwrap();
+    let began = Instant::now();
+    let mut connections = Vec::new();
+    while began.elapsed() < Duration::from_secs(7) {
+        let asked = Instant::now();
+        offer(&store, late("x")).await.unwrap_err();
+        assert!(asked.elapsed() < Duration::from_secs(1));
+        while let Ok(connection) = silent.accept() {
+            connections.push(connection);
+        }
+    }
+    assert!((2..=4).contains(&connections.len()), "{connections:?}");
+}
+
+#[test]
+fn outside_a_runtime_it_is_unavailable() {
+    let store = RedisReplayStore::new(Client::open("redis://127.0.0.1:1").unwrap());
+    let mut answer = std::pin::pin!(std::future::IntoFuture::into_future(store.insert(late("x"))));
+    let mut context = std::task::Context::from_waker(std::task::Waker::noop());
+    let std::task::Poll::Ready(answer) = answer.as_mut().poll(&mut context) else {
+        panic!("it waits")
+    };
+    assert!(answer.unwrap_err().to_string().contains("Tokio runtime"));
+}

@@ -11,7 +11,7 @@ use tokio::time::timeout;
 use super::cache::{Fetched, Moment, Outcome};
 use super::discovery;
 use super::url::Transport;
-use crate::jose::KeySet;
+use crate::jose::{KeySet, sha256};
 use crate::outbound::{HttpClient, HttpLimits};
 
 /// Each answer that is fetched: so much of it, and in so much time.
@@ -44,8 +44,8 @@ pub(super) struct Found {
 pub(super) struct Fetcher {
     client: Arc<dyn HttpClient>,
     origin: Origin,
-    /// The body of the last good answer: the same again is not parsed again.
-    last: Mutex<Option<(Vec<u8>, KeySet)>>,
+    /// The digest of the last good answer: the same again is not parsed again.
+    last: Mutex<Option<([u8; 32], KeySet)>>,
 }
 
 impl Fetcher {
@@ -66,19 +66,20 @@ impl Fetcher {
     async fn keys_at(&self, uri: &Uri, began: Moment) -> Outcome<KeySet> {
         let answer = self.get(uri).await?;
         let max_age = discovery::max_age(answer.headers());
-        let keys = self.parse(answer.into_body()).map_err(|problem| format!("{uri}: {problem}"))?;
+        let keys = self.parse(answer.body()).map_err(|problem| format!("{uri}: {problem}"))?;
         Ok(Fetched { keys, max_age, began })
     }
 
     /// At most 100 keys and 256 KiB: some 8 ms, and only where they have changed.
-    fn parse(&self, body: Vec<u8>) -> Result<KeySet, String> {
+    fn parse(&self, body: &[u8]) -> Result<KeySet, String> {
         let mut last = lock(&self.last);
-        if let Some((_, keys)) = last.as_ref().filter(|(before, _)| *before == body) {
+        let digest = sha256([&body]);
+        if let Some((_, keys)) = last.as_ref().filter(|(before, _)| *before == digest) {
             return Ok(keys.clone());
         }
-        let text = std::str::from_utf8(&body).map_err(|_| "the answer is not UTF-8".to_owned())?;
+        let text = std::str::from_utf8(body).map_err(|_| "the answer is not UTF-8".to_owned())?;
         let keys = KeySet::from_json(text).map_err(|problem| problem.to_string())?;
-        *last = Some((body, keys.clone()));
+        *last = Some((digest, keys.clone()));
         Ok(keys)
     }
 

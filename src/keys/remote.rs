@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::hash::{BuildHasher, RandomState};
+use std::mem;
 use std::sync::{Arc, Mutex, MutexGuard, Weak};
 use std::time::Duration;
 
@@ -316,20 +317,19 @@ impl Shared {
     }
 
     fn take_off(self: &Arc<Self>, runtime: &Handle, number: u64) {
-        let flight = Airborne { shared: self.clone(), number, ended: false };
-        runtime.spawn(Shared::fly(flight));
+        runtime.spawn(Shared::fly(Airborne::new(self.clone(), number)));
     }
 
     /// Fetches, and renews from then on.
     async fn fly(flight: Airborne) {
         let mut next = Some(flight);
-        while let Some(flight) = next {
+        while let Some(mut flight) = next {
             let (shared, number) = (flight.shared.clone(), flight.number);
-            let outcome = match timeout(FLIGHT, shared.fetcher.fetch(shared.now())).await {
+            flight.outcome = match timeout(FLIGHT, shared.fetcher.fetch(shared.now())).await {
                 Ok(outcome) => outcome,
                 Err(_) => Err(format!("no keys within {} seconds", FLIGHT.as_secs())),
             };
-            flight.land(outcome);
+            drop(flight);
             let resting = Arc::downgrade(&shared);
             drop(shared);
             next = Shared::rest(resting, number).await;
@@ -357,7 +357,7 @@ impl Shared {
                 next
             };
             if let Some(number) = next {
-                return Some(Airborne { shared, number, ended: false });
+                return Some(Airborne::new(shared, number));
             }
         }
     }
@@ -389,17 +389,21 @@ impl Shared {
 struct Airborne {
     shared: Arc<Shared>,
     number: u64,
-    ended: bool,
+    outcome: Outcome<KeySet>,
 }
 
 impl Airborne {
-    fn land(mut self, outcome: Outcome<KeySet>) {
-        self.end(outcome);
+    fn new(shared: Arc<Shared>, number: u64) -> Self {
+        let why =
+            "the fetch was broken off: its client panicked, or its runtime ended or has no timer";
+        Airborne { shared, number, outcome: Err(why.to_owned()) }
     }
+}
 
-    fn end(&mut self, outcome: Outcome<KeySet>) {
-        self.ended = true;
+impl Drop for Airborne {
+    fn drop(&mut self) {
         let shared = &self.shared;
+        let outcome = mem::replace(&mut self.outcome, Err(String::new()));
         let jitter = f64::from(shared.random.hash_one(self.number) as u32) / f64::from(u32::MAX);
         {
             let mut cache = shared.cache();
@@ -407,15 +411,6 @@ impl Airborne {
             shared.publish(&cache);
         }
         shared.ended.send_modify(|ended| *ended = self.number.max(*ended));
-    }
-}
-
-impl Drop for Airborne {
-    fn drop(&mut self) {
-        if !self.ended {
-            let why = "the fetch was broken off: its client panicked, or its runtime ended or has no timer";
-            self.end(Err(why.to_owned()));
-        }
     }
 }
 

@@ -1,6 +1,7 @@
 //! What one request costs: `cargo bench --bench guard`.
 //!
-//! Keys are at hand and no store is asked. A token has about 1.2 kB.
+//! Keys are at hand. A token has about 1.2 kB. What a DPoP proof costs, besides its token, is `proof`; the signature
+//! alone, of a token, is `verify`.
 
 use std::convert::Infallible;
 use std::future::{Ready, ready};
@@ -11,13 +12,15 @@ use std::time::Duration;
 
 use divan::Bencher;
 use http::request::Parts;
-use http::{Request, Response};
+use http::{Method, Request, Response};
 use serde_json::json;
 use time::UtcDateTime;
 use tower::{Layer, Service, service_fn};
-use unconfused::testing::TestIssuer;
-use unconfused::{Acr, Algorithm, Audience, Guard, Issuer, KeySet, Require, Scope};
-use unconfused::{UnverifiedToken, Validation};
+use unconfused::testing::{TestIssuer, TestProofKey, TestToken};
+use unconfused::{
+    Acr, Algorithm, Audience, Dpop, Guard, Issuer, KeySet, MemoryReplayStore, Nonces,
+};
+use unconfused::{Possession, Require, Scope, UnverifiedToken, Validation};
 
 const ISSUER: &str = "https://login.example";
 const ORDERS: Audience = Audience::from_static("https://orders.example/api");
@@ -32,6 +35,10 @@ static GUARD: LazyLock<Guard> =
 
 /// A token as large as those of big issuers: two actors, groups, authorization details.
 fn token(issuer: &TestIssuer) -> String {
+    unsigned(issuer).sign()
+}
+
+fn unsigned(issuer: &TestIssuer) -> TestToken {
     let groups: Vec<_> = (0..15).map(|n| format!("team-{n:04}-support")).collect();
     issuer
         .token(&ORDERS)
@@ -48,7 +55,6 @@ fn token(issuer: &TestIssuer) -> String {
             "authorization_details",
             json!([{ "type": "refund", "currency": "EUR", "max": 250 }]),
         )
-        .sign()
 }
 
 fn require() -> Require {
@@ -107,6 +113,57 @@ fn authorize(bencher: Bencher<'_, '_>) {
     let require = require();
     bencher.with_inputs(head).bench_local_refs(|head| {
         let granted = GUARD.authorize(head, &require).now();
+        granted.expect("at once").expect("granted")
+    });
+}
+
+const PATH: &str = "/orders/7/refund";
+const BASE: &str = "https://orders.example";
+
+fn dpop() -> Dpop {
+    Dpop::at(BASE).expect("a base")
+}
+
+/// A proof, by a key whose own key is in it: what it is for, its signature, its hash of the token, its thumbprint.
+#[divan::bench(args = [Algorithm::Es256, Algorithm::Ed25519])]
+fn proof(bencher: Bencher<'_, '_>, algorithm: Algorithm) {
+    let (key, dpop, now) = (TestProofKey::with_algorithm(algorithm), dpop(), UtcDateTime::now());
+    let (token, jkt) = (unsigned(&LOGIN).bound_to(&key).sign(), key.thumbprint());
+    let proof = key.proof("POST", &format!("{BASE}{PATH}")).token(&token).sign();
+    bencher.bench(|| {
+        let shown = Possession::dpop(black_box(&proof), &Method::POST, PATH);
+        dpop.check(&shown, &token, &jkt, now).expect("accepted")
+    });
+}
+
+/// As `authorize`, with a token that is bound to a key of ES256, a new proof for each request, and a store that
+/// remembers all of them; without nonces and with them.
+#[divan::bench(args = [false, true])]
+fn authorize_dpop(bencher: Bencher<'_, '_>, nonces: bool) {
+    let store = MemoryReplayStore::new_at(UtcDateTime::UNIX_EPOCH);
+    let mut dpop = dpop();
+    if nonces {
+        dpop = dpop.nonces(Nonces::new([7; 32]));
+    }
+    let guard = GUARD.clone().dpop(dpop, store);
+    let (key, require) = (TestProofKey::new(), require());
+    let token = unsigned(&LOGIN).bound_to(&key).sign();
+    let head = |nonce: Option<&str>| {
+        let mut proof = key.proof("POST", &format!("{BASE}{PATH}")).token(&token);
+        if let Some(nonce) = nonce {
+            proof = proof.nonce(nonce);
+        }
+        let request = Request::post(PATH).header("authorization", format!("DPoP {token}"));
+        let request = request.header("dpop", proof.sign()).body(()).expect("a request");
+        request.into_parts().0
+    };
+    let nonce = nonces.then(|| {
+        let refused = guard.authorize(&mut head(None), &require).now().expect("at once");
+        let headers = refused.expect_err("there is no nonce").headers();
+        headers["dpop-nonce"].to_str().expect("a nonce").to_owned()
+    });
+    bencher.with_inputs(|| head(nonce.as_deref())).bench_local_refs(|head| {
+        let granted = guard.authorize(head, &require).now();
         granted.expect("at once").expect("granted")
     });
 }

@@ -1,6 +1,9 @@
 //! The store in Redis, at a real server: `redis-server` on the PATH (Debian: `apt-get install redis-server`).
 //! Without one, each test says so and passes.
 
+#[path = "common/race.rs"]
+mod race;
+
 use std::collections::BTreeSet;
 use std::net::{TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
@@ -14,7 +17,13 @@ use time::UtcDateTime;
 use tokio::sync::Barrier;
 use tokio::time::sleep;
 use unconfused::Remembered::{Again, First, Forgotten};
-use unconfused::{RedisReplayStore, Remembered, ReplayEntry, ReplayStore, StoreUnavailable};
+use unconfused::testing::{TestIssuer, TestProofKey};
+use unconfused::{
+    Denial, Guard, Nonces, Reason, RedisReplayStore, Remembered, ReplayEntry, ReplayStore, Require,
+    StoreUnavailable,
+};
+
+use race::{READ, Recorded, dpop, once, proven, spendable};
 
 // The server.
 
@@ -425,4 +434,269 @@ fn outside_a_runtime_it_is_unavailable() {
         panic!("it waits")
     };
     assert!(answer.unwrap_err().to_string().contains("Tokio runtime"));
+}
+
+// Through guards.
+
+async fn guards_race(rounds: usize) {
+    let Some(server) = Server::start() else { return };
+    let login = race::login();
+    let guards = [(); 2].map(|()| race::guard(&login, dpop(), || server.store_now()));
+    offer(&server.store_now(), late("meet")).await.unwrap();
+    past_the_epoch().await;
+    let began = Instant::now();
+    let passed = race::race(&login, guards, rounds).await;
+    eprintln!(
+        "{rounds} rounds in {:?}; each guard let pass [proofs, tokens]: {passed:?}",
+        began.elapsed()
+    );
+    assert!(passed.as_flattened().iter().all(|passed| *passed > 0), "{passed:?}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn of_sixty_four_tasks_at_two_guards_one_passes() {
+    guards_race(50).await;
+}
+
+/// `cargo test --release --features redis --test redis -- --ignored`
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[ignore = "takes minutes"]
+async fn of_sixty_four_tasks_at_two_guards_one_passes_in_ten_thousand_rounds() {
+    guards_race(10_000).await;
+}
+
+/// What is offered once: a proof, a proof with a nonce, a token.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Kind {
+    Proof,
+    ProofWithNonce,
+    Token,
+}
+
+const KINDS: [Kind; 3] = [Kind::Proof, Kind::ProofWithNonce, Kind::Token];
+
+/// A service of two processes, as far as a store can tell.
+#[derive(Clone)]
+struct Replicas {
+    login: TestIssuer,
+    key: TestProofKey,
+    plain: [Guard; 2],
+    with_nonces: [Guard; 2],
+}
+
+impl Replicas {
+    fn over(server: &Server) -> Self {
+        let login = race::login();
+        let of = |dpop: unconfused::Dpop| {
+            [(); 2].map(|()| race::guard(&login, dpop.clone(), || server.store_now()))
+        };
+        let with_nonces = of(dpop().nonces(Nonces::new([7; 32])));
+        Replicas { plain: of(dpop()), with_nonces, key: TestProofKey::new(), login }
+    }
+
+    fn guard(&self, kind: Kind, replica: usize) -> &Guard {
+        match kind {
+            Kind::Proof | Kind::Token => &self.plain[replica],
+            Kind::ProofWithNonce => &self.with_nonces[replica],
+        }
+    }
+
+    /// The nonce that a client without one is told.
+    async fn nonce(&self) -> String {
+        let mut head = proven(&self.login, &self.key, None).head();
+        let refused = self.with_nonces[0].authorize(&mut head, READ).await.unwrap_err();
+        assert_eq!(refused.reason(), Reason::DpopNonceRequired);
+        nonce_of(&refused)
+    }
+
+    async fn fresh(&self, kind: Kind) -> Recorded {
+        match kind {
+            Kind::Proof => proven(&self.login, &self.key, None),
+            Kind::ProofWithNonce => proven(&self.login, &self.key, Some(&self.nonce().await)),
+            Kind::Token => spendable(&self.login),
+        }
+    }
+
+    async fn ask(&self, kind: Kind, replica: usize, offered: &Recorded) -> Result<(), Denial> {
+        let requirement = match kind {
+            Kind::Proof | Kind::ProofWithNonce => Require::scope(READ),
+            Kind::Token => once(),
+        };
+        let mut head = offered.head();
+        self.guard(kind, replica).authorize(&mut head, requirement).await.map(drop)
+    }
+
+    /// Whichever replica is asked.
+    async fn assert_refused(&self, kind: Kind, offered: &Recorded, reason: Reason) {
+        for replica in 0..2 {
+            let refused = self.ask(kind, replica, offered).await.unwrap_err();
+            assert_eq!(refused.reason(), reason, "{kind:?}: {refused}");
+            assert_eq!(refused.status(), 401);
+            let is_told = refused.headers().contains_key("dpop-nonce");
+            assert_eq!(is_told, kind == Kind::ProofWithNonce, "{kind:?}");
+        }
+    }
+}
+
+fn nonce_of(refused: &Denial) -> String {
+    refused.headers()["dpop-nonce"].to_str().unwrap().to_owned()
+}
+
+/// The store is away: nobody is asked to log in again, and when to come back is said.
+fn assert_away(refused: &Denial) {
+    assert_eq!(refused.reason(), Reason::ReplayStoreUnavailable, "{refused}");
+    assert_eq!(refused.status(), 503);
+    let headers = refused.headers();
+    let retry_after: u64 = headers["retry-after"].to_str().unwrap().parse().unwrap();
+    assert!((1..=60).contains(&retry_after), "{retry_after}");
+    assert!(!headers.contains_key("www-authenticate"));
+    assert!(!headers.contains_key("dpop-nonce"));
+}
+
+/// Of what a store has forgotten.
+fn forgotten(kind: Kind) -> Reason {
+    match kind {
+        Kind::Proof => Reason::DpopProofStale,
+        Kind::ProofWithNonce => Reason::DpopNonceInvalid,
+        Kind::Token => Reason::TokenSpent,
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn guards_survive_a_server_that_is_killed_and_comes_back_empty() {
+    let Some(mut server) = Server::start() else { return };
+    let service = Replicas::over(&server);
+    offer(&server.store_now(), late("meet")).await.unwrap();
+    past_the_epoch().await;
+
+    // Requests all the while, of each kind at each replica, until one is not answered.
+    let tasks: Vec<_> = KINDS
+        .into_iter()
+        .flat_map(|kind| [(kind, 0), (kind, 1)])
+        .map(|(kind, replica)| {
+            let service = service.clone();
+            tokio::spawn(async move {
+                let mut accepted = Vec::new();
+                loop {
+                    let offered = service.fresh(kind).await;
+                    match service.ask(kind, replica, &offered).await {
+                        Ok(()) => accepted.push((kind, offered)),
+                        Err(refused) => {
+                            assert_away(&refused);
+                            return (accepted, (kind, offered));
+                        }
+                    }
+                }
+            })
+        })
+        .collect();
+    sleep(Duration::from_millis(500)).await;
+    server.kill();
+    let (mut accepted, mut in_doubt) = (Vec::new(), Vec::new());
+    for task in tasks {
+        let (of_task, last) = task.await.unwrap();
+        assert!(of_task.len() > 5, "{}", of_task.len());
+        accepted.extend(of_task);
+        in_doubt.push(last);
+    }
+
+    // Away: 503, at once, of what was accepted and of what is new.
+    for (kind, offered) in accepted.iter().step_by(50) {
+        assert_away(&service.ask(*kind, 0, offered).await.unwrap_err());
+    }
+    for kind in KINDS {
+        for replica in 0..2 {
+            let offered = service.fresh(kind).await;
+            let began = Instant::now();
+            assert_away(&service.ask(kind, replica, &offered).await.unwrap_err());
+            assert!(began.elapsed() < Duration::from_secs(1));
+            in_doubt.push((kind, offered));
+        }
+    }
+    // What remembers nothing is not asked.
+    let reader = service.login.token(&race::ORDERS).scope("orders:read").bearer();
+    let mut head = http::Request::get("/").header("authorization", reader).body(()).unwrap();
+    *head.uri_mut() = "/orders".parse().unwrap();
+    let mut head = head.into_parts().0;
+    service.plain[0].authorize(&mut head, READ).await.unwrap();
+
+    // Back, and empty. The guards are the same ones, and the first request is answered.
+    server.start_again();
+    for (kind, offered) in accepted.iter().chain(&in_doubt) {
+        service.assert_refused(*kind, offered, forgotten(*kind)).await;
+    }
+    assert_eq!(server.say::<i64>("DBSIZE"), 1, "the epoch, and nothing of what was refused");
+
+    // What is new passes, once.
+    past_the_epoch().await;
+    for kind in KINDS {
+        for replica in 0..2 {
+            let offered = service.fresh(kind).await;
+            service.ask(kind, replica, &offered).await.unwrap();
+            for replica in 0..2 {
+                let again = service.ask(kind, replica, &offered).await.unwrap_err();
+                let expected = match kind {
+                    Kind::Proof | Kind::ProofWithNonce => Reason::DpopProofReplayed,
+                    Kind::Token => Reason::TokenSpent,
+                };
+                assert_eq!(again.reason(), expected);
+            }
+        }
+    }
+    // What was accepted before is refused ever after; its client is told the nonce to go on with.
+    for (kind, offered) in accepted.iter().chain(&in_doubt) {
+        service.assert_refused(*kind, offered, forgotten(*kind)).await;
+    }
+    let kind = Kind::ProofWithNonce;
+    let (_, stale) = accepted.iter().find(|(of, _)| *of == kind).unwrap();
+    let refused = service.ask(kind, 0, stale).await.unwrap_err();
+    let offered = proven(&service.login, &service.key, Some(&nonce_of(&refused)));
+    service.ask(kind, 0, &offered).await.unwrap();
+    eprintln!("{} accepted before, and {} in doubt: none after", accepted.len(), in_doubt.len());
+}
+
+/// The settings that nobody changes. What is new passes after the tolerances have passed: with nonces two seconds
+/// and less, without them ten more, and tokens thirty.
+#[tokio::test]
+#[ignore = "takes half a minute"]
+async fn with_the_settings_that_are_given_new_ones_pass_after_the_tolerances() {
+    let Some(server) = Server::start() else { return };
+    let (login, key) = (race::login(), TestProofKey::new());
+    let of = |dpop| {
+        Guard::new(race::ORDERS, login.issuer()).dpop(dpop, server.store()).replay(server.store())
+    };
+    let (plain, with_nonces) = (of(dpop()), of(dpop().nonces(Nonces::new([7; 32]))));
+    offer(&server.store(), late("meet")).await.unwrap();
+    let began = Instant::now();
+    let mut since = [None; 3];
+    while since.contains(&None) {
+        let elapsed = began.elapsed().as_secs_f64();
+        assert!(elapsed < 40.0, "{since:?}");
+        let asks = [
+            (&with_nonces, Some(()), Require::scope(READ)),
+            (&plain, None, Require::scope(READ)),
+            (&plain, None, once()),
+        ];
+        for (place, (guard, by_nonce, requirement)) in asks.into_iter().enumerate() {
+            let mut nonce = None;
+            if by_nonce.is_some() {
+                let mut head = proven(&login, &key, None).head();
+                nonce = Some(nonce_of(&guard.authorize(&mut head, READ).await.unwrap_err()));
+            }
+            let offered = match place {
+                2 => spendable(&login),
+                _ => proven(&login, &key, nonce.as_deref()),
+            };
+            if guard.authorize(&mut offered.head(), requirement).await.is_ok() {
+                since[place].get_or_insert(elapsed);
+            } else {
+                assert_eq!(since[place], None, "it passed before");
+            }
+        }
+        sleep(Duration::from_millis(100)).await;
+    }
+    eprintln!("seconds until proofs with nonces, proofs, tokens pass: {since:.1?}");
+    for (since, most) in since.into_iter().zip([2.0, 12.0, 32.0]) {
+        assert!((most - 1.2..most + 0.6).contains(&since.unwrap()), "{since:?} of {most}");
+    }
 }

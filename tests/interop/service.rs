@@ -45,7 +45,7 @@ pub(crate) async fn pass(time: Duration) {
 /// A guarded service that listens. It ends with this.
 pub(crate) struct Service {
     pub(crate) guard: Guard,
-    address: SocketAddr,
+    pub(crate) address: SocketAddr,
     http: Client,
     task: JoinHandle<()>,
 }

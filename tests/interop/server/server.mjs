@@ -10,7 +10,7 @@
 // part of its path picks the algorithm: /rs256, /ps256, /ed25519, /eddsa; else it is ES256. Scopes: orders:read,
 // orders:write. The secret of a client is its id and "-secret".
 //
-//   service             client_credentials
+//   service             client_credentials; with a DPoP proof, which must have a nonce, the token is bound to its key
 //   web                 authorization_code with PKCE, for the user `login_hint`, else alice; redirects to REDIRECT
 //   agent-a, agent-b    token exchange (RFC 8693): the client becomes the actor, `act`, before those that were there
 //
@@ -100,6 +100,7 @@ const client = (client_id, grant, redirect_uris = []) => ({
   response_types: redirect_uris.length ? ['code'] : [],
   redirect_uris,
 })
+const nonceSecret = randomBytes(32)
 const cookies = { keys: [randomBytes(16).toString('hex')] }
 const actors = new WeakMap() // what token exchange puts into a token
 
@@ -125,6 +126,7 @@ function build() {
     features: {
       devInteractions: { enabled: false },
       clientCredentials: { enabled: true },
+      dPoP: { enabled: true, nonceSecret, requireNonce: () => true },
       resourceIndicators: {
         enabled: true,
         defaultResource: () => undefined,

@@ -9,13 +9,25 @@
 //! | member | meaning |
 //! |---|---|
 //! | `id` | names the case |
-//! | `mode` | `access_token`: may this token pass under `policy`? `jws`: do `jwks` and `policy.algorithms` verify this compact JWS? |
+//! | `mode` | what is asked, see below |
 //! | `now` | the time it is judged by, in seconds since 1970 |
 //! | `jwks` | the JWK Set, read as it is written |
 //! | `scheme`, `token` | the credential; the scheme is `Bearer` where there is none |
+//! | `dpop` | an object: `proof`, the value of the `DPoP` field; `method` and `url` of the request |
+//! | `client_cert_der_b64` | the certificate of the connection, in base64 |
+//! | `replay` | true: the request comes twice, and the verdict is about the second |
 //! | `needs` | what the case needs beyond the plain path |
 //! | `check` | an object: which values of an accepted token to report |
 //! | `policy` | what is asked, see below |
+//!
+//! | `mode` | question |
+//! |---|---|
+//! | `access_token` | may this request pass under `policy`? |
+//! | `jws` | do `jwks` and `policy.algorithms` verify this compact JWS? |
+//! | `dpop` | is the proof right for `token`, which may be opaque, the request, and the key `policy.dpop_jkt`? |
+//! | `thumbprint` | is `value` the thumbprint of `jwk` (RFC 7638)? |
+//! | `cert_thumbprint` | is `value` the `x5t#S256` of `client_cert_der_b64` (RFC 8705)? |
+//! | `ath` | is `value` the `ath` of `token` (RFC 9449)? |
 //!
 //! | member of `policy` | meaning |
 //! |---|---|
@@ -33,6 +45,9 @@
 //! | `actor_allowed`, `actor_required` | who may act: a `sub` of the issuer, or an object of `iss` and `sub`; anybody where there is no list; whether somebody must |
 //! | `actor_check` | `current` actor, or `every_hop` of the chain |
 //! | `delegation` | `allow`, or `forbid`: no `act` at all |
+//! | `dpop_algs`, `dpop_max_age_s` | algorithms of proofs, and how far their `iat` may be from `now`, both ways; `ES256`, 300 |
+//! | `dpop_nonce` | the nonce that a proof must have. Nonces of this crate are its own: a proof with this very one is judged by its time, and every other by a guard's nonces, of which it has none |
+//! | `dpop_required`, `mtls_required` | the token must be bound to a proof key, to a certificate |
 //!
 //! For each line there is one line of output, in the same order:
 //! `{"id", "verdict", "reason", "error", "status", "check"}`. The verdict is `accept`, `reject` or
@@ -44,19 +59,23 @@
 //! for `JWT`, or for no type, refuses what looks like another kind of token.
 
 use std::borrow::Cow;
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::io::{self, BufRead, BufWriter, Write};
 use std::time::Duration;
 
+use base64::Engine as _;
+use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
 use http::header::AUTHORIZATION;
-use http::{HeaderMap, HeaderValue};
+use http::{HeaderMap, HeaderValue, Method, Uri};
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 use serde_json::{Map, Value};
 use time::UtcDateTime;
+use unconfused::testing::TestProofKey;
 use unconfused::{
-    AccessToken, Acr, Actor, Algorithm, Audience, Credential, HeaderType, KeySet, Party, Profile,
-    Reason, Require, Scope, ScopeShape, UnverifiedToken, Validation,
+    AccessToken, Acr, Actor, Algorithm, Audience, ClientCertificate, Credential, Dpop, HeaderType,
+    KeySet, Nonces, Party, Possession, Profile, Reason, Require, Scope, ScopeShape,
+    UnverifiedToken, Validation,
 };
 
 fn main() -> io::Result<()> {
@@ -142,6 +161,17 @@ impl<'a> Case<'a> {
         }
     }
 
+    /// `None`: it cannot be read.
+    fn certificate(&self) -> Option<Option<ClientCertificate>> {
+        let der: Option<Cow<'_, str>> = self.optional("client_cert_der_b64")?;
+        let Some(der) = der else { return Some(None) };
+        Some(Some(ClientCertificate::from_der(STANDARD.decode(&*der).ok()?)))
+    }
+
+    fn is_replay(&self) -> Option<bool> {
+        Some(self.optional("replay")?.unwrap_or(false))
+    }
+
     /// The key set; one without keys where there is none.
     fn keys(&self) -> KeySet {
         let json = self.0.get("jwks").map_or("", |raw| raw.get());
@@ -155,19 +185,124 @@ fn judge(case: &Case<'_>) -> Option<Outcome> {
     if !needs.iter().all(|need| is_offered(need)) {
         return None;
     }
-    let policy = Policy(case.get("policy")?);
+    let policy = || case.get("policy").map(Policy);
     match &*case.get::<Cow<'_, str>>("mode")? {
-        "access_token" => access_token(case, &policy),
-        "jws" => jws(case, &policy),
+        "access_token" => access_token(case, &policy()?),
+        "jws" => jws(case, &policy()?),
+        "dpop" => dpop(case, &policy()?),
+        "thumbprint" => thumbprint(case),
+        "cert_thumbprint" => cert_thumbprint(case),
+        "ath" => ath(case),
         _ => None,
     }
 }
 
 fn is_offered(need: &str) -> bool {
-    match need.strip_prefix("alg:") {
+    let algorithm = need.strip_prefix("alg:").or(need.strip_prefix("dpop_alg:"));
+    match algorithm {
         Some(name) => Algorithm::from_name(name).is_some(),
-        None => ["act", "acr_any", "aud_list"].contains(&need),
+        None => ["act", "acr_any", "aud_list", "dpop", "mtls"].contains(&need),
     }
+}
+
+/// The request of a proof.
+struct Shown {
+    /// No field where there is none.
+    proof: Option<String>,
+    method: Method,
+    dpop: Dpop,
+    path: String,
+}
+
+impl Shown {
+    fn of(case: &Case<'_>, policy: &Policy) -> Option<Self> {
+        let shown: Option<Map<String, Value>> = case.optional("dpop")?;
+        let Some(shown) = shown else {
+            let dpop = policy.dpop("https://nowhere.example", None)?;
+            return Some(Shown { proof: None, method: Method::GET, dpop, path: "/".to_owned() });
+        };
+        let text = |name: &str| shown.get(name).and_then(Value::as_str);
+        let proof = match shown.get("proof") {
+            None | Some(Value::Null) => None,
+            Some(proof) => Some(proof.as_str()?.to_owned()),
+        };
+        let url: Uri = text("url")?.parse().ok()?;
+        let base = format!("{}://{}", url.scheme()?, url.authority()?);
+        Some(Shown {
+            method: text("method")?.parse().ok()?,
+            dpop: policy.dpop(&base, proof.as_deref())?,
+            path: url.path().to_owned(),
+            proof,
+        })
+    }
+
+    fn possession(&self) -> Possession<'_> {
+        Possession::dpop(self.proof.as_deref().unwrap_or_default(), &self.method, &self.path)
+    }
+
+    /// For the plain functions there is a field, and it may be empty.
+    fn reason(&self, reason: Reason) -> Reason {
+        match reason {
+            Reason::DpopProofMalformed if self.proof.is_none() => Reason::DpopProofMissing,
+            reason => reason,
+        }
+    }
+}
+
+fn dpop(case: &Case<'_>, policy: &Policy) -> Option<Outcome> {
+    let token: Cow<'_, str> = case.get("token")?;
+    let (jkt, now) = (policy.text("dpop_jkt")??, time(case.get("now")?)?);
+    let shown = Shown::of(case, policy)?;
+    let mut seen = HashSet::new();
+    let mut present = || {
+        let proof = shown.dpop.check(&shown.possession(), &token, jkt, now);
+        let proof = proof.map_err(|reason| shown.reason(reason))?;
+        match seen.insert((proof.key().to_owned(), proof.jti().to_owned())) {
+            true => Ok(()),
+            false => Err(Reason::DpopProofReplayed),
+        }
+    };
+    if case.is_replay()? && present().is_err() {
+        return None;
+    }
+    Some(match present() {
+        Ok(()) => Outcome::Accept(Map::new()),
+        Err(reason) => reason.into(),
+    })
+}
+
+/// Of a key that can be used. Of others the crate makes none.
+fn thumbprint(case: &Case<'_>) -> Option<Outcome> {
+    let set = format!(r#"{{"keys":[{}]}}"#, case.0.get("jwk")?.get());
+    let thumbprint = KeySet::from_json(&set).ok()?.thumbprints().next()?;
+    Some(equal(case, &thumbprint, Reason::DpopKeyMismatch))
+}
+
+fn cert_thumbprint(case: &Case<'_>) -> Option<Outcome> {
+    let thumbprint = case.certificate()??.thumbprint();
+    Some(equal(case, &thumbprint, Reason::ClientCertificateMismatch))
+}
+
+fn equal(case: &Case<'_>, expected: &str, reason: Reason) -> Outcome {
+    match case.get::<Cow<'_, str>>("value") {
+        Some(value) if value == expected => Outcome::Accept(Map::new()),
+        _ => reason.into(),
+    }
+}
+
+/// Whether a proof that has this value would do for the token.
+fn ath(case: &Case<'_>) -> Option<Outcome> {
+    const BASE: &str = "https://nowhere.example";
+    let (token, value): (Cow<'_, str>, Cow<'_, str>) = (case.get("token")?, case.get("value")?);
+    let key = TestProofKey::new();
+    let now = UtcDateTime::UNIX_EPOCH;
+    let proof = key.proof("GET", &format!("{BASE}/")).at(now).claim("ath", &*value).sign();
+    let possession = Possession::dpop(&proof, &Method::GET, "/");
+    let checked = Dpop::at(BASE).ok()?.check(&possession, &token, &key.thumbprint(), now);
+    Some(match checked {
+        Ok(_) => Outcome::Accept(Map::new()),
+        Err(reason) => reason.into(),
+    })
 }
 
 fn jws(case: &Case<'_>, policy: &Policy) -> Option<Outcome> {
@@ -204,32 +339,60 @@ fn access_token(case: &Case<'_>, policy: &Policy) -> Option<Outcome> {
         return Some(Reason::MissingCredentials.into());
     };
     let scheme = scheme.unwrap_or(Cow::Borrowed("Bearer"));
-    let validated = present(&scheme, &token, max_bytes)
-        .and_then(|()| expected.validate(&token, max_bytes, &keys, now));
-    let token = match validated {
-        Ok(token) => token,
-        Err(reason) if expected.asks_less(reason, &token, &keys) => return None,
-        Err(reason) => return Some(reason.into()),
+    let shown = Shown::of(case, policy)?;
+    let certificate = case.certificate()?;
+    let possession = || {
+        let possession = match scheme.eq_ignore_ascii_case("dpop") {
+            true => shown.possession(),
+            false => Possession::bearer(),
+        };
+        match certificate {
+            Some(certificate) => possession.certificate(certificate),
+            None => possession,
+        }
     };
-    Some(match expected.check(&token, now) {
-        Ok(()) => Outcome::Accept(wanted(case, |name| token_value(&token, name))),
-        Err(reason) => reason.into(),
-    })
+    let validate = || {
+        present(&scheme, &token, max_bytes)?;
+        expected.validate(&token, (&shown.dpop, possession()), max_bytes, &keys, now)
+    };
+    let mut seen = HashSet::new();
+    let mut judged = || {
+        let validated = validate().map_err(|reason| shown.reason(reason)).and_then(|token| {
+            let proof = token.proof();
+            let name = proof.map(|proof| (proof.key().to_owned(), proof.jti().to_owned()));
+            match name.is_none_or(|name| seen.insert(name)) {
+                true => Ok(token),
+                false => Err(Reason::DpopProofReplayed),
+            }
+        });
+        match validated {
+            Ok(token) => Some(match expected.check(&token, now) {
+                Ok(()) => Outcome::Accept(wanted(case, |name| token_value(&token, name))),
+                Err(reason) => reason.into(),
+            }),
+            Err(reason) if expected.asks_less(reason, &token, &keys) => None,
+            Err(reason) => Some(reason.into()),
+        }
+    };
+    if case.is_replay()? {
+        judged()?;
+    }
+    judged()
 }
 
 /// The way of a request: the head shows one credential. A text that no such field can carry goes
 /// on as a token, to be refused as one.
 fn present(scheme: &str, token: &str, max_bytes: usize) -> Result<(), Reason> {
-    let bearer = scheme.eq_ignore_ascii_case("bearer");
+    let known = ["bearer", "dpop"].iter().any(|known| scheme.eq_ignore_ascii_case(known));
     let Ok(field) = HeaderValue::from_str(&format!("{scheme} {token}")) else {
-        return match bearer {
+        return match known {
             true => Ok(()),
             false => Err(Reason::UnsupportedAuthScheme),
         };
     };
     let headers = HeaderMap::from_iter([(AUTHORIZATION, field)]);
     match Credential::from_headers(&headers, max_bytes) {
-        Err(Reason::MalformedAuthorization) if bearer => Ok(()),
+        Err(Reason::MalformedAuthorization) if known => Ok(()),
         Err(reason) => Err(reason),
         Ok(_) => Ok(()),
     }
@@ -250,6 +413,8 @@ struct Expected {
     every_hop: Option<Vec<Party>>,
     no_act: bool,
     claim_equals: Map<String, Value>,
+    /// Members of `cnf` that must be there.
+    bound_by: Vec<&'static str>,
 }
 
 impl Expected {
@@ -267,19 +432,29 @@ impl Expected {
             every_hop: policy.every_hop()?,
             no_act: policy.no_act()?,
             claim_equals: policy.claim_equals()?,
+            bound_by: policy.bound_by()?,
         })
     }
 
     fn validate(
         &self,
         token: &str,
+        (dpop, possession): (&Dpop, Possession<'_>),
         max_bytes: usize,
         keys: &KeySet,
         now: UtcDateTime,
     ) -> Result<AccessToken, Reason> {
+        let mut validation = self.validation.clone().dpop(dpop.clone());
+        if !self.bound_by.is_empty() {
+            validation = validation.sender_constrained();
+        }
         let token = UnverifiedToken::parse_within(token, max_bytes)
-            .and_then(|token| token.validate(&self.validation, keys, now))
+            .and_then(|token| token.shown_by(possession).validate(&validation, keys, now))
             .map_err(|invalid| invalid.reason())?;
+        let cnf = token.claim::<Value>("cnf").ok().flatten().unwrap_or_default();
+        if !self.bound_by.iter().all(|member| cnf.get(member).is_some()) {
+            return Err(Reason::SenderConstraintRequired);
+        }
         if !self.claims.iter().all(|name| has(&token, name)) {
             return Err(Reason::RequiredClaimMissing);
         }
@@ -357,18 +532,15 @@ impl Policy {
     fn is_offered(&self) -> bool {
         self.0.iter().all(|(name, value)| match &**name {
             "scope_shape" => value.is_null() || value == "string" || value == "array_or_string",
-            "dpop_required" | "mtls_required" | "introspection" | "introspection_jwt" => {
-                value.is_null() || value == false
-            }
+            "introspection" | "introspection_jwt" => value.is_null() || value == false,
             "delegation" => value.is_null() || value == "allow" || value == "forbid",
             "actor_check" => value.is_null() || value == "current" || value == "every_hop",
-            // Of proofs: whoever needs one says so.
-            "dpop_algs" | "dpop_max_age_s" | "dpop_nonce" => true,
             "issuer" | "audience" | "audience_claim" | "typ" | "client_id_claims"
             | "scope_claims" | "algorithms" | "required_claims" | "leeway_s" | "max_lifetime_s"
             | "max_token_age_s" | "max_token_bytes" | "max_chain" | "scopes_all" | "scopes_any"
             | "claim_equals" | "acr_min" | "acr_order" | "acr_any" | "max_age_s"
-            | "actor_allowed" | "actor_required" => true,
+            | "actor_allowed" | "actor_required" | "dpop_algs" | "dpop_max_age_s"
+            | "dpop_nonce" | "dpop_required" | "mtls_required" => true,
             _ => value.is_null(),
         })
     }
@@ -458,6 +630,31 @@ impl Policy {
             }
             Some(_) => None,
         }
+    }
+
+    /// For this proof.
+    fn dpop(&self, base: &str, proof: Option<&str>) -> Option<Dpop> {
+        let names = self.texts("dpop_algs")?.unwrap_or_else(|| vec!["ES256"]);
+        let window = self.seconds("dpop_max_age_s")?.unwrap_or(Duration::from_secs(300));
+        let dpop = Dpop::at(base)
+            .ok()?
+            .algorithms(names.into_iter().filter_map(Algorithm::from_name))
+            .window(window, window);
+        Some(match self.text("dpop_nonce")? {
+            Some(nonce) if proof.and_then(nonce_of).as_deref() != Some(nonce) => {
+                dpop.nonces(Nonces::new([0; 32]))
+            }
+            _ => dpop,
+        })
+    }
+
+    fn bound_by(&self) -> Option<Vec<&'static str>> {
+        let required = [("dpop_required", "jkt"), ("mtls_required", "x5t#S256")];
+        let mut members = Vec::new();
+        for (name, member) in required {
+            members.extend(self.switch(name)?.then_some(member));
+        }
+        Some(members)
     }
 
     fn types(&self) -> Option<Vec<HeaderType>> {
@@ -589,6 +786,13 @@ impl Policy {
     fn no_act(&self) -> Option<bool> {
         self.text("delegation").map(|said| said == Some("forbid"))
     }
+}
+
+/// What a proof says, unverified.
+fn nonce_of(proof: &str) -> Option<String> {
+    let claims = URL_SAFE_NO_PAD.decode(proof.split('.').nth(1)?).ok()?;
+    let claims: Value = serde_json::from_slice(&claims).ok()?;
+    claims.get("nonce")?.as_str().map(str::to_owned)
 }
 
 fn texts(value: &Value) -> Option<Vec<&str>> {

@@ -134,7 +134,7 @@ impl Challenge {
     fn lines(&self) -> impl Iterator<Item = Line<'_>> {
         let line = |scheme| Line { challenge: self, scheme, with_error: true };
         let plain = Line { with_error: false, ..line(Scheme::Bearer) };
-        let about_proofs = (Reason::DpopTokenUnbound..=Reason::DpopNonceInvalid)
+        let about_proofs = (Reason::ConfirmationUnsupported..=Reason::DpopNonceInvalid)
             .contains(&self.reason)
             || self.reason == Reason::SenderConstraintRequired;
         let lines = match (self.algs.is_some(), self.used) {

@@ -120,10 +120,11 @@ impl Credential {
         }
         let proof = match &self.proof {
             ProofFields::Missing => ProofField::Missing,
-            ProofFields::Several => ProofField::Unreadable,
+            ProofFields::Several => ProofField::Several,
             ProofFields::One(field) => match field.to_str() {
                 Ok(proof) => ProofField::One(Cow::Borrowed(proof)),
-                Err(_) => ProofField::Unreadable,
+                // No proof, whatever else it is.
+                Err(_) => ProofField::One(Cow::Borrowed("")),
             },
         };
         let (method, path) = (method.clone(), Cow::Borrowed(path));

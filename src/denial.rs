@@ -9,6 +9,7 @@ use serde_json::{Map, Value};
 use time::UtcDateTime;
 
 use crate::challenge::{Challenge, MetadataUrl, Scheme};
+use crate::credential::Credential;
 use crate::evidence::DecisionId;
 use crate::printable::Printable;
 use crate::proof::Dpop;
@@ -85,7 +86,7 @@ impl Denial {
     }
 
     /// The headers of the answer: the challenges, `Cache-Control: no-store`, `Retry-After` where a
-    /// dependency is down, `DPoP-Nonce` where the next proof needs one.
+    /// dependency is down or there were too many requests, `DPoP-Nonce` where the next proof needs one.
     #[must_use]
     pub fn headers(&self) -> HeaderMap {
         let mut headers = HeaderMap::with_capacity(3);
@@ -174,9 +175,12 @@ impl Denial {
     }
 
     /// The same, with a challenge that names the scopes of the operation, where the client has no
-    /// credential yet; otherwise unchanged. A guard does this itself.
+    /// credential yet, or none any more; otherwise unchanged. A guard does this itself.
     pub fn with_scope_hint(mut self, requirement: &Require) -> Self {
-        if matches!(self.reason(), Reason::MissingCredentials | Reason::UnsupportedAuthScheme) {
+        if matches!(
+            self.reason(),
+            Reason::MissingCredentials | Reason::UnsupportedAuthScheme | Reason::TokenSpent
+        ) {
             let challenge = self.0.challenge.take();
             self.0.challenge = challenge.map(|it| it.with_scope(requirement.challenge_scopes()));
         }
@@ -186,6 +190,12 @@ impl Denial {
     /// The nonce for the next proof.
     fn nonce(&self) -> Option<HeaderValue> {
         HeaderValue::try_from(self.0.nonce.as_deref()?).ok()
+    }
+
+    /// The same, of a resource that takes such proofs: challenges of the schemes `Bearer` and `DPoP`, and the nonce of
+    /// this moment where the client needs one. `credential` is what it sent. A guard does this itself.
+    pub fn with_dpop(self, dpop: &Dpop, credential: Option<&Credential>, now: UtcDateTime) -> Self {
+        self.with_schemes(credential.map(Credential::scheme), Some(dpop), now)
     }
 
     /// The same, for a client that used this scheme, at a resource that takes such proofs.
@@ -199,8 +209,9 @@ impl Denial {
         self.0.challenge = challenge.map(|it| it.with_schemes(used, dpop.map(Dpop::algs)));
         // With each answer to a proof, and where there was none.
         let nonces = dpop.and_then(|dpop| dpop.nonces.as_ref());
+        let asked = self.status() == StatusCode::UNAUTHORIZED && used != Some(Scheme::Bearer);
         self.0.nonce = nonces
-            .filter(|_| self.status() == StatusCode::UNAUTHORIZED && used != Some(Scheme::Bearer))
+            .filter(|_| asked || (self.status().is_client_error() && used == Some(Scheme::Dpop)))
             .map(|nonces| nonces.make(at));
         self
     }

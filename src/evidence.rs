@@ -12,7 +12,6 @@ use time::UtcDateTime;
 
 use crate::credential::Credential;
 use crate::printable::Printable;
-use crate::proof::ClientCertificate;
 use crate::require::Require;
 use crate::token::AccessToken;
 
@@ -111,7 +110,6 @@ impl fmt::Debug for DecisionId {
 pub(crate) struct Case {
     pub(crate) token: AccessToken,
     pub(crate) credential: Credential,
-    pub(crate) certificate: Option<ClientCertificate>,
     pub(crate) at: UtcDateTime,
     pub(crate) decision: DecisionId,
     pub(crate) query_token: bool,
@@ -123,7 +121,7 @@ pub(crate) struct Case {
     pub(crate) spent: Once,
 }
 
-/// Something that a request does once.
+/// Something that a request does once, whatever guards and stores see it.
 #[derive(Default)]
 pub(crate) struct Once(AtomicBool);
 
@@ -141,7 +139,6 @@ impl Case {
     pub(crate) fn new(
         token: AccessToken,
         credential: Credential,
-        certificate: Option<ClientCertificate>,
         at: UtcDateTime,
         decision: DecisionId,
         query_token: bool,
@@ -151,7 +148,6 @@ impl Case {
         Case {
             token,
             credential,
-            certificate,
             at,
             decision,
             query_token,

@@ -242,12 +242,6 @@ reasons! {
     // 47
     /// The nonce of the proof is none of ours, or an old one.
     DpopNonceInvalid, "dpop_nonce_invalid", UNAUTHORIZED, USE_NONCE, 16, RetryWithNonce, "Resource server requires a fresh nonce in DPoP proof";
-    // 48
-    /// The proof was used before.
-    DpopProofReplayed, "dpop_proof_replayed", UNAUTHORIZED, INVALID_PROOF, 16, FixRequest, "The DPoP proof was used before";
-    // 49
-    /// The store that remembers proofs and spent tokens cannot answer, or is full.
-    ReplayStoreUnavailable, "replay_store_unavailable", SERVICE_UNAVAILABLE, None, 14, RetryLater, "The request cannot be checked now";
     // 50
     /// The token is bound to a certificate, and the connection has none.
     ClientCertificateMissing, "client_certificate_missing", UNAUTHORIZED, INVALID_TOKEN, 16, NewToken, "The access token is bound to a client certificate and none was shown";
@@ -257,6 +251,12 @@ reasons! {
     // 58, checked with the token
     /// The token is of another tenant than its issuer, or of none.
     TenantMismatch, "tenant_mismatch", FORBIDDEN, None, 7, Stop, "The tenant is not the one of the issuer";
+    // 48, once all else of the token has passed
+    /// The proof was used before.
+    DpopProofReplayed, "dpop_proof_replayed", UNAUTHORIZED, INVALID_PROOF, 16, FixRequest, "The DPoP proof was used before";
+    // 49
+    /// The store that remembers proofs and spent tokens cannot answer, or is full.
+    ReplayStoreUnavailable, "replay_store_unavailable", SERVICE_UNAVAILABLE, None, 14, RetryLater, "The request cannot be checked now";
     // H: principals and delegation.
     // 57
     /// The client is not on the operation's list.

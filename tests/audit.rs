@@ -17,8 +17,9 @@ use serde_json::json;
 use tower::{Layer as _, Service as _};
 use unconfused::testing::TestToken;
 use unconfused::{
-    Acr, ActorSource, Answer, Audit, AuditEvent, Credential, Guard, Issuer, KeyHint,
-    KeysUnavailable, Profile, Reason, Require, Scope, StepUp, TracingAudit, UnverifiedToken,
+    Acr, ActorSource, Answer, Audit, AuditEvent, ClientCertificate, Credential, Guard, Issuer,
+    KeyHint, KeysUnavailable, Profile, Reason, Require, Scope, StepUp, TracingAudit,
+    UnverifiedToken,
 };
 
 const READ: Scope = Scope::from_static("orders:read");
@@ -404,6 +405,58 @@ fn an_allowed_event_shows_who_acted_for_whom_and_how() {
             "at=1800000000",
         ]
     );
+}
+
+#[test]
+fn the_record_says_how_possession_was_shown() {
+    let certificate = ClientCertificate::from_der("ours");
+    let (record, sink) = Record::of(text);
+    let guard = proof_guard().client_certificate(ClientCertificate::of_connection).audit(sink);
+    let unbound = token().scope("orders:read");
+    for (token, expected) in [
+        (unbound.clone(), "bearer"),
+        (unbound.clone().bound_to_certificate(certificate), "mtls"),
+        (unbound.clone().bound_to(proof_key()), "dpop"),
+        (unbound.bound_to(proof_key()).bound_to_certificate(certificate), "dpop+mtls"),
+    ] {
+        let raw = token.sign();
+        let mut head = match expected.contains("dpop") {
+            true => dpop_head("/orders", &raw, &[&proof(&raw).sign()]),
+            false => head("/orders", &[&format!("Bearer {raw}")]),
+        };
+        head.extensions.insert(certificate);
+        for requirement in [READ, WRITE] {
+            // The second time by the grant.
+            let _ = guard.authorize(&mut head, requirement).now().unwrap();
+        }
+        let lines = record.take();
+        assert_eq!(lines.len(), 2);
+        for line in lines {
+            assert_eq!(values(&line, "possession"), [expected], "{line}");
+        }
+    }
+}
+
+#[test]
+fn nothing_of_a_proof_is_in_the_record() {
+    let (record, sink) = Record::of(text);
+    let guard = proof_guard().audit(sink);
+    let raw = bound().sign();
+    let good = proof(&raw).claim("jti", "secret-jti");
+    let _ = ask_with_proof(&guard, &raw, &good, READ);
+    let _ = ask_with_proof(&guard, &raw, &good, READ);
+    let _ = ask_with_proof(&guard, &raw, &good.claim("htu", "https://secret.example"), READ);
+    let lines = record.take();
+    assert_eq!(lines.len(), 3);
+    assert_eq!(values(&lines[1], "reason"), ["dpop_proof_replayed"]);
+    // The token is validated, and its proof was used before.
+    assert_eq!(values(&lines[1], "possession"), ["dpop"]);
+    assert_eq!(values(&lines[1], "sub"), values(&lines[0], "sub"));
+    assert_eq!(values(&lines[2], "reason"), ["dpop_uri_mismatch"]);
+    assert!(values(&lines[2], "possession").is_empty());
+    for line in lines {
+        assert!(!line.contains("secret") && !line.contains("eyJ"), "{line}");
+    }
 }
 
 #[test]

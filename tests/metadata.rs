@@ -13,7 +13,10 @@ use serde_json::{Value, json};
 use tokio::net::TcpListener;
 use tower::{Service, ServiceExt};
 use unconfused::testing::TestIssuer;
-use unconfused::{Audience, Guard, MetadataUrl, NotAResourceUrl, Require, Scope};
+use unconfused::{
+    Algorithm, Audience, ClientCertificate, Dpop, Guard, MemoryReplayStore, MetadataUrl,
+    NotAResourceUrl, Require, Scope,
+};
 
 const MCP: Audience = Audience::from_static("https://api.example/mcp");
 const PATH: &str = "/.well-known/oauth-protected-resource/mcp";
@@ -351,6 +354,43 @@ fn what_the_owner_says_is_in_the_document_under_the_registered_names() {
             "resource_tos_uri": "https://api.example/terms",
         })
     );
+}
+
+#[test]
+fn what_the_guard_takes_of_bound_tokens_is_in_the_document() {
+    let dpop = |guard: Guard| {
+        guard.dpop(Dpop::at("https://api.example").unwrap(), MemoryReplayStore::new())
+    };
+    let mtls = |guard: Guard| guard.client_certificate(ClientCertificate::of_connection);
+    let members = |guard: Guard| {
+        let document = document(&guard);
+        let member = |name: &str| document.get(name).cloned();
+        (
+            member("dpop_signing_alg_values_supported"),
+            member("dpop_bound_access_tokens_required"),
+            member("tls_client_certificate_bound_access_tokens"),
+        )
+    };
+    let guard = || guard(MCP);
+    let algorithms = || Some(json!(["ES256", "Ed25519"]));
+    let yes = || Some(json!(true));
+    for (guard, expected) in [
+        (guard(), (None, None, None)),
+        (guard().sender_constrained(), (None, None, None)),
+        (dpop(guard()), (algorithms(), None, None)),
+        (dpop(guard()).sender_constrained(), (algorithms(), yes(), None)),
+        (mtls(guard()), (None, None, yes())),
+        (mtls(guard()).sender_constrained(), (None, None, yes())),
+        // Where a certificate would do, a proof is not required.
+        (mtls(dpop(guard())), (algorithms(), None, yes())),
+        (mtls(dpop(guard())).sender_constrained(), (algorithms(), None, yes())),
+    ] {
+        assert_eq!(members(guard), expected);
+    }
+    let chosen = [Algorithm::Ps256, Algorithm::Es384];
+    let dpop = Dpop::at("https://api.example").unwrap().algorithms(chosen);
+    let guard = guard().dpop(dpop, MemoryReplayStore::new());
+    assert_eq!(members(guard), (Some(json!(["PS256", "ES384"])), None, None));
 }
 
 #[tokio::test]

@@ -4,44 +4,65 @@
 mod common;
 
 use std::collections::BTreeSet;
+use std::sync::atomic::Ordering;
 
 use common::*;
+use http::Extensions;
 use http::request::Parts;
 use serde_json::{Value, json};
-use unconfused::testing::TestToken;
+use unconfused::testing::{TestProof, TestToken};
 use unconfused::{
-    Acr, Algorithm, Answer, ClaimTest, Denial, Guard, HeaderType, Issuer, KeyHint, KeySet,
-    KeysUnavailable, Profile, Reason, Require, Scope,
+    Acr, Algorithm, Answer, ClaimTest, ClientCertificate, Denial, Dpop, Guard, HeaderType, Issuer,
+    KeyHint, KeySet, KeysUnavailable, Nonces, Profile, Reason, Remembered, Require, Scope,
+    StoreUnavailable,
 };
 
 const READ: Scope = Scope::from_static("orders:read");
 const PHR: Acr = Acr::from_static("phr");
 
-/// A request that would pass, and what is done to it.
+/// A request that would pass, and what is done to it: a token that is bound to a proof key and to a certificate.
 struct Scene {
-    guard: fn(Guard) -> Guard,
+    guard: Vec<fn(Guard) -> Guard>,
     keys_down: bool,
     profile: Profile,
     token: TestToken,
     shape: fn(String) -> String,
+    scheme: &'static str,
+    proof: Vec<fn(TestProof) -> TestProof>,
+    fields: fn(String) -> Vec<String>,
+    dpop: fn(Dpop) -> Dpop,
+    seen: fn() -> Result<Remembered, StoreUnavailable>,
+    certificate: Option<ClientCertificate>,
     head: fn(&mut Parts),
     requirement: Require,
 }
 
 impl Scene {
     fn new() -> Self {
+        let certificate = ClientCertificate::from_der("ours");
         Scene {
-            guard: |guard| guard,
+            guard: Vec::new(),
             keys_down: false,
             profile: Profile::rfc9068(),
-            token: token().scope("orders:read").acr("phr").authenticated(secs(10)),
+            token: bound().bound_to_certificate(certificate).acr("phr").authenticated(secs(10)),
             shape: |raw| raw,
+            scheme: "DPoP",
+            proof: Vec::new(),
+            fields: |field| vec![field],
+            dpop: |dpop| dpop,
+            seen: || Ok(Remembered::First),
+            certificate: Some(certificate),
             head: |_| {},
             requirement: READ.into(),
         }
     }
 
     fn denial(&self) -> Option<Denial> {
+        self.denial_and_asked().0
+    }
+
+    /// With how often the store of proofs was asked.
+    fn denial_and_asked(&self) -> (Option<Denial>, usize) {
         let keys_down = self.keys_down;
         let issuer = Issuer::new(LOGIN, move |_: KeyHint<'_>| {
             Answer::Now(match keys_down {
@@ -50,17 +71,33 @@ impl Scene {
             })
         });
         let issuer = issuer.profile(self.profile.clone());
-        let guard = (self.guard)(Guard::new(ORDERS, issuer).clock(now));
+        let (store, asked) = store_that(self.seen);
+        let guard = Guard::new(ORDERS, issuer)
+            .clock(now)
+            .dpop((self.dpop)(dpop()), store)
+            .client_certificate(ClientCertificate::of_connection);
+        let guard = self.guard.iter().fold(guard, |guard, change| change(guard));
         let raw = (self.shape)(self.token.sign());
-        let mut parts = head("/orders", &[&format!("Bearer {raw}")]);
+        let proof = self.proof.iter().fold(proof(&raw), |proof, change| change(proof));
+        let mut parts = head("/orders", &[&format!("{} {raw}", self.scheme)]);
+        for field in (self.fields)(proof.sign()) {
+            parts.headers.append("dpop", field.parse().unwrap());
+        }
+        parts.extensions.extend(self.certificate.map(of).unwrap_or_default());
         (self.head)(&mut parts);
         let answer = guard.authorize(&mut parts, &self.requirement);
-        answer.now().unwrap().err()
+        (answer.now().unwrap().err(), asked.load(Ordering::SeqCst))
     }
 
     fn reason(&self) -> Option<Reason> {
         self.denial().map(|denial| denial.reason())
     }
+}
+
+fn of(certificate: ClientCertificate) -> Extensions {
+    let mut extensions = Extensions::new();
+    extensions.insert(certificate);
+    extensions
 }
 
 /// The issuer's keys, and beside them one that is meant for encryption.
@@ -87,11 +124,11 @@ fn faults() -> Vec<Fault> {
         faults.push(Fault { reason, slots, apply });
     };
     // A
-    fault(Reason::InsecureTransport, &["guard"], |s| {
-        s.guard = |guard| guard.secure_transport(|_| false);
+    fault(Reason::InsecureTransport, &[], |s| {
+        s.guard.push(|guard| guard.secure_transport(|_| false));
     });
-    fault(Reason::CredentialTooLarge, &["guard", "size"], |s| {
-        s.guard = |guard| guard.max_token_bytes(10);
+    fault(Reason::CredentialTooLarge, &["size"], |s| {
+        s.guard.push(|guard| guard.max_token_bytes(10));
     });
     fault(Reason::MultipleCredentials, &["head"], |s| {
         s.head = |head| {
@@ -173,8 +210,8 @@ fn faults() -> Vec<Fault> {
     fault(Reason::IssuedInFuture, &["iat"], |s| {
         s.token = s.token.clone().claim("iat", NOW + 100);
     });
-    fault(Reason::TokenLifetimeExceeded, &["guard", "iat", "exp"], |s| {
-        s.guard = |guard| guard.max_lifetime(secs(1));
+    fault(Reason::TokenLifetimeExceeded, &["iat", "exp"], |s| {
+        s.guard.push(|guard| guard.max_lifetime(secs(1)));
     });
     fault(Reason::AudienceMismatch, &["aud"], |s| {
         s.token = s.token.clone().claim("aud", "https://billing.example");
@@ -189,13 +226,73 @@ fn faults() -> Vec<Fault> {
     });
     // E
     fault(Reason::ConfirmationUnsupported, &["cnf"], |s| {
-        s.token = s.token.clone().claim("cnf", json!({ "jkt": "x" }));
+        s.token = s.token.clone().claim("cnf", json!({ "jwk": {} }));
+    });
+    fault(Reason::SenderConstraintRequired, &["cnf"], |s| {
+        s.token = s.token.clone().without("cnf");
+        s.guard.push(Guard::sender_constrained);
+    });
+    fault(Reason::BoundTokenAsBearer, &["scheme", "jkt"], |s| s.scheme = "Bearer");
+    fault(Reason::DpopTokenUnbound, &["cnf", "jkt"], |s| {
+        let certificate = ClientCertificate::from_der("ours");
+        s.token = s.token.clone().without("cnf").bound_to_certificate(certificate);
+    });
+    fault(Reason::DpopProofMissing, &["field"], |s| s.fields = |_| Vec::new());
+    fault(Reason::DpopProofMultiple, &["field"], |s| {
+        s.fields = |field| vec![field.clone(), field];
+    });
+    fault(Reason::DpopProofMalformed, &[], |s| {
+        s.proof.push(|proof| proof.header("typ", "jwt"));
+    });
+    fault(Reason::DpopAlgorithmNotAllowed, &[], |s| {
+        s.proof.push(|proof| proof.header("alg", "HS256"));
+    });
+    fault(Reason::DpopKeyInvalid, &[], |s| {
+        s.proof.push(|proof| proof.header("jwk", json!({ "kty": "EC" })));
+    });
+    fault(Reason::DpopMethodMismatch, &[], |s| {
+        s.proof.push(|proof| proof.claim("htm", "POST"));
+    });
+    fault(Reason::DpopUriMismatch, &[], |s| {
+        s.proof.push(|proof| proof.claim("htu", "https://orders.example/other"));
+    });
+    fault(Reason::DpopProofStale, &["moment"], |s| {
+        s.proof.push(|proof| proof.at(at(-61)));
+    });
+    fault(Reason::DpopSignatureInvalid, &[], |s| {
+        s.proof.push(|proof| proof.forged_by(other_key()));
+    });
+    fault(Reason::DpopTokenHashMismatch, &[], |s| {
+        s.proof.push(|proof| proof.token("another"));
+    });
+    fault(Reason::DpopKeyMismatch, &["cnf"], |s| {
+        let certificate = ClientCertificate::from_der("ours");
+        let token = s.token.clone().without("cnf").bound_to(other_key());
+        s.token = token.bound_to_certificate(certificate);
+    });
+    // Where nonces are required, they say how fresh a proof is.
+    fault(Reason::DpopNonceRequired, &["moment"], |s| {
+        s.dpop = |dpop| dpop.nonces(Nonces::new([1; 32]));
+    });
+    fault(Reason::DpopNonceInvalid, &["moment"], |s| {
+        s.dpop = |dpop| dpop.nonces(Nonces::new([1; 32]));
+        s.proof.push(|proof| proof.nonce("x"));
+    });
+    fault(Reason::ClientCertificateMissing, &["certificate"], |s| s.certificate = None);
+    fault(Reason::ClientCertificateMismatch, &["certificate"], |s| {
+        s.certificate = Some(ClientCertificate::from_der("another"));
     });
     // H: what a token is, before what a requirement asks of it.
     fault(Reason::TenantMismatch, &["tenant"], |s| {
         s.profile = s.profile.clone().tenant_claim("tid").tenant_in_issuer();
         s.token = s.token.clone().claim("tid", "acme");
     });
+    // E again: the store is asked when all else of possession stands.
+    fault(Reason::DpopProofReplayed, &["store"], |s| s.seen = || Ok(Remembered::Again));
+    fault(Reason::ReplayStoreUnavailable, &["store"], |s| {
+        s.seen = || Err(StoreUnavailable::new("down"));
+    });
+    fault(Reason::RateLimited, &["store"], |s| s.seen = || Ok(Remembered::ShareFull));
     fault(Reason::ClientNotAllowed, &["clients"], |s| {
         s.requirement = s.requirement.clone().client(["another-client"]);
     });
@@ -230,6 +327,11 @@ fn faults() -> Vec<Fault> {
     fault(Reason::InsufficientScope, &["scope"], |s| {
         s.token = s.token.clone().scope("orders:write");
     });
+    // Last of all
+    fault(Reason::TokenSpent, &[], |s| {
+        s.guard.push(|guard| guard.replay(store_that(|| Ok(Remembered::Again)).0));
+        s.requirement = s.requirement.clone().single_use();
+    });
     faults
 }
 
@@ -263,7 +365,22 @@ fn of_two_faults_the_earlier_is_the_reason() {
             pairs += 1;
         }
     }
-    assert!(pairs > 600, "{pairs}");
+    assert!(pairs > 1800, "{pairs}");
+}
+
+#[test]
+fn the_store_is_asked_once_and_only_when_all_that_stands_before_it_passed() {
+    assert_eq!(Scene::new().denial_and_asked().1, 1);
+    let mut passed = false;
+    for fault in faults() {
+        passed = passed || fault.slots.contains(&"store");
+        let mut scene = Scene::new();
+        (fault.apply)(&mut scene);
+        let (denial, asked) = scene.denial_and_asked();
+        assert_eq!(denial.unwrap().reason(), fault.reason);
+        assert_eq!(asked, usize::from(passed), "{}", fault.reason);
+    }
+    assert!(passed);
 }
 
 #[test]
@@ -406,7 +523,7 @@ fn a_bound_token_of_another_tenant_is_bound() {
     };
     assert_eq!(refused(foreign.clone()), Reason::TenantMismatch);
     let bound = foreign.claim("cnf", json!({ "jkt": "x" }));
-    assert_eq!(refused(bound), Reason::ConfirmationUnsupported);
+    assert_eq!(refused(bound), Reason::BoundTokenAsBearer);
 }
 
 #[test]
@@ -512,16 +629,22 @@ fn nothing_of_a_forged_token_is_told_by_its_denial() {
         let denial = scene.denial().unwrap();
         let mut problem: Value = serde_json::from_str(&denial.problem_json()).unwrap();
         problem.as_object_mut().unwrap().remove("trace_id");
-        (denial.reason(), denial.status(), denial.headers(), denial.to_string(), problem)
+        // What every client is told, whatever its token.
+        let mut headers = denial.headers();
+        headers.remove("dpop-nonce");
+        (denial.reason(), denial.status(), headers, denial.to_string(), problem)
     };
     let mut plain = Scene::new();
     plain.token = plain.token.forged_by(forger());
     let plain = told(&plain);
     assert_eq!(plain.0, Reason::SignatureInvalid);
 
-    let late: Vec<_> =
-        faults().into_iter().filter(|fault| fault.reason >= Reason::ClaimsMalformed).collect();
-    assert!(late.len() > 15);
+    // Under another scheme the challenge is of that one, whatever the token.
+    let is_late = |fault: &Fault| {
+        fault.reason >= Reason::ClaimsMalformed && fault.reason != Reason::BoundTokenAsBearer
+    };
+    let late: Vec<_> = faults().into_iter().filter(is_late).collect();
+    assert!(late.len() > 35);
     for fault in &late {
         let mut scene = Scene::new();
         (fault.apply)(&mut scene);

@@ -872,7 +872,10 @@ fn what_every_token_must_have_every_token_of_a_vendor_must_have() {
             (json!({ "aud": "https://billing.example" }), Reason::AudienceMismatch),
             (json!({ "aud": [] }), Reason::RequiredClaimMissing),
             (json!({ "aud": "" }), Reason::RequiredClaimMissing),
-            (json!({ "cnf": { "jkt": "x" } }), Reason::ConfirmationUnsupported),
+            (json!({ "cnf": { "jkt": "x" } }), Reason::BoundTokenAsBearer),
+            (json!({ "cnf": { "x5t#S256": "x" } }), Reason::ClientCertificateMissing),
+            (json!({ "cnf": { "jwk": {} } }), Reason::ConfirmationUnsupported),
+            (json!({ "cnf": "x" }), Reason::ClaimTypeInvalid),
             (json!({ "act": {} }), Reason::ActorMalformed),
             (json!({ "iss": OTHER }), Reason::IssuerUntrusted),
         ] {

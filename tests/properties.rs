@@ -45,7 +45,7 @@ fn look_at(token: &AccessToken) {
 }
 
 /// Reasons that a signed token can have for what it says.
-const OF_CLAIMS: [Reason; 14] = [
+const OF_CLAIMS: [Reason; 16] = [
     Reason::IssuerMissing,
     Reason::IssuerUntrusted,
     Reason::ClaimsMalformed,
@@ -60,6 +60,8 @@ const OF_CLAIMS: [Reason; 14] = [
     Reason::ActorMalformed,
     Reason::ActorChainTooDeep,
     Reason::ConfirmationUnsupported,
+    Reason::BoundTokenAsBearer,
+    Reason::ClientCertificateMissing,
 ];
 
 /// Any JSON value.

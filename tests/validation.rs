@@ -150,7 +150,7 @@ fn every_reason_from_the_shape_to_possession_has_a_token_that_is_refused_for_it(
         (Reason::ActorChainTooDeep, chain.sign(), &usable),
         (
             Reason::ConfirmationUnsupported,
-            token().claim("cnf", json!({ "jkt": "x" })).sign(),
+            token().claim("cnf", json!({ "jwk": {} })).sign(),
             &usable,
         ),
     ];
@@ -437,17 +437,29 @@ fn an_alias_with_a_slash_does_not_forgive_the_slash() {
 
 #[test]
 fn a_bound_token_is_refused_whatever_binds_it() {
-    for cnf in [
-        json!({}),
-        json!({ "jkt": "0ZcOCORZNYy-DWpqq30jZyJGHTN0d2HglBV3uiguA4I" }),
-        json!({ "x5t#S256": "bwcK0esc3ACC3DB2Y5_lESsXE8o9ltc05O89jdN-dg2" }),
-        json!({ "jwk": { "kty": "EC" } }),
-        json!({ "kid": "1" }),
-        json!({ "jku": "https://x.example", "kid": "1" }),
-        json!({ "something_new": true }),
+    for (cnf, reason) in [
+        (json!({}), Reason::ConfirmationUnsupported),
+        (json!({ "jkt": proof_key().thumbprint() }), Reason::BoundTokenAsBearer),
+        (json!({ "jkt": "" }), Reason::BoundTokenAsBearer),
+        (
+            json!({ "x5t#S256": "bwcK0esc3ACC3DB2Y5_lESsXE8o9ltc05O89jdN-dg2" }),
+            Reason::ClientCertificateMissing,
+        ),
+        (json!({ "jwk": { "kty": "EC" } }), Reason::ConfirmationUnsupported),
+        (json!({ "kid": "1" }), Reason::ConfirmationUnsupported),
+        (json!({ "jku": "https://x.example", "kid": "1" }), Reason::ConfirmationUnsupported),
+        (json!({ "something_new": true }), Reason::ConfirmationUnsupported),
+        (json!({ "jkt": null }), Reason::ClaimTypeInvalid),
+        (json!({ "x5t#S256": 1 }), Reason::ClaimTypeInvalid),
+        (json!([]), Reason::ClaimTypeInvalid),
+        (json!(null), Reason::ClaimTypeInvalid),
     ] {
         let bound = token().claim("cnf", &cnf);
-        assert_eq!(refusal(&bound), Some(Reason::ConfirmationUnsupported), "{cnf}");
+        // Also where the owner takes proofs: they come with another scheme.
+        for validation in [validation(), validation().dpop(dpop())] {
+            let refused = validate_by(&validation, &bound, now()).unwrap_err();
+            assert_eq!(refused.reason(), reason, "{cnf}");
+        }
     }
 }
 

@@ -19,8 +19,9 @@ fuzz_target!(|bytes: &[u8]| {
     };
     let token = credential.expose();
     let before = bytes.strip_suffix(token.as_bytes()).expect("the tail of the one field");
-    let (scheme, spaces) = before.split_at_checked(6).expect("a scheme");
-    assert!(scheme.eq_ignore_ascii_case(b"Bearer"));
+    let (name, length) = if credential.is_dpop() { ("DPoP", 4) } else { ("Bearer", 6) };
+    let (scheme, spaces) = before.split_at_checked(length).expect("a scheme");
+    assert!(scheme.eq_ignore_ascii_case(name.as_bytes()));
     assert!(!spaces.is_empty() && spaces.iter().all(|byte| *byte == b' '));
     assert!(!token.starts_with('=') && (1..=100).contains(&token.len()));
     let mut body = token.trim_end_matches('=').bytes();

@@ -72,7 +72,8 @@ fuzz_target!(|text: &str| {
         denial = denial.with_resource_metadata(url);
     }
     let challenge = denial.challenge().expect("something can be done about it");
-    let field = challenge.to_header_value();
+    let mut fields = challenge.to_header_values();
+    let (Some(field), None) = (fields.next(), fields.next()) else { panic!("one scheme") };
     let parameters = parse(field.to_str().expect("visible ASCII"));
 
     let text = |name: &str| parameters.get(name).copied();

@@ -9,6 +9,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
+use http::Method;
 use http::request::Parts;
 use time::UtcDateTime;
 
@@ -74,12 +75,14 @@ struct Inner {
     proofs: Option<Arc<dyn ReplayStore>>,
     spent: Option<Arc<dyn ReplayStore>>,
     /// Where proofs need a nonce; everywhere where it does not say.
-    nonces_where: Option<Arc<IsSecure>>,
+    nonces_where: Option<Arc<NeedsNonce>>,
     audit: Vec<Arc<dyn Audit>>,
 }
 
 /// How the owner knows that a request came over TLS.
 type IsSecure = dyn Fn(&Parts) -> bool + Send + Sync;
+/// Where proofs need a nonce.
+type NeedsNonce = dyn Fn(&Method, &str) -> bool + Send + Sync;
 /// How the owner knows the client's certificate.
 type CertificateOf = dyn Fn(&Parts) -> Option<ClientCertificate> + Send + Sync;
 
@@ -221,8 +224,8 @@ impl Guard {
     /// is several.
     ///
     /// A store does not know what was accepted before it began. Proofs that may have been made before that are
-    /// refused: for 10 seconds after a process starts with a store in its memory, or for one where proofs have
-    /// [nonces](Dpop::nonces).
+    /// refused (`dpop_proof_stale`, `dpop_nonce_invalid`): for some 11 seconds after a process starts with a store in
+    /// its memory, or for 3 where proofs have [nonces](Dpop::nonces).
     #[must_use]
     pub fn dpop(self, dpop: Dpop, store: impl ReplayStore) -> Self {
         self.with(|inner| {
@@ -233,18 +236,19 @@ impl Guard {
 
     /// Remembers tokens that were spent, for [`Require::single_use`](crate::Require::single_use). A store does not know
     /// what was spent before it began: tokens that were issued before that, or within the leeway after, are refused
-    /// there (`token_spent`).
+    /// there (`token_spent`). So guards that share a store have the same leeway.
     #[must_use]
     pub fn replay(self, store: impl ReplayStore) -> Self {
         self.with(|inner| inner.spent = Some(Arc::new(store)))
     }
 
-    /// Where proofs need a nonce, in place of everywhere, where [`Dpop::nonces`] makes some. A nonce that a proof has
-    /// must be good everywhere.
+    /// Where proofs need a nonce, by method and path, in place of everywhere, where [`Dpop::nonces`] makes some. The
+    /// path is the request's own, also inside nested routers, and normalised: no dot segments, no percent-encoding that
+    /// is not needed. A nonce that a proof has must be good everywhere.
     #[must_use]
     pub fn nonces_where(
         self,
-        is_required: impl Fn(&Parts) -> bool + Send + Sync + 'static,
+        is_required: impl Fn(&Method, &str) -> bool + Send + Sync + 'static,
     ) -> Self {
         self.with(|inner| inner.nonces_where = Some(Arc::new(is_required)))
     }
@@ -253,7 +257,8 @@ impl Guard {
     /// ([RFC 8705](https://www.rfc-editor.org/rfc/rfc8705)): [`ClientCertificate::of_connection`] where this process ends
     /// TLS. Behind a proxy that does, a closure that reads the field the proxy sets, **and looks first whether the
     /// request is the proxy's**: whoever else can set that field can use a stolen token. Without this such tokens
-    /// are refused. The fields that proxies set are taken off every request that passes.
+    /// are refused. The fields that proxies set are taken off every request that passes, so a guard behind another
+    /// one does not see them.
     ///
     /// ```
     /// # #[cfg(feature = "testing")] {
@@ -266,8 +271,13 @@ impl Guard {
     ///
     /// let guard = Guard::new(Audience::from_static("https://orders.example"), issuer).client_certificate(|parts| {
     ///     let peer = parts.extensions.get::<Peer>()?; // put there by whoever accepted the connection
-    ///     let field = parts.headers.get("client-cert").filter(|_| peer.is_our_proxy())?;
-    ///     ClientCertificate::from_client_cert(field.to_str().ok()?)
+    ///     let mut fields = parts.headers.get_all("client-cert").iter();
+    ///     match (fields.next(), fields.next()) {
+    ///         (Some(field), None) if peer.is_our_proxy() => {
+    ///             ClientCertificate::from_client_cert(field.to_str().ok()?)
+    ///         }
+    ///         _ => None, // none, or somebody added one
+    ///     }
     /// });
     /// # }
     /// ```
@@ -333,6 +343,17 @@ impl Guard {
     pub(crate) fn sender_constraints(&self) -> (Option<&Dpop>, bool, bool) {
         let terms = &self.inner.terms;
         (terms.dpop.as_ref(), self.inner.certificate.is_some(), terms.sender_constrained)
+    }
+
+    /// True where the guard can check that a token is its sender's.
+    pub(crate) fn can_confirm(&self) -> bool {
+        self.inner.terms.dpop.is_some() || self.inner.certificate.is_some()
+    }
+
+    /// Where nonces are asked for, there are some.
+    pub(crate) fn has_nonces_where_asked(&self) -> bool {
+        let dpop = self.inner.terms.dpop.as_ref();
+        self.inner.nonces_where.is_none() || dpop.is_some_and(|dpop| dpop.nonces.is_some())
     }
 
     /// True where tokens can be spent.

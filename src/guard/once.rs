@@ -2,14 +2,11 @@
 //! store.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use super::Guard;
 use crate::answer::Answer;
 use crate::denial::Denial;
 use crate::evidence::{Case, Once};
-use crate::jose::{earlier, later};
-use crate::names::Audience;
 use crate::reason::Reason;
 use crate::replay::{Remembered, ReplayEntry, ReplayStore, StoreUnavailable};
 
@@ -25,15 +22,7 @@ impl Guard {
         if case.root().proof.is_done() {
             return Answer::Now(Ok(()));
         }
-        let entry = ReplayEntry::new(
-            "dpop proof",
-            self.audience(),
-            &[proof.key(), proof.jti()],
-            &[proof.key()],
-            proof.issued_at(),
-            proof.expires_at(),
-            case.at,
-        );
+        let entry = ReplayEntry::of_proof(proof, case.at);
         let refused = Refused {
             again: Reason::DpopProofReplayed,
             // With a nonce, the client is told a fresh one.
@@ -50,7 +39,6 @@ impl Guard {
         let refuse = |reason: Reason, detail: &str| {
             Answer::Now(Err(Denial::from(reason).with_detail(detail)))
         };
-        let token = &case.token;
         let Some(store) = &self.inner.spent else {
             return refuse(
                 Reason::InternalError,
@@ -60,32 +48,14 @@ impl Guard {
         if case.root().spent.is_done() {
             return Answer::Now(Ok(()));
         }
-        let Some(jti) = token.jti() else {
-            return refuse(Reason::TokenSpent, "the token has no id, and cannot be spent");
-        };
-        if token.audiences().count() > 1 {
+        let Some(entry) = ReplayEntry::of_token(&case.token, case.at) else {
             return refuse(
                 Reason::TokenSpent,
-                "the token is meant for several audiences, and cannot be spent at one",
+                "the token has no id, or is not meant for one audience: it cannot be spent",
             );
-        }
-        let leeway = token.leeway();
-        let entry = ReplayEntry::new(
-            "access token",
-            self.audience(),
-            &[token.issuer(), jti],
-            &[token.issuer(), token.client_id().unwrap_or_default()],
-            earlier(token.issued_at(), leeway),
-            later(token.expires_at(), leeway.saturating_add(Duration::from_secs(1))),
-            case.at,
-        );
+        };
         let refused = Refused { again: Reason::TokenSpent, forgotten: Reason::TokenSpent };
         insert(store, entry, case.clone(), |case| &case.root().spent, refused)
-    }
-
-    /// Our name, as it names what was seen here.
-    fn audience(&self) -> &str {
-        self.audiences().first().map(Audience::as_str).unwrap_or_default()
     }
 }
 

@@ -16,7 +16,7 @@ use crate::denial::Denial;
 use crate::evidence::{Case, DecisionId, Evidence, Grant, Operation};
 use crate::jose::{Algorithm, KeySet};
 use crate::keys::{Issuer, KeysUnavailable};
-use crate::proof::{ClientCertificate, Possession};
+use crate::proof::{ClientCertificate, Possession, normalized_path};
 use crate::reason::Reason;
 use crate::require::Require;
 use crate::token::{AccessToken, Claims, InvalidToken, UnverifiedToken};
@@ -60,7 +60,6 @@ struct Head {
     scheme: Option<Scheme>,
     /// What the request shows beside the credential.
     certificate: Option<ClientCertificate>,
-    nonce_required: bool,
     /// The case of the guard that granted the request before.
     earlier: Option<Arc<Case>>,
 }
@@ -92,8 +91,8 @@ impl Guard {
     /// requirements are asked together. Where a request has an `Authorization` field *and* a grant, the grant
     /// is another request's: it is taken away, and the credential judged as a new decision.
     ///
-    /// With keys at hand the answer is there at once ([`Answer::now`]). Dropping an answer that waits
-    /// changes nothing.
+    /// With keys at hand the answer is there at once ([`Answer::now`]). Dropping an answer that waits for keys
+    /// changes nothing; one that waits for a store may leave a proof or a token used up, without a record.
     pub fn authorize<'a>(
         &'a self,
         head: &'a mut Parts,
@@ -122,7 +121,8 @@ impl Guard {
     /// already is asked together with it, so that a challenge names everything.
     ///
     /// The token is judged at the moment of the request, so a grant must not outlive its request. A grant
-    /// of another guard is not believed: the credential is validated anew.
+    /// of another guard is not believed: the credential is validated anew, as far as it can be without the request:
+    /// tokens that are bound to a certificate are refused there, and the transport is not asked about.
     pub fn narrow(
         &self,
         grant: &Grant,
@@ -139,8 +139,8 @@ impl Guard {
             decision: grant.decision(),
             query_token: grant.case.query_token,
             scheme: None,
-            certificate: self.inner.certificate.as_ref().and(grant.case.certificate),
-            nonce_required: true,
+            // Only a request can say.
+            certificate: None,
             earlier: Some(grant.case.clone()),
         };
         self.judge(head, requirement, grant.credential())
@@ -179,10 +179,7 @@ impl Guard {
             decision: earlier.map_or_else(DecisionId::next, |grant| grant.decision()),
             query_token: has_query_token(parts),
             scheme: None,
-            certificate: self.inner.certificate.as_ref().and_then(|source| {
-                source(parts).or_else(|| earlier.and_then(|grant| grant.case.certificate))
-            }),
-            nonce_required: self.inner.nonces_where.as_ref().is_none_or(|wanted| wanted(parts)),
+            certificate: self.inner.certificate.as_ref().and_then(|source| source(parts)),
             earlier: earlier.map(|grant| grant.case.clone()),
         };
         // Phase A. The credential of a request that another guard granted is with the grant.
@@ -212,6 +209,10 @@ impl Guard {
     /// Phases B and C as far as they need no key; then the rest, or the wait for keys.
     fn judge(&self, mut head: Head, requirement: Arc<Require>, credential: &Credential) -> Judged {
         head.scheme = Some(credential.scheme());
+        // What no token can meet is no challenge.
+        if self.inner.terms.sender_constrained && !self.can_confirm() {
+            return Answer::Now(Err(self.deny(&head, &requirement, Reason::PolicyDenied.into())));
+        }
         let opened = match self.open(credential) {
             Ok(opened) => opened,
             Err(refused) => return Answer::Now(Err(self.deny(&head, &requirement, refused))),
@@ -242,14 +243,17 @@ impl Guard {
         let mut possession = credential.possession(head.operation.method(), path);
         possession.certificate = head.certificate;
         if let Some(shown) = &mut possession.shown {
-            shown.nonce_required = head.nonce_required;
+            // By the path that proofs are compared by, so that no spelling of it gets round.
+            let (method, path) = (head.operation.method(), normalized_path(path));
+            let wanted = self.inner.nonces_where.as_ref().zip(path);
+            shown.nonce_required = wanted.is_none_or(|(wanted, path)| wanted(method, &path));
         }
         let token = match self.validate(opened, &possession, keys, head.at) {
             Ok(token) => token,
             Err(refused) => return Answer::Now(Err(self.deny(&head, &requirement, refused))),
         };
-        let Head { at, decision, query_token, operation, earlier, certificate, .. } = head;
-        let case = Case::new(token, credential, certificate, at, decision, query_token, earlier);
+        let Head { at, decision, query_token, operation, earlier, .. } = head;
+        let case = Case::new(token, credential, at, decision, query_token, earlier);
         let case = Arc::new(case);
         // 48 and 49: when all else of phase E has passed, and before everything that follows
         match self.proof_once(&case) {
@@ -279,7 +283,7 @@ impl Guard {
         Ok(Opened { token, algorithm, issuer })
     }
 
-    /// Steps 16 to 31.
+    /// Steps 16 to 51, and 58.
     fn validate(
         &self,
         opened: Opened<'_>,
@@ -299,6 +303,10 @@ impl Guard {
 
     /// Phases H to J; then, where it is asked, the token is spent.
     fn decide(&self, case: &Arc<Case>, operation: Operation, requirement: Arc<Require>) -> Judged {
+        if requirement.is_sender_constrained() && !self.can_confirm() {
+            let denied = Err(Reason::PolicyDenied.into());
+            return Answer::Now(self.decided(case.clone(), operation, requirement, denied));
+        }
         if let Err(unmet) = requirement.check(&case.token, case.at) {
             let denied = Err(unmet.into());
             return Answer::Now(self.decided(case.clone(), operation, requirement, denied));
@@ -330,7 +338,8 @@ impl Guard {
         requirement: Arc<Require>,
         checked: Result<(), Denial>,
     ) -> Result<Grant, Denial> {
-        let denial = checked.err().map(|denial| self.finished_for(&case, denial));
+        let denial = checked.err().map(|denial| denial.with_scope_hint(&requirement));
+        let denial = denial.map(|denial| self.finished_for(&case, denial));
         let evidence = Evidence { case, operation, requirement };
         self.record(&AuditEvent {
             at: evidence.at(),
@@ -424,8 +433,10 @@ pub(crate) fn take_off_forwarded(parts: &mut Parts) {
 }
 
 impl Guard {
-    /// The nonce that the client of this grant should use next, where the one it used is ending.
-    pub(crate) fn next_nonce(&self, grant: &Grant) -> Option<HeaderValue> {
+    /// The nonce that the client of this grant should use next, where the one it used is ending: for the field
+    /// `DPoP-Nonce` of the answer. A layer sends it itself.
+    #[must_use]
+    pub fn next_nonce(&self, grant: &Grant) -> Option<HeaderValue> {
         grant.token().proof().filter(|proof| proof.wants_nonce())?;
         let nonces = self.inner.terms.dpop.as_ref()?.nonces.as_ref()?;
         HeaderValue::try_from(nonces.make(grant.at())).ok()

@@ -9,7 +9,7 @@ use std::time::Duration;
 use arc_swap::ArcSwapOption;
 use tokio::runtime::Handle;
 use tokio::sync::watch;
-use tokio::task::JoinHandle;
+use tokio::task::{AbortHandle, JoinHandle};
 use tokio::time::{Instant, timeout};
 
 use super::cache::{Cache, Current, MAX_WAIT, Moment, Outcome, Refusal, Verdict};
@@ -214,19 +214,23 @@ struct Waiting {
     over: JoinHandle<()>,
 }
 
-/// Held by a request that waits.
-struct Seat(Arc<Shared>);
+/// Held by a request that waits; with it, the task that waits for it.
+struct Seat {
+    shared: Arc<Shared>,
+    over: AbortHandle,
+}
 
 impl Drop for Seat {
     fn drop(&mut self) {
-        self.0.cache().leave();
+        self.shared.cache().leave();
+        self.over.abort();
     }
 }
 
 impl Waiting {
     async fn keys(self, kid: Option<&str>) -> Result<KeySet, KeysUnavailable> {
         let Waiting { seat, fetch, over } = self;
-        let shared = &seat.0;
+        let shared = &seat.shared;
         if over.await.is_err_and(|error| error.is_panic()) {
             return Err(KeysUnavailable::set_up_wrongly(
                 "the Tokio runtime has no timer: enable_time",
@@ -293,8 +297,9 @@ impl Shared {
         begin: bool,
         at_most: Duration,
     ) -> Waiting {
-        let seat = Seat(self.clone());
-        Waiting { seat, fetch, over: self.over(runtime, fetch, begin, at_most) }
+        let over = self.over(runtime, fetch, begin, at_most);
+        let seat = Seat { shared: self.clone(), over: over.abort_handle() };
+        Waiting { seat, fetch, over }
     }
 
     /// Ends with the fetch, or when the time is up.

@@ -21,8 +21,8 @@ pub use service::GuardService;
 ///
 /// A request passes when
 ///
-/// 1. it has one credential, in the `Authorization` field, of the scheme `Bearer`;
-/// 2. that is an access token of a trusted issuer, for this resource, valid now;
+/// 1. it has one credential, in the `Authorization` field, of the scheme `Bearer`, or `DPoP` where that is taken;
+/// 2. that is an access token of a trusted issuer, for this resource, valid now, and the sender's;
 /// 3. the token meets the requirement of this layer.
 ///
 /// Then the credential is off the request, and a [`Grant`](crate::Grant) is in its extensions. Else the
@@ -78,7 +78,7 @@ impl Guard {
     ///
     /// Where no token can meet the requirement; where it spends tokens and the guard has no store
     /// ([`Guard::replay`]); where tokens must be bound to their sender and the guard takes neither proofs
-    /// ([`Guard::dpop`]) nor certificates ([`Guard::client_certificate`]).
+    /// ([`Guard::dpop`]) nor certificates ([`Guard::client_certificate`]); where [`Guard::nonces_where`] is set and there are no nonces.
     pub fn require(&self, requirement: impl Into<Require>) -> GuardLayer {
         let requirement = requirement.into();
         assert!(!requirement.is_unmeetable(), "no token can meet the requirement: {requirement}");
@@ -86,9 +86,13 @@ impl Guard {
             !requirement.is_single_use() || self.can_spend(),
             "the requirement takes a token once, and the guard has no store for that: `Guard::replay`"
         );
-        let (dpop, certificates, everywhere) = self.sender_constraints();
+        let (_, _, everywhere) = self.sender_constraints();
         assert!(
-            !(everywhere || requirement.is_sender_constrained()) || dpop.is_some() || certificates,
+            self.has_nonces_where_asked(),
+            "proofs must have nonces somewhere, and the guard makes none: `Dpop::nonces`"
+        );
+        assert!(
+            !(everywhere || requirement.is_sender_constrained()) || self.can_confirm(),
             "tokens must be bound to their sender, and the guard can check no binding: `Guard::dpop`, \
              `Guard::client_certificate`"
         );

@@ -8,7 +8,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use time::UtcDateTime;
 
-use super::htu::normalized;
+use super::htu::{normalized, normalized_path};
 use super::{Nonces, ProofField, Shown};
 use crate::jose::{
     Algorithm, AlgorithmSet, Document, Embedded, earlier, equal, later, numeric_date, sha256,
@@ -23,7 +23,7 @@ const MAX_JTI: usize = 256;
 ///
 /// The base is the URL under which clients know this resource, before its paths: a proof names the URL that it
 /// was made for, and no `Host` field or proxy has a say in what that is. Algorithms are ES256 and Ed25519; a
-/// proof is good from 60 seconds before to 10 seconds after it was made.
+/// proof is good for 60 seconds after it was made, and may come from a clock that is 10 seconds ahead.
 ///
 /// ```
 /// use unconfused::Dpop;
@@ -50,8 +50,8 @@ pub struct UnfitBase {
 
 /// A proof that was accepted: what names it, so that it can be accepted once.
 ///
-/// Whether it was accepted **before** is not checked by the plain functions: put `(key, jti)` into a store that
-/// remembers it until `expires_at`, and refuse it where it is there.
+/// Whether it was accepted **before** is not checked by the plain functions: a store does that
+/// ([`ReplayEntry::of_proof`](crate::ReplayEntry::of_proof)).
 #[derive(Clone, PartialEq, Eq)]
 pub struct AcceptedProof {
     key: Arc<str>,
@@ -128,22 +128,36 @@ impl Dpop {
     }
 
     /// The algorithms of proofs, in place of ES256 and Ed25519. They are told in challenges, in this order.
+    ///
+    /// # Panics
+    ///
+    /// Where there is none: no proof could be made.
     #[must_use]
     pub fn algorithms(mut self, algorithms: impl IntoIterator<Item = Algorithm>) -> Self {
         self.algorithms = algorithms.into_iter().collect();
+        assert!(!self.algorithms.is_empty(), "proofs need an algorithm");
         self
     }
 
     /// How old a proof may be, and how far ahead a client's clock, in place of 60 and 10 seconds. With
-    /// [`nonces`](Self::nonces) the nonce says how fresh a proof is.
+    /// [`nonces`](Self::nonces) the nonce says how fresh a proof is. The same for all guards that share a store: a
+    /// proof is remembered for as long as the guard that accepted it would accept it.
     #[must_use]
     pub fn window(mut self, past: Duration, future: Duration) -> Self {
         (self.past, self.future) = (past, future);
         self
     }
 
+    /// The nonce of this moment, for the field `DPoP-Nonce`; none without [`nonces`](Self::nonces). A guard tells it
+    /// itself.
+    #[must_use]
+    pub fn nonce(&self, now: UtcDateTime) -> Option<String> {
+        self.nonces.as_ref().map(|nonces| nonces.make(now))
+    }
+
     /// Proofs must have a nonce of this resource, wherever [`Guard::nonces_where`] does not say otherwise. A client
-    /// that sends none is told one.
+    /// that sends none is told one. Then `iat` is not looked at: replicas that share a store should agree on nonces,
+    /// also while they are changed.
     ///
     /// [`Guard::nonces_where`]: crate::Guard::nonces_where
     #[must_use]
@@ -185,7 +199,7 @@ impl Dpop {
         // 35 and 36
         let jws = match &shown.proof {
             ProofField::Missing => return Err(Reason::DpopProofMissing),
-            ProofField::Unreadable => return Err(Reason::DpopProofMultiple),
+            ProofField::Several => return Err(Reason::DpopProofMultiple),
             ProofField::One(jws) if jws.contains(',') => return Err(Reason::DpopProofMultiple),
             ProofField::One(jws) => jws,
         };
@@ -203,8 +217,13 @@ impl Dpop {
             return Err(Reason::DpopMethodMismatch);
         }
         let made_for = normalized(&claims.htu).ok_or(Reason::DpopProofMalformed)?;
-        let ours =
-            |base: &String| normalized(&format!("{base}{}", shown.path)) == Some(made_for.clone());
+        // The path by itself: it must not climb out of the base.
+        let path = normalized_path(&shown.path);
+        let ours = |base: &String| {
+            let (rest, path) = (made_for.strip_prefix(&**base), path.as_deref());
+            // `/` of a base with a path is the base itself, too.
+            rest.is_some() && (rest == path || (rest == Some("") && path == Some("/")))
+        };
         if !self.bases.iter().any(ours) {
             return Err(Reason::DpopUriMismatch);
         }
@@ -235,11 +254,17 @@ impl Dpop {
             (Some(_), None) if by_nonce.is_some() => return Err(Reason::DpopNonceRequired),
             (_, _) => None,
         };
-        // Where a nonce was required it was made by our clock; else the client's may be ahead.
-        let (issued_at, expires_at) = match nonce.filter(|_| by_nonce.is_some()) {
-            Some(nonce) => (nonce.made_at, nonce.until),
-            None => (earlier(claims.iat, self.future), later(claims.iat, self.past)),
-        };
+        // By the clock of the client, which may be ahead; where a nonce was required, by ours. One that was not
+        // required may be, the next time.
+        let mut issued_at = earlier(claims.iat, self.future);
+        let mut expires_at = later(claims.iat, self.past);
+        if let Some(nonce) = nonce {
+            let required = by_nonce.is_some();
+            issued_at = if required { nonce.made_at } else { issued_at.min(nonce.made_at) };
+            expires_at = if required { nonce.until } else { expires_at.max(nonce.until) };
+        }
+        // It is accepted at that very moment, too.
+        let expires_at = later(expires_at, Duration::from_secs(1));
         Ok(AcceptedProof {
             key: thumbprint.into(),
             jti: claims.jti.into(),

@@ -18,18 +18,42 @@ pub(super) fn normalized(uri: &str) -> Option<String> {
         None => (rest, ""),
     };
     let authority = authority.to_ascii_lowercase();
-    let host = authority.strip_suffix(default_port).unwrap_or(&authority);
     // `https://host:` has a port, which is empty: the default one.
-    let host = host.strip_suffix(':').unwrap_or(host);
-    if host.is_empty() || host.starts_with(':') || host.contains(['@', '%']) {
+    let without_port = authority.strip_suffix(default_port).or_else(|| authority.strip_suffix(':'));
+    let host = without_port.unwrap_or(&authority);
+    if !is_host(authority.strip_suffix(':').unwrap_or(&authority)) {
         return None;
     }
-    Some(format!("{scheme}://{host}{}", path_of(path)?))
+    Some(format!("{scheme}://{host}{}", normalized_path(path)?))
 }
 
-/// Percent-encoding in capitals and none of what needs none; no dot segments; at least `/`.
-fn path_of(path: &str) -> Option<String> {
-    let path = decoded(path)?;
+/// A name or an address, perhaps with a port.
+fn is_host(host: &str) -> bool {
+    let name_and_port = match host.strip_prefix('[') {
+        Some(address) => address.split_once(']').map(|(address, rest)| {
+            (address, rest.strip_prefix(':').or(rest.is_empty().then_some("0")))
+        }),
+        None => match host.split_once(':') {
+            Some((name, port)) => Some((name, Some(port))),
+            None => Some((host, Some("0"))),
+        },
+    };
+    let Some((name, Some(port))) = name_and_port else { return false };
+    let address = host.starts_with('[');
+    let fits = |byte: u8| {
+        byte.is_ascii_alphanumeric() || b"-._~".contains(&byte) || (address && byte == b':')
+    };
+    !name.is_empty() && name.bytes().all(fits) && port.parse::<u16>().is_ok()
+}
+
+/// A path: percent-encoding in capitals and none of what needs none; no dot segments; at least `/`.
+pub(crate) fn normalized_path(path: &str) -> Option<String> {
+    let path = path.split(['?', '#']).next()?;
+    if !path.is_empty() && !path.starts_with('/') {
+        return None;
+    }
+    let visible = |byte: u8| byte.is_ascii_graphic() && !br#""\<>^`{|}"#.contains(&byte);
+    let path = decoded(Some(path).filter(|path| path.bytes().all(visible))?)?;
     let mut segments: Vec<&str> = Vec::new();
     let mut ends_in_slash = true;
     for segment in path.split('/').skip(1) {
@@ -107,7 +131,13 @@ mod tests {
             "api.example.com/v1/items",
             "https:///v1/items",
             "https://:443/v1/items",
+            "https://api.example.com::443/v1/items",
+            "https://api.example.com::/v1/items",
             "https://user@api.example.com/v1/items",
+            "https://api.example.com:port/v1/items",
+            "https://api.example.com:443:443/v1/items",
+            "https://a,b/v1/items",
+            "https://[::1/v1/items",
             "ftp://api.example.com/v1/items",
             "https://api.example.com/v1/%zz",
             "https://api.example.com/v1/%6",
@@ -119,6 +149,10 @@ mod tests {
             assert_eq!(normalized(bad), None, "{bad}");
         }
         assert_eq!(normalized("https://api.example.com"), normalized("https://api.example.com/"));
+        assert_eq!(normalized("https://[::1]:443/").as_deref(), Some("https://[::1]/"));
+        assert_eq!(normalized("https://[::1]:8443/").as_deref(), Some("https://[::1]:8443/"));
+        assert_eq!(normalized_path("*"), None);
+        assert_eq!(normalized_path("items"), None);
         assert_eq!(normalized("https://a/%c3%a9").as_deref(), Some("https://a/%C3%A9"));
     }
 }

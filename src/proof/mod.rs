@@ -12,6 +12,7 @@ use http::Method;
 use crate::jose::{Object, string};
 
 pub use dpop::{AcceptedProof, Dpop, UnfitBase};
+pub(crate) use htu::normalized_path;
 pub use mtls::ClientCertificate;
 pub use nonce::Nonces;
 
@@ -60,8 +61,7 @@ pub(crate) struct Shown<'a> {
 pub(crate) enum ProofField<'a> {
     Missing,
     One(Cow<'a, str>),
-    /// More than one, or no text.
-    Unreadable,
+    Several,
 }
 
 impl<'a> Possession<'a> {
@@ -97,7 +97,7 @@ impl<'a> Possession<'a> {
         let shown = self.shown.map(|shown| Shown {
             proof: match shown.proof {
                 ProofField::Missing => ProofField::Missing,
-                ProofField::Unreadable => ProofField::Unreadable,
+                ProofField::Several => ProofField::Several,
                 ProofField::One(proof) => ProofField::One(Cow::Owned(proof.into_owned())),
             },
             method: shown.method,
@@ -113,7 +113,7 @@ impl std::fmt::Debug for ProofField<'_> {
         f.write_str(match self {
             ProofField::Missing => "Missing",
             ProofField::One(_) => "One(..)",
-            ProofField::Unreadable => "Unreadable",
+            ProofField::Several => "Several",
         })
     }
 }

@@ -60,12 +60,15 @@ impl ClientCertificate {
         Some(ClientCertificate::from_der(der))
     }
 
-    /// From the value of an Envoy `x-forwarded-client-cert` field: the `Hash` of the last element, which the closest
-    /// proxy wrote. **Only** from a proxy that you know, in its mode `SANITIZE_SET`.
+    /// From the value of an Envoy `x-forwarded-client-cert` field: the `Hash` of its one element. **Only** from a proxy
+    /// that you know, in its mode `SANITIZE_SET`, which writes one. Names in a certificate may look like more
+    /// elements, or like more hashes: with more than one of either there is no certificate.
     #[must_use]
     pub fn from_xfcc(value: &str) -> Option<Self> {
-        let element = split(value, ',').pop()?;
-        let mut hashes = split(element, ';').into_iter().filter_map(|pair| {
+        if split(value, ',')?.len() != 1 {
+            return None;
+        }
+        let mut hashes = split(value, ';')?.into_iter().filter_map(|pair| {
             let (name, value) = pair.split_once('=')?;
             name.trim().eq_ignore_ascii_case("hash").then(|| value.trim().trim_matches('"'))
         });
@@ -82,10 +85,11 @@ impl ClientCertificate {
     }
 }
 
-/// Splits at a separator that is not within quotes; a backslash quotes the next character there.
-fn split(text: &str, separator: char) -> Vec<&str> {
+/// Splits at a separator that is not within quotes; a backslash quotes the next character there. `None` where a quote
+/// is not closed: what a proxy put after it would be within.
+fn split(text: &str, separator: char) -> Option<Vec<&str>> {
     let (mut quoted, mut escaped) = (false, false);
-    text.split(move |c: char| {
+    let parts = text.split(|c: char| {
         if escaped {
             escaped = false;
             return false;
@@ -96,8 +100,9 @@ fn split(text: &str, separator: char) -> Vec<&str> {
             _ => {}
         }
         !quoted && c == separator
-    })
-    .collect()
+    });
+    let parts = parts.collect();
+    (!quoted).then_some(parts)
 }
 
 impl fmt::Debug for ClientCertificate {
@@ -123,7 +128,7 @@ mod tests {
         for good in [
             format!("Hash={hex}"),
             format!("By=spiffe://a;Hash={hex};Subject=\"CN=a,O=b;Hash={other}\";URI=x"),
-            format!("Hash={other};Subject=\"a\\\",b\",By=x;hash={hex}"),
+            format!("hash={hex};Subject=\"a\\\",b\";By=x"),
         ] {
             assert_eq!(ClientCertificate::from_xfcc(&good), Some(certificate), "{good}");
         }
@@ -133,7 +138,10 @@ mod tests {
             format!("Hash={}", &hex[1..]),
             format!("Hash={hex};Hash={other}"),
             format!("Hash={hex},By=x"),
+            format!("By=x;Hash={other};URI=spiffe://x,Hash={hex}"),
+            format!("By=x;Hash={other};URI=spiffe://x;Hash={hex}"),
             format!("Subject=\"Hash={hex}"),
+            format!("Hash={hex};Subject=\"a,By=proxy;Hash={other}"),
             format!("Hash=+{}", &hex[1..]),
         ] {
             assert_eq!(ClientCertificate::from_xfcc(&bad), None, "{bad}");

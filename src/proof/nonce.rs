@@ -8,10 +8,10 @@ use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use time::UtcDateTime;
 
-use crate::jose::{equal, hmac_sha256, later};
+use crate::jose::{earlier, equal, hmac_sha256, later};
 
 /// How far the clock of a replica may be ahead.
-const AHEAD: Duration = Duration::from_secs(60);
+const AHEAD: Duration = Duration::from_secs(2);
 /// How much of the code is sent.
 const CODE: usize = 16;
 
@@ -39,6 +39,7 @@ pub struct Nonces {
 /// A nonce of ours that has not passed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Good {
+    /// When it was made, at the earliest.
     pub(super) made_at: UtcDateTime,
     pub(super) until: UtcDateTime,
     /// It soon passes.
@@ -91,7 +92,7 @@ impl Nonces {
         let is_good = made_at <= later(now, AHEAD) && now <= until;
         let half = self.life.mul_f32(0.5);
         let is_ending = !current || now > later(made_at, half);
-        is_good.then_some(Good { made_at, until, is_ending })
+        is_good.then_some(Good { made_at: earlier(made_at, AHEAD), until, is_ending })
     }
 }
 
@@ -123,7 +124,7 @@ mod tests {
         let nonce = nonces.make(at(0));
         let ending = |nonces: &Nonces, seconds| {
             nonces.read(&nonce, at(seconds)).map(|good| {
-                assert_eq!((good.made_at, good.until), (at(0), at(300)));
+                assert_eq!((good.made_at, good.until), (at(-2), at(300)));
                 good.is_ending
             })
         };
@@ -133,8 +134,8 @@ mod tests {
             (151, Some(true)),
             (300, Some(true)),
             (301, None),
-            (-60, Some(false)),
-            (-61, None),
+            (-2, Some(false)),
+            (-3, None),
         ] {
             assert_eq!(ending(&nonces, seconds), expected, "{seconds}");
         }

@@ -163,13 +163,21 @@ impl MemoryReplayStore {
         if entry.issued_at.unix_timestamp() <= self.born {
             return Ok(Remembered::Forgotten);
         }
-        let answer = self.try_to_remember(entry);
-        if matches!(answer, Err(Full) | Ok(Remembered::ShareFull)) {
-            let now = self.second(entry.now.unix_timestamp());
+        let mut answer = self.try_to_remember(entry);
+        let now = self.second(entry.now.unix_timestamp());
+        // Before a refusal for want of room, more is dropped, as long as that helps, and not for long.
+        for _ in 0..8 {
+            if !matches!(answer, Err(Full) | Ok(Remembered::ShareFull)) {
+                break;
+            }
+            let before = self.len();
             for shard in &self.shards {
                 self.sweep(&mut lock(shard), now);
             }
-            return self.try_to_remember(entry);
+            answer = self.try_to_remember(entry);
+            if self.len() >= before {
+                break;
+            }
         }
         answer
     }

@@ -6,11 +6,14 @@ mod redis;
 
 use std::fmt;
 use std::sync::Arc;
+use std::time::Duration;
 
 use time::UtcDateTime;
 
 use crate::answer::Answer;
-use crate::jose::sha256;
+use crate::jose::{earlier, later, sha256};
+use crate::proof::AcceptedProof;
+use crate::token::{AccessToken, Validation};
 
 pub use self::memory::MemoryReplayStore;
 #[cfg(feature = "redis")]
@@ -138,6 +141,32 @@ impl ReplayEntry {
             expires_at,
             now,
         }
+    }
+
+    /// For a proof that was accepted: under its key, whatever this resource is called, since it is for one URL and one
+    /// token anyway.
+    #[must_use]
+    pub fn of_proof(proof: &AcceptedProof, now: UtcDateTime) -> Self {
+        let parts = [proof.key(), proof.jti()];
+        let (issued_at, expires_at) = (proof.issued_at(), proof.expires_at());
+        ReplayEntry::new("dpop proof", "", &parts, &[proof.key()], issued_at, expires_at, now)
+    }
+
+    /// For a token that is spent: its issuer and its id, under the audience that it is meant for. `None` where it has
+    /// no id, or not exactly one audience: it cannot be spent.
+    #[must_use]
+    pub fn of_token(token: &AccessToken, now: UtcDateTime) -> Option<Self> {
+        let (Some(audience), 1) = (token.audience(), token.audiences().count()) else {
+            return None;
+        };
+        let parts = [token.issuer(), token.jti()?];
+        let share = [token.issuer(), token.client_id().unwrap_or_default()];
+        let issued_at = earlier(token.issued_at(), token.leeway());
+        // By the greatest leeway: another guard with the same store may have more.
+        let until = Validation::MAX_LEEWAY.saturating_add(Duration::from_secs(1));
+        let expires_at = later(token.expires_at(), until);
+        let audience = audience.as_str();
+        Some(ReplayEntry::new("access token", audience, &parts, &share, issued_at, expires_at, now))
     }
 
     /// An entry of that name, to test a store of your own with. Entries of one name have one key; what counts against

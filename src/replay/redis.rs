@@ -155,7 +155,7 @@ impl ReplayStore for RedisReplayStore {
             };
             match code {
                 0 => Ok(Remembered::First),
-                1 => Ok(Remembered::Again),
+                AGAIN => Ok(Remembered::Again),
                 2 => Ok(Remembered::Forgotten),
                 _ => Err(StoreUnavailable::new("Redis gave an answer of no known kind")),
             }
@@ -200,11 +200,16 @@ struct Link {
 }
 
 impl Link {
-    /// A connection that was dropped, as by a server that was started again, is tried once more. What was made on it
-    /// and not answered is then known: that refuses once too often, and accepts nothing twice.
+    /// A connection that was dropped, as by a server that was started again, is tried once more. Where it is known
+    /// then, it may be by the first attempt: that is in doubt.
     async fn insert(&self, insertion: &Insertion) -> RedisResult<i64> {
         match self.try_to_insert(insertion).await {
-            Err(error) if error.is_connection_dropped() => self.try_to_insert(insertion).await,
+            Err(dropped) if dropped.is_connection_dropped() => {
+                match self.try_to_insert(insertion).await {
+                    Ok(AGAIN) => Err(dropped),
+                    answer => answer,
+                }
+            }
             answer => answer,
         }
     }
@@ -248,6 +253,8 @@ impl Link {
     }
 }
 
+/// What the script answers of what is known.
+const AGAIN: i64 = 1;
 const NO_SCRIPT: ErrorKind = ErrorKind::Server(ServerErrorKind::NoScript);
 
 fn floor_ms(at: UtcDateTime) -> i64 {

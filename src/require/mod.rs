@@ -176,7 +176,7 @@ impl Require {
     }
 
     /// The token is bound to its sender by a proof key (DPoP) or a certificate (mutual TLS), and the sender showed
-    /// that it is theirs. Checked before everything else.
+    /// that it is theirs. Checked before all else that a requirement asks.
     #[must_use]
     pub fn sender_constrained(mut self) -> Self {
         self.sender_constrained = true;

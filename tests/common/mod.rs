@@ -1,17 +1,19 @@
 //! What several test files need: one moment, one issuer, one guard.
 #![allow(dead_code, reason = "each file uses its part")]
 
-use std::sync::OnceLock;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use http::request::Parts;
 use time::UtcDateTime;
-use unconfused::testing::{TestIssuer, TestToken};
+use unconfused::testing::{TestIssuer, TestProof, TestProofKey, TestToken};
 use unconfused::{
-    AccessToken, Audience, Denial, Grant, Guard, InvalidToken, Reason, Require, UnverifiedToken,
-    Validation,
+    AccessToken, Answer, Audience, Denial, Dpop, Grant, Guard, InvalidToken, MemoryReplayStore,
+    Reason, Remembered, ReplayAnswer, ReplayEntry, ReplayStore, Require, StoreUnavailable,
+    UnverifiedToken, Validation,
 };
 
 pub(crate) const LOGIN: &str = "https://login.example";
@@ -110,4 +112,87 @@ pub(crate) fn base64url(bytes: impl AsRef<[u8]>) -> String {
 pub(crate) fn compact(header: &str, payload: impl AsRef<[u8]>, signature: &[u8]) -> String {
     let parts = [base64url(header), base64url(payload), base64url(signature)];
     parts.join(".")
+}
+
+// Tokens that are bound to their sender.
+
+/// Under which clients know the resource.
+pub(crate) const BASE: &str = "https://orders.example";
+/// What proofs are made for.
+pub(crate) const URL: &str = "https://orders.example/orders";
+
+/// The one proof key of this file.
+pub(crate) fn proof_key() -> &'static TestProofKey {
+    static KEY: OnceLock<TestProofKey> = OnceLock::new();
+    KEY.get_or_init(TestProofKey::new)
+}
+
+/// Somebody else's.
+pub(crate) fn other_key() -> &'static TestProofKey {
+    static KEY: OnceLock<TestProofKey> = OnceLock::new();
+    KEY.get_or_init(TestProofKey::new)
+}
+
+pub(crate) fn dpop() -> Dpop {
+    Dpop::at(BASE).unwrap()
+}
+
+/// A store that has remembered for long.
+pub(crate) fn store() -> MemoryReplayStore {
+    MemoryReplayStore::new_at(at(-100_000))
+}
+
+/// The guard, and it takes proofs.
+pub(crate) fn proof_guard() -> Guard {
+    guard().dpop(dpop(), store())
+}
+
+/// A good token that is bound to the proof key.
+pub(crate) fn bound() -> TestToken {
+    token().scope("orders:read").bound_to(proof_key())
+}
+
+/// A good proof for this token, made at the moment.
+pub(crate) fn proof(raw: &str) -> TestProof {
+    proof_key().proof("GET", URL).at(now()).token(raw)
+}
+
+/// The head of a request with this token under `DPoP` and these `DPoP` fields.
+pub(crate) fn dpop_head(uri: &str, raw: &str, proofs: &[&str]) -> Parts {
+    let mut head = head(uri, &[&format!("DPoP {raw}")]);
+    for proof in proofs {
+        head.headers.append("dpop", proof.parse().unwrap());
+    }
+    head
+}
+
+/// What the guard says of a request with this token and this proof.
+pub(crate) fn ask_with_proof(
+    guard: &Guard,
+    raw: &str,
+    proof: &TestProof,
+    requirement: impl Into<Require>,
+) -> Result<Grant, Denial> {
+    let mut head = dpop_head("/orders", raw, &[&proof.sign()]);
+    guard.authorize(&mut head, requirement).now().unwrap()
+}
+
+/// A store that answers one thing, and counts how often it is asked.
+pub(crate) fn store_that(
+    answer: fn() -> Result<Remembered, StoreUnavailable>,
+) -> (impl ReplayStore + Clone, Arc<AtomicUsize>) {
+    let asked = Arc::new(AtomicUsize::new(0));
+    let counter = asked.clone();
+    let store = move |_: ReplayEntry| -> ReplayAnswer {
+        counter.fetch_add(1, Ordering::SeqCst);
+        Answer::Now(answer())
+    };
+    (store, asked)
+}
+
+/// The values of the challenges, as the fields are sent.
+pub(crate) fn challenges(denial: &Denial) -> Vec<String> {
+    let headers = denial.headers();
+    let fields = headers.get_all("www-authenticate").iter();
+    fields.map(|field| field.to_str().unwrap().to_owned()).collect()
 }

@@ -33,8 +33,8 @@ async fn set_up(life: Duration) -> Scene {
     assert!(guard.ready().await.is_ready());
     let service = Service::of(guard).await;
     let wire = Wire::between(listener, service.address);
-    // Nonces of the second in which the store began are refused.
-    sleep(Duration::from_millis(1100)).await;
+    // Nonces that a clock two seconds ahead may have made before the store began are refused.
+    sleep(Duration::from_millis(3100)).await;
     Scene { peer, service, wire, url: format!("{base}/orders") }
 }
 

@@ -12,8 +12,8 @@ use http::{HeaderValue, Request};
 use serde_json::json;
 use tower::ServiceExt;
 use unconfused::{
-    Audience, ClientCertificate, Denial, Dpop, Grant, Guard, Nonces, Profile, Reason, Require,
-    Scope,
+    Audience, ClientCertificate, Credential, Denial, Dpop, Grant, Guard, Nonces, Possession,
+    Profile, Reason, Remembered, ReplayEntry, ReplayStore, Require, Scope, UnverifiedToken,
 };
 
 const READ: Scope = Scope::from_static("orders:read");
@@ -219,4 +219,67 @@ fn a_proof_with_a_nonce_is_remembered_for_as_long_as_either_would_let_it_in() {
     assert_eq!(reason(guard(now, false).authorize(&mut head, READ).now().unwrap()), None);
     let again = ask_with_proof(&guard(|| at(100), true), &raw, &proof, READ);
     assert_eq!(reason(again), Some(Reason::DpopProofReplayed));
+}
+
+#[test]
+fn a_percent_sign_gets_round_no_route_that_asks_for_nonces() {
+    let guard = guard()
+        .dpop(dpop().nonces(Nonces::new([1; 32])), store())
+        .nonces_where(|_, path| path == "/accounts/root");
+    let raw = bound().sign();
+    let sent = |path: &str| {
+        let proof = proof(&raw).claim("htu", "https://orders.example/accounts/root").sign();
+        reason(guard.authorize(&mut dpop_head(path, &raw, &[&proof]), READ).now().unwrap())
+    };
+    for path in ["/accounts/root", "/accounts/%72oot", "/accounts/x/../root", "/accounts/root?x"] {
+        assert_eq!(sent(path), Some(Reason::DpopNonceRequired), "{path}");
+    }
+}
+
+#[test]
+fn the_plain_path_answers_with_challenge_and_nonce_like_a_guard() {
+    let dpop = dpop().nonces(Nonces::new([1; 32]));
+    let raw = bound().sign();
+    let field = proof(&raw).sign();
+    let head = dpop_head("/orders", &raw, &[&field]);
+    let credential = Credential::from_headers(&head.headers, 16384).unwrap();
+    let refused = |possession: Possession<'_>| {
+        let token = UnverifiedToken::parse(credential.expose()).unwrap().shown_by(possession);
+        let validation = validation().dpop(dpop.clone());
+        token.validate(&validation, &login().keys(), now())
+    };
+    let invalid = refused(Possession::dpop(&field, &http::Method::GET, "/orders")).unwrap_err();
+    let denial = Denial::from(invalid).with_dpop(&dpop, Some(&credential), now());
+    assert_eq!(denial.reason(), Reason::DpopNonceRequired);
+    let nonce = dpop.nonce(now()).unwrap();
+    assert_eq!(denial.headers()["dpop-nonce"], nonce);
+    assert!(challenge(&denial).starts_with(r#"DPoP error="use_dpop_nonce""#));
+
+    // With that nonce it passes, and a store takes the proof once.
+    let field = proof(&raw).nonce(&nonce).sign();
+    let token = refused(Possession::dpop(&field, &http::Method::GET, "/orders")).unwrap();
+    let store = store();
+    let offer =
+        || store.insert(ReplayEntry::of_proof(token.proof().unwrap(), now())).now().unwrap();
+    assert_eq!(offer().unwrap(), Remembered::First);
+    assert_eq!(offer().unwrap(), Remembered::Again);
+    assert!(ReplayEntry::of_token(&token, now()).is_some());
+    let several = validate(&crate::token().claim("aud", json!([ORDERS.as_str(), "x"]))).unwrap();
+    assert!(ReplayEntry::of_token(&several, now()).is_none());
+}
+
+#[test]
+fn what_no_token_can_meet_is_refused_for_good_and_never_challenged() {
+    let bound = Require::scope(READ).sender_constrained();
+    for (guard, requirement) in [(guard(), bound), (guard().sender_constrained(), READ.into())] {
+        let denial = ask(&guard, &token().scope("orders:read"), requirement).unwrap_err();
+        assert_eq!((denial.reason(), denial.status().as_u16()), (Reason::PolicyDenied, 403));
+        assert!(denial.challenge().is_none());
+    }
+}
+
+#[test]
+#[should_panic(expected = "the guard makes none")]
+fn nonces_are_asked_for_nowhere_without_any() {
+    let _ = guard().dpop(dpop(), store()).nonces_where(|_, _| true).require(READ);
 }

@@ -1170,3 +1170,20 @@ async fn an_issuer_that_is_trusted_by_its_name_is_no_tenant() {
     let template = of_tenant(&TestIssuer::new(TEMPLATE));
     assert_eq!(at_once(&guard, &template), Some(Err(Reason::IssuerUntrusted)));
 }
+
+#[test]
+fn tenants_with_one_set_of_keys_are_as_many_as_there_are() {
+    let acme = tenant("acme");
+    let named =
+        acme.jwks().replace(r#""kty""#, r#""issuer":"https://login.example/{tenantid}/v2","kty""#);
+    let keys = KeySet::from_json(&named).unwrap();
+    let issuer = Issuer::tenants_with_shared_keys(TEMPLATE, |_| true, keys).unwrap();
+    let guard = Guard::new(ORDERS, issuer.most_tenants(2));
+    for _ in 0..2 {
+        for number in 0..50 {
+            let token =
+                of_tenant(&acme).claim("iss", format!("https://login.example/t{number}/v2"));
+            assert_eq!(at_once(&guard, &token), Some(Ok(())), "{number}");
+        }
+    }
+}

@@ -237,6 +237,19 @@ fn a_percent_sign_gets_round_no_route_that_asks_for_nonces() {
 }
 
 #[test]
+fn dot_segments_get_round_no_route_that_asks_for_nonces() {
+    let guard = guard()
+        .dpop(dpop().nonces(Nonces::new([1; 32])), store())
+        .nonces_where(|_, path| path.starts_with("/payments"));
+    let raw = bound().sign();
+    for path in ["/payments/../x", "/payments/%2e%2e/x"] {
+        let proof = proof(&raw).claim("htu", "https://orders.example/x").sign();
+        let refused = guard.authorize(&mut dpop_head(path, &raw, &[&proof]), READ).now().unwrap();
+        assert_eq!(reason(refused), Some(Reason::DpopNonceRequired), "{path}");
+    }
+}
+
+#[test]
 fn the_plain_path_answers_with_challenge_and_nonce_like_a_guard() {
     let dpop = dpop().nonces(Nonces::new([1; 32]));
     let raw = bound().sign();

@@ -1,6 +1,7 @@
 //! The guard: its set-up here, the order of the steps beside it. Nothing is checked in either.
 
 mod once;
+mod pass;
 mod steps;
 
 use std::collections::BTreeMap;
@@ -22,7 +23,8 @@ use crate::proof::{ClientCertificate, Dpop};
 use crate::replay::ReplayStore;
 use crate::token::{ScopeHierarchy, Terms, UnverifiedToken};
 
-pub(crate) use steps::{Ask, NoCredentials, Step, pass_on, take_off_forwarded};
+pub(crate) use pass::{pass_on, take_off_forwarded};
+pub(crate) use steps::{Ask, NoCredentials, Step};
 
 /// Stands before an API and answers one question a request: may this be done, with this token, for this
 /// subject, through this actor, now?
@@ -243,8 +245,8 @@ impl Guard {
     }
 
     /// Where proofs need a nonce, by method and path, in place of everywhere, where [`Dpop::nonces`] makes some. The
-    /// path is the request's own, also inside nested routers, and normalised: no dot segments, no percent-encoding that
-    /// is not needed. A nonce that a proof has must be good everywhere.
+    /// path is the request's own, also inside nested routers: as it was sent, and where that is not asked for, once more
+    /// without dot segments and percent-encoding that is not needed. A nonce that a proof has must be good everywhere.
     #[must_use]
     pub fn nonces_where(
         self,

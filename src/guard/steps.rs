@@ -2,16 +2,15 @@
 
 use std::sync::Arc;
 
-use http::HeaderValue;
 use http::header::AUTHORIZATION;
 use http::request::Parts;
 use time::UtcDateTime;
 
-use super::Guard;
+use super::{Guard, pass_on};
 use crate::answer::Answer;
 use crate::audit::{AuditEvent, Said};
 use crate::challenge::Scheme;
-use crate::credential::{Credential, DPOP};
+use crate::credential::Credential;
 use crate::denial::Denial;
 use crate::evidence::{Case, DecisionId, Evidence, Grant, Operation};
 use crate::jose::{Algorithm, KeySet};
@@ -243,10 +242,11 @@ impl Guard {
         let mut possession = credential.possession(head.operation.method(), path);
         possession.certificate = head.certificate;
         if let Some(shown) = &mut possession.shown {
-            // By the path that proofs are compared by, so that no spelling of it gets round.
-            let (method, path) = (head.operation.method(), normalized_path(path));
-            let wanted = self.inner.nonces_where.as_ref().zip(path);
-            shown.nonce_required = wanted.is_none_or(|(wanted, path)| wanted(method, &path));
+            // By the path that a router sees, and by the one that proofs are compared by: no spelling gets round.
+            let (method, normal) = (head.operation.method(), normalized_path(path));
+            let wanted = self.inner.nonces_where.as_ref().zip(normal);
+            shown.nonce_required = wanted
+                .is_none_or(|(wanted, normal)| wanted(method, path) || wanted(method, &normal));
         }
         let token = match self.validate(opened, &possession, keys, head.at) {
             Ok(token) => token,
@@ -414,32 +414,6 @@ impl Grant {
     #[must_use]
     pub fn by(&self, guard: &Guard) -> bool {
         self.guard() == guard.inner.id
-    }
-}
-
-/// The token stops here: it goes off the request, and the grant goes on with it.
-pub(crate) fn pass_on(parts: &mut Parts, grant: &Grant) {
-    parts.headers.remove(AUTHORIZATION);
-    parts.headers.remove(DPOP);
-    take_off_forwarded(parts);
-    parts.extensions.insert(grant.clone());
-}
-
-/// What proxies say of certificates was said to the guard, and is worth nothing to anybody else.
-pub(crate) fn take_off_forwarded(parts: &mut Parts) {
-    for field in ["client-cert", "client-cert-chain", "x-forwarded-client-cert"] {
-        parts.headers.remove(field);
-    }
-}
-
-impl Guard {
-    /// The nonce that the client of this grant should use next, where the one it used is ending: for the field
-    /// `DPoP-Nonce` of the answer. A layer sends it itself.
-    #[must_use]
-    pub fn next_nonce(&self, grant: &Grant) -> Option<HeaderValue> {
-        grant.token().proof().filter(|proof| proof.wants_nonce())?;
-        let nonces = self.inner.terms.dpop.as_ref()?.nonces.as_ref()?;
-        HeaderValue::try_from(nonces.make(grant.at())).ok()
     }
 }
 

@@ -193,9 +193,11 @@ impl<K: Keys> Cache<K> {
         }
     }
 
-    /// Nothing can be fetched, and why.
+    /// Nothing can be fetched, and why: said where there are no keys.
     pub(super) fn note(&mut self, error: &str) {
-        self.error = Some(error.into());
+        if self.good.is_none() {
+            self.error = Some(error.into());
+        }
     }
 
     /// A request that waited for this fetch: it has ended, or took too long.

@@ -137,21 +137,28 @@ impl Tenants {
             return Some(one.issuer.clone());
         }
         if made.len() >= self.most {
+            // Where all have the same keys, one without a place costs nothing.
+            if let TenantKeys::Shared(keys) = &self.keys {
+                let keys = keys.clone();
+                return Some(Arc::new(Issuer::of_tenant(name, tenant, terms, keys, None)));
+            }
             if !self.may_go_now() {
                 let full = || KeysUnavailable::new("more tenants are in use than are kept");
                 let keys = Arc::new(move |_: KeyHint<'_>| -> Keys { Answer::Now(Err(full())) });
                 return Some(Arc::new(Issuer::of_tenant(name, tenant, terms, keys, None)));
-            }
-            let key = |one: &Made| (one.used.last.load(Ordering::Relaxed), one.number);
-            let oldest = made.iter().min_by_key(|(_, one)| key(one));
-            if let Some(oldest) = oldest.map(|(tenant, _)| tenant.clone()) {
-                made.remove(&oldest);
             }
         }
         let keys = match &self.keys {
             TenantKeys::Each(make) => make(name)?,
             TenantKeys::Shared(keys) => keys.clone(),
         };
+        if made.len() >= self.most {
+            let key = |one: &Made| (one.used.last.load(Ordering::Relaxed), one.number);
+            let oldest = made.iter().min_by_key(|(_, one)| key(one));
+            if let Some(oldest) = oldest.map(|(tenant, _)| tenant.clone()) {
+                made.remove(&oldest);
+            }
+        }
         let number = self.count.fetch_add(1, Ordering::Relaxed);
         let used = Used { count: self.count.clone(), last: Arc::default() };
         let issuer = Issuer::of_tenant(name, tenant, terms, keys, Some(used.clone()));

@@ -39,7 +39,7 @@ impl Profile {
     /// | `jti` | may be missing |
     /// | tenant | `org_id`, where there is one |
     /// | a token without a user | `sub` is the client with `@clients` |
-    /// | no person | `sub` ends in `@clients`, or `gty` is `client-credentials` |
+    /// | no person | `sub` ends in `@clients`, `gty` is `client-credentials`, or `sub_profile` is `ai_agent` |
     ///
     /// `permissions` are no scopes. Where Auth0 can write RFC 9068 tokens, have it do that:
     /// [`auth0_rfc9068`](Self::auth0_rfc9068).
@@ -53,13 +53,17 @@ impl Profile {
     }
 
     /// Auth0 with its RFC 9068 token profile: RFC 9068, with a tenant in `org_id`; in a token without a user,
-    /// `sub` is the client with `@clients`.
+    /// `sub` is the client with `@clients`. An agent that is the subject itself has `ai_agent` in `sub_profile`, where
+    /// the API asks for that: have it ask.
     #[must_use]
     pub fn auth0_rfc9068() -> Self {
         Profile::rfc9068()
             .tenant_claim("org_id")
             .subject_is_client_where([ClaimTest::names_client("sub", "", "@clients")])
-            .no_person_where([ClaimTest::ends_with("sub", "@clients")])
+            .no_person_where([
+                ClaimTest::ends_with("sub", "@clients"),
+                ClaimTest::lists("sub_profile", "ai_agent"),
+            ])
     }
 
     /// Okta, custom authorization servers: issuer `https://{domain}/oauth2/{id}`. Tokens of the organization's
@@ -160,7 +164,8 @@ impl Profile {
     }
 
     /// WSO2 Identity Server and Asgardeo: the issuer is the URL of the token endpoint. RFC 9068, with a tenant
-    /// in `org_id`; `aut` must be `APPLICATION_USER`, or `APPLICATION` in a token without a user.
+    /// in `org_id`; `aut` must be `APPLICATION_USER`, or `APPLICATION` in a token without a user, or `AGENT` where the
+    /// subject is an agent, and no person.
     #[must_use]
     pub fn wso2() -> Self {
         Profile::rfc9068()
@@ -168,7 +173,9 @@ impl Profile {
             .requires([
                 ClaimTest::is("aut", "APPLICATION_USER"),
                 ClaimTest::is("aut", "APPLICATION"),
+                ClaimTest::is("aut", "AGENT"),
             ])
+            .no_person_where([ClaimTest::is("aut", "AGENT")])
             .subject_is_client_where([ClaimTest::is("aut", "APPLICATION")])
     }
 

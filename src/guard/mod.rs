@@ -1,4 +1,5 @@
-//! The guard: its set-up here, the order of the steps beside it. Nothing is checked in either.
+//! The guard: its set-up here; beside it the order of the steps, what counts once, and what becomes of a request that
+//! passes. Nothing is checked in any of them.
 
 mod once;
 mod pass;

@@ -15,7 +15,7 @@ use crate::denial::Denial;
 use crate::evidence::{Case, DecisionId, Evidence, Grant, Operation};
 use crate::jose::{Algorithm, KeySet};
 use crate::keys::{Issuer, KeysUnavailable};
-use crate::proof::{ClientCertificate, Possession, normalized_path};
+use crate::proof::{ClientCertificate, normalized_path};
 use crate::reason::Reason;
 use crate::require::Require;
 use crate::token::{AccessToken, Claims, InvalidToken, UnverifiedToken};
@@ -243,12 +243,14 @@ impl Guard {
         possession.certificate = head.certificate;
         if let Some(shown) = &mut possession.shown {
             // By the path that a router sees, and by the one that proofs are compared by: no spelling gets round.
-            let (method, normal) = (head.operation.method(), normalized_path(path));
-            let wanted = self.inner.nonces_where.as_ref().zip(normal);
-            shown.nonce_required = wanted
-                .is_none_or(|(wanted, normal)| wanted(method, path) || wanted(method, &normal));
+            let method = head.operation.method();
+            shown.nonce_required = self.inner.nonces_where.as_ref().is_none_or(|wanted| {
+                let normal = || normalized_path(path).is_none_or(|path| wanted(method, &path));
+                wanted(method, path) || normal()
+            });
         }
-        let token = match self.validate(opened, &possession, keys, head.at) {
+        let opened = Opened { token: opened.token.shown_by(possession), ..opened };
+        let token = match self.validate(opened, keys, head.at) {
             Ok(token) => token,
             Err(refused) => return Answer::Now(Err(self.deny(&head, &requirement, refused))),
         };
@@ -287,7 +289,6 @@ impl Guard {
     fn validate(
         &self,
         opened: Opened<'_>,
-        possession: &Possession<'_>,
         keys: Result<KeySet, KeysUnavailable>,
         at: UtcDateTime,
     ) -> Result<AccessToken, Refused> {
@@ -295,8 +296,7 @@ impl Guard {
             keys.map_err(|unavailable| Refused { denial: unavailable.denial(), claims: None })?;
         let Opened { token, algorithm, issuer } = opened;
         let terms = &self.inner.terms;
-        let token =
-            token.validate_admitted(algorithm, terms, &issuer.terms, possession, &keys, at)?;
+        let token = token.validate_admitted(algorithm, terms, &issuer.terms, &keys, at)?;
         issuer.verified();
         Ok(token)
     }

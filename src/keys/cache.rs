@@ -101,22 +101,15 @@ struct Good<K> {
     usable_until: Moment,
 }
 
-/// A fetch in the air.
-struct Flight {
-    number: u64,
-    began: Moment,
-}
-
 /// The state of the keys of one issuer.
 pub(super) struct Cache<K> {
     stale_for: Duration,
     good: Option<Good<K>>,
-    flight: Option<Flight>,
     /// When the last fetches began, the oldest first.
     begun: [Option<Moment>; BUDGET],
     /// How many were begun: the number of the last one.
     fetches: u64,
-    /// The last one that ended.
+    /// The last one that ended. Where it is not the last that was begun, that one is in the air, or was lost.
     ended: u64,
     /// How many failed since the last good one, why the last did, and until when nothing is renewed.
     failures: u32,
@@ -136,7 +129,6 @@ impl<K: Keys> Cache<K> {
         Cache {
             stale_for: Duration::from_secs(3600),
             good: None,
-            flight: None,
             begun: [None; BUDGET],
             fetches: 0,
             ended: 0,
@@ -163,7 +155,7 @@ impl<K: Keys> Cache<K> {
             return self.wait(number, false);
         }
         // What was lost has looked for nothing.
-        if known.is_some() && self.flight.is_none() && self.is_unknown(kid, now) {
+        if known.is_some() && self.is_at_rest() && self.is_unknown(kid, now) {
             return self.unfound(now).map_or_else(Verdict::Refuse, |keys| Verdict::Use(keys, None));
         }
         if !self.may_begin(now) {
@@ -235,9 +227,6 @@ impl<K: Keys> Cache<K> {
 
     /// A fetch has ended. One that ends after a later one is dropped. `jitter` is from 0 to 1.
     pub(super) fn end(&mut self, number: u64, outcome: Outcome<K>, now: Moment, jitter: f64) {
-        if self.flight.as_ref().is_some_and(|flight| flight.number == number) {
-            self.flight = None;
-        }
         if number <= self.ended {
             return;
         }
@@ -273,22 +262,29 @@ impl<K: Keys> Cache<K> {
 
     /// True where no fetch came after this one.
     pub(super) fn was_last(&self, number: u64) -> bool {
-        self.ended == number && self.flight.is_none()
+        self.ended == number && self.is_at_rest()
+    }
+
+    /// True where the last fetch that was begun has ended.
+    fn is_at_rest(&self) -> bool {
+        self.ended == self.fetches
+    }
+
+    /// When the last fetch, if it has not ended, is lost.
+    fn lost_at(&self) -> Moment {
+        let began = self.begun.last().copied().flatten().unwrap_or_default();
+        began.saturating_add(LOST_AFTER)
     }
 
     /// The number of the fetch that is in the air; nothing where it was lost.
     fn in_the_air(&self, now: Moment) -> Option<u64> {
-        let flight = self.flight.as_ref()?;
-        (now < flight.began.saturating_add(LOST_AFTER)).then_some(flight.number)
+        (!self.is_at_rest() && now < self.lost_at()).then_some(self.fetches)
     }
 
     /// What serves now, for those who do not ask.
     pub(super) fn current(&self) -> Option<Current<K>> {
         let good = self.good.as_ref()?;
-        let quiet = match &self.flight {
-            Some(flight) => flight.began.saturating_add(LOST_AFTER),
-            None => self.next_look(),
-        };
+        let quiet = if self.is_at_rest() { self.next_look() } else { self.lost_at() };
         Some(Current { keys: good.keys.clone(), quiet_until: quiet.min(good.usable_until) })
     }
 
@@ -314,7 +310,7 @@ impl<K: Keys> Cache<K> {
     }
 
     fn begin(&mut self, now: Moment) -> u64 {
-        if self.flight.take().is_some() {
+        if !self.is_at_rest() {
             self.failed("the fetch never ended".to_owned(), now, 1.0);
         }
         self.fetches = self.fetches.saturating_add(1);
@@ -322,7 +318,6 @@ impl<K: Keys> Cache<K> {
         if let Some(last) = self.begun.last_mut() {
             *last = Some(now);
         }
-        self.flight = Some(Flight { number: self.fetches, began: now });
         self.fetches
     }
 

@@ -58,11 +58,12 @@ impl Issuer {
     /// # #[cfg(feature = "reqwest")] {
     /// use unconfused::Issuer;
     ///
-    /// let issuer = Issuer::discover("https://login.example", reqwest::Client::new())?;
+    /// let client = reqwest::Client::builder().redirect(reqwest::redirect::Policy::none()).build()?;
+    /// let issuer = Issuer::discover("https://login.example", client.clone())?;
     ///
-    /// assert!(Issuer::discover("http://login.example", reqwest::Client::new()).is_err());
+    /// assert!(Issuer::discover("http://login.example", client).is_err());
     /// # }
-    /// # Ok::<(), unconfused::UnfitUrl>(())
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
     ///
     /// # Errors
@@ -103,7 +104,7 @@ impl Issuer {
     /// # #[cfg(feature = "reqwest")] {
     /// use unconfused::{Issuer, Profile, RemoteKeys};
     ///
-    /// let client = reqwest::Client::new();
+    /// let client = reqwest::Client::builder().redirect(reqwest::redirect::Policy::none()).build()?;
     /// let customers = ["11111111-2222-3333-4444-555555555555"]; // of yours
     /// let issuer = Issuer::tenants(
     ///     "https://login.microsoftonline.com/{tenant}/v2.0",
@@ -114,7 +115,7 @@ impl Issuer {
     ///
     /// assert!(Issuer::tenants("https://{tenant}/", |_| true, |_| Ok(unconfused::KeySet::default())).is_err());
     /// # }
-    /// # Ok::<(), unconfused::UnfitTemplate>(())
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
     ///
     /// # Errors
@@ -142,7 +143,7 @@ impl Issuer {
     /// use unconfused::{Issuer, Profile, RemoteKeys};
     ///
     /// // at a fixed URL: the metadata of `common` names no issuer
-    /// let client = reqwest::Client::new();
+    /// let client = reqwest::Client::builder().redirect(reqwest::redirect::Policy::none()).build()?;
     /// let keys = RemoteKeys::at("https://login.microsoftonline.com/common/discovery/v2.0/keys", client)?;
     /// let issuer = Issuer::tenants_with_shared_keys(
     ///     "https://login.microsoftonline.com/{tenant}/v2.0",

@@ -57,10 +57,10 @@ const NO_RUNTIME: &str = "they are fetched in a Tokio runtime, and there is none
 /// # use reqwest::redirect::Policy;
 /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
 /// let client = reqwest::Client::builder().redirect(Policy::none()).build()?;
-/// let keys = RemoteKeys::at("https://login.example/keys", client)?.stale_for(Duration::from_secs(600));
+/// let keys = RemoteKeys::at("https://login.example/keys", client.clone())?.stale_for(Duration::from_secs(600));
 /// let issuer = Issuer::new("https://login.example", keys);
 ///
-/// assert!(RemoteKeys::at("http://login.example/keys", reqwest::Client::new()).is_err());
+/// assert!(RemoteKeys::at("http://login.example/keys", client).is_err());
 /// # Ok(())
 /// # }
 /// # }

@@ -87,9 +87,10 @@ impl Tenants {
         Transport::Tls.fit(&format!("{before}tenant{after}")).map_err(|e| unfit(e.to_string()))?;
         // The tenant may not choose the domain: it is a label in front of one, or in the path.
         let host_is_fixed = before.matches('/').count() >= 3;
-        if !host_is_fixed && (before != "https://" || !after.starts_with('.')) {
+        if !host_is_fixed && (before != "https://" || !is_under_a_domain(after)) {
             return Err(unfit(
-                "the tenant must be in the path, or the first label of the host".into(),
+                "the tenant must be in the path, or the first label of a host under a domain"
+                    .into(),
             ));
         }
         Ok(Tenants {
@@ -188,6 +189,14 @@ impl Tenants {
     }
 }
 
+/// What follows the tenant in a host is a dot and at least two labels.
+fn is_under_a_domain(after: &str) -> bool {
+    let host = after.split(['/', ':']).next().unwrap_or_default();
+    let labels = host.strip_prefix('.').map(|domain| domain.split('.'));
+    labels
+        .is_some_and(|labels| labels.clone().count() >= 2 && labels.clone().all(|l| !l.is_empty()))
+}
+
 /// `[A-Za-z0-9.-]{1,64}`, and neither dots alone nor a dot at an end, which would be another path or host.
 fn is_tenant(name: &str) -> bool {
     (1..=MAX_NAME).contains(&name.len())
@@ -205,6 +214,16 @@ impl fmt::Debug for Tenants {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_host_is_under_a_domain_that_no_tenant_chooses() {
+        for good in [".login.example/", ".login.example:8443/x", ".a.b.example"] {
+            assert!(is_under_a_domain(good), "{good}");
+        }
+        for bad in ["", "/", ".com/", "./x", ".login..example/", "x.login.example/", ":8443/"] {
+            assert!(!is_under_a_domain(bad), "{bad}");
+        }
+    }
 
     #[test]
     fn a_tenant_is_a_word_and_no_way_to_another_place() {

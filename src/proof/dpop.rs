@@ -9,7 +9,7 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use time::UtcDateTime;
 
 use super::htu::{normalized, normalized_path};
-use super::{Nonces, ProofField, Shown};
+use super::{Nonces, Possession, ProofField};
 use crate::jose::{
     Algorithm, AlgorithmSet, Document, Embedded, earlier, equal, later, numeric_date, sha256,
     string,
@@ -180,23 +180,13 @@ impl Dpop {
     /// [`Reason::DpopNonceInvalid`].
     pub fn check(
         &self,
-        possession: &super::Possession<'_>,
-        token: &str,
-        jkt: &str,
-        now: UtcDateTime,
-    ) -> Result<AcceptedProof, Reason> {
-        let shown = possession.shown.as_ref().ok_or(Reason::DpopProofMissing)?;
-        self.accept(shown, token, jkt, now)
-    }
-
-    pub(crate) fn accept(
-        &self,
-        shown: &Shown<'_>,
+        possession: &Possession<'_>,
         token: &str,
         jkt: &str,
         now: UtcDateTime,
     ) -> Result<AcceptedProof, Reason> {
         // 35 and 36
+        let shown = possession.shown.as_ref().ok_or(Reason::DpopProofMissing)?;
         let jws = match &shown.proof {
             ProofField::Missing => return Err(Reason::DpopProofMissing),
             ProofField::Several => return Err(Reason::DpopProofMultiple),

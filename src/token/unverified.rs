@@ -172,8 +172,7 @@ impl<'a> UnverifiedToken<'a> {
     ) -> Result<AccessToken, InvalidToken> {
         let algorithm = self.admit(Some(&validation.issuer))?;
         let (terms, issuer) = (&validation.terms, &validation.issuer);
-        let possession = self.possession.clone();
-        self.validate_admitted(algorithm, terms, issuer, &possession, keys, now)
+        self.validate_admitted(algorithm, terms, issuer, keys, now)
     }
 
     /// Steps 17 to 31, for a token that was admitted with this algorithm and these terms of its issuer.
@@ -182,7 +181,6 @@ impl<'a> UnverifiedToken<'a> {
         algorithm: Algorithm,
         terms: &Terms,
         issuer: &IssuerTerms,
-        possession: &Possession<'_>,
         keys: &KeySet,
         now: UtcDateTime,
     ) -> Result<AccessToken, InvalidToken> {
@@ -193,7 +191,7 @@ impl<'a> UnverifiedToken<'a> {
             .map_err(|reason| InvalidToken::unverified(reason, "kid", kid))?;
         let payload = self.payload.ok_or(Reason::IssuerMissing)?;
         let claims = Claims::read(payload, &issuer.profile);
-        terms.validate(claims, issuer, (&self.token, possession), now)
+        terms.validate(claims, issuer, (&self.token, &self.possession), now)
     }
 
     /// Steps 12 to 15, which need no key. `None`: no issuer of that name is trusted.

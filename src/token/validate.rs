@@ -285,9 +285,9 @@ impl Terms {
             (None, Some(_)) => return Err(Reason::DpopTokenUnbound),
             (None, None) => None,
             // 35 to 47
-            (Some(jkt), Some(shown)) => {
+            (Some(jkt), Some(_)) => {
                 let dpop = self.dpop.as_ref().ok_or(Reason::ConfirmationUnsupported)?;
-                Some(dpop.accept(shown, token, jkt, now)?)
+                Some(dpop.check(possession, token, jkt, now)?)
             }
         };
         // 50 and 51: RFC 8705 section 3

@@ -465,7 +465,7 @@ async fn of_sixty_four_tasks_at_two_guards_one_passes() {
 
 /// `cargo test --release --features redis --test redis -- --ignored`
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-#[ignore = "takes minutes"]
+#[ignore = "minutes; run by the command above"]
 async fn of_sixty_four_tasks_at_two_guards_one_passes_in_ten_thousand_rounds() {
     guards_race(10_000).await;
 }
@@ -663,7 +663,7 @@ async fn guards_survive_a_server_that_is_killed_and_comes_back_empty() {
 /// The settings that nobody changes. What is new passes after the tolerances have passed: with nonces two seconds
 /// and less, without them ten more, and tokens thirty.
 #[tokio::test]
-#[ignore = "takes half a minute"]
+#[ignore = "half a minute of waiting; .ci/run runs it"]
 async fn with_the_settings_that_are_given_new_ones_pass_after_the_tolerances() {
     let Some(server) = Server::start() else { return };
     let (login, key) = (race::login(), TestProofKey::new());

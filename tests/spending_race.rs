@@ -31,7 +31,7 @@ async fn of_sixty_four_tasks_at_two_guards_one_passes() {
 
 /// `cargo test --release --test spending_race -- --ignored`
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-#[ignore = "takes minutes"]
+#[ignore = "minutes; run by the command above"]
 async fn the_same_in_ten_thousand_rounds() {
     run(10_000).await;
 }

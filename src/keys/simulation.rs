@@ -937,14 +937,14 @@ fn no_schedule_breaks_a_promise_of_the_cache() {
 }
 
 #[test]
-#[ignore = "minutes; prints figures"]
+#[ignore = "minutes, and prints figures; .ci/run runs it"]
 fn thousands_of_schedules_break_no_promise_of_the_cache() {
     let seeds = std::env::var("UNCONFUSED_SEEDS").ok().and_then(|seeds| seeds.parse().ok());
     show(&simulate(seeds.unwrap_or(5000), 2));
 }
 
 #[test]
-#[ignore = "replays the seed of UNCONFUSED_SEED"]
+#[ignore = "not a test of its own: replays the seed of UNCONFUSED_SEED"]
 fn one_seed_again() {
     let seed = std::env::var("UNCONFUSED_SEED").ok().and_then(|seed| seed.parse().ok());
     let seed = seed.unwrap_or_default();

@@ -660,8 +660,8 @@ async fn guards_survive_a_server_that_is_killed_and_comes_back_empty() {
     eprintln!("{} accepted before, and {} in doubt: none after", accepted.len(), in_doubt.len());
 }
 
-/// The settings that nobody changes. What is new passes after the tolerances have passed: with nonces two seconds
-/// and less, without them ten more, and tokens thirty.
+/// The settings that nobody changes. What is new passes when the tolerance has passed, two seconds with nonces, ten
+/// without, thirty for tokens, and at most two more, as both ends are in whole seconds.
 #[tokio::test]
 #[ignore = "half a minute of waiting; .ci/run runs it"]
 async fn with_the_settings_that_are_given_new_ones_pass_after_the_tolerances() {
@@ -701,7 +701,7 @@ async fn with_the_settings_that_are_given_new_ones_pass_after_the_tolerances() {
         sleep(Duration::from_millis(100)).await;
     }
     eprintln!("seconds until proofs with nonces, proofs, tokens pass: {since:.1?}");
-    for (since, most) in since.into_iter().zip([2.0, 12.0, 32.0]) {
+    for (since, most) in since.into_iter().zip([4.0, 12.0, 32.0]) {
         assert!((most - 1.2..most + 0.6).contains(&since.unwrap()), "{since:?} of {most}");
     }
 }

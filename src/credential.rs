@@ -4,14 +4,14 @@ use std::borrow::Cow;
 use std::fmt;
 
 use http::header::AUTHORIZATION;
-use http::{HeaderMap, HeaderValue, Method};
+use http::{HeaderMap, HeaderName, HeaderValue, Method};
 
 use crate::challenge::Scheme;
 use crate::proof::{Dpop, Possession, ProofField, Shown};
 use crate::reason::Reason;
 
 /// The field of proofs (RFC 9449 section 4.1).
-pub(crate) const DPOP: &str = "dpop";
+pub(crate) const DPOP: HeaderName = HeaderName::from_static("dpop");
 
 /// The access token as it came in. `Debug` does not show it.
 ///

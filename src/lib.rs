@@ -46,6 +46,7 @@ mod require;
 #[cfg_attr(docsrs, doc(cfg(feature = "testing")))]
 pub mod testing;
 mod token;
+mod verified;
 
 pub use crate::answer::{Answer, AnswerFuture};
 #[cfg(feature = "tracing")]

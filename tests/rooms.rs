@@ -12,7 +12,7 @@ const FLOORS: &[(&str, &[&str])] = &[
     ("tokens", &["profile", "proof", "token"]),
     ("requirements", &["require"]),
     ("decisions", &["challenge", "credential", "evidence", "denial"]),
-    ("seams", &["answer", "outbound", "replay", "keys", "audit"]),
+    ("seams", &["answer", "outbound", "replay", "keys", "verified", "audit"]),
     ("shell", &["guard"]),
     ("adapters", &["layer", "metadata", "axum", "testing"]),
 ];

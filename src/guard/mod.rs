@@ -1,6 +1,7 @@
 //! The guard: its set-up here; beside it the order of the steps, what counts once, and what becomes of a request that
 //! passes. Nothing is checked in any of them.
 
+mod again;
 mod once;
 mod pass;
 mod steps;
@@ -23,6 +24,7 @@ use crate::names::Audience;
 use crate::proof::{ClientCertificate, Dpop};
 use crate::replay::ReplayStore;
 use crate::token::{ScopeHierarchy, Terms, UnverifiedToken};
+use crate::verified::Memory;
 
 pub(crate) use pass::{pass_on, take_off_forwarded};
 pub(crate) use steps::{Ask, NoCredentials, Step};
@@ -74,6 +76,9 @@ struct Inner {
     clock: Arc<dyn Fn() -> UtcDateTime + Send + Sync>,
     is_secure: Option<Arc<IsSecure>>,
     certificate: Option<Arc<CertificateOf>>,
+    /// How many validated tokens are remembered, and those that are.
+    most_remembered: usize,
+    verified: Arc<Memory>,
     /// What remembers proofs, and spent tokens.
     proofs: Option<Arc<dyn ReplayStore>>,
     spent: Option<Arc<dyn ReplayStore>>,
@@ -90,6 +95,9 @@ type NeedsNonce = dyn Fn(&Method, &str) -> bool + Send + Sync;
 type CertificateOf = dyn Fn(&Parts) -> Option<ClientCertificate> + Send + Sync;
 
 impl Guard {
+    /// How many validated tokens are remembered unless somebody says otherwise.
+    const REMEMBERED: usize = 10_000;
+
     /// A guard for the resource that tokens call `audience`, trusting one issuer.
     pub fn new(audience: impl Into<Audience>, issuer: Issuer) -> Self {
         let audience = audience.into();
@@ -103,6 +111,8 @@ impl Guard {
             clock: Arc::new(UtcDateTime::now),
             is_secure: None,
             certificate: None,
+            most_remembered: Guard::REMEMBERED,
+            verified: Arc::new(Memory::new(0, 1)),
             proofs: None,
             spent: None,
             nonces_where: None,
@@ -117,6 +127,10 @@ impl Guard {
         let inner = Arc::make_mut(&mut self.inner);
         inner.id = NEXT.fetch_add(1, Ordering::Relaxed);
         change(inner);
+        // What was remembered under other settings counts for nothing.
+        let templates = inner.templates.len().saturating_mul(usize::from(u16::MAX));
+        let issuers = inner.issuers.len().saturating_add(templates);
+        inner.verified = Arc::new(Memory::new(inner.most_remembered, issuers));
         self
     }
 
@@ -196,6 +210,15 @@ impl Guard {
     #[must_use]
     pub fn max_token_bytes(self, bytes: usize) -> Self {
         self.with(|inner| inner.max_token_bytes = bytes)
+    }
+
+    /// How many validated tokens are remembered, in place of 10,000; 0: none. A token that is sent again is not
+    /// parsed and its signature not verified again, for 5 minutes at most and not beyond `exp`; **everything else
+    /// is checked again** for every request. It is forgotten when the issuer's keys are another set. What is kept cannot be used
+    /// as a token: its signature is not there. No issuer of several has more than its share.
+    #[must_use]
+    pub fn remember_tokens(self, most: usize) -> Self {
+        self.with(|inner| inner.most_remembered = most)
     }
 
     /// Scopes that imply others; see [`Validation::scope_hierarchy`](crate::Validation::scope_hierarchy).

@@ -19,6 +19,7 @@ use crate::proof::{ClientCertificate, normalized_path};
 use crate::reason::Reason;
 use crate::require::Require;
 use crate::token::{AccessToken, Claims, InvalidToken, UnverifiedToken};
+use crate::verified::{Candidate, Verified};
 
 /// What a layer or a caller asks of one request.
 pub(crate) struct Ask {
@@ -49,6 +50,15 @@ struct Opened<'a> {
     issuer: Arc<Issuer>,
 }
 
+/// What the claims are taken from.
+#[expect(clippy::large_enum_variant, reason = "one a request, on the stack")]
+enum Source<'a> {
+    /// The token, and its issuer's keys.
+    Token(Opened<'a>, Result<KeySet, KeysUnavailable>),
+    /// The memory.
+    Memory(Arc<Verified>),
+}
+
 /// What is known of a request before anything is checked.
 struct Head {
     operation: Operation,
@@ -64,9 +74,9 @@ struct Head {
 }
 
 /// A denial before there is a token, or with the claims of one whose signature stood.
-struct Refused {
+pub(super) struct Refused {
     denial: Denial,
-    claims: Option<Box<Claims>>,
+    claims: Option<Arc<Claims>>,
 }
 
 impl From<Reason> for Refused {
@@ -212,18 +222,25 @@ impl Guard {
         if self.inner.terms.sender_constrained && !self.can_confirm() {
             return Answer::Now(Err(self.deny(&head, &requirement, Reason::PolicyDenied.into())));
         }
+        if let Some(known) = self.known(credential, head.at) {
+            return self.conclude(head, requirement, credential.clone(), Source::Memory(known));
+        }
         let opened = match self.open(credential) {
             Ok(opened) => opened,
             Err(refused) => return Answer::Now(Err(self.deny(&head, &requirement, refused))),
         };
         match opened.issuer.keys(opened.token.key_hint()) {
-            Answer::Now(keys) => self.conclude(head, requirement, credential.clone(), opened, keys),
+            Answer::Now(keys) => {
+                let source = Source::Token(opened, keys);
+                self.conclude(head, requirement, credential.clone(), source)
+            }
             keys @ Answer::Later(_) => {
                 let (guard, credential) = (self.clone(), credential.clone());
                 let opened = Opened { token: opened.token.into_owned(), ..opened };
                 Answer::later(async move {
                     let keys = keys.await;
-                    guard.conclude(head, requirement, credential, opened, keys).await
+                    let source = Source::Token(opened, keys);
+                    guard.conclude(head, requirement, credential, source).await
                 })
             }
         }
@@ -235,8 +252,7 @@ impl Guard {
         head: Head,
         requirement: Arc<Require>,
         credential: Credential,
-        opened: Opened<'_>,
-        keys: Result<KeySet, KeysUnavailable>,
+        source: Source<'_>,
     ) -> Judged {
         let path = head.operation.uri_path();
         let mut possession = credential.possession(head.operation.method(), path);
@@ -249,8 +265,14 @@ impl Guard {
                 wanted(method, path) || normal()
             });
         }
-        let opened = Opened { token: opened.token.shown_by(possession), ..opened };
-        let token = match self.validate(opened, keys, head.at) {
+        let validated = match source {
+            Source::Token(opened, keys) => {
+                let opened = Opened { token: opened.token.shown_by(possession), ..opened };
+                self.validate(opened, keys, &credential, head.at)
+            }
+            Source::Memory(known) => self.validate_again(&known, &credential, &possession, head.at),
+        };
+        let token = match validated {
             Ok(token) => token,
             Err(refused) => return Answer::Now(Err(self.deny(&head, &requirement, refused))),
         };
@@ -290,14 +312,20 @@ impl Guard {
         &self,
         opened: Opened<'_>,
         keys: Result<KeySet, KeysUnavailable>,
+        credential: &Credential,
         at: UtcDateTime,
     ) -> Result<AccessToken, Refused> {
         let keys =
             keys.map_err(|unavailable| Refused { denial: unavailable.denial(), claims: None })?;
         let Opened { token, algorithm, issuer } = opened;
-        let terms = &self.inner.terms;
+        let (terms, memory) = (&self.inner.terms, &self.inner.verified);
+        let candidate = memory.is_on().then(|| Candidate::new(&token, &keys));
         let token = token.validate_admitted(algorithm, terms, &issuer.terms, &keys, at)?;
         issuer.verified();
+        if let Some(candidate) = candidate {
+            let (text, claims) = (credential.expose().as_bytes(), token.claims().clone());
+            memory.insert(candidate, text, issuer, claims, token.expires_at(), at);
+        }
         Ok(token)
     }
 
@@ -402,7 +430,7 @@ impl Guard {
     }
 
     /// The trusted issuer of that very name; else of a tenant that is approved.
-    fn issuer(&self, name: &str) -> Option<Arc<Issuer>> {
+    pub(super) fn issuer(&self, name: &str) -> Option<Arc<Issuer>> {
         let templates = || self.inner.templates.iter().find_map(|issuer| issuer.of_name(name));
         self.inner.issuers.get(name).cloned().or_else(templates)
     }

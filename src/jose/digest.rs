@@ -1,11 +1,14 @@
 //! Digests, and comparing secrets.
 
+use std::hash::{Hash, Hasher as _};
+
 use openssl::error::ErrorStack;
 use openssl::hash::MessageDigest;
 use openssl::memcmp;
 use openssl::pkey::PKey;
 use openssl::sha::Sha256;
 use openssl::sign::Signer;
+use siphasher::sip128::{Hasher128, SipHasher24};
 
 /// SHA-256 of the parts, one after the other.
 pub(crate) fn sha256(parts: impl IntoIterator<Item = impl AsRef<[u8]>>) -> [u8; 32] {
@@ -25,6 +28,43 @@ pub(crate) fn hmac_sha256(key: &[u8; 32], message: &[u8]) -> Option<Vec<u8>> {
         signer.sign_to_vec()
     };
     mac().ok()
+}
+
+/// A random key for [`Digest`]s.
+pub(crate) struct DigestKey([u8; 16]);
+
+/// 128 bits of SipHash-2-4 under a secret key: who does not have the key can neither make two texts of one digest nor
+/// learn a text from its digest.
+#[derive(Clone, Copy, Eq)]
+pub(crate) struct Digest(u64, u64);
+
+impl DigestKey {
+    /// `None` where the system has no randomness.
+    pub(crate) fn random() -> Option<Self> {
+        let mut key = [0; 16];
+        openssl::rand::rand_bytes(&mut key).ok()?;
+        Some(DigestKey(key))
+    }
+
+    pub(crate) fn digest(&self, bytes: &[u8]) -> Digest {
+        let mut hasher = SipHasher24::new_with_key(&self.0);
+        hasher.write(bytes);
+        let hash = hasher.finish128();
+        Digest(hash.h1, hash.h2)
+    }
+}
+
+impl PartialEq for Digest {
+    /// In a time that does not depend on where they differ.
+    fn eq(&self, other: &Self) -> bool {
+        (self.0 ^ other.0) | (self.1 ^ other.1) == 0
+    }
+}
+
+impl Hash for Digest {
+    fn hash<H: std::hash::Hasher>(&self, state: &mut H) {
+        state.write_u64(self.0);
+    }
 }
 
 /// In a time that does not depend on where they differ.

@@ -17,6 +17,7 @@ mod signing;
 
 use std::fmt;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use crate::reason::Reason;
 
@@ -24,7 +25,7 @@ use crate::reason::Reason;
 pub(crate) use compact::encode;
 pub(crate) use compact::{Compact, Header, is_type};
 pub(crate) use date::{earlier, later, numeric_date};
-pub(crate) use digest::{equal, hmac_sha256, sha256};
+pub(crate) use digest::{Digest, DigestKey, equal, hmac_sha256, sha256};
 pub(crate) use document::{Document, Text};
 pub(crate) use embedded::Embedded;
 pub(crate) use json::{Name, Object, array, string, strings};
@@ -185,6 +186,8 @@ pub(crate) struct Signer<'a> {
 #[derive(Clone, Default)]
 pub struct KeySet {
     keys: Arc<[Key]>,
+    /// Another one for every set that is read. Clones are one set.
+    id: u64,
 }
 
 /// A document is no JWK Set.
@@ -225,7 +228,14 @@ impl KeySet {
         if keys.len() > Self::MAX_KEYS {
             return Err(KeySetError::TooManyKeys(keys.len()));
         }
-        Ok(KeySet { keys: keys.into_iter().map(|key| Key::parse(key.get())).collect() })
+        static NEXT: AtomicU64 = AtomicU64::new(1);
+        let id = NEXT.fetch_add(1, Ordering::Relaxed);
+        Ok(KeySet { keys: keys.into_iter().map(|key| Key::parse(key.get())).collect(), id })
+    }
+
+    /// Which set this is: the same for clones, and for no other.
+    pub(crate) fn id(&self) -> u64 {
+        self.id
     }
 
     /// How many keys can be used.

@@ -266,6 +266,11 @@ impl Issuer {
         Issuer { terms, source: Source::Keys(keys), used }
     }
 
+    /// It is one of many that a template stands for: it is approved for every token.
+    pub(crate) fn is_of_template(&self) -> bool {
+        self.terms.tenant.is_some()
+    }
+
     /// A token of this issuer was verified.
     pub(crate) fn verified(&self) {
         if let Some(used) = &self.used {

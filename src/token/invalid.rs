@@ -1,6 +1,7 @@
 //! Why a token is not valid, for the operator.
 
 use std::fmt;
+use std::sync::Arc;
 
 use super::Claims;
 use crate::printable::Printable;
@@ -15,7 +16,7 @@ pub struct InvalidToken {
     reason: Reason,
     detail: Option<String>,
     /// The claims, once the signature stands: for the record.
-    signed: Option<Box<Claims>>,
+    signed: Option<Arc<Claims>>,
 }
 
 impl InvalidToken {
@@ -43,12 +44,12 @@ impl InvalidToken {
         self
     }
 
-    pub(super) fn signed(mut self, claims: Claims) -> Self {
-        self.signed = Some(Box::new(claims));
+    pub(super) fn signed(mut self, claims: Arc<Claims>) -> Self {
+        self.signed = Some(claims);
         self
     }
 
-    pub(crate) fn into_claims(self) -> Option<Box<Claims>> {
+    pub(crate) fn into_claims(self) -> Option<Arc<Claims>> {
         self.signed
     }
 }

@@ -38,7 +38,7 @@ pub(crate) use terms::{IssuerTerms, Terms};
 /// validation. `Debug` shows whose token it is, never its claims.
 #[derive(Clone)]
 pub struct AccessToken {
-    claims: Claims,
+    claims: Arc<Claims>,
     audience: Option<Audience>,
     leeway: Duration,
     hierarchy: Option<Arc<ScopeHierarchy>>,
@@ -234,7 +234,7 @@ impl AccessToken {
         self.client == ClientRole::AgentWithoutAct
     }
 
-    pub(crate) fn claims(&self) -> &Claims {
+    pub(crate) fn claims(&self) -> &Arc<Claims> {
         &self.claims
     }
 }

@@ -2,6 +2,7 @@
 
 use std::borrow::Cow;
 use std::fmt;
+use std::sync::Arc;
 
 use time::UtcDateTime;
 
@@ -64,6 +65,10 @@ pub struct KeyHint<'a> {
 }
 
 impl<'a> KeyHint<'a> {
+    pub(crate) fn new(kid: Option<&'a str>, alg: &'a str) -> Self {
+        KeyHint { kid, alg }
+    }
+
     /// The id of the key, `kid`: unverified, at most 256 bytes, to be compared and nothing else.
     #[must_use]
     pub fn kid(&self) -> Option<&'a str> {
@@ -175,6 +180,11 @@ impl<'a> UnverifiedToken<'a> {
         self.validate_admitted(algorithm, terms, issuer, keys, now)
     }
 
+    /// What the signature is over: header, dot, payload, as they were sent.
+    pub(crate) fn signing_input(&self) -> &str {
+        self.token.get(..self.signed).unwrap_or_default()
+    }
+
     /// Steps 17 to 31, for a token that was admitted with this algorithm and these terms of its issuer.
     pub(crate) fn validate_admitted(
         self,
@@ -186,11 +196,10 @@ impl<'a> UnverifiedToken<'a> {
     ) -> Result<AccessToken, InvalidToken> {
         let signer = Signer { issuer: &issuer.name, must_be_named: issuer.keys_are_shared };
         let kid = self.header.kid.as_deref();
-        let signed = self.token.get(..self.signed).unwrap_or_default();
-        keys.verify_signature(Some(signer), kid, algorithm, signed, &self.signature)
+        keys.verify_signature(Some(signer), kid, algorithm, self.signing_input(), &self.signature)
             .map_err(|reason| InvalidToken::unverified(reason, "kid", kid))?;
         let payload = self.payload.ok_or(Reason::IssuerMissing)?;
-        let claims = Claims::read(payload, &issuer.profile);
+        let claims = Arc::new(Claims::read(payload, &issuer.profile));
         terms.validate(claims, issuer, (&self.token, &self.possession), now)
     }
 

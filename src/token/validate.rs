@@ -156,9 +156,9 @@ impl Validation {
 
 impl Terms {
     /// Steps 22 to 30, then 60, 61, 31 to 51 and 58, in that order.
-    pub(super) fn validate(
+    pub(crate) fn validate(
         &self,
-        claims: Claims,
+        claims: Arc<Claims>,
         issuer: &IssuerTerms,
         shown: (&str, &Possession<'_>),
         now: UtcDateTime,

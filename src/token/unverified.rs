@@ -187,7 +187,8 @@ impl<'a> UnverifiedToken<'a> {
         let signer = Signer { issuer: &issuer.name, must_be_named: issuer.keys_are_shared };
         let kid = self.header.kid.as_deref();
         let signed = self.token.get(..self.signed).unwrap_or_default();
-        keys.verify_signature(Some(signer), kid, algorithm, signed, &self.signature)
+        let signed = (signed, &*self.signature);
+        keys.verify_signature(Some(signer), kid, algorithm, signed, issuer.backend)
             .map_err(|reason| InvalidToken::unverified(reason, "kid", kid))?;
         let payload = self.payload.ok_or(Reason::IssuerMissing)?;
         let claims = Claims::read(payload, &issuer.profile);

@@ -23,7 +23,7 @@ type Response = std::future::Ready<Result<http::Response<String>, ()>>;
 /// All but what waits.
 fn shared() -> Vec<&'static str> {
     hold!(Send Sync Debug;
-        AcceptedProof, AccessToken, ClientCertificate, Dpop, MemoryReplayStore, Nonces, Possession<'_>,
+        AcceptedProof, AccessToken, Backend, ClientCertificate, Dpop, MemoryReplayStore, Nonces, Possession<'_>,
         Remembered, ReplayEntry, StoreUnavailable, TestProof, TestProofKey, UnfitBase, Acr, Actor<'_>, ActorSource, Algorithm, Audience, AuditEvent<'_>, Challenge,
         ClaimTest, Credential, DecisionId, Denial, EmptyBody, Evidence, Grant, Guard, GuardLayer,
         GuardService<(), EmptyBody>, HeaderType, InvalidName, InvalidToken, Issuer, KeyHint<'_>,

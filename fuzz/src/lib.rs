@@ -6,7 +6,7 @@ use serde_json::Value;
 use time::UtcDateTime;
 use unconfused::testing::TestIssuer;
 use unconfused::{
-    AccessToken, Audience, InvalidToken, KeySet, Profile, UnverifiedToken, Validation,
+    AccessToken, Audience, Backend, InvalidToken, KeySet, Profile, UnverifiedToken, Validation,
 };
 
 pub const ISSUER: &str = "https://login.example";
@@ -28,6 +28,15 @@ fn now() -> UtcDateTime {
 /// Validates a token with the default settings.
 pub fn validate(token: UnverifiedToken<'_>, keys: &KeySet) -> Result<AccessToken, InvalidToken> {
     token.validate(&Validation::new(AUDIENCE, ISSUER), keys, now())
+}
+
+/// The same with this backend.
+pub fn validate_with(
+    backend: Backend,
+    token: UnverifiedToken<'_>,
+    keys: &KeySet,
+) -> Result<AccessToken, InvalidToken> {
+    token.validate(&Validation::new(AUDIENCE, ISSUER).backend(backend), keys, now())
 }
 
 /// What a token with this payload, rightly signed, is worth.

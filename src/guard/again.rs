@@ -15,7 +15,7 @@ use crate::verified::Verified;
 impl Guard {
     /// The token as it is remembered, where all that it was verified by is as it was: the keys are asked for, and a tenant
     /// approved, as for any other.
-    pub(super) fn known(&self, credential: &Credential, at: UtcDateTime) -> Option<Arc<Verified>> {
+    pub(crate) fn known(&self, credential: &Credential, at: UtcDateTime) -> Option<Arc<Verified>> {
         let memory = &self.inner.verified;
         let known = memory.get(credential.expose().as_bytes(), at)?;
         let issuer = &known.issuer;
@@ -45,62 +45,5 @@ impl Guard {
         let token = self.inner.terms.validate(claims, &issuer.terms, shown, at)?;
         issuer.verified();
         Ok(token)
-    }
-}
-
-#[cfg(all(test, feature = "testing"))]
-mod tests {
-    use http::Request;
-
-    use super::*;
-    use crate::names::{Audience, Scope};
-    use crate::testing::TestIssuer;
-
-    const ORDERS: Audience = Audience::from_static("https://orders.example");
-    const READ: Scope = Scope::from_static("orders:read");
-
-    /// Is the token of this request remembered, once it was judged?
-    fn is_known(guard: &Guard, token: &str) -> bool {
-        let request = Request::get("/").header("authorization", format!("Bearer {token}"));
-        let (mut head, ()) = request.body(()).unwrap().into_parts();
-        let credential = Credential::from_headers(&head.headers, 16_384).unwrap();
-        let _ = guard.authorize(&mut head, READ).now().unwrap();
-        guard.known(&credential, UtcDateTime::now()).is_some()
-    }
-
-    #[test]
-    fn a_token_is_remembered_once_it_was_validated_whatever_was_decided() {
-        let login = TestIssuer::new("https://login.example");
-        let guard = Guard::new(ORDERS, login.issuer());
-        let scoped = |scope| login.token(&ORDERS).scope(scope).sign();
-        assert!(is_known(&guard, &scoped("orders:read")));
-        assert!(is_known(&guard, &scoped("nothing")));
-        assert!(!is_known(&guard.clone().remember_tokens(0), &scoped("orders:read")));
-    }
-
-    #[test]
-    fn a_token_that_is_not_valid_is_not_remembered() {
-        let login = TestIssuer::new("https://login.example");
-        let guard = Guard::new(ORDERS, login.issuer());
-        let elsewhere = Audience::from_static("https://billing.example");
-        assert!(!is_known(&guard, &login.token(&elsewhere).scope("orders:read").sign()));
-        let stranger = TestIssuer::new("https://login.example");
-        assert!(!is_known(&guard, &stranger.token(&ORDERS).scope("orders:read").sign()));
-    }
-
-    #[test]
-    fn a_change_of_the_settings_forgets_and_clones_share() {
-        let login = TestIssuer::new("https://login.example");
-        let guard = Guard::new(ORDERS, login.issuer());
-        let token = login.token(&ORDERS).scope("orders:read").sign();
-        assert!(is_known(&guard, &token));
-        let request = Request::get("/").header("authorization", format!("Bearer {token}"));
-        let (head, ()) = request.body(()).unwrap().into_parts();
-        let credential = Credential::from_headers(&head.headers, 16_384).unwrap();
-        let now = UtcDateTime::now();
-        assert!(guard.clone().known(&credential, now).is_some());
-        assert!(guard.clone().single_audience().known(&credential, now).is_none());
-        login.rotate();
-        assert!(guard.known(&credential, now).is_none());
     }
 }

@@ -365,6 +365,12 @@ impl Guard {
         self.inner.issuers.values().map(|issuer| &**issuer).chain(&self.inner.templates)
     }
 
+    /// The trusted issuer of that very name; else of a tenant that is approved.
+    fn issuer(&self, name: &str) -> Option<Arc<Issuer>> {
+        let templates = || self.inner.templates.iter().find_map(|issuer| issuer.of_name(name));
+        self.inner.issuers.get(name).cloned().or_else(templates)
+    }
+
     /// What is asked of proofs; whether certificates are known; whether one of the two must be.
     pub(crate) fn sender_constraints(&self) -> (Option<&Dpop>, bool, bool) {
         let terms = &self.inner.terms;

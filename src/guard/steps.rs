@@ -428,12 +428,6 @@ impl Guard {
             sink.record(event);
         }
     }
-
-    /// The trusted issuer of that very name; else of a tenant that is approved.
-    pub(super) fn issuer(&self, name: &str) -> Option<Arc<Issuer>> {
-        let templates = || self.inner.templates.iter().find_map(|issuer| issuer.of_name(name));
-        self.inner.issuers.get(name).cloned().or_else(templates)
-    }
 }
 
 impl Grant {

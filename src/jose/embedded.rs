@@ -3,7 +3,7 @@
 
 use super::compact::{Compact, Header, decode};
 use super::jwk::{Key, KeyProblem};
-use super::{Algorithm, AlgorithmSet};
+use super::{Algorithm, AlgorithmSet, Backend};
 use crate::reason::Reason;
 
 /// A compact JWS with a `jwk` in its header, taken apart; nothing in it is verified.
@@ -50,7 +50,8 @@ impl<'a> Embedded<'a> {
     }
 
     pub(crate) fn verify(&self, key: &EmbeddedKey, algorithm: Algorithm) -> Result<(), Reason> {
-        key.0.verify(algorithm, self.signing_input.as_bytes(), &self.signature)
+        let signed = self.signing_input.as_bytes();
+        key.0.verify(algorithm, signed, &self.signature, Backend::default())
     }
 }
 

@@ -6,7 +6,7 @@ use std::fmt;
 use super::compact::decode;
 use super::json::{Object, string, strings};
 use super::material::Material;
-use super::{Algorithm, Signer};
+use super::{Algorithm, Backend, Signer};
 use crate::printable::Printable;
 use crate::reason::Reason;
 
@@ -134,9 +134,10 @@ impl Key {
         algorithm: Algorithm,
         message: &[u8],
         signature: &[u8],
+        backend: Backend,
     ) -> Result<(), Reason> {
         match &self.material {
-            Ok(material) => material.verify(unaliased(algorithm), message, signature),
+            Ok(material) => material.verify(unaliased(algorithm), message, signature, backend),
             Err(_) => Err(Reason::KeyUnusable),
         }
     }

@@ -1,4 +1,4 @@
-//! Key material: checked with openssl, verified through josekit.
+//! Key material: checked with openssl, verified through josekit or with AWS-LC.
 
 use std::fmt;
 use std::sync::OnceLock;
@@ -14,12 +14,14 @@ use openssl::error::ErrorStack;
 use openssl::nid::Nid;
 use serde_json::Value;
 
-use super::Algorithm;
+#[cfg(feature = "aws-lc")]
+use super::aws_lc::AwsLcVerifier;
 use super::digest::sha256;
 use super::jwk::KeyProblem;
+use super::{Algorithm, Backend};
 use crate::reason::Reason;
 
-/// A public key that passed our checks, with a verifier for each algorithm it fits. A verifier costs
+/// A public key that passed our checks, with verifiers for each algorithm it fits. A verifier costs
 /// more to make than to use, so each is made once, when first asked for.
 pub(super) struct Material {
     jwk: Jwk,
@@ -30,7 +32,54 @@ pub(super) struct Material {
 
 struct Slot {
     algorithm: Algorithm,
-    verifier: OnceLock<Option<Box<dyn JwsVerifier>>>,
+    openssl: OnceLock<Option<Box<dyn JwsVerifier>>>,
+    #[cfg(feature = "aws-lc")]
+    aws_lc: OnceLock<Option<AwsLcVerifier>>,
+}
+
+enum Verifier<'a> {
+    OpenSsl(&'a dyn JwsVerifier),
+    #[cfg(feature = "aws-lc")]
+    AwsLc(&'a AwsLcVerifier),
+}
+
+impl Slot {
+    fn new(algorithm: Algorithm) -> Self {
+        Slot {
+            algorithm,
+            openssl: OnceLock::new(),
+            #[cfg(feature = "aws-lc")]
+            aws_lc: OnceLock::new(),
+        }
+    }
+
+    fn verifier(&self, backend: Backend, jwk: &Jwk) -> Option<Verifier<'_>> {
+        match backend {
+            Backend::OpenSsl => {
+                let made = self.openssl.get_or_init(|| verifier(self.algorithm, jwk));
+                made.as_deref().map(Verifier::OpenSsl)
+            }
+            #[cfg(feature = "aws-lc")]
+            Backend::AwsLc => {
+                let number = |name: &str| {
+                    let text = jwk.parameter(name)?.as_str()?;
+                    URL_SAFE_NO_PAD.decode(text).ok()
+                };
+                let made = self.aws_lc.get_or_init(|| AwsLcVerifier::new(self.algorithm, number));
+                made.as_ref().map(Verifier::AwsLc)
+            }
+        }
+    }
+}
+
+impl Verifier<'_> {
+    fn verifies(&self, message: &[u8], signature: &[u8]) -> bool {
+        match self {
+            Verifier::OpenSsl(verifier) => verifier.verify(message, signature).is_ok(),
+            #[cfg(feature = "aws-lc")]
+            Verifier::AwsLc(verifier) => verifier.verifies(message, signature),
+        }
+    }
 }
 
 impl Material {
@@ -107,10 +156,7 @@ impl Material {
         if let Some(curve) = curve {
             set("crv", curve.to_owned())?;
         }
-        let verifiers = algorithms
-            .iter()
-            .map(|algorithm| Slot { algorithm: *algorithm, verifier: OnceLock::new() })
-            .collect();
+        let verifiers = algorithms.iter().copied().map(Slot::new).collect();
         Ok(Material { jwk, signature_len, verifiers })
     }
 
@@ -135,12 +181,13 @@ impl Material {
         algorithm: Algorithm,
         message: &[u8],
         signature: &[u8],
+        backend: Backend,
     ) -> Result<(), Reason> {
         let verifier = self
             .verifiers
             .iter()
             .find(|slot| slot.algorithm == algorithm)
-            .and_then(|slot| slot.verifier.get_or_init(|| verifier(algorithm, &self.jwk)).as_ref())
+            .and_then(|slot| slot.verifier(backend, &self.jwk))
             .ok_or(Reason::KeyUnusable)?;
         // One length, whatever the algorithm (RFC 7518 sections 3.3 to 3.5, RFC 8032 section 5.1.6).
         if signature.len() != self.signature_len {
@@ -150,7 +197,10 @@ impl Material {
         if algorithm == Algorithm::Ed25519 && signature.get(..32).is_none_or(has_small_order) {
             return Err(Reason::SignatureInvalid);
         }
-        verifier.verify(message, signature).map_err(|_| Reason::SignatureInvalid)
+        match verifier.verifies(message, signature) {
+            true => Ok(()),
+            false => Err(Reason::SignatureInvalid),
+        }
     }
 }
 
@@ -310,5 +360,18 @@ mod tests {
         let mut two = [0_u8; 32];
         two[0] = 2;
         assert!(!is_ed25519_point(&two).unwrap());
+    }
+
+    #[cfg(feature = "aws-lc")]
+    #[test]
+    fn a_backend_is_set_up_only_where_it_is_chosen() {
+        let key = hex("d75a980182b10ab7d54bfed3c964073a0ee172f3daa62325af021a68f707511a");
+        for chosen in [Backend::OpenSsl, Backend::AwsLc] {
+            let key = Material::ed25519(&key).unwrap();
+            let _ = key.verify(Algorithm::Ed25519, b"", &[9; 64], chosen);
+            let slot = key.verifiers.first().unwrap();
+            assert_eq!(slot.openssl.get().is_some(), chosen == Backend::OpenSsl);
+            assert_eq!(slot.aws_lc.get().is_some(), chosen == Backend::AwsLc);
+        }
     }
 }

@@ -1,9 +1,12 @@
-//! Signatures: algorithms, key sets, one compact JWS. The wall: no file outside this folder names josekit
-//! or openssl, and no type of theirs leaves it.
+//! Signatures: algorithms, key sets, one compact JWS. The wall: no file outside this folder names josekit,
+//! openssl or aws-lc-rs, and no type of theirs leaves it.
 //!
 //! Three things of josekit are used: `Jwk`, a verifier from a JWK, `JwsVerifier::verify`. What it
-//! leaves unchecked of a key is checked in `jwk` and `material` before it sees one.
+//! leaves unchecked of a key is checked in `jwk` and `material` before it, or AWS-LC, sees one.
 
+#[cfg(feature = "aws-lc")]
+mod aws_lc;
+mod backend;
 mod compact;
 mod date;
 mod digest;
@@ -21,6 +24,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use crate::reason::Reason;
 
+pub use backend::Backend;
 #[cfg(feature = "testing")]
 pub(crate) use compact::encode;
 pub(crate) use compact::{Compact, Header, is_type};
@@ -276,13 +280,28 @@ impl KeySet {
         jws: &str,
         algorithms: impl IntoIterator<Item = Algorithm>,
     ) -> Result<Vec<u8>, Reason> {
+        self.verify_with(jws, algorithms, Backend::default())
+    }
+
+    /// The same with this backend.
+    ///
+    /// # Errors
+    ///
+    /// As [`verify`](Self::verify).
+    pub fn verify_with(
+        &self,
+        jws: &str,
+        algorithms: impl IntoIterator<Item = Algorithm>,
+        backend: Backend,
+    ) -> Result<Vec<u8>, Reason> {
         if jws.len() > Compact::MAX_BYTES {
             return Err(Reason::CredentialTooLarge);
         }
         let compact = Compact::parse(jws)?;
         let algorithm = compact.header.algorithm(algorithms.into_iter().collect())?;
         let kid = compact.header.kid.as_deref();
-        self.verify_signature(None, kid, algorithm, compact.signing_input, &compact.signature)?;
+        let signed = (compact.signing_input, &*compact.signature);
+        self.verify_signature(None, kid, algorithm, signed, backend)?;
         Ok(compact.payload)
     }
 
@@ -305,13 +324,13 @@ impl KeySet {
         signer: Option<Signer<'_>>,
         kid: Option<&str>,
         algorithm: Algorithm,
-        message: &str,
-        signature: &[u8],
+        (message, signature): (&str, &[u8]),
+        backend: Backend,
     ) -> Result<(), Reason> {
         let fits = |key: &&Key| {
             key.fits(algorithm) && signer.is_none_or(|signer| key.may_sign_for(signer))
         };
-        let verifies = |key: &Key| key.verify(algorithm, message.as_bytes(), signature);
+        let verifies = |key: &Key| key.verify(algorithm, message.as_bytes(), signature, backend);
         let Some(kid) = kid else {
             // Without an id, only where there is no choice (RFC 7515 section 4.1.4).
             let mut candidates = self.keys.iter().filter(fits);

@@ -7,7 +7,7 @@ use super::RemoteKeys;
 use super::tenants::{TenantKeys, Tenants, Used};
 use super::{KeySource, KeyStatus, Keys, KeysUnavailable, UnfitTemplate, UnfitUrl};
 use crate::answer::Answer;
-use crate::jose::Algorithm;
+use crate::jose::{Algorithm, Backend};
 #[cfg(feature = "remote")]
 use crate::outbound::HttpClient;
 use crate::profile::Profile;
@@ -199,6 +199,12 @@ impl Issuer {
     #[must_use]
     pub fn algorithms(self, algorithms: impl IntoIterator<Item = Algorithm>) -> Self {
         self.with(|terms| terms.algorithms = algorithms.into_iter().collect())
+    }
+
+    /// What verifies this issuer's signatures, in place of the default.
+    #[must_use]
+    pub fn backend(self, backend: Backend) -> Self {
+        self.with(|terms| terms.backend = backend)
     }
 
     /// Clients that are agents; called again, more of them. Some agents are in no `act`: they logged their

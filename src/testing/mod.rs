@@ -25,6 +25,8 @@
 
 mod client;
 mod proof;
+#[cfg(test)]
+mod remembered;
 
 use std::fmt;
 use std::sync::atomic::{AtomicU64, Ordering};

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::{AccessToken, ScopeHierarchy, Validation};
-use crate::jose::{Algorithm, AlgorithmSet};
+use crate::jose::{Algorithm, AlgorithmSet, Backend};
 use crate::names::Audience;
 use crate::profile::Profile;
 use crate::proof::Dpop;
@@ -41,6 +41,8 @@ pub(crate) struct IssuerTerms {
     pub(crate) keys_are_shared: bool,
     pub(crate) profile: Profile,
     pub(crate) algorithms: AlgorithmSet,
+    /// What verifies the signatures.
+    pub(crate) backend: Backend,
     pub(crate) agents: Agents,
 }
 
@@ -98,6 +100,7 @@ impl IssuerTerms {
             keys_are_shared: false,
             profile: Profile::rfc9068(),
             algorithms: Algorithm::DEFAULT.into_iter().collect(),
+            backend: Backend::default(),
             agents: Agents::default(),
         }
     }

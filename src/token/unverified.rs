@@ -196,7 +196,8 @@ impl<'a> UnverifiedToken<'a> {
     ) -> Result<AccessToken, InvalidToken> {
         let signer = Signer { issuer: &issuer.name, must_be_named: issuer.keys_are_shared };
         let kid = self.header.kid.as_deref();
-        keys.verify_signature(Some(signer), kid, algorithm, self.signing_input(), &self.signature)
+        let signed = (self.signing_input(), &*self.signature);
+        keys.verify_signature(Some(signer), kid, algorithm, signed, issuer.backend)
             .map_err(|reason| InvalidToken::unverified(reason, "kid", kid))?;
         let payload = self.payload.ok_or(Reason::IssuerMissing)?;
         let claims = Arc::new(Claims::read(payload, &issuer.profile));

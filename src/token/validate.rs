@@ -9,7 +9,7 @@ use super::invalid::start;
 use super::{
     AccessToken, ActorSource, Claims, ClientRole, InvalidToken, IssuerTerms, ScopeHierarchy, Terms,
 };
-use crate::jose::{Algorithm, later};
+use crate::jose::{Algorithm, Backend, later};
 use crate::names::Audience;
 use crate::profile::{Profile, SubjectKind};
 use crate::proof::{Confirmation, Confirmed, Dpop, Possession};
@@ -54,6 +54,13 @@ impl Validation {
     #[must_use]
     pub fn algorithms(mut self, algorithms: impl IntoIterator<Item = Algorithm>) -> Self {
         self.issuer.algorithms = algorithms.into_iter().collect();
+        self
+    }
+
+    /// What verifies the signatures, in place of the default.
+    #[must_use]
+    pub fn backend(mut self, backend: Backend) -> Self {
+        self.issuer.backend = backend;
         self
     }
 

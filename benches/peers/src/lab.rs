@@ -1,0 +1,214 @@
+//! What all contenders share: an issuer, its token, the request, the runtimes.
+
+use std::convert::Infallible;
+use std::hint::black_box;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::Router;
+use axum::body::Body;
+use axum::routing::{get, post};
+use bytes::Bytes;
+use http::{HeaderName, HeaderValue, Method, Request, Response, Uri, header};
+use serde_json::json;
+use tokio::runtime::{Builder, Runtime};
+use tower::Service;
+use unconfused::testing::{TestIssuer, TestProofKey, TestToken};
+use unconfused::{Algorithm, Audience};
+
+use crate::measure::{Contender, Kind};
+use crate::ours::BARE;
+
+pub const ISSUER: &str = "https://login.example";
+pub const AUDIENCE: &str = "https://orders.example/api";
+pub const SCOPE: &str = "orders:refund";
+pub const PATH: &str = "/orders/7/refund";
+pub const ALGORITHMS: [(&str, Algorithm); 4] = [
+    ("RS256", Algorithm::Rs256),
+    ("PS256", Algorithm::Ps256),
+    ("ES256", Algorithm::Es256),
+    ("EdDSA", Algorithm::EdDsa),
+];
+
+pub type Fallible<T> = Result<T, Box<dyn std::error::Error>>;
+
+pub struct Lab {
+    /// As a JWS names it.
+    pub alg: &'static str,
+    pub algorithm: Algorithm,
+    pub issuer: TestIssuer,
+    pub token: String,
+    /// Where the public keys are served, on loopback.
+    pub jwks_url: String,
+    /// Where peers fetch and renew keys: not the thread that is measured.
+    pub background: Arc<Runtime>,
+    /// What is measured runs here.
+    pub foreground: Rc<Runtime>,
+}
+
+impl Lab {
+    pub fn new(
+        (alg, algorithm): (&'static str, Algorithm),
+        background: &Arc<Runtime>,
+        foreground: &Rc<Runtime>,
+    ) -> Fallible<Self> {
+        let issuer = TestIssuer::with_algorithm(ISSUER, algorithm);
+        let token = unsigned(&issuer, AUDIENCE).sign();
+        assert!((1000..1300).contains(&token.len()), "{alg}: {} bytes", token.len());
+        let jwks_url = background.block_on(serve(issuer.jwks()))?;
+        let (background, foreground) = (background.clone(), foreground.clone());
+        Ok(Lab { alg, algorithm, issuer, token, jwks_url, background, foreground })
+    }
+
+    pub fn layered(&self, name: &'static str, kind: Kind, router: Router) -> Contender {
+        self.called::<Body, _, _>(name, kind, BARE, router)
+    }
+
+    /// A router of any version, called in process, one request after the other.
+    pub fn called<B, R, A>(
+        &self,
+        name: &'static str,
+        kind: Kind,
+        baseline: &'static str,
+        router: R,
+    ) -> Contender
+    where
+        R: Service<Request<B>, Response = Response<A>, Error = Infallible> + Clone + 'static,
+        B: Default,
+    {
+        let (wire, runtime, mut measured) =
+            (Wire::new(&self.token), self.foreground.clone(), router.clone());
+        let run = move |requests| {
+            runtime.block_on(async {
+                for _ in 0..requests {
+                    let response = measured.call(wire.request::<B>()).await;
+                    assert!(black_box(response).is_ok_and(|answer| answer.status().is_success()));
+                }
+            });
+        };
+        let (runtime, mut asked) = (self.foreground.clone(), router);
+        let accepts = move |token: &str| {
+            let wire = Wire::new(token);
+            let answer = runtime.block_on(asked.call(wire.request::<B>()));
+            let Ok(status) = answer.map(|answer| answer.status());
+            assert!(matches!(status.as_u16(), 200 | 401 | 403), "{name}: {status}");
+            status.is_success()
+        };
+        Contender::new(name, kind, baseline, run).accepting(accepts)
+    }
+
+    /// Tokens that are signed by the issuer, and should be refused nonetheless.
+    pub fn wrong_tokens(&self) -> Vec<(&'static str, String)> {
+        let token = || unsigned(&self.issuer, AUDIENCE);
+        let now = time::UtcDateTime::now().unix_timestamp();
+        let twice = {
+            let claims = self.claims().replacen('{', r#"{"aud":"https://mail.example","#, 1);
+            token().payload(claims)
+        };
+        vec![
+            ("a broken signature", self.broken()),
+            ("a foreign audience", unsigned(&self.issuer, "https://mail.example").sign()),
+            ("a foreign issuer", token().claim("iss", "https://login.invalid").sign()),
+            ("expired for an hour", token().claim("exp", now - 3600).sign()),
+            ("valid in an hour (nbf)", token().claim("nbf", now + 3600).sign()),
+            ("typ JWT", token().header("typ", "JWT").sign()),
+            ("an unknown crit", token().header("crit", ["b65"]).header("b65", true).sign()),
+            ("bound to a proof key", token().bound_to(&TestProofKey::new()).sign()),
+            ("aud twice", twice.sign()),
+            ("no client_id", token().without("client_id").sign()),
+            ("no jti", token().without("jti").sign()),
+            ("no scope", token().without("scope").sign()),
+        ]
+    }
+
+    fn claims(&self) -> String {
+        use base64::Engine as _;
+        let payload = self.token.split('.').nth(1).unwrap_or_default();
+        let claims = base64::prelude::BASE64_URL_SAFE_NO_PAD.decode(payload);
+        String::from_utf8(claims.unwrap_or_default()).unwrap_or_default()
+    }
+
+    /// Another first letter of the signature.
+    fn broken(&self) -> String {
+        let (signed, signature) = self.token.rsplit_once('.').unwrap_or_default();
+        let letter = if signature.starts_with('A') { 'B' } else { 'A' };
+        format!("{signed}.{letter}{}", &signature[1..])
+    }
+}
+
+/// As in the benchmarks of the crate, with fewer groups: an RSA signature is to fit, too.
+pub fn unsigned(issuer: &TestIssuer, audience: &'static str) -> TestToken {
+    let groups: Vec<_> = (0..10).map(|n| format!("team-{n:04}-support")).collect();
+    issuer
+        .token(&Audience::from_static(audience))
+        .subject("248289761001")
+        .scope("openid profile orders:read orders:write orders:refund customers:read")
+        .acr("phr")
+        .authenticated(Duration::from_secs(60))
+        .lifetime(Duration::from_secs(7000))
+        .actor_of("https://agents.example", "planner-1")
+        .actor("support-agent")
+        .claim("amr", ["pwd", "hwk"])
+        .claim("groups", groups)
+        .claim(
+            "authorization_details",
+            json!([{ "type": "refund", "currency": "EUR", "max": 250 }]),
+        )
+}
+
+/// A request as a server makes it: its values share the buffer that was read.
+#[derive(Clone)]
+pub struct Wire {
+    uri: Bytes,
+    fields: Vec<(HeaderName, Bytes)>,
+}
+
+impl Wire {
+    pub fn new(token: &str) -> Self {
+        let field = |name, value: &str| (name, Bytes::copy_from_slice(value.as_bytes()));
+        let fields = vec![
+            field(header::HOST, "orders.example"),
+            field(header::USER_AGENT, "support-agent/1.4"),
+            field(header::ACCEPT, "application/json"),
+            field(header::ACCEPT_ENCODING, "gzip, br"),
+            field(header::CONTENT_LENGTH, "0"),
+            field(header::AUTHORIZATION, &format!("Bearer {token}")),
+        ];
+        Wire { uri: Bytes::from_static(PATH.as_bytes()), fields }
+    }
+
+    pub fn request<B: Default>(&self) -> Request<B> {
+        let mut request = Request::new(B::default());
+        *request.method_mut() = Method::POST;
+        *request.uri_mut() = Uri::from_maybe_shared(self.uri.clone()).expect("a path");
+        request.headers_mut().reserve(self.fields.len());
+        for (name, value) in &self.fields {
+            let value = HeaderValue::from_maybe_shared(value.clone()).expect("visible letters");
+            request.headers_mut().insert(name, value);
+        }
+        request
+    }
+}
+
+/// Nothing before the handler.
+pub fn bare() -> Router {
+    Router::new().route(PATH, post(|| async {}))
+}
+
+pub fn foreground() -> Fallible<Runtime> {
+    Ok(Builder::new_current_thread().enable_all().build()?)
+}
+
+pub fn background() -> Fallible<Runtime> {
+    Ok(Builder::new_multi_thread().worker_threads(1).enable_all().build()?)
+}
+
+async fn serve(jwks: String) -> Fallible<String> {
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await?;
+    let url = format!("http://{}/jwks", listener.local_addr()?);
+    let answer = move || async move { ([(header::CONTENT_TYPE, "application/json")], jwks) };
+    let router = Router::new().route("/jwks", get(answer));
+    tokio::spawn(async move { axum::serve(listener, router).await });
+    Ok(url)
+}

@@ -17,7 +17,7 @@ impl Guard {
     /// approved, as for any other.
     pub(crate) fn known(&self, credential: &Credential, at: UtcDateTime) -> Option<Arc<Verified>> {
         let memory = &self.inner.verified;
-        let known = memory.get(credential.expose().as_bytes(), at)?;
+        let known = memory.get(credential.bytes(), at)?;
         let issuer = &known.issuer;
         let trusted = !issuer.is_of_template()
             || self.issuer(issuer.name()).is_some_and(|now| Arc::ptr_eq(&now, issuer));
@@ -41,7 +41,9 @@ impl Guard {
         at: UtcDateTime,
     ) -> Result<AccessToken, Refused> {
         let (claims, issuer) = (known.claims.clone(), &known.issuer);
-        let shown = (credential.expose(), possession);
+        // The text counts only for a proof, which has its hash.
+        let text = possession.shown.as_ref().map_or("", |_| credential.expose());
+        let shown = (text, possession);
         let token = self.inner.terms.validate(claims, &issuer.terms, shown, at)?;
         issuer.verified();
         Ok(token)

@@ -323,7 +323,7 @@ impl Guard {
         let token = token.validate_admitted(algorithm, terms, &issuer.terms, &keys, at)?;
         issuer.verified();
         if let Some(candidate) = candidate {
-            let (text, claims) = (credential.expose().as_bytes(), token.claims().clone());
+            let (text, claims) = (credential.bytes(), token.claims().clone());
             memory.insert(candidate, text, issuer, claims, token.expires_at(), at);
         }
         Ok(token)

@@ -7,7 +7,9 @@ use axum::Router;
 use axum::extract::Request;
 use time::UtcDateTime;
 use tower::util::MapRequestLayer;
-use unconfused::{Audience, Guard, Issuer, KeySet, Require, Scope, UnverifiedToken, Validation};
+use unconfused::{
+    Audience, Backend, Guard, Issuer, KeySet, Require, Scope, UnverifiedToken, Validation,
+};
 
 use crate::lab::{AUDIENCE, ISSUER, Lab, SCOPE, bare};
 use crate::measure::{Contender, Kind};
@@ -26,17 +28,14 @@ pub fn contenders(lab: &Lab) -> Vec<Contender> {
         lab.layered(BARE, Kind::Bare, bare()),
         lab.layered("a layer that inserts an Arc", Kind::Bare, extension),
         layer(COLD, cold(Guard::new(ORDERS, issuer(lab)))),
-        #[cfg(feature = "next")]
         layer("unconfused, AWS-LC, cold", cold(Guard::new(ORDERS, aws_lc(issuer(lab))))),
-        #[cfg(feature = "next")]
         layer("unconfused, warm", Guard::new(ORDERS, issuer(lab))),
         plain("unconfused, OpenSSL: validate", "OpenSSL", lab, validation(lab)),
-        #[cfg(feature = "next")]
         plain(
             "unconfused, AWS-LC: validate",
             "AWS-LC",
             lab,
-            validation(lab).backend(unconfused::Backend::AwsLc),
+            validation(lab).backend(Backend::AwsLc),
         ),
     ]
 }
@@ -46,7 +45,6 @@ pub fn shared(lab: &Lab) -> Vec<(&'static str, Router)> {
     vec![
         (BARE, bare()),
         (COLD, behind(&cold(Guard::new(ORDERS, issuer(lab))))),
-        #[cfg(feature = "next")]
         ("unconfused, warm", behind(&Guard::new(ORDERS, issuer(lab)))),
     ]
 }
@@ -59,16 +57,13 @@ fn issuer(lab: &Lab) -> Issuer {
     Issuer::new(ISSUER, lab.issuer.keys()).algorithms([lab.algorithm])
 }
 
-#[cfg(feature = "next")]
 fn aws_lc(issuer: Issuer) -> Issuer {
-    issuer.backend(unconfused::Backend::AwsLc)
+    issuer.backend(Backend::AwsLc)
 }
 
 /// Every token is validated anew.
 fn cold(guard: Guard) -> Guard {
-    #[cfg(feature = "next")]
-    let guard = guard.remember_tokens(0);
-    guard
+    guard.remember_tokens(0)
 }
 
 fn validation(lab: &Lab) -> Validation {

@@ -33,6 +33,16 @@ static KEYS: LazyLock<KeySet> = LazyLock::new(|| LOGIN.keys());
 static GUARD: LazyLock<Guard> =
     LazyLock::new(|| Guard::new(ORDERS, Issuer::new(ISSUER, KEYS.clone())));
 
+/// The same, with every token verified anew.
+static COLD: LazyLock<Guard> = LazyLock::new(|| GUARD.clone().remember_tokens(0));
+
+/// Cold, a token is new; warm, it is remembered.
+const BOTH: [&str; 2] = ["cold", "warm"];
+
+fn guard(state: &str) -> &'static Guard {
+    if state == "cold" { &COLD } else { &GUARD }
+}
+
 /// A token as large as those of big issuers: two actors, groups, authorization details.
 fn token(issuer: &TestIssuer) -> String {
     unsigned(issuer).sign()
@@ -108,11 +118,11 @@ fn check(bencher: Bencher<'_, '_>) {
     bencher.bench(|| black_box(&require).check(black_box(&token), now).is_ok());
 }
 
-#[divan::bench]
-fn authorize(bencher: Bencher<'_, '_>) {
-    let require = require();
+#[divan::bench(args = BOTH)]
+fn authorize(bencher: Bencher<'_, '_>, state: &str) {
+    let (guard, require) = (guard(state), require());
     bencher.with_inputs(head).bench_local_refs(|head| {
-        let granted = GUARD.authorize(head, &require).now();
+        let granted = guard.authorize(head, &require).now();
         granted.expect("at once").expect("granted")
     });
 }
@@ -136,7 +146,7 @@ fn proof(bencher: Bencher<'_, '_>, algorithm: Algorithm) {
     });
 }
 
-/// As `authorize`, with a token that is bound to a key of ES256, a new proof for each request, and a store that
+/// As `authorize` warm, with a token that is bound to a key of ES256, a new proof for each request, and a store that
 /// remembers all of them; without nonces and with them.
 #[divan::bench(args = [false, true])]
 fn authorize_dpop(bencher: Bencher<'_, '_>, nonces: bool) {
@@ -168,13 +178,13 @@ fn authorize_dpop(bencher: Bencher<'_, '_>, nonces: bool) {
     });
 }
 
-/// The same as a layer over a service that does nothing.
-#[divan::bench]
-fn layer(bencher: Bencher<'_, '_>) {
+/// As `authorize`, as a layer over a service that does nothing.
+#[divan::bench(args = BOTH)]
+fn layer(bencher: Bencher<'_, '_>, state: &str) {
     fn handle(_: Request<()>) -> Ready<Result<Response<()>, Infallible>> {
         ready(Ok(Response::new(())))
     }
-    let mut service = GUARD.require(require()).layer(service_fn(handle));
+    let mut service = guard(state).require(require()).layer(service_fn(handle));
     bencher.with_inputs(request).bench_local_values(|request| {
         let mut answer = std::pin::pin!(service.call(request));
         match answer.as_mut().poll(&mut Context::from_waker(Waker::noop())) {

@@ -84,7 +84,6 @@ impl Credential {
             () if takes_proofs && name.eq_ignore_ascii_case(b"dpop") => Scheme::Dpop,
             () => return Err(Reason::UnsupportedAuthScheme),
         };
-        let field_len = field.len();
         let mut token = field.as_bytes().get(name.len()..).unwrap_or_default();
         while let [b' ', rest @ ..] = token {
             token = rest;
@@ -95,7 +94,7 @@ impl Credential {
         if token.len() > max_bytes {
             return Err(Reason::CredentialTooLarge);
         }
-        let token = field_len.saturating_sub(token.len());
+        let token = field.len().saturating_sub(token.len());
         let mut proofs = headers.get_all(DPOP).iter().filter(|_| scheme == Scheme::Dpop);
         let proof = match (proofs.next(), proofs.next()) {
             (None, _) => ProofFields::Missing,
@@ -135,7 +134,7 @@ impl Credential {
         Possession { shown: Some(shown), certificate: None }
     }
 
-    /// The same as it is in the field.
+    /// The token, as it is in the field.
     pub(crate) fn bytes(&self) -> &[u8] {
         self.field.as_bytes().get(self.token..).unwrap_or_default()
     }

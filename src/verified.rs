@@ -20,8 +20,9 @@
 //!
 //! # Who can put something out
 //!
-//! Only validated tokens enter. No issuer has more than its share, and within one, tokens that came once give
-//! way before those that came again.
+//! Only validated tokens enter. Where there are several issuers, none has more than its share, and its own oldest goes
+//! first. Where there is one, tokens that came once give way before those that came again. What has expired counts
+//! for nothing, and goes when it is asked for or gives way.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
@@ -30,7 +31,7 @@ use std::time::Duration;
 use quick_cache::sync::Cache;
 use time::UtcDateTime;
 
-use crate::jose::{Digest, DigestKey, KeySet, later};
+use crate::jose::{Algorithm, Digest, DigestKey, KeySet, later};
 use crate::keys::Issuer;
 use crate::token::{Claims, KeyHint, UnverifiedToken};
 
@@ -46,7 +47,7 @@ pub(crate) struct Verified {
     digest: Digest,
     signed: Box<[u8]>,
     kid: Option<Box<str>>,
-    alg: Box<str>,
+    algorithm: Algorithm,
     keys: u64,
     until: UtcDateTime,
     pub(crate) issuer: Arc<Issuer>,
@@ -56,7 +57,7 @@ pub(crate) struct Verified {
 /// What is kept of a token while it is validated.
 pub(crate) struct Candidate {
     kid: Option<Box<str>>,
-    alg: Box<str>,
+    algorithm: Algorithm,
     keys: u64,
 }
 
@@ -78,7 +79,7 @@ struct Held {
 impl Verified {
     /// What its token says of its key.
     pub(crate) fn key_hint(&self) -> KeyHint<'_> {
-        KeyHint::new(self.kid.as_deref(), &self.alg)
+        KeyHint::new(self.kid.as_deref(), self.algorithm.name())
     }
 
     /// These keys verified it.
@@ -88,9 +89,9 @@ impl Verified {
 }
 
 impl Candidate {
-    pub(crate) fn new(token: &UnverifiedToken<'_>, keys: &KeySet) -> Self {
-        let hint = token.key_hint();
-        Candidate { kid: hint.kid().map(Into::into), alg: hint.alg().into(), keys: keys.id() }
+    /// Of a token that was admitted with this algorithm.
+    pub(crate) fn new(token: &UnverifiedToken<'_>, algorithm: Algorithm, keys: &KeySet) -> Self {
+        Candidate { kid: token.key_hint().kid().map(Into::into), algorithm, keys: keys.id() }
     }
 }
 
@@ -142,7 +143,7 @@ impl Memory {
         at: UtcDateTime,
     ) {
         let Some(held) = self.held() else { return };
-        let Candidate { kid, alg, keys } = candidate;
+        let Candidate { kid, algorithm, keys } = candidate;
         let Some((signed, signature)) = split(token) else { return };
         let until = expires_at.min(later(at, MAX_LIFE));
         if at >= until {
@@ -153,7 +154,7 @@ impl Memory {
             held.make_room(issuer.name(), digest, share);
         }
         let signed = signed.into();
-        let entry = Verified { digest, signed, kid, alg, keys, until, issuer, claims };
+        let entry = Verified { digest, signed, kid, algorithm, keys, until, issuer, claims };
         held.entries.insert(digest, Arc::new(entry));
     }
 
@@ -210,7 +211,7 @@ mod tests {
     }
 
     fn remember(memory: &Memory, issuer: &Arc<Issuer>, token: &str, expires: i64) {
-        let candidate = Candidate { kid: None, alg: "ES256".into(), keys: 0 };
+        let candidate = Candidate { kid: None, algorithm: Algorithm::Es256, keys: 0 };
         let claims = Arc::new(Claims::default());
         memory.insert(candidate, token.as_bytes(), issuer.clone(), claims, at(expires), at(0));
     }

@@ -128,8 +128,11 @@ impl Guard {
         inner.id = NEXT.fetch_add(1, Ordering::Relaxed);
         change(inner);
         // What was remembered under other settings counts for nothing.
-        let templates = inner.templates.len().saturating_mul(usize::from(u16::MAX));
-        let issuers = inner.issuers.len().saturating_add(templates);
+        let issuers = match inner.templates.is_empty() {
+            true => inner.issuers.len(),
+            // Any number of them.
+            false => usize::MAX,
+        };
         inner.verified = Arc::new(Memory::new(inner.most_remembered, issuers));
         self
     }

@@ -319,7 +319,7 @@ impl Guard {
             keys.map_err(|unavailable| Refused { denial: unavailable.denial(), claims: None })?;
         let Opened { token, algorithm, issuer } = opened;
         let (terms, memory) = (&self.inner.terms, &self.inner.verified);
-        let candidate = memory.is_on().then(|| Candidate::new(&token, &keys));
+        let candidate = memory.is_on().then(|| Candidate::new(&token, algorithm, &keys));
         let token = token.validate_admitted(algorithm, terms, &issuer.terms, &keys, at)?;
         issuer.verified();
         if let Some(candidate) = candidate {

@@ -1,7 +1,7 @@
 //! Who does the arithmetic of a signature.
 
-/// What verifies signatures. Keys are read and checked in one way whatever is chosen, and both answer alike:
-/// a choice of speed, or of what is built in anyway.
+/// What verifies signatures. Keys are read and checked in one way whatever is chosen, and both are tested
+/// to answer alike: a choice of speed, or of what is built in anyway.
 ///
 /// Chosen by [`Issuer::backend`](crate::Issuer::backend) or
 /// [`Validation::backend`](crate::Validation::backend), and by nothing else: a feature that is turned on

@@ -180,11 +180,6 @@ impl<'a> UnverifiedToken<'a> {
         self.validate_admitted(algorithm, terms, issuer, keys, now)
     }
 
-    /// What the signature is over: header, dot, payload, as they were sent.
-    pub(crate) fn signing_input(&self) -> &str {
-        self.token.get(..self.signed).unwrap_or_default()
-    }
-
     /// Steps 17 to 31, for a token that was admitted with this algorithm and these terms of its issuer.
     pub(crate) fn validate_admitted(
         self,
@@ -196,7 +191,8 @@ impl<'a> UnverifiedToken<'a> {
     ) -> Result<AccessToken, InvalidToken> {
         let signer = Signer { issuer: &issuer.name, must_be_named: issuer.keys_are_shared };
         let kid = self.header.kid.as_deref();
-        let signed = (self.signing_input(), &*self.signature);
+        let signed = self.token.get(..self.signed).unwrap_or_default();
+        let signed = (signed, &*self.signature);
         keys.verify_signature(Some(signer), kid, algorithm, signed, issuer.backend)
             .map_err(|reason| InvalidToken::unverified(reason, "kid", kid))?;
         let payload = self.payload.ok_or(Reason::IssuerMissing)?;

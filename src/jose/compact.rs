@@ -4,7 +4,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 
 use super::Algorithm;
-use super::json::{Object, string};
+use super::document::{Json, Text};
 use crate::reason::Reason;
 
 /// The largest decoded header, in bytes.
@@ -25,9 +25,12 @@ pub(crate) struct Compact<'a> {
 /// What is read of a JOSE header. The rest, `x5t` for instance, is ignored (RFC 7515 section 4).
 #[derive(Debug, Clone)]
 pub(crate) struct Header {
-    pub(crate) alg: String,
-    pub(crate) kid: Option<String>,
-    pub(crate) typ: Option<String>,
+    json: Json,
+    alg: Text,
+    kid: Option<Text>,
+    typ: Option<Text>,
+    /// The key it brings, where it may.
+    jwk: Option<Text>,
 }
 
 impl<'a> Compact<'a> {
@@ -40,7 +43,7 @@ impl<'a> Compact<'a> {
         let header = decode(header)?;
         let payload = decode(payload)?;
         let signature = decode(signature)?;
-        Ok(Compact { signing_input, header: Header::parse(&header)?, payload, signature })
+        Ok(Compact { signing_input, header: Header::parse(header)?, payload, signature })
     }
 
     /// Steps 8 and 9: what is signed, header, payload, signature.
@@ -72,50 +75,68 @@ impl<'a> Compact<'a> {
 }
 
 impl Header {
-    fn parse(header: &[u8]) -> Result<Self, Reason> {
-        // A token does not bring its own key (rfc8725bis section 3.10).
-        Header::read(header, &["jwk", "jku", "x5c", "x5u"]).map(|(header, _)| header)
+    /// A token does not bring its own key (rfc8725bis section 3.10).
+    fn parse(header: Vec<u8>) -> Result<Self, Reason> {
+        Header::read(header, false)
     }
 
-    /// The header of a JWS that may bring its own key in `jwk`, and in no other way; and that key.
-    pub(super) fn parse_with_key(header: &[u8]) -> Result<(Self, Option<String>), Reason> {
-        Header::read(header, &["jku", "x5c", "x5u"])
+    /// The header of a JWS that may bring its own key in `jwk`, and in no other way.
+    pub(super) fn parse_with_key(header: Vec<u8>) -> Result<Self, Reason> {
+        Header::read(header, true)
     }
 
-    fn read(header: &[u8], refused: &[&str]) -> Result<(Self, Option<String>), Reason> {
+    fn read(header: Vec<u8>, may_bring_key: bool) -> Result<Self, Reason> {
         // 10
         if header.len() > MAX_HEADER {
             return Err(Reason::JoseHeaderInvalid);
         }
-        let text = std::str::from_utf8(header).map_err(|_| Reason::TokenMalformed)?;
-        let object = Object::read(text).ok_or(Reason::JoseHeaderInvalid)?;
-        if !object.is_sound() {
+        let mut json = Json::new(header).ok_or(Reason::TokenMalformed)?;
+        let [mut alg, mut kid, mut typ, mut jwk] = [None; 4];
+        let (mut foreign_key, mut critical) = (false, false);
+        let sound = json.read(|name, value| match name {
+            "alg" => alg = value,
+            "kid" => kid = value,
+            "typ" => typ = value,
+            "jwk" => jwk = value,
+            "jku" | "x5c" | "x5u" => foreign_key = true,
+            "crit" | "b64" => critical = true,
+            _ => {}
+        });
+        if sound != Some(true) || foreign_key || (jwk.is_some() && !may_bring_key) {
             return Err(Reason::JoseHeaderInvalid);
         }
-        let member = |name| match object.get(name) {
-            None => Ok(None),
-            Some(raw) => string(raw).map(Some).ok_or(Reason::JoseHeaderInvalid),
-        };
-        let alg = member("alg")?.ok_or(Reason::JoseHeaderInvalid)?.into_owned();
-        let kid = member("kid")?.map(std::borrow::Cow::into_owned);
-        let typ = member("typ")?.map(std::borrow::Cow::into_owned);
-        if kid.as_ref().is_some_and(|kid| kid.len() > MAX_KID) {
+        let mut text = |raw: Text| json.string(raw).ok_or(Reason::JoseHeaderInvalid);
+        let alg = text(alg.ok_or(Reason::JoseHeaderInvalid)?)?;
+        let (kid, typ) = (kid.map(&mut text).transpose()?, typ.map(&mut text).transpose()?);
+        if kid.is_some_and(|kid| kid.len() > MAX_KID) {
             return Err(Reason::JoseHeaderInvalid);
         }
-        if refused.iter().any(|name| object.get(name).is_some()) {
-            return Err(Reason::JoseHeaderInvalid);
-        }
-        let key = object.get("jwk").map(str::to_owned);
         // 11: RFC 7515 section 4.1.11, RFC 7797 section 7
-        if object.get("crit").is_some() || object.get("b64").is_some() {
+        if critical {
             return Err(Reason::CriticalHeaderUnsupported);
         }
-        Ok((Header { alg, kid, typ }, key))
+        Ok(Header { json, alg, kid, typ, jwk })
+    }
+
+    pub(crate) fn alg(&self) -> &str {
+        self.json.text(self.alg)
+    }
+
+    pub(crate) fn kid(&self) -> Option<&str> {
+        self.kid.map(|kid| self.json.text(kid))
+    }
+
+    pub(crate) fn typ(&self) -> Option<&str> {
+        self.typ.map(|typ| self.json.text(typ))
+    }
+
+    pub(super) fn jwk(&self) -> Option<&str> {
+        self.jwk.map(|jwk| self.json.text(jwk))
     }
 
     /// Step 13: the algorithm, where it is one of `allowed`. Compared case by case.
     pub(crate) fn algorithm(&self, allowed: super::AlgorithmSet) -> Result<Algorithm, Reason> {
-        Algorithm::from_name(&self.alg)
+        Algorithm::from_name(self.alg())
             .filter(|algorithm| allowed.contains(*algorithm))
             .ok_or(Reason::AlgorithmNotAllowed)
     }
@@ -146,7 +167,7 @@ mod tests {
     use super::*;
 
     fn header(json: &str) -> Result<Header, Reason> {
-        Header::parse(json.as_bytes())
+        Header::parse(json.as_bytes().to_vec())
     }
 
     #[test]

@@ -1,101 +1,180 @@
-//! A JSON object that owns its text: the payload of a token, read once.
+//! JSON that owns its text: the header and the payload of a token, read once.
 
 use std::borrow::Cow;
+use std::num::NonZeroU16;
 
-use super::json::Object;
+use super::json;
 
-/// A string of a document: where it stands there, or its text where it was escaped.
-#[derive(Debug, Clone)]
-pub(crate) enum Text {
-    Span(usize, usize),
-    Owned(Box<str>),
+/// Where something stands in the text of a [`Json`].
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Text {
+    /// Nothing begins at 0: there the object does.
+    start: NonZeroU16,
+    end: u16,
+}
+
+impl Text {
+    pub(crate) fn is_empty(self) -> bool {
+        self.len() == 0
+    }
+
+    /// In bytes.
+    pub(crate) fn len(self) -> usize {
+        usize::from(self.end).saturating_sub(usize::from(self.start.get()))
+    }
+}
+
+/// The text of an object, and behind it those of its strings that had an escape, without.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Json(String);
+
+impl Json {
+    /// The most bytes, with the strings behind.
+    const MAX_BYTES: usize = u16::MAX as usize;
+
+    /// `None` where it is no UTF-8.
+    pub(super) fn new(text: Vec<u8>) -> Option<Self> {
+        String::from_utf8(text).ok().map(Json)
+    }
+
+    /// As [`json::read`], with names that have no escape any more, and where the values stand: `None` for one that
+    /// stands too far behind.
+    pub(super) fn read(&self, mut each: impl FnMut(&str, Option<Text>)) -> Option<bool> {
+        json::read(&self.0, |name, value| each(&json::name_of(name), self.find(value)))
+    }
+
+    pub(crate) fn text(&self, text: Text) -> &str {
+        self.0.get(usize::from(text.start.get())..usize::from(text.end)).unwrap_or_default()
+    }
+
+    /// Where a part of the text stands; `None` for what is no part of it.
+    pub(crate) fn find(&self, part: &str) -> Option<Text> {
+        let start = part.as_ptr().addr().checked_sub(self.0.as_ptr().addr())?;
+        self.span(start, part.len())
+    }
+
+    fn span(&self, start: usize, length: usize) -> Option<Text> {
+        let end = start.checked_add(length).filter(|end| *end <= self.0.len())?;
+        Some(Text { start: NonZeroU16::new(start.try_into().ok()?)?, end: end.try_into().ok()? })
+    }
+
+    /// The text of a string that stands here. `None` for any other type, and for one with an escape where there is no
+    /// room.
+    pub(crate) fn string(&mut self, raw: Text) -> Option<Text> {
+        let raw = self.text(raw);
+        match json::string(raw)? {
+            Cow::Borrowed(inner) => self.find(inner),
+            Cow::Owned(text) => self.append(&text),
+        }
+    }
+
+    fn append(&mut self, text: &str) -> Option<Text> {
+        let start = self.0.len();
+        if text.len() > Self::MAX_BYTES.saturating_sub(start) {
+            return None;
+        }
+        self.0.push_str(text);
+        self.span(start, text.len())
+    }
 }
 
 /// An object, and where its members stand in its text.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Document {
-    text: String,
-    /// Names, and where the values begin and end.
-    members: Vec<(Text, usize, usize)>,
+    json: Json,
+    members: Vec<Member>,
+    /// The marks of all names.
+    marks: u64,
     sound: bool,
 }
 
+#[derive(Debug, Clone, Copy)]
+struct Member {
+    name: Text,
+    value: Text,
+}
+
 impl Document {
-    /// `None` where `text` is not one JSON object.
+    /// `None` where `text` is not one JSON object, or too long.
     pub(crate) fn read(text: String) -> Option<Self> {
-        let object = Object::read(&text)?;
-        let sound = object.is_sound();
-        let members = object.into_members().map(|(name, value)| {
-            let (start, end) = span(&text, value);
-            (keep(&text, name), start, end)
-        });
-        let members = members.collect();
-        Some(Document { text, members, sound })
+        let mut json = Json(text);
+        let mut members = Vec::with_capacity(24);
+        let (mut marks, mut fits) = (0, true);
+        // Names with an escape, and which.
+        let mut unescaped = Vec::new();
+        let sound = json::read(&json.0, |inner, value| {
+            let name = json::name_of(inner);
+            marks |= json::mark(&name);
+            let (Some(span), Some(value)) = (json.find(inner), json.find(value)) else {
+                fits = false;
+                return;
+            };
+            if let Cow::Owned(name) = name {
+                unescaped.push((members.len(), name));
+            }
+            members.push(Member { name: span, value });
+        })?;
+        for (at, name) in unescaped {
+            let name = json.append(&name)?;
+            members.get_mut(at)?.name = name;
+        }
+        fits.then_some(Document { json, members, marks, sound })
     }
 
-    /// True where nothing is wrong with it: see [`Object::is_sound`].
+    /// True where nothing is wrong with it: see [`json::read`].
     pub(crate) fn is_sound(&self) -> bool {
         self.sound
     }
 
+    /// Where the value of a member stands. Where the name stands twice, the first.
+    pub(crate) fn find(&self, name: &str) -> Option<Text> {
+        if self.marks & json::mark(name) == 0 {
+            return None;
+        }
+        self.members.iter().find(|member| self.text(member.name) == name).map(|member| member.value)
+    }
+
     /// The value of a member, as it was written. Where the name stands twice, the first.
     pub(crate) fn get(&self, name: &str) -> Option<&str> {
-        let (_, start, end) = self.members.iter().find(|(n, ..)| self.text(n) == name)?;
-        self.text.get(*start..*end)
+        self.find(name).map(|value| self.text(value))
     }
 
     /// How often a name stands there.
     pub(crate) fn count(&self, name: &str) -> usize {
-        self.members.iter().filter(|(n, ..)| self.text(n) == name).count()
+        self.members.iter().filter(|member| self.text(member.name) == name).count()
     }
 
-    /// Remembers a string that was read from a value of this document.
-    pub(crate) fn keep(&self, text: Cow<'_, str>) -> Text {
-        keep(&self.text, text)
+    pub(crate) fn text(&self, text: Text) -> &str {
+        self.json.text(text)
     }
 
-    pub(crate) fn text<'a>(&'a self, text: &'a Text) -> &'a str {
-        match text {
-            Text::Span(start, end) => self.text.get(*start..*end).unwrap_or_default(),
-            Text::Owned(text) => text,
-        }
+    pub(crate) fn json(&self) -> &Json {
+        &self.json
     }
-}
 
-fn keep(whole: &str, text: Cow<'_, str>) -> Text {
-    match text {
-        Cow::Owned(text) => Text::Owned(text.into()),
-        Cow::Borrowed(text) => {
-            let (start, end) = span(whole, text);
-            Text::Span(start, end)
-        }
+    pub(crate) fn json_mut(&mut self) -> &mut Json {
+        &mut self.json
     }
-}
-
-/// Where `part`, which was borrowed from `whole`, stands in it.
-fn span(whole: &str, part: &str) -> (usize, usize) {
-    let start = part.as_ptr().addr().saturating_sub(whole.as_ptr().addr());
-    (start, start.saturating_add(part.len()))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::jose::string;
 
     #[test]
     fn members_are_found_by_name_and_kept_as_they_were_written() {
         let json = r#" {"a": 1,"\u0062" :"x\u0079","c":[1, 2]} "#;
-        let document = Document::read(json.to_owned()).unwrap();
+        let mut document = Document::read(json.to_owned()).unwrap();
         assert_eq!(document.get("a"), Some("1"));
         assert_eq!(document.get("b"), Some(r#""x\u0079""#));
         assert_eq!(document.get("c"), Some("[1, 2]"));
         assert_eq!(document.get("d"), None);
-        let kept = document.keep(string(document.get("b").unwrap()).unwrap());
-        assert_eq!(document.text(&kept), "xy");
+        let raw = document.find("b").unwrap();
+        let kept = document.json_mut().string(raw).unwrap();
+        assert_eq!(document.text(kept), "xy");
         // also when it has moved
         let moved = Box::new(document);
-        assert_eq!(moved.text(&kept), "xy");
+        assert_eq!(moved.text(kept), "xy");
         assert_eq!(moved.get("a"), Some("1"));
     }
 
@@ -106,5 +185,17 @@ mod tests {
         assert_eq!(document.get("a"), Some("1"));
         assert!(!document.is_sound());
         assert!(Document::read("[]".to_owned()).is_none());
+    }
+
+    #[test]
+    fn what_has_no_room_is_not_kept() {
+        let long = "x".repeat(Json::MAX_BYTES / 2 - 20);
+        let text = format!(r#"{{"a":"\u0062{long}"}}"#);
+        let mut document = Document::read(text.clone()).unwrap();
+        let raw = document.find("a").unwrap();
+        let kept = document.json_mut().string(raw).unwrap();
+        assert_eq!(document.text(kept).len(), long.len() + 1);
+        assert!(document.json_mut().string(raw).is_none());
+        assert!(Document::read(format!("{{\"a\":\"{long}{long}{long}\"}}")).is_none());
     }
 }

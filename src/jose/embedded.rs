@@ -11,7 +11,6 @@ use crate::reason::Reason;
 pub(crate) struct Embedded<'a> {
     signing_input: &'a str,
     header: Header,
-    jwk: Option<String>,
     payload: Vec<u8>,
     signature: Vec<u8>,
 }
@@ -24,14 +23,14 @@ impl<'a> Embedded<'a> {
     /// `None` where it is no such JWS.
     pub(crate) fn parse(jws: &'a str) -> Option<Self> {
         let (signing_input, header, payload, signature) = Compact::split(jws).ok()?;
-        let (header, jwk) = Header::parse_with_key(&decode(header).ok()?).ok()?;
+        let header = Header::parse_with_key(decode(header).ok()?).ok()?;
         let (payload, signature) = (decode(payload).ok()?, decode(signature).ok()?);
-        Some(Embedded { signing_input, header, jwk, payload, signature })
+        Some(Embedded { signing_input, header, payload, signature })
     }
 
     /// The header's `typ` is this media type.
     pub(crate) fn is_type(&self, name: &str) -> bool {
-        self.header.typ.as_deref().is_some_and(|typ| super::is_type(typ, name))
+        self.header.typ().is_some_and(|typ| super::is_type(typ, name))
     }
 
     /// The algorithm, where it is one of `allowed`.
@@ -41,7 +40,7 @@ impl<'a> Embedded<'a> {
 
     /// The key of the header, where it is a public key for this algorithm.
     pub(crate) fn key(&self, algorithm: Algorithm) -> Option<EmbeddedKey> {
-        let key = Key::parse(self.jwk.as_deref()?);
+        let key = Key::parse(self.header.jwk()?);
         key.fits(algorithm).then_some(EmbeddedKey(key))
     }
 

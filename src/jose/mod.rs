@@ -30,9 +30,9 @@ pub(crate) use compact::encode;
 pub(crate) use compact::{Compact, Header, is_type};
 pub(crate) use date::{earlier, later, numeric_date};
 pub(crate) use digest::{Digest, DigestKey, equal, hmac_sha256, sha256};
-pub(crate) use document::{Document, Text};
+pub(crate) use document::{Document, Json, Text};
 pub(crate) use embedded::Embedded;
-pub(crate) use json::{Name, Object, array, string, strings};
+pub(crate) use json::{Object, array, members, string};
 pub use jwk::{KeyProblem, SkippedKey};
 #[cfg(feature = "testing")]
 pub(crate) use signing::SigningKey;
@@ -226,15 +226,16 @@ impl KeySet {
         }
         let object = Object::read(json).ok_or(KeySetError::NotAKeySet)?;
         let keys = object.get("keys").and_then(array).ok_or(KeySetError::NotAKeySet)?;
-        if object.iter().filter(|(name, _)| *name == "keys").count() != 1 {
+        if object.count("keys") != 1 {
             return Err(KeySetError::NotAKeySet);
         }
+        let keys: Vec<_> = keys.collect();
         if keys.len() > Self::MAX_KEYS {
             return Err(KeySetError::TooManyKeys(keys.len()));
         }
         static NEXT: AtomicU64 = AtomicU64::new(1);
         let id = NEXT.fetch_add(1, Ordering::Relaxed);
-        Ok(KeySet { keys: keys.into_iter().map(|key| Key::parse(key.get())).collect(), id })
+        Ok(KeySet { keys: keys.into_iter().map(Key::parse).collect(), id })
     }
 
     /// Which set this is: the same for clones, and for no other.
@@ -299,7 +300,7 @@ impl KeySet {
         }
         let compact = Compact::parse(jws)?;
         let algorithm = compact.header.algorithm(algorithms.into_iter().collect())?;
-        let kid = compact.header.kid.as_deref();
+        let kid = compact.header.kid();
         let signed = (compact.signing_input, &*compact.signature);
         self.verify_signature(None, kid, algorithm, signed, backend)?;
         Ok(compact.payload)

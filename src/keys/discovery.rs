@@ -7,7 +7,7 @@ use http::header::{AGE, CACHE_CONTROL};
 use http::{HeaderMap, Uri};
 
 use super::url::Transport;
-use crate::jose::{Document, string};
+use crate::jose::{Object, string};
 
 /// Where the metadata of an issuer may be, in the order in which it is looked for: RFC 8414 section 3.1, the same
 /// with the name of OpenID (RFC 8414 section 5), and OpenID Connect Discovery section 4.
@@ -31,7 +31,7 @@ pub(super) fn jwks_uri(
     issuer: &str,
     transport: Transport,
 ) -> Result<Uri, &'static str> {
-    let document = Document::read(document.to_owned()).filter(Document::is_sound);
+    let document = Object::read(document).filter(Object::is_sound);
     let document = document.ok_or("is no JSON object")?;
     let member = |name| document.get(name).and_then(string);
     if member("issuer").is_none_or(|named| named != issuer) {

@@ -11,8 +11,7 @@ use time::UtcDateTime;
 use super::htu::{normalized, normalized_path};
 use super::{Nonces, Possession, ProofField};
 use crate::jose::{
-    Algorithm, AlgorithmSet, Document, Embedded, earlier, equal, later, numeric_date, sha256,
-    string,
+    Algorithm, AlgorithmSet, Embedded, Object, earlier, equal, later, numeric_date, sha256, string,
 };
 use crate::reason::Reason;
 
@@ -279,8 +278,8 @@ struct Proof {
 impl Proof {
     /// `None` where it is no sound object, or a claim is missing or has another type.
     fn read(payload: &[u8]) -> Option<Self> {
-        let text = std::str::from_utf8(payload).ok()?.to_owned();
-        let claims = Document::read(text).filter(Document::is_sound)?;
+        let text = std::str::from_utf8(payload).ok()?;
+        let claims = Object::read(text).filter(Object::is_sound)?;
         let text = |name: &str| claims.get(name).and_then(string).map(|text| text.into_owned());
         let optional = |name: &str| match claims.get(name) {
             None => Some(None),

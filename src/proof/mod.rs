@@ -9,7 +9,7 @@ use std::borrow::Cow;
 
 use http::Method;
 
-use crate::jose::{Object, string};
+use crate::jose::{Json, Text, members};
 
 pub use dpop::{AcceptedProof, Dpop, UnfitBase};
 pub(crate) use htu::normalized_path;
@@ -17,23 +17,27 @@ pub use mtls::ClientCertificate;
 pub use nonce::Nonces;
 
 /// What a token is bound to, `cnf` (RFC 7800 section 3). Members that are not understood are not here.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone, Copy, Default)]
 pub(crate) struct Confirmation {
     /// The thumbprint of a proof key (RFC 9449 section 6.1).
-    pub(crate) jkt: Option<String>,
+    pub(crate) jkt: Option<Text>,
     /// The thumbprint of a certificate (RFC 8705 section 3.1).
-    pub(crate) x5t: Option<String>,
+    pub(crate) x5t: Option<Text>,
 }
 
 impl Confirmation {
     /// `None` where it is no object, or an understood member is no string.
-    pub(crate) fn read(raw: &str) -> Option<Self> {
-        let object = Object::read(raw)?;
-        let member = |name| match object.get(name) {
-            None => Some(None),
-            Some(raw) => string(raw).map(|text| Some(text.into_owned())),
-        };
-        Some(Confirmation { jkt: member("jkt")?, x5t: member("x5t#S256")? })
+    pub(crate) fn read(json: &mut Json, raw: Text) -> Option<Self> {
+        let (mut jkt, mut x5t) = (None, None);
+        for (name, value) in members(json.text(raw))? {
+            match &*name {
+                "jkt" => jkt = Some(json.find(value)?),
+                "x5t#S256" => x5t = Some(json.find(value)?),
+                _ => {}
+            }
+        }
+        let mut text = |raw: Option<Text>| raw.map_or(Some(None), |raw| json.string(raw).map(Some));
+        Some(Confirmation { jkt: text(jkt)?, x5t: text(x5t)? })
     }
 }
 

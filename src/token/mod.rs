@@ -135,12 +135,12 @@ impl AccessToken {
     /// How well the subject authenticated, `acr`.
     #[must_use]
     pub fn acr(&self) -> Option<&str> {
-        self.claims.optional(&self.claims.acr)
+        self.claims.optional(self.claims.acr)
     }
 
     /// By what means the subject authenticated, `amr` (RFC 8176). Empty where the token does not say.
     pub fn amr(&self) -> impl Iterator<Item = &str> {
-        self.claims.amr.iter().map(|method| self.claims.text(method))
+        self.claims.list(self.claims.amr)
     }
 
     /// When the subject authenticated, `auth_time`.
@@ -175,7 +175,7 @@ impl AccessToken {
     /// Who may become the subject's actor, `may_act`. No evidence that anybody acts.
     #[must_use]
     pub fn may_act(&self) -> Option<MayAct<'_>> {
-        let link = self.claims.may_act.as_ref()?;
+        let link = self.claims.may_act?;
         let Actor { issuer, subject, .. } = self.claims.party(link);
         Some(MayAct { issuer, subject })
     }
@@ -266,33 +266,33 @@ impl WrongClaimType {
 /// What the record and the token both read of claims.
 impl Claims {
     pub(crate) fn issuer(&self) -> Option<&str> {
-        self.optional(&self.iss)
+        self.optional(self.iss)
     }
 
     pub(crate) fn subject(&self) -> Option<&str> {
-        self.optional(&self.subject)
+        self.optional(self.subject)
     }
 
     pub(crate) fn client(&self) -> Option<&str> {
-        self.optional(&self.client)
+        self.optional(self.client)
     }
 
     pub(crate) fn token_id(&self) -> Option<&str> {
-        self.optional(&self.token_id)
+        self.optional(self.token_id)
     }
 
     pub(crate) fn tenant(&self) -> Option<&str> {
-        self.optional(&self.tenant)
+        self.optional(self.tenant)
     }
 
     fn audiences(&self) -> impl Iterator<Item = &str> {
-        self.aud.iter().map(|audience| self.text(audience))
+        self.list(self.aud)
     }
 
-    fn party<'a>(&'a self, link: &'a claims::Link) -> Actor<'a> {
+    fn party(&self, link: claims::Link) -> Actor<'_> {
         Actor {
-            issuer: self.optional(&link.iss).or(self.issuer()).unwrap_or_default(),
-            subject: self.text(&link.sub),
+            issuer: self.optional(link.iss).or(self.issuer()).unwrap_or_default(),
+            subject: self.optional(link.sub).unwrap_or_default(),
             source: match self.impersonated {
                 true => ActorSource::Impersonator,
                 false => ActorSource::Act,
@@ -301,23 +301,25 @@ impl Claims {
     }
 
     /// The links of `act`, or none where it names the subject and nobody else.
-    fn delegation(&self) -> &[claims::Link] {
-        match &*self.act {
-            [only] => {
-                let actor = self.party(only);
-                let same =
-                    Some(actor.issuer) == self.issuer() && Some(actor.subject) == self.subject();
-                if same { &[] } else { &self.act }
-            }
-            links => links,
+    fn delegation(&self) -> impl Iterator<Item = Actor<'_>> {
+        let mut links = self.links();
+        let itself = links.len() == 1 && {
+            let actor = self.links().next().map(|link| self.party(link));
+            actor.is_some_and(|actor| {
+                Some(actor.issuer) == self.issuer() && Some(actor.subject) == self.subject()
+            })
+        };
+        if itself {
+            links.next();
         }
+        links.map(|link| self.party(link))
     }
 
     pub(crate) fn current_actor(&self) -> Option<Actor<'_>> {
-        self.delegation().first().map(|link| self.party(link))
+        self.delegation().next()
     }
 
     pub(crate) fn prior_actors(&self) -> impl Iterator<Item = Actor<'_>> {
-        self.delegation().iter().skip(1).map(|link| self.party(link))
+        self.delegation().skip(1)
     }
 }

@@ -122,8 +122,8 @@ impl<'a> UnverifiedToken<'a> {
         }
         // 9: a JWT is UTF-8 (RFC 7519 section 7.2)
         let payload = String::from_utf8(payload).map_err(|_| Reason::TokenMalformed)?;
-        let payload = Document::read(payload);
-        let issuer = payload.as_ref().and_then(claims::issuer_of);
+        let mut payload = Document::read(payload);
+        let issuer = payload.as_mut().and_then(claims::issuer_of);
         Ok(UnverifiedToken {
             token: Cow::Borrowed(token),
             signed: signing_input.len(),
@@ -145,14 +145,14 @@ impl<'a> UnverifiedToken<'a> {
     /// Who the token says issued it. `None` where it names nobody.
     #[must_use]
     pub fn issuer(&self) -> Option<&str> {
-        let issuer = self.payload.as_ref()?.text(self.issuer.as_ref()?);
+        let issuer = self.payload.as_ref()?.text(self.issuer?);
         Some(issuer).filter(|issuer| !issuer.is_empty())
     }
 
     /// What the token says of its key.
     #[must_use]
     pub fn key_hint(&self) -> KeyHint<'_> {
-        KeyHint { kid: self.header.kid.as_deref(), alg: &self.header.alg }
+        KeyHint { kid: self.header.kid(), alg: self.header.alg() }
     }
 
     /// Validates the token: type, algorithm, issuer, key, signature, claims, times, audience, actors
@@ -190,20 +190,20 @@ impl<'a> UnverifiedToken<'a> {
         now: UtcDateTime,
     ) -> Result<AccessToken, InvalidToken> {
         let signer = Signer { issuer: &issuer.name, must_be_named: issuer.keys_are_shared };
-        let kid = self.header.kid.as_deref();
+        let kid = self.header.kid();
         let signed = self.token.get(..self.signed).unwrap_or_default();
         let signed = (signed, &*self.signature);
         keys.verify_signature(Some(signer), kid, algorithm, signed, issuer.backend)
             .map_err(|reason| InvalidToken::unverified(reason, "kid", kid))?;
         let payload = self.payload.ok_or(Reason::IssuerMissing)?;
-        let claims = Arc::new(Claims::read(payload, &issuer.profile));
+        let claims = Arc::new(Claims::read(payload, self.issuer, &issuer.profile));
         terms.validate(claims, issuer, (&self.token, &self.possession), now)
     }
 
     /// Steps 12 to 15, which need no key. `None`: no issuer of that name is trusted.
     pub(crate) fn admit(&self, issuer: Option<&IssuerTerms>) -> Result<Algorithm, InvalidToken> {
         // 12: RFC 9068 section 4, step 1; rfc8725bis section 3.11
-        let typ = self.header.typ.as_deref();
+        let typ = self.header.typ();
         let accepted = match issuer {
             Some(issuer) => issuer.profile.accepts_type(typ),
             None => HeaderType::of(typ) == Some(HeaderType::AccessToken),
@@ -217,7 +217,7 @@ impl<'a> UnverifiedToken<'a> {
         let algorithm = self
             .header
             .algorithm(allowed)
-            .map_err(|reason| InvalidToken::unverified(reason, "alg", Some(&self.header.alg)))?;
+            .map_err(|reason| InvalidToken::unverified(reason, "alg", Some(self.header.alg())))?;
         // 14 and 15: RFC 9068 section 4, step 3
         let name = self.issuer().ok_or(Reason::IssuerMissing)?;
         match issuer {

@@ -260,8 +260,8 @@ impl Terms {
         if let Some(flaw) = late {
             return Err(flaw.reason.into());
         }
-        if claims.act.len() > self.max_actors {
-            let detail = format!("{} actors, {} allowed", claims.act.len(), self.max_actors);
+        if claims.links().len() > self.max_actors {
+            let detail = format!("{} actors, {} allowed", claims.links().len(), self.max_actors);
             return Err(InvalidToken::from(Reason::ActorChainTooDeep).with_detail(detail));
         }
         Ok(audience)
@@ -280,7 +280,7 @@ impl Terms {
             Some(Confirmation { jkt: None, x5t: None }) => {
                 return Err(Reason::ConfirmationUnsupported);
             }
-            Some(Confirmation { jkt, x5t }) => (jkt.as_deref(), x5t.as_deref()),
+            Some(Confirmation { jkt, x5t }) => (claims.optional(*jkt), claims.optional(*x5t)),
             // 32: RFC 9700 section 2.2.1
             None if self.sender_constrained => return Err(Reason::SenderConstraintRequired),
             None => (None, None),

@@ -1,7 +1,6 @@
 //! The compact serialization of a JWS and its header (RFC 7515 sections 3.1, 4 and 7.1).
 
-use base64::Engine as _;
-use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use base64_simd::URL_SAFE_NO_PAD;
 
 use super::Algorithm;
 use super::document::{Json, Text};
@@ -40,37 +39,40 @@ impl<'a> Compact<'a> {
     /// Phase B, steps 8 to 11.
     pub(crate) fn parse(token: &'a str) -> Result<Self, Reason> {
         let (signing_input, header, payload, signature) = Compact::split(token)?;
-        let header = decode(header)?;
-        let payload = decode(payload)?;
-        let signature = decode(signature)?;
+        let (Some(header), Some(payload), Some(signature)) =
+            (decode(header), decode(payload), decode(signature))
+        else {
+            return Err(no_token(token));
+        };
         Ok(Compact { signing_input, header: Header::parse(header)?, payload, signature })
     }
 
     /// Steps 8 and 9: what is signed, header, payload, signature.
     pub(super) fn split(token: &'a str) -> Result<(&'a str, &'a str, &'a str, &'a str), Reason> {
-        let mut parts = token.split('.');
-        let dots = memchr::memchr_iter(b'.', token.as_bytes()).count();
-        // 8: five parts are encrypted, none at all is opaque, a brace is the JSON
-        // serialization and a tilde is SD-JWT (RFC 9901).
-        if matches!(dots, 0 | 4)
-            || token.starts_with(['{', '['])
-            || memchr::memchr(b'~', token.as_bytes()).is_some()
-        {
-            return Err(Reason::TokenFormatNotAccepted);
-        }
-        // 9
-        let (Some(header), Some(payload), Some(signature), None) =
-            (parts.next(), parts.next(), parts.next(), parts.next())
-        else {
-            return Err(Reason::TokenMalformed);
+        let mut dots = memchr::memchr_iter(b'.', token.as_bytes());
+        let (Some(first), Some(second), None) = (dots.next(), dots.next(), dots.next()) else {
+            return Err(no_token(token));
         };
-        if header.is_empty() || payload.is_empty() || signature.is_empty() {
-            return Err(Reason::TokenMalformed);
-        }
-        let signing_input = token
-            .get(..token.len().saturating_sub(signature.len()).saturating_sub(1))
-            .ok_or(Reason::TokenMalformed)?;
-        Ok((signing_input, header, payload, signature))
+        let parts = || {
+            let (signing_input, signature) = token.split_at_checked(second)?;
+            let (header, payload) = signing_input.split_at_checked(first)?;
+            Some((signing_input, header, payload.get(1..)?, signature.get(1..)?))
+        };
+        parts()
+            .filter(|(_, header, payload, signature)| {
+                !header.is_empty() && !payload.is_empty() && !signature.is_empty()
+            })
+            .ok_or_else(|| no_token(token))
+    }
+}
+
+/// Step 8 or 9: five parts are encrypted, none at all is opaque, a brace is the JSON serialization and a tilde is SD-JWT
+/// (RFC 9901). All else is malformed.
+fn no_token(token: &str) -> Reason {
+    let dots = memchr::memchr_iter(b'.', token.as_bytes()).count();
+    match matches!(dots, 0 | 4) || token.starts_with(['{', '[']) || token.contains('~') {
+        true => Reason::TokenFormatNotAccepted,
+        false => Reason::TokenMalformed,
     }
 }
 
@@ -90,19 +92,20 @@ impl Header {
         if header.len() > MAX_HEADER {
             return Err(Reason::JoseHeaderInvalid);
         }
-        let mut json = Json::new(header).ok_or(Reason::TokenMalformed)?;
+        let header = String::from_utf8(header).map_err(|_| Reason::TokenMalformed)?;
         let [mut alg, mut kid, mut typ, mut jwk] = [None; 4];
         let (mut foreign_key, mut critical) = (false, false);
-        let sound = json.read(|name, value| match name {
-            "alg" => alg = value,
-            "kid" => kid = value,
-            "typ" => typ = value,
-            "jwk" => jwk = value,
+        let json = Json::read(header, |name, _, value| match &*name {
+            "alg" => alg = Some(value),
+            "kid" => kid = Some(value),
+            "typ" => typ = Some(value),
+            "jwk" => jwk = Some(value),
             "jku" | "x5c" | "x5u" => foreign_key = true,
             "crit" | "b64" => critical = true,
             _ => {}
         });
-        if sound != Some(true) || foreign_key || (jwk.is_some() && !may_bring_key) {
+        let mut json = json.filter(Json::is_sound).ok_or(Reason::JoseHeaderInvalid)?;
+        if foreign_key || (jwk.is_some() && !may_bring_key) {
             return Err(Reason::JoseHeaderInvalid);
         }
         let mut text = |raw: Text| json.string(raw).ok_or(Reason::JoseHeaderInvalid);
@@ -153,17 +156,23 @@ pub(crate) fn is_type(typ: &str, name: &str) -> bool {
 }
 
 /// base64url without padding, in its one canonical spelling: trailing bits are zero.
-pub(crate) fn decode(part: &str) -> Result<Vec<u8>, Reason> {
-    URL_SAFE_NO_PAD.decode(part).map_err(|_| Reason::TokenMalformed)
+pub(crate) fn decode(part: &str) -> Option<Vec<u8>> {
+    URL_SAFE_NO_PAD.decode_to_vec(part).ok()
 }
 
 #[cfg(feature = "testing")]
 pub(crate) fn encode(bytes: impl AsRef<[u8]>) -> String {
-    URL_SAFE_NO_PAD.encode(bytes)
+    URL_SAFE_NO_PAD.encode_to_string(bytes)
 }
 
 #[cfg(test)]
 mod tests {
+    use base64::Engine as _;
+    use proptest::collection::vec;
+    use proptest::option;
+    use proptest::prelude::*;
+    use proptest::sample::Index;
+
     use super::*;
 
     fn header(json: &str) -> Result<Header, Reason> {
@@ -220,5 +229,23 @@ mod tests {
         assert!(header(r#"{"alg":"ES256","x5t":"a","cty":"x","zip":"no"}"#).is_ok());
         let long = format!(r#"{{"alg":"ES256","kid":"{}"}}"#, "k".repeat(257));
         assert_eq!(header(&long).unwrap_err(), Reason::JoseHeaderInvalid);
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::with_cases(2000) })]
+
+        #[test]
+        fn base64url_is_what_another_decoder_takes(
+            bytes in vec(any::<u8>(), 0..100),
+            edit in option::of((any::<Index>(), "[A-Za-z0-9+/=_. \n\u{80}-]{0,2}")),
+        ) {
+            let mut text = URL_SAFE_NO_PAD.encode_to_string(bytes);
+            if let Some((at, put)) = edit {
+                let at = at.index(text.len() + 1);
+                text.replace_range(at..(at + put.len()).min(text.len()), &put);
+            }
+            let another = base64::engine::general_purpose::URL_SAFE_NO_PAD.decode(&text);
+            prop_assert_eq!(decode(&text), another.ok());
+        }
     }
 }

@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 use std::num::NonZeroU16;
 
-use super::json;
+use super::json::{self, Kind};
 
 /// Where something stands in the text of a [`Json`].
 #[derive(Debug, Clone, Copy)]
@@ -22,58 +22,80 @@ impl Text {
     pub(crate) fn len(self) -> usize {
         usize::from(self.end).saturating_sub(usize::from(self.start.get()))
     }
+
+    /// What stands between the quotes of this string, so many bytes.
+    fn between(self, bytes: usize) -> Option<Self> {
+        let start = self.start.checked_add(1)?;
+        Some(Text { start, end: start.get().checked_add(bytes.try_into().ok()?)? })
+    }
 }
 
 /// The text of an object, and behind it those of its strings that had an escape, without.
 #[derive(Debug, Clone, Default)]
-pub(crate) struct Json(String);
+pub(crate) struct Json {
+    text: String,
+    kind: Kind,
+}
 
 impl Json {
     /// The most bytes, with the strings behind.
     const MAX_BYTES: usize = u16::MAX as usize;
 
-    /// `None` where it is no UTF-8.
-    pub(super) fn new(text: Vec<u8>) -> Option<Self> {
-        String::from_utf8(text).ok().map(Json)
+    /// Hands on names, and where they and their values stand. `None` where `text` is not one JSON object, or too long.
+    pub(super) fn read(
+        text: String,
+        mut each: impl FnMut(Cow<'_, str>, Text, Text),
+    ) -> Option<Self> {
+        let mut json = Json { text, kind: Kind::default() };
+        let mut fits = true;
+        let kind =
+            json::read(&json.text, |name, value| match (json.find(name), json.find(value)) {
+                (Some(at), Some(value)) => each(json::name_of(name), at, value),
+                _ => fits = false,
+            });
+        json.kind = kind.filter(|_| fits)?;
+        Some(json)
     }
 
-    /// As [`json::read`], with names that have no escape any more, and where the values stand: `None` for one that
-    /// stands too far behind.
-    pub(super) fn read(&self, mut each: impl FnMut(&str, Option<Text>)) -> Option<bool> {
-        json::read(&self.0, |name, value| each(&json::name_of(name), self.find(value)))
+    /// True where nothing is wrong with it: see [`Kind`].
+    pub(crate) fn is_sound(&self) -> bool {
+        self.kind.sound
     }
 
     pub(crate) fn text(&self, text: Text) -> &str {
-        self.0.get(usize::from(text.start.get())..usize::from(text.end)).unwrap_or_default()
+        self.text.get(usize::from(text.start.get())..usize::from(text.end)).unwrap_or_default()
     }
 
     /// Where a part of the text stands; `None` for what is no part of it.
     pub(crate) fn find(&self, part: &str) -> Option<Text> {
-        let start = part.as_ptr().addr().checked_sub(self.0.as_ptr().addr())?;
+        let start = part.as_ptr().addr().checked_sub(self.text.as_ptr().addr())?;
         self.span(start, part.len())
     }
 
     fn span(&self, start: usize, length: usize) -> Option<Text> {
-        let end = start.checked_add(length).filter(|end| *end <= self.0.len())?;
+        let end = start.checked_add(length).filter(|end| *end <= self.text.len())?;
         Some(Text { start: NonZeroU16::new(start.try_into().ok()?)?, end: end.try_into().ok()? })
     }
 
     /// The text of a string that stands here. `None` for any other type, and for one with an escape where there is no
     /// room.
     pub(crate) fn string(&mut self, raw: Text) -> Option<Text> {
-        let raw = self.text(raw);
-        match json::string(raw)? {
+        let text = self.text(raw);
+        if !self.kind.escaped {
+            return raw.between(text.strip_prefix('"')?.strip_suffix('"')?.len());
+        }
+        match json::string(text)? {
             Cow::Borrowed(inner) => self.find(inner),
             Cow::Owned(text) => self.append(&text),
         }
     }
 
     fn append(&mut self, text: &str) -> Option<Text> {
-        let start = self.0.len();
+        let start = self.text.len();
         if text.len() > Self::MAX_BYTES.saturating_sub(start) {
             return None;
         }
-        self.0.push_str(text);
+        self.text.push_str(text);
         self.span(start, text.len())
     }
 }
@@ -85,7 +107,6 @@ pub(crate) struct Document {
     members: Vec<Member>,
     /// The marks of all names.
     marks: u64,
-    sound: bool,
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -97,33 +118,26 @@ struct Member {
 impl Document {
     /// `None` where `text` is not one JSON object, or too long.
     pub(crate) fn read(text: String) -> Option<Self> {
-        let mut json = Json(text);
         let mut members = Vec::with_capacity(24);
-        let (mut marks, mut fits) = (0, true);
-        // Names with an escape, and which.
+        let mut marks = 0;
+        // Names with an escape, and whose.
         let mut unescaped = Vec::new();
-        let sound = json::read(&json.0, |inner, value| {
-            let name = json::name_of(inner);
+        let mut json = Json::read(text, |name, at, value| {
             marks |= json::mark(&name);
-            let (Some(span), Some(value)) = (json.find(inner), json.find(value)) else {
-                fits = false;
-                return;
-            };
             if let Cow::Owned(name) = name {
                 unescaped.push((members.len(), name));
             }
-            members.push(Member { name: span, value });
+            members.push(Member { name: at, value });
         })?;
         for (at, name) in unescaped {
-            let name = json.append(&name)?;
-            members.get_mut(at)?.name = name;
+            members.get_mut(at)?.name = json.append(&name)?;
         }
-        fits.then_some(Document { json, members, marks, sound })
+        Some(Document { json, members, marks })
     }
 
-    /// True where nothing is wrong with it: see [`json::read`].
+    /// True where nothing is wrong with it: see [`Kind`].
     pub(crate) fn is_sound(&self) -> bool {
-        self.sound
+        self.json.is_sound()
     }
 
     /// Where the value of a member stands. Where the name stands twice, the first.
@@ -131,7 +145,7 @@ impl Document {
         if self.marks & json::mark(name) == 0 {
             return None;
         }
-        self.members.iter().find(|member| self.text(member.name) == name).map(|member| member.value)
+        self.named(name).next().map(|member| member.value)
     }
 
     /// The value of a member, as it was written. Where the name stands twice, the first.
@@ -141,7 +155,12 @@ impl Document {
 
     /// How often a name stands there.
     pub(crate) fn count(&self, name: &str) -> usize {
-        self.members.iter().filter(|member| self.text(member.name) == name).count()
+        self.named(name).count()
+    }
+
+    fn named(&self, name: &str) -> impl Iterator<Item = &Member> {
+        let is = move |of: Text| of.len() == name.len() && self.text(of) == name;
+        self.members.iter().filter(move |member| is(member.name))
     }
 
     pub(crate) fn text(&self, text: Text) -> &str {

@@ -23,8 +23,8 @@ impl<'a> Embedded<'a> {
     /// `None` where it is no such JWS.
     pub(crate) fn parse(jws: &'a str) -> Option<Self> {
         let (signing_input, header, payload, signature) = Compact::split(jws).ok()?;
-        let header = Header::parse_with_key(decode(header).ok()?).ok()?;
-        let (payload, signature) = (decode(payload).ok()?, decode(signature).ok()?);
+        let header = Header::parse_with_key(decode(header)?).ok()?;
+        let (payload, signature) = (decode(payload)?, decode(signature)?);
         Some(Embedded { signing_input, header, payload, signature })
     }
 

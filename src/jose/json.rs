@@ -15,16 +15,25 @@ use serde::de::IgnoredAny;
 /// How deep objects and arrays may be nested, the outermost included.
 pub(crate) const MAX_DEPTH: u8 = 32;
 
+/// What an object is like.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct Kind {
+    /// No name stands twice, here or further in, nothing is nested deeper than [`MAX_DEPTH`], and no string has half a
+    /// surrogate pair.
+    pub(super) sound: bool,
+    /// There is an escape.
+    pub(super) escaped: bool,
+}
+
 /// Reads `text` and hands on the members of the object it is: the name between its quotes, and the value, as they
-/// were written. `None` where it is not one JSON object; else whether nothing is wrong with it: no name stands
-/// twice, here or further in, nothing is nested deeper than [`MAX_DEPTH`], and no string has half a surrogate
-/// pair.
-pub(super) fn read<'a>(text: &'a str, each: impl FnMut(&'a str, &'a str)) -> Option<bool> {
+/// were written. `None` where it is not one JSON object.
+pub(super) fn read<'a>(text: &'a str, each: impl FnMut(&'a str, &'a str)) -> Option<Kind> {
     let mut scanner = Scanner::new(text);
     scanner.space();
     scanner.object(1, each)?;
     scanner.space();
-    (scanner.at == text.len()).then_some(scanner.sound)
+    let Scanner { at, sound, escaped, .. } = scanner;
+    (at == text.len()).then_some(Kind { sound, escaped })
 }
 
 /// The members of an object, in order, each value as it was written.
@@ -38,11 +47,11 @@ impl<'a> Object<'a> {
     /// Reads `text`; `None` where it is not one JSON object.
     pub(crate) fn read(text: &'a str) -> Option<Self> {
         let mut members = Vec::new();
-        let sound = read(text, |name, value| members.push((name_of(name), value)))?;
-        Some(Object { members, sound })
+        let kind = read(text, |name, value| members.push((name_of(name), value)))?;
+        Some(Object { members, sound: kind.sound })
     }
 
-    /// True where nothing is wrong with it: see [`read`].
+    /// True where nothing is wrong with it: see [`Kind`].
     pub(crate) fn is_sound(&self) -> bool {
         self.sound
     }
@@ -153,11 +162,13 @@ struct Scanner<'a> {
     at: usize,
     /// Nothing was wrong so far.
     sound: bool,
+    /// A string had an escape.
+    escaped: bool,
 }
 
 impl<'a> Scanner<'a> {
     fn new(text: &'a str) -> Self {
-        Scanner { text, at: 0, sound: true }
+        Scanner { text, at: 0, sound: true, escaped: false }
     }
 
     fn rest(&self) -> &'a [u8] {
@@ -288,7 +299,7 @@ impl<'a> Scanner<'a> {
         self.skip(b'"')?;
         let mut escaped = false;
         loop {
-            self.forward(plain(self.rest()));
+            self.plain();
             match self.peek()? {
                 b'"' => {
                     self.forward(1);
@@ -296,10 +307,34 @@ impl<'a> Scanner<'a> {
                 }
                 b'\\' => {
                     escaped = true;
+                    self.escaped = true;
                     self.escape()?;
                 }
                 _ => return None,
             }
+        }
+    }
+
+    /// To the next quote, backslash or control character, or the end. Eight bytes at a time.
+    fn plain(&mut self) {
+        const ONES: u64 = u64::MAX / 255;
+        const HIGH: u64 = ONES << 7;
+        // The high bit of every byte that is below `than`, and perhaps of bytes behind the first.
+        let below = |word: u64, than: u8| word.wrapping_sub(ONES * u64::from(than)) & !word & HIGH;
+        let is = |word: u64, byte: u8| below(word ^ (ONES * u64::from(byte)), 1);
+        loop {
+            let rest = self.rest();
+            let word = rest.first_chunk().copied().unwrap_or_else(|| {
+                let mut word = [0; 8];
+                word.iter_mut().zip(rest).for_each(|(to, byte)| *to = *byte);
+                word
+            });
+            let word = u64::from_le_bytes(word);
+            let found = below(word, b' ') | is(word, b'"') | is(word, b'\\');
+            if found != 0 {
+                return self.forward(found.trailing_zeros() as usize / 8);
+            }
+            self.forward(8);
         }
     }
 
@@ -335,27 +370,6 @@ impl<'a> Scanner<'a> {
         self.forward(4);
         u32::from_str_radix(digits, 16).ok().filter(|_| hex)
     }
-}
-
-/// How many bytes stand before the first quote, backslash or control character. Eight at a time.
-fn plain(bytes: &[u8]) -> usize {
-    const ONES: u64 = u64::MAX / 255;
-    const HIGH: u64 = ONES << 7;
-    // The high bit of a byte that is below `than`, and perhaps of bytes behind one.
-    let below = |word: u64, than: u8| word.wrapping_sub(ONES * u64::from(than)) & !word & HIGH;
-    let is = |word: u64, byte: u8| below(word ^ (ONES * u64::from(byte)), 1);
-    let (words, rest) = bytes.as_chunks();
-    let mut before = 0_usize;
-    for word in words {
-        let word = u64::from_le_bytes(*word);
-        let found = below(word, b' ') | is(word, b'"') | is(word, b'\\');
-        if found != 0 {
-            return before.saturating_add(found.trailing_zeros() as usize / 8);
-        }
-        before = before.saturating_add(8);
-    }
-    let ends = |byte: &u8| matches!(byte, b'"' | b'\\' | ..b' ');
-    before.saturating_add(rest.iter().position(ends).unwrap_or(rest.len()))
 }
 
 #[cfg(test)]

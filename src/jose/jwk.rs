@@ -184,7 +184,7 @@ fn usable(object: &Object<'_>) -> Result<(Option<Algorithm>, Material), KeyProbl
     }
     let bytes = |name| {
         let text = member(name)?.ok_or(KeyProblem::Malformed)?;
-        decode(&text).map_err(|_| KeyProblem::Malformed)
+        decode(&text).ok_or(KeyProblem::Malformed)
     };
     let curve = || member("crv")?.ok_or(KeyProblem::Malformed);
     let material = match kty.as_ref() {

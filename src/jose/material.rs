@@ -3,8 +3,7 @@
 use std::fmt;
 use std::sync::OnceLock;
 
-use base64::Engine as _;
-use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use base64_simd::URL_SAFE_NO_PAD;
 use josekit::jwk::Jwk;
 use josekit::jws::{ES256, ES384, ES512, EdDSA, JwsVerifier};
 use josekit::jws::{PS256, PS384, PS512, RS256, RS384, RS512};
@@ -63,7 +62,7 @@ impl Slot {
             Backend::AwsLc => {
                 let number = |name: &str| {
                     let text = jwk.parameter(name)?.as_str()?;
-                    URL_SAFE_NO_PAD.decode(text).ok()
+                    URL_SAFE_NO_PAD.decode_to_vec(text).ok()
                 };
                 let made = self.aws_lc.get_or_init(|| AwsLcVerifier::new(self.algorithm, number));
                 made.as_ref().map(Verifier::AwsLc)
@@ -151,7 +150,7 @@ impl Material {
             jwk.set_parameter(name, Some(Value::String(value))).map_err(|_| KeyProblem::Malformed)
         };
         for (name, number) in numbers {
-            set(name, URL_SAFE_NO_PAD.encode(number))?;
+            set(name, URL_SAFE_NO_PAD.encode_to_string(number))?;
         }
         if let Some(curve) = curve {
             set("crv", curve.to_owned())?;
@@ -169,7 +168,7 @@ impl Material {
             Some(format!("\"{name}\":\"{value}\""))
         });
         let json = format!("{{{}}}", members.collect::<Vec<_>>().join(","));
-        URL_SAFE_NO_PAD.encode(sha256([json]))
+        URL_SAFE_NO_PAD.encode_to_string(sha256([json]))
     }
 
     pub(super) fn fits(&self, algorithm: Algorithm) -> bool {

@@ -1,7 +1,6 @@
 //! Keys that sign, for `TestIssuer` alone.
 
-use base64::Engine as _;
-use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use base64_simd::URL_SAFE_NO_PAD;
 use josekit::jwk::{Jwk, alg::ec::EcCurve, alg::ed::EdCurve};
 use josekit::jws::{
     ES256, ES384, ES512, EdDSA, JwsSigner, PS256, PS384, PS512, RS256, RS384, RS512,
@@ -66,7 +65,7 @@ impl SigningKey {
     pub(crate) fn sign(&self, message: &str) -> String {
         let signature =
             self.signer.sign(message.as_bytes()).expect("a key that was made here signs");
-        URL_SAFE_NO_PAD.encode(signature)
+        URL_SAFE_NO_PAD.encode_to_string(signature)
     }
 }
 

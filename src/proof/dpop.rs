@@ -4,8 +4,7 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
-use base64::Engine as _;
-use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use base64_simd::URL_SAFE_NO_PAD;
 use time::UtcDateTime;
 
 use super::htu::{normalized, normalized_path};
@@ -226,7 +225,7 @@ impl Dpop {
         // 43
         proof.verify(&key, algorithm).map_err(|_| Reason::DpopSignatureInvalid)?;
         // 44
-        let hash = URL_SAFE_NO_PAD.encode(sha256([token]));
+        let hash = URL_SAFE_NO_PAD.encode_to_string(sha256([token]));
         if !claims.ath.is_some_and(|ath| equal(ath.as_bytes(), hash.as_bytes())) {
             return Err(Reason::DpopTokenHashMismatch);
         }

@@ -2,8 +2,7 @@
 
 use std::fmt;
 
-use base64::Engine as _;
-use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
+use base64_simd::{STANDARD, URL_SAFE_NO_PAD};
 use http::request::Parts;
 
 use crate::jose::{equal, sha256};
@@ -42,12 +41,12 @@ impl ClientCertificate {
     /// `x5t#S256`: the SHA-256 of the certificate, in base64url.
     #[must_use]
     pub fn thumbprint(&self) -> String {
-        URL_SAFE_NO_PAD.encode(self.digest)
+        URL_SAFE_NO_PAD.encode_to_string(self.digest)
     }
 
     /// Step 51.
     pub(crate) fn is(&self, thumbprint: &str) -> bool {
-        URL_SAFE_NO_PAD.decode(thumbprint).is_ok_and(|digest| equal(&digest, &self.digest))
+        URL_SAFE_NO_PAD.decode_to_vec(thumbprint).is_ok_and(|digest| equal(&digest, &self.digest))
     }
 
     /// From the value of a `Client-Cert` field
@@ -56,7 +55,7 @@ impl ClientCertificate {
     #[must_use]
     pub fn from_client_cert(value: &str) -> Option<Self> {
         let inner = value.trim().strip_prefix(':')?.strip_suffix(':')?;
-        let der = STANDARD.decode(inner).ok().filter(|der| !der.is_empty())?;
+        let der = STANDARD.decode_to_vec(inner).ok().filter(|der| !der.is_empty())?;
         Some(ClientCertificate::from_der(der))
     }
 
@@ -118,7 +117,7 @@ mod tests {
     #[test]
     fn forwarded_certificates_are_read_and_odd_ones_are_not() {
         let certificate = ClientCertificate::from_der(b"der");
-        let field = format!(":{}:", STANDARD.encode(b"der"));
+        let field = format!(":{}:", STANDARD.encode_to_string(b"der"));
         assert_eq!(ClientCertificate::from_client_cert(&field), Some(certificate));
         for bad in ["", ":", "::", "ZGVy", ":ZGVy", ":ZG Vy:", ":ZGVy:, :ZGVy:", ":!:"] {
             assert_eq!(ClientCertificate::from_client_cert(bad), None, "{bad}");

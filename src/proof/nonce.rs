@@ -4,8 +4,7 @@
 use std::fmt;
 use std::time::Duration;
 
-use base64::Engine as _;
-use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use base64_simd::URL_SAFE_NO_PAD;
 use time::UtcDateTime;
 
 use crate::jose::{earlier, equal, hmac_sha256, later};
@@ -72,11 +71,11 @@ impl Nonces {
         let at = now.unix_timestamp().to_be_bytes();
         let mut nonce = at.to_vec();
         nonce.extend(code(&self.key, at));
-        URL_SAFE_NO_PAD.encode(nonce)
+        URL_SAFE_NO_PAD.encode_to_string(nonce)
     }
 
     pub(super) fn read(&self, nonce: &str, now: UtcDateTime) -> Option<Good> {
-        let bytes = URL_SAFE_NO_PAD.decode(nonce).ok()?;
+        let bytes = URL_SAFE_NO_PAD.decode_to_vec(nonce).ok()?;
         let (at, sent) = bytes.split_first_chunk::<8>()?;
         let made_with = |key: &[u8; 32]| {
             let code = code(key, *at);

@@ -4,8 +4,7 @@ use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use base64::Engine as _;
-use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use base64_simd::URL_SAFE_NO_PAD;
 use redis::aio::{ConnectionManager, ConnectionManagerConfig};
 use redis::{Client, Cmd, ErrorKind, RedisResult, Script, ServerErrorKind};
 use time::UtcDateTime;
@@ -123,7 +122,7 @@ impl RedisReplayStore {
     }
 
     fn insertion(&self, entry: &ReplayEntry) -> Insertion {
-        let key = URL_SAFE_NO_PAD.encode(entry.key());
+        let key = URL_SAFE_NO_PAD.encode_to_string(entry.key());
         Insertion {
             epoch: format!("{}epoch", self.prefix),
             key: format!("{}{key}", self.prefix),

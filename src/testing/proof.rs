@@ -4,8 +4,7 @@ use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use base64::Engine as _;
-use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use base64_simd::URL_SAFE_NO_PAD;
 use serde::Serialize;
 use serde_json::{Map, Value, json};
 use time::UtcDateTime;
@@ -108,7 +107,7 @@ pub struct TestProof {
 impl TestProof {
     /// For this access token, `ath`.
     pub fn token(self, token: &str) -> Self {
-        self.claim("ath", URL_SAFE_NO_PAD.encode(sha256([token])))
+        self.claim("ath", URL_SAFE_NO_PAD.encode_to_string(sha256([token])))
     }
 
     /// Made at this moment, in place of now.

@@ -80,7 +80,8 @@ impl Claims {
 
     /// Reads the claims of a payload, whose issuer is known.
     pub(super) fn read(document: Document, issuer: Option<Text>, profile: &Profile) -> Self {
-        let claims = Claims { document, iss: issuer, ..Claims::default() };
+        let texts = Vec::with_capacity(16);
+        let claims = Claims { document, texts, iss: issuer, ..Claims::default() };
         let mut reader = Reader { claims, profile };
         reader.read();
         let mut claims = reader.claims;

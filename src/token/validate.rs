@@ -39,7 +39,7 @@ impl Validation {
     /// Another name of this resource that tokens may be meant for.
     #[must_use]
     pub fn also_accept(mut self, audience: impl Into<Audience>) -> Self {
-        self.terms.audiences.push(audience.into());
+        self.terms.audiences.push(Arc::new(audience.into()));
         self
     }
 
@@ -219,7 +219,7 @@ impl Terms {
         claims: &Claims,
         issuer: &IssuerTerms,
         now: UtcDateTime,
-    ) -> Result<Option<&Audience>, InvalidToken> {
+    ) -> Result<Option<&Arc<Audience>>, InvalidToken> {
         // 22, 23, 70, 24: RFC 7519 section 4, rfc8725bis section 3.12
         let late = match &claims.flaw {
             Some(flaw) if flaw.reason == Reason::ActorMalformed => Some(flaw),
@@ -311,7 +311,7 @@ impl Terms {
         &self,
         claims: &Claims,
         profile: &Profile,
-    ) -> Result<Option<&Audience>, InvalidToken> {
+    ) -> Result<Option<&Arc<Audience>>, InvalidToken> {
         let mismatch =
             |detail: String| Err(InvalidToken::from(Reason::AudienceMismatch).with_detail(detail));
         let mut names = claims.audiences();
@@ -324,14 +324,14 @@ impl Terms {
                 }
             };
         }
-        let ours = |ours: &&Audience| claims.audiences().any(|name| name == ours.as_str());
+        let ours = |ours: &&Arc<Audience>| claims.audiences().any(|name| name == ours.as_str());
         match self.audiences.iter().find(ours) {
             Some(audience) if claims.aud.len() <= self.max_audiences => Ok(Some(audience)),
             Some(_) => mismatch(format!("meant for {} audiences", claims.aud.len())),
             None => {
                 let found: Vec<_> = claims.audiences().take(3).map(start).collect();
                 let found = found.join("`, `");
-                let expected = self.audiences.first().map(Audience::as_str).unwrap_or_default();
+                let expected = self.audiences.first().map(|ours| ours.as_str()).unwrap_or_default();
                 mismatch(format!("meant for `{found}`, not for `{expected}`"))
             }
         }

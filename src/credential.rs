@@ -48,31 +48,32 @@ impl Credential {
     /// [`Reason::MultipleCredentials`], [`Reason::MissingCredentials`],
     /// [`Reason::UnsupportedAuthScheme`] or [`Reason::MalformedAuthorization`].
     pub fn from_headers(headers: &HeaderMap, max_bytes: usize) -> Result<Self, Reason> {
-        Credential::of_schemes(headers, max_bytes, true)
+        let credential = Credential::unread(headers, max_bytes, true)?;
+        credential.is_token68().then_some(credential).ok_or(Reason::MalformedAuthorization)
     }
 
-    /// The same, where the scheme `DPoP` may not be taken.
-    pub(crate) fn of_schemes(
+    /// The same, where the scheme `DPoP` may not be taken, and without a look at the characters of the token:
+    /// [`is_token68`](Self::is_token68) is left to the caller.
+    pub(crate) fn unread(
         headers: &HeaderMap,
         max_bytes: usize,
         takes_proofs: bool,
     ) -> Result<Self, Reason> {
-        let mut fields = headers.get_all(AUTHORIZATION).iter();
-        let first = fields.next();
+        let (fields, proofs) = (headers.get_all(AUTHORIZATION), headers.get_all(DPOP));
         // 2: before anything looks at the bytes
         let too_large = |field: &HeaderValue| field.len() > max_bytes.saturating_add(64);
         let large_proof = |field: &HeaderValue| field.len() > Dpop::MAX_BYTES;
-        if headers.get_all(AUTHORIZATION).iter().any(too_large)
-            || headers.get_all(DPOP).iter().any(large_proof)
-        {
+        if fields.iter().any(too_large) || proofs.iter().any(large_proof) {
             return Err(Reason::CredentialTooLarge);
         }
-        // 3: never pick one of two
-        if fields.next().is_some() {
-            return Err(Reason::MultipleCredentials);
-        }
-        // 5
-        let field = first.ok_or(Reason::MissingCredentials)?;
+        let mut fields = fields.iter();
+        let field = match (fields.next(), fields.next()) {
+            // 3: never pick one of two
+            (_, Some(_)) => return Err(Reason::MultipleCredentials),
+            // 5
+            (None, None) => return Err(Reason::MissingCredentials),
+            (Some(field), None) => field,
+        };
         // 7 and 6
         let scheme = field.as_bytes().split(|byte| *byte == b' ').next().unwrap_or_default();
         if scheme.is_empty() || !scheme.iter().all(|byte| is_token_byte(*byte)) {
@@ -88,20 +89,22 @@ impl Credential {
         while let [b' ', rest @ ..] = token {
             token = rest;
         }
-        if !is_token68(token) {
-            return Err(Reason::MalformedAuthorization);
-        }
         if token.len() > max_bytes {
             return Err(Reason::CredentialTooLarge);
         }
         let token = field.len().saturating_sub(token.len());
-        let mut proofs = headers.get_all(DPOP).iter().filter(|_| scheme == Scheme::Dpop);
+        let mut proofs = proofs.iter().filter(|_| scheme == Scheme::Dpop);
         let proof = match (proofs.next(), proofs.next()) {
             (None, _) => ProofFields::Missing,
             (Some(proof), None) => ProofFields::One(proof.clone()),
             (Some(_), Some(_)) => ProofFields::Several,
         };
         Ok(Credential { field: field.clone(), token, scheme, proof })
+    }
+
+    /// The token is written as one (step 7).
+    pub(crate) fn is_token68(&self) -> bool {
+        is_token68(self.bytes())
     }
 
     /// True where it came under the scheme `DPoP`: it is worth nothing without a new proof.

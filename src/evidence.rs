@@ -1,5 +1,6 @@
 //! What a decision rests on: operation, requirement, token, moment.
 
+use std::cell::Cell;
 use std::fmt;
 use std::hash::{BuildHasher, RandomState};
 use std::ops::Deref;
@@ -7,6 +8,7 @@ use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
 
 use http::request::Parts;
+use http::uri::PathAndQuery;
 use http::{Method, Uri};
 use time::UtcDateTime;
 
@@ -20,12 +22,13 @@ use crate::token::AccessToken;
 pub struct Operation {
     name: Option<Arc<str>>,
     method: Method,
-    uri: Uri,
+    path: Option<PathAndQuery>,
 }
 
 impl Operation {
     pub(crate) fn of(parts: &Parts, name: Option<Arc<str>>) -> Self {
-        Operation { name, method: parts.method.clone(), uri: own_uri(parts).clone() }
+        let path = own_uri(parts).path_and_query().cloned();
+        Operation { name, method: parts.method.clone(), path }
     }
 
     /// The owner's name for it, where it was `named`.
@@ -44,14 +47,14 @@ impl Operation {
     /// Without its query, which may hold secrets.
     #[must_use]
     pub fn path(&self) -> Printable<'_> {
-        self.uri.path().into()
+        self.uri_path().into()
     }
 }
 
 impl Operation {
     /// The path as it is on the wire: what proofs are made for.
     pub(crate) fn uri_path(&self) -> &str {
-        self.uri.path()
+        self.path.as_ref().map_or("", PathAndQuery::path)
     }
 }
 
@@ -86,8 +89,20 @@ pub struct DecisionId(u64);
 
 impl DecisionId {
     pub(crate) fn next() -> Self {
-        static NUMBER: AtomicU64 = AtomicU64::new(0);
-        DecisionId(NUMBER.fetch_add(1, Ordering::Relaxed))
+        /// Each thread takes so many at once: nobody waits for another.
+        const BLOCK: u64 = 1024;
+        static BLOCKS: AtomicU64 = AtomicU64::new(0);
+        thread_local! {
+            static NEXT: Cell<u64> = const { Cell::new(0) };
+        }
+        NEXT.with(|next| {
+            let number = match next.get() % BLOCK {
+                0 => BLOCKS.fetch_add(BLOCK, Ordering::Relaxed),
+                _ => next.get(),
+            };
+            next.set(number.wrapping_add(1));
+            DecisionId(number)
+        })
     }
 }
 
@@ -106,9 +121,17 @@ impl fmt::Debug for DecisionId {
     }
 }
 
+/// What is asked of a request, and what that requires.
+pub(crate) struct Asked {
+    pub(crate) operation: Operation,
+    pub(crate) requirement: Arc<Require>,
+}
+
 /// What every step of one request shares: the token, validated once.
 pub(crate) struct Case {
     pub(crate) token: AccessToken,
+    /// What is asked first.
+    asked: Asked,
     pub(crate) credential: Credential,
     pub(crate) at: UtcDateTime,
     pub(crate) decision: DecisionId,
@@ -138,6 +161,7 @@ impl Once {
 impl Case {
     pub(crate) fn new(
         token: AccessToken,
+        asked: Asked,
         credential: Credential,
         at: UtcDateTime,
         decision: DecisionId,
@@ -147,6 +171,7 @@ impl Case {
         let (proof, spent) = (Once::default(), Once::default());
         Case {
             token,
+            asked,
             credential,
             at,
             decision,
@@ -178,21 +203,35 @@ impl Case {
 #[derive(Clone)]
 pub struct Evidence {
     pub(crate) case: Arc<Case>,
-    pub(crate) operation: Operation,
-    pub(crate) requirement: Arc<Require>,
+    /// What is asked of it later.
+    more: Option<Arc<Asked>>,
 }
 
 impl Evidence {
+    /// For what is asked first.
+    pub(crate) fn new(case: Case) -> Self {
+        Evidence { case: Arc::new(case), more: None }
+    }
+
+    /// The same token, for what is asked later.
+    pub(crate) fn asked_more(&self, more: Asked) -> Self {
+        Evidence { case: self.case.clone(), more: Some(Arc::new(more)) }
+    }
+
+    fn asked(&self) -> &Asked {
+        self.more.as_deref().unwrap_or(&self.case.asked)
+    }
+
     /// What is asked for.
     #[must_use]
     pub fn operation(&self) -> &Operation {
-        &self.operation
+        &self.asked().operation
     }
 
     /// What it requires.
     #[must_use]
     pub fn requirement(&self) -> &Require {
-        &self.requirement
+        &self.asked().requirement
     }
 
     /// The validated token.
@@ -226,7 +265,7 @@ impl fmt::Debug for Evidence {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Evidence")
             .field("decision", &self.decision())
-            .field("operation", &self.operation)
+            .field("operation", self.operation())
             .field("token", self.token())
             .finish_non_exhaustive()
     }
@@ -240,14 +279,14 @@ impl fmt::Debug for Evidence {
 /// Derefs to [`Evidence`], and that to the [`AccessToken`].
 #[derive(Clone)]
 pub struct Grant {
-    evidence: Arc<Evidence>,
+    evidence: Evidence,
     /// Which guard made it.
     guard: u64,
 }
 
 impl Grant {
     pub(crate) fn new(evidence: Evidence, guard: u64) -> Self {
-        Grant { evidence: Arc::new(evidence), guard }
+        Grant { evidence, guard }
     }
 
     /// Which guard made it.

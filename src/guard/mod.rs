@@ -26,7 +26,7 @@ use crate::replay::ReplayStore;
 use crate::token::{ScopeHierarchy, Terms, UnverifiedToken};
 use crate::verified::Memory;
 
-pub(crate) use pass::{pass_on, take_off_forwarded};
+pub(crate) use pass::{pass_on, take_off_shown};
 pub(crate) use steps::{Ask, NoCredentials, Step};
 
 /// Stands before an API and answers one question a request: may this be done, with this token, for this

@@ -11,22 +11,23 @@ use crate::evidence::Grant;
 /// The token stops here: it goes off the request, and the grant goes on with it.
 pub(crate) fn pass_on(parts: &mut Parts, grant: &Grant) {
     parts.headers.remove(AUTHORIZATION);
-    parts.headers.remove(DPOP);
-    take_off_forwarded(parts);
+    take_off_shown(parts);
     parts.extensions.insert(grant.clone());
 }
 
-/// What proxies say of certificates was said to the guard, and is worth nothing to anybody else.
-pub(crate) fn take_off_forwarded(parts: &mut Parts) {
-    // Most requests have none: looking at the names costs less than looking for three.
-    if parts.headers.keys().any(|name| FORWARDED.contains(name)) {
-        for field in FORWARDED {
+/// What was shown of possession was shown to the guard, and is worth nothing to anybody else.
+pub(crate) fn take_off_shown(parts: &mut Parts) {
+    // Most requests have none: looking at the names costs less than looking for each.
+    if parts.headers.keys().any(|name| SHOWN.contains(name)) {
+        for field in SHOWN {
             parts.headers.remove(field);
         }
     }
 }
 
-const FORWARDED: [HeaderName; 3] = [
+/// A proof, and what proxies say of certificates.
+const SHOWN: [HeaderName; 4] = [
+    DPOP,
     HeaderName::from_static("client-cert"),
     HeaderName::from_static("client-cert-chain"),
     HeaderName::from_static("x-forwarded-client-cert"),

@@ -12,7 +12,7 @@ use crate::audit::{AuditEvent, Said};
 use crate::challenge::Scheme;
 use crate::credential::Credential;
 use crate::denial::Denial;
-use crate::evidence::{Case, DecisionId, Evidence, Grant, Operation};
+use crate::evidence::{Asked, Case, DecisionId, Evidence, Grant, Operation};
 use crate::jose::{Algorithm, KeySet};
 use crate::keys::{Issuer, KeysUnavailable};
 use crate::proof::{ClientCertificate, normalized_path};
@@ -111,7 +111,7 @@ impl Guard {
         if head.headers.contains_key(AUTHORIZATION) {
             head.extensions.remove::<Grant>();
         }
-        let judged = match self.begin(head, &ask) {
+        let judged = match self.begin(head, ask) {
             Step::Judged(judged) => judged,
             // Without `optional` there is no pass without a grant.
             Step::NoCredentials => Answer::Now(Err(Reason::InternalError.into())),
@@ -140,7 +140,7 @@ impl Guard {
         let requirement = Arc::new(grant.requirement().clone().and(requirement));
         let operation = grant.operation().clone();
         if grant.by(self) {
-            return self.decide(&grant.case, operation, requirement);
+            return self.decide(grant.asked_more(Asked { operation, requirement }));
         }
         let head = Head {
             operation,
@@ -152,7 +152,7 @@ impl Guard {
             certificate: None,
             earlier: Some(grant.case.clone()),
         };
-        self.judge(head, requirement, grant.credential())
+        self.judge(head, requirement, grant.credential().clone())
     }
 
     /// The handler's own no, by a rule that is in no token: 403 `policy_denied`, and in the record.
@@ -172,15 +172,16 @@ impl Guard {
     }
 
     /// The first step of a request.
-    pub(crate) fn begin(&self, parts: &Parts, ask: &Ask) -> Step {
-        let operation = Operation::of(parts, ask.name.clone());
+    pub(crate) fn begin(&self, parts: &Parts, ask: Ask) -> Step {
+        let Ask { requirement, name, optional } = ask;
+        let operation = Operation::of(parts, name);
         // A grant took the credential off. Where there is one again, it is another request's, or
         // another's credential: it is judged, and the grant counts for nothing.
-        let fresh = parts.headers.contains_key(AUTHORIZATION);
-        let earlier = parts.extensions.get::<Grant>().filter(|_| !fresh);
+        let earlier = parts.extensions.get::<Grant>();
+        let earlier = earlier.filter(|_| !parts.headers.contains_key(AUTHORIZATION));
         if let Some(grant) = earlier.filter(|grant| grant.by(self)) {
-            let requirement = grant.requirement().clone().and(&*ask.requirement);
-            return Step::Judged(self.decide(&grant.case, operation, requirement.into()));
+            let requirement = grant.requirement().clone().and(&*requirement).into();
+            return Step::Judged(self.decide(grant.asked_more(Asked { operation, requirement })));
         }
         let head = Head {
             operation,
@@ -203,29 +204,35 @@ impl Guard {
             None => {
                 let takes_proofs = self.inner.terms.dpop.is_some();
                 let limit = self.inner.max_token_bytes;
-                Credential::of_schemes(&parts.headers, limit, takes_proofs)
+                Credential::unread(&parts.headers, limit, takes_proofs)
             }
         };
-        if ask.optional && matches!(credential, Err(Reason::MissingCredentials)) {
+        if optional && matches!(credential, Err(Reason::MissingCredentials)) {
             return Step::NoCredentials;
         }
         Step::Judged(match credential {
-            Ok(credential) => self.judge(head, ask.requirement.clone(), &credential),
-            Err(reason) => Answer::Now(Err(self.deny(&head, &ask.requirement, reason.into()))),
+            Ok(credential) => self.judge(head, requirement, credential),
+            Err(reason) => Answer::Now(Err(self.deny(&head, &requirement, reason.into()))),
         })
     }
 
     /// Phases B and C as far as they need no key; then the rest, or the wait for keys.
-    fn judge(&self, mut head: Head, requirement: Arc<Require>, credential: &Credential) -> Judged {
+    fn judge(&self, mut head: Head, requirement: Arc<Require>, credential: Credential) -> Judged {
+        let known = self.known(&credential, head.at);
+        // 7, of what was not read before
+        if known.is_none() && !credential.is_token68() {
+            let reason = Reason::MalformedAuthorization;
+            return Answer::Now(Err(self.deny(&head, &requirement, reason.into())));
+        }
         head.scheme = Some(credential.scheme());
         // What no token can meet is no challenge.
         if self.inner.terms.sender_constrained && !self.can_confirm() {
             return Answer::Now(Err(self.deny(&head, &requirement, Reason::PolicyDenied.into())));
         }
-        if let Some(known) = self.known(credential, head.at) {
-            return self.conclude(head, requirement, credential.clone(), Source::Memory(known));
+        if let Some(known) = known {
+            return self.conclude(head, requirement, credential, Source::Memory(known));
         }
-        let opened = match self.open(credential) {
+        let opened = match self.open(&credential) {
             Ok(opened) => opened,
             Err(refused) => return Answer::Now(Err(self.deny(&head, &requirement, refused))),
         };
@@ -277,20 +284,19 @@ impl Guard {
             Err(refused) => return Answer::Now(Err(self.deny(&head, &requirement, refused))),
         };
         let Head { at, decision, query_token, operation, earlier, .. } = head;
-        let case = Case::new(token, credential, at, decision, query_token, earlier);
-        let case = Arc::new(case);
+        let asked = Asked { operation, requirement };
+        let case = Case::new(token, asked, credential, at, decision, query_token, earlier);
+        let evidence = Evidence::new(case);
         // 48 and 49: when all else of phase E has passed, and before everything that follows
-        match self.proof_once(&case) {
-            Answer::Now(Ok(())) => self.decide(&case, operation, requirement),
-            Answer::Now(Err(denial)) => {
-                Answer::Now(self.decided(case, operation, requirement, Err(denial)))
-            }
+        match self.proof_once(&evidence.case) {
+            Answer::Now(Ok(())) => self.decide(evidence),
+            Answer::Now(Err(denial)) => Answer::Now(self.decided(evidence, Err(denial))),
             seen @ Answer::Later(_) => {
                 let guard = self.clone();
                 Answer::later(async move {
                     match seen.await {
-                        Ok(()) => guard.decide(&case, operation, requirement).await,
-                        Err(denial) => guard.decided(case, operation, requirement, Err(denial)),
+                        Ok(()) => guard.decide(evidence).await,
+                        Err(denial) => guard.decided(evidence, Err(denial)),
                     }
                 })
             }
@@ -330,52 +336,44 @@ impl Guard {
     }
 
     /// Phases H to J; then, where it is asked, the token is spent.
-    fn decide(&self, case: &Arc<Case>, operation: Operation, requirement: Arc<Require>) -> Judged {
+    fn decide(&self, evidence: Evidence) -> Judged {
+        let requirement = evidence.requirement();
         if requirement.is_sender_constrained() && !self.can_confirm() {
-            let denied = Err(Reason::PolicyDenied.into());
-            return Answer::Now(self.decided(case.clone(), operation, requirement, denied));
+            return Answer::Now(self.decided(evidence, Err(Reason::PolicyDenied.into())));
         }
-        if let Err(unmet) = requirement.check(&case.token, case.at) {
-            let denied = Err(unmet.into());
-            return Answer::Now(self.decided(case.clone(), operation, requirement, denied));
+        if let Err(unmet) = requirement.check(evidence.token(), evidence.at()) {
+            return Answer::Now(self.decided(evidence, Err(unmet.into())));
         }
         // 82
         let spent = match requirement.is_single_use() {
-            true => self.spend(case),
+            true => self.spend(&evidence.case),
             false => Answer::Now(Ok(())),
         };
-        let case = case.clone();
         match spent {
-            Answer::Now(spent) => Answer::Now(self.decided(case, operation, requirement, spent)),
+            Answer::Now(spent) => Answer::Now(self.decided(evidence, spent)),
             spending @ Answer::Later(_) => {
                 let guard = self.clone();
                 // Nothing is awaited between the answer of the store and the record.
                 Answer::later(async move {
                     let spent = spending.await;
-                    guard.decided(case, operation, requirement, spent)
+                    guard.decided(evidence, spent)
                 })
             }
         }
     }
 
     /// The record, and the grant or the denial.
-    fn decided(
-        &self,
-        case: Arc<Case>,
-        operation: Operation,
-        requirement: Arc<Require>,
-        checked: Result<(), Denial>,
-    ) -> Result<Grant, Denial> {
-        let denial = checked.err().map(|denial| denial.with_scope_hint(&requirement));
-        let denial = denial.map(|denial| self.finished_for(&case, denial));
-        let evidence = Evidence { case, operation, requirement };
+    fn decided(&self, evidence: Evidence, checked: Result<(), Denial>) -> Result<Grant, Denial> {
+        let case = &evidence.case;
+        let denial = checked.err().map(|denial| denial.with_scope_hint(evidence.requirement()));
+        let denial = denial.map(|denial| self.finished_for(case, denial));
         self.record(&AuditEvent {
             at: evidence.at(),
             decision: evidence.decision(),
-            step: evidence.case.next_step(),
-            operation: &evidence.operation,
-            requirement: &evidence.requirement,
-            query_token: evidence.case.query_token,
+            step: case.next_step(),
+            operation: evidence.operation(),
+            requirement: evidence.requirement(),
+            query_token: case.query_token,
             said: Said::Validated(&evidence),
             denial: denial.as_ref(),
         });
@@ -441,6 +439,6 @@ impl Grant {
 
 /// OAuth 2.1 section 5.1: a token in the query is ignored. That somebody sent one goes into the record.
 fn has_query_token(parts: &Parts) -> bool {
-    let mut pairs = parts.uri.query().unwrap_or_default().split('&');
-    pairs.any(|pair| pair.split('=').next() == Some("access_token"))
+    let is_token = |pair: &str| pair.split('=').next() == Some("access_token");
+    parts.uri.query().is_some_and(|query| query.split('&').any(is_token))
 }

@@ -11,7 +11,7 @@ use tower_service::Service;
 use super::{GuardLayer, MakeBody, ResponseFuture};
 use crate::answer::Answer;
 use crate::denial::{DPOP_NONCE, Denial};
-use crate::guard::{NoCredentials, Step, pass_on, take_off_forwarded};
+use crate::guard::{NoCredentials, Step, pass_on, take_off_shown};
 
 /// A service behind a guard: what a [`GuardLayer`] makes.
 #[derive(Clone)]
@@ -44,10 +44,10 @@ where
     fn call(&mut self, request: Request<Q>) -> Self::Future {
         let (mut parts, body) = request.into_parts();
         let ask = self.layer.ask(&parts);
-        let judged = match self.layer.guard.begin(&parts, &ask) {
+        let judged = match self.layer.guard.begin(&parts, ask) {
             Step::Judged(judged) => judged,
             Step::NoCredentials => {
-                take_off_forwarded(&mut parts);
+                take_off_shown(&mut parts);
                 parts.extensions.insert(NoCredentials);
                 let request = Request::from_parts(parts, body);
                 return ResponseFuture::inner(self.inner.call(request), None);

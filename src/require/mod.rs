@@ -7,7 +7,6 @@ use std::time::Duration;
 
 use time::UtcDateTime;
 
-use crate::jose::later;
 use crate::names::{Acr, Scope};
 use crate::printable::Printable;
 use crate::reason::Reason;
@@ -237,16 +236,23 @@ impl Require {
         if let Err(reason) = self.check_parties(token) {
             return Err(Unmet::of(vec![reason]));
         }
-        let mut unmet = Unmet::of(self.authentication_lacks(token, now));
+        let lacks = self.authentication_lacks(token, now);
+        let allowed = self.scopes.iter().all(|group| group.iter().any(|scope| token.allows(scope)));
+        if allowed && lacks == [None, None] {
+            return Ok(());
+        }
+        let mut reasons = without_repeats(lacks.into_iter().flatten());
+        reasons.sort_unstable();
+        let mut unmet = Unmet::of(reasons);
         if !unmet.reasons.is_empty() {
             unmet.acr_values = self.acr.clone().unwrap_or_default();
             unmet.max_age = self.max_age;
         }
-        if !self.scopes.iter().all(|group| group.iter().any(|scope| token.allows(scope))) {
+        if !allowed {
             unmet.reasons.push(Reason::InsufficientScope);
             unmet.scopes = self.challenge_scopes();
         }
-        if unmet.reasons.is_empty() { Ok(()) } else { Err(unmet) }
+        Err(unmet)
     }
 
     /// Phase H: what no other login and no more scope can change.
@@ -292,8 +298,8 @@ impl Require {
         Ok(())
     }
 
-    /// Phase I, in the order of the steps: RFC 9470 section 6. What the token does not say is not met.
-    fn authentication_lacks(&self, token: &AccessToken, now: UtcDateTime) -> Vec<Reason> {
+    /// Phase I, of class and age: RFC 9470 section 6. What the token does not say is not met.
+    fn authentication_lacks(&self, token: &AccessToken, now: UtcDateTime) -> [Option<Reason>; 2] {
         let class = self.acr.as_ref().and_then(|classes| match token.acr() {
             None => Some(Reason::AuthenticationContextMissing),
             Some(class) if classes.iter().any(|c| c.as_str() == class) => None,
@@ -301,15 +307,13 @@ impl Require {
         });
         let age = self.max_age.and_then(|age| match token.auth_time() {
             None => Some(Reason::AuthenticationContextMissing),
-            Some(at) if at > later(now, token.leeway()) => Some(Reason::AuthenticationTooOld),
-            Some(at) if now > later(later(at, age), token.leeway()) => {
+            Some(at) if at - now > token.leeway() => Some(Reason::AuthenticationTooOld),
+            Some(at) if now - at > age.saturating_add(token.leeway()) => {
                 Some(Reason::AuthenticationTooOld)
             }
             Some(_) => None,
         });
-        let mut lacks = without_repeats(class.into_iter().chain(age));
-        lacks.sort_unstable();
-        lacks
+        [class, age]
     }
 
     /// True where no token can meet this: a contradiction, or a choice among nothing.

@@ -56,6 +56,8 @@ pub(crate) struct Claims {
     pub(super) auth_time: Option<UtcDateTime>,
     /// The links of `act`, the current actor first.
     act: List,
+    /// `act` names the subject and nobody else.
+    pub(super) acts_itself: bool,
     /// `act` names somebody who took the subject's place.
     pub(super) impersonated: bool,
     pub(super) may_act: Option<Link>,
@@ -120,7 +122,7 @@ impl Claims {
     }
 
     pub(super) fn scopes(&self) -> impl Iterator<Item = &str> {
-        self.list(self.scopes)
+        self.list(self.scopes).filter(|scope| !scope.is_empty())
     }
 }
 
@@ -317,7 +319,10 @@ impl Reader<'_> {
         let Some(raw) = document.find("act").filter(|_| document.is_sound()) else { return };
         let start = self.claims.texts.len();
         match self.links(raw).and_then(|()| self.since(start)) {
-            Some(links) => self.claims.act = links,
+            Some(links) => {
+                self.claims.act = links;
+                self.claims.acts_itself = self.claims.is_own_actor();
+            }
             None => self.note(Reason::ActorMalformed, "act"),
         }
     }

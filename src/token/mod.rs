@@ -300,19 +300,17 @@ impl Claims {
         }
     }
 
+    /// `act` names the subject and nobody else.
+    fn is_own_actor(&self) -> bool {
+        let mut links = self.links();
+        let (Some(only), None) = (links.next(), links.next()) else { return false };
+        let actor = self.party(only);
+        Some(actor.issuer) == self.issuer() && Some(actor.subject) == self.subject()
+    }
+
     /// The links of `act`, or none where it names the subject and nobody else.
     fn delegation(&self) -> impl Iterator<Item = Actor<'_>> {
-        let mut links = self.links();
-        let itself = links.len() == 1 && {
-            let actor = self.links().next().map(|link| self.party(link));
-            actor.is_some_and(|actor| {
-                Some(actor.issuer) == self.issuer() && Some(actor.subject) == self.subject()
-            })
-        };
-        if itself {
-            links.next();
-        }
-        links.map(|link| self.party(link))
+        self.links().filter(|_| !self.acts_itself).map(|link| self.party(link))
     }
 
     pub(crate) fn current_actor(&self) -> Option<Actor<'_>> {

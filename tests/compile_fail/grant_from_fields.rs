@@ -1,9 +1,8 @@
-use std::sync::Arc;
 use unconfused::{Evidence, Grant};
 
 fn forge(evidence: Evidence) -> Grant {
     Grant {
-        evidence: Arc::new(evidence),
+        evidence: evidence,
         guard: 1,
     }
 }

@@ -95,7 +95,7 @@ impl Header {
         let header = String::from_utf8(header).map_err(|_| Reason::TokenMalformed)?;
         let [mut alg, mut kid, mut typ, mut jwk] = [None; 4];
         let (mut foreign_key, mut critical) = (false, false);
-        let json = Json::read(header, |name, _, value| match &*name {
+        let json = Json::read(header, |_, name, value| match &*name {
             "alg" => alg = Some(value),
             "kid" => kid = Some(value),
             "typ" => typ = Some(value),

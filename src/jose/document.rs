@@ -41,18 +41,17 @@ impl Json {
     /// The most bytes, with the strings behind.
     const MAX_BYTES: usize = u16::MAX as usize;
 
-    /// Hands on names, and where they and their values stand. `None` where `text` is not one JSON object, or too long.
+    /// Hands on names, and where the values stand. `None` where `text` is not one JSON object, or too long.
     pub(super) fn read(
         text: String,
-        mut each: impl FnMut(Cow<'_, str>, Text, Text),
+        mut each: impl FnMut(&Self, Cow<'_, str>, Text),
     ) -> Option<Self> {
         let mut json = Json { text, kind: Kind::default() };
         let mut fits = true;
-        let kind =
-            json::read(&json.text, |name, value| match (json.find(name), json.find(value)) {
-                (Some(at), Some(value)) => each(json::name_of(name), at, value),
-                _ => fits = false,
-            });
+        let kind = json::read(&json.text, |name, value| match json.find(value) {
+            Some(value) => each(&json, name, value),
+            None => fits = false,
+        });
         json.kind = kind.filter(|_| fits)?;
         Some(json)
     }
@@ -120,13 +119,14 @@ impl Document {
     pub(crate) fn read(text: String) -> Option<Self> {
         let mut members = Vec::with_capacity(24);
         let mut marks = 0;
-        // Names with an escape, and whose.
+        // Names that had an escape, and whose.
         let mut unescaped = Vec::new();
-        let mut json = Json::read(text, |name, at, value| {
+        let mut json = Json::read(text, |json, name, value| {
             marks |= json::mark(&name);
-            if let Cow::Owned(name) = name {
-                unescaped.push((members.len(), name));
-            }
+            let at = json.find(&name).unwrap_or_else(|| {
+                unescaped.push((members.len(), name.into_owned()));
+                value
+            });
             members.push(Member { name: at, value });
         })?;
         for (at, name) in unescaped {

@@ -25,9 +25,9 @@ pub(super) struct Kind {
     pub(super) escaped: bool,
 }
 
-/// Reads `text` and hands on the members of the object it is: the name between its quotes, and the value, as they
-/// were written. `None` where it is not one JSON object.
-pub(super) fn read<'a>(text: &'a str, each: impl FnMut(&'a str, &'a str)) -> Option<Kind> {
+/// Reads `text` and hands on the members of the object it is: the name, and the value as it was written. `None` where
+/// it is not one JSON object.
+pub(super) fn read<'a>(text: &'a str, each: impl FnMut(Cow<'a, str>, &'a str)) -> Option<Kind> {
     let mut scanner = Scanner::new(text);
     scanner.space();
     scanner.object(1, each)?;
@@ -47,7 +47,7 @@ impl<'a> Object<'a> {
     /// Reads `text`; `None` where it is not one JSON object.
     pub(crate) fn read(text: &'a str) -> Option<Self> {
         let mut members = Vec::new();
-        let kind = read(text, |name, value| members.push((name_of(name), value)))?;
+        let kind = read(text, |name, value| members.push((name, value)))?;
         Some(Object { members, sound: kind.sound })
     }
 
@@ -95,9 +95,8 @@ pub(crate) fn members(raw: &str) -> Option<impl Iterator<Item = (Cow<'_, str>, &
     let mut first = true;
     Some(from_fn(move || {
         scanner.more(b'}', mem::take(&mut first)).filter(|more| *more)?;
-        let (name, _) = scanner.name()?;
-        let value = scanner.part(|scanner| scanner.value(1))?;
-        Some((name_of(name), value))
+        let name = scanner.name()?;
+        Some((name, scanner.part(|scanner| scanner.value(1))?))
     }))
 }
 
@@ -109,11 +108,6 @@ fn unescaped(inner: &str) -> Option<Cow<'_, str>> {
     serde_json::from_str(&format!("\"{inner}\"")).ok().map(Cow::Owned)
 }
 
-/// A name. With half a surrogate pair it stays as it was written: the object is not sound.
-pub(super) fn name_of(inner: &str) -> Cow<'_, str> {
-    unescaped(inner).unwrap_or(Cow::Borrowed(inner))
-}
-
 /// A bit of a name: names with two bits are two names.
 pub(super) fn mark(name: &str) -> u64 {
     let bytes = name.as_bytes();
@@ -122,8 +116,8 @@ pub(super) fn mark(name: &str) -> u64 {
     1 << ((first ^ (last << 2) ^ (bytes.len() << 3)) & 63)
 }
 
-/// The names seen in one object, as they were written. Few are compared one by one; many, and any with an escape,
-/// are hashed under a random key, so that no choice of names makes it slow.
+/// The names seen in one object. Few are compared one by one; many, and any that had an escape, are hashed under a
+/// random key, so that no choice of names makes it slow.
 struct Names<'a> {
     marks: u64,
     few: [&'a str; Names::FEW],
@@ -139,11 +133,11 @@ impl<'a> Names<'a> {
     }
 
     /// False where the name was there already.
-    fn insert(&mut self, name: &'a str, escaped: bool) -> bool {
+    fn insert(&mut self, name: &Cow<'a, str>) -> bool {
         let few = self.few.get(..self.length).unwrap_or_default();
-        if self.many.is_none() && !escaped && self.length < Names::FEW {
+        if let (None, Cow::Borrowed(name), true) = (&self.many, name, self.length < Names::FEW) {
             let mark = mark(name);
-            let twice = self.marks & mark != 0 && few.contains(&name);
+            let twice = self.marks & mark != 0 && few.contains(name);
             self.marks |= mark;
             if let Some(next) = self.few.get_mut(self.length) {
                 *next = name;
@@ -151,8 +145,8 @@ impl<'a> Names<'a> {
             self.length = self.length.saturating_add(1);
             return !twice;
         }
-        let many = self.many.get_or_insert_with(|| few.iter().copied().map(name_of).collect());
-        many.insert(name_of(name))
+        let many = self.many.get_or_insert_with(|| few.iter().copied().map(Cow::from).collect());
+        many.insert(name.clone())
     }
 }
 
@@ -213,28 +207,30 @@ impl<'a> Scanner<'a> {
         Some(true)
     }
 
-    fn object(&mut self, depth: u8, mut each: impl FnMut(&'a str, &'a str)) -> Option<()> {
+    fn object(&mut self, depth: u8, mut each: impl FnMut(Cow<'a, str>, &'a str)) -> Option<()> {
         self.skip(b'{')?;
         let mut names = Names::new();
         let mut first = true;
         while self.more(b'}', mem::take(&mut first))? {
-            let (name, escaped) = self.name()?;
-            self.sound &= names.insert(name, escaped);
+            let name = self.name()?;
+            self.sound &= names.insert(&name);
             let value = self.part(|scanner| scanner.value(depth))?;
             each(name, value);
         }
         Some(())
     }
 
-    /// A name between its quotes, and whether it has an escape; then the colon.
-    fn name(&mut self) -> Option<(&'a str, bool)> {
+    /// A name, and the colon.
+    fn name(&mut self) -> Option<Cow<'a, str>> {
         let start = self.at.saturating_add(1);
         let escaped = self.string()?;
-        let name = self.text.get(start..self.at.saturating_sub(1))?;
+        let inner = self.text.get(start..self.at.saturating_sub(1))?;
         self.space();
         self.skip(b':')?;
         self.space();
-        Some((name, escaped))
+        // With half a surrogate pair it stays as it was written: the object is not sound.
+        let name = if escaped { unescaped(inner) } else { None };
+        Some(name.unwrap_or(Cow::Borrowed(inner)))
     }
 
     /// Any value, in so many objects and arrays.

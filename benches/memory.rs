@@ -153,13 +153,13 @@ impl Pair {
         let (cold, more) =
             (sorted(|round| round.cold), sorted(|round| round.remembers - round.cold));
         println!(
-            "  {:?}: {:.3} times cold ({:.3} to {:.3} in the middle half of the rounds): {:.1} µs and {:.2} µs more",
+            "  {:?}: {:.3} times cold ({:.3} to {:.3} in the middle half of the rounds): {:.2} µs more than {:.1} µs",
             self.backend,
             part(&ratios, 0.5),
             part(&ratios, 0.25),
             part(&ratios, 0.75),
-            part(&cold, 0.5),
             part(&more, 0.5),
+            part(&cold, 0.5),
         );
         let (before, after) = self.rounds.split_at(filled);
         let most = |rounds: &[Round]| rounds.iter().map(|round| round.held).max().unwrap_or(0);

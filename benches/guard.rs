@@ -166,7 +166,8 @@ fn check(bencher: Bencher<'_, '_>) {
     bencher.bench(|| black_box(&require).check(black_box(&token), now).is_ok());
 }
 
-#[divan::bench(args = BOTH, threads = [1, 2])]
+/// Samples are long enough for two threads to meet in the memory.
+#[divan::bench(args = BOTH, threads = [1, 2], sample_size = 500)]
 fn authorize(bencher: Bencher<'_, '_>, state: &str) {
     let (guard, require) = (guard(state), require());
     bencher.with_inputs(|| head(&TOKEN)).bench_refs(|head| granted(guard, head, &require));

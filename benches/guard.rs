@@ -1,29 +1,37 @@
 //! What one request costs: `cargo bench --bench guard`.
 //!
-//! Keys are at hand. A token has about 1.2 kB. What a DPoP proof costs, besides its token, is `proof`; the signature
-//! alone, of a token, is `verify`.
+//! Keys are at hand. A token has 1.0 to 1.3 kB, as in `peers`. What a DPoP proof costs, besides its token, is `proof`;
+//! the signature alone, of a token, is `verify`. With `--features aws-lc` both backends are measured. What the memory
+//! keeps, and what it costs where no token comes twice, is the bench `memory`.
 
-use std::convert::Infallible;
-use std::future::{Ready, ready};
+use std::fmt;
 use std::hint::black_box;
-use std::sync::LazyLock;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, LazyLock};
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
+use axum::Router;
+use axum::body::Body;
+use axum::routing::post;
 use divan::Bencher;
 use http::request::Parts;
-use http::{Method, Request, Response};
+use http::{Method, Request};
 use serde_json::json;
 use time::UtcDateTime;
-use tower::{Layer, Service, service_fn};
+use tower::Service;
+use tower::util::MapRequestLayer;
 use unconfused::testing::{TestIssuer, TestProofKey, TestToken};
 use unconfused::{
-    Acr, Algorithm, Audience, Dpop, Guard, Issuer, KeySet, MemoryReplayStore, Nonces,
+    Acr, Algorithm, Audience, Backend, Dpop, Grant, Guard, Issuer, KeySet, MemoryReplayStore,
+    Nonces,
 };
 use unconfused::{Possession, Require, Scope, UnverifiedToken, Validation};
 
 const ISSUER: &str = "https://login.example";
 const ORDERS: Audience = Audience::from_static("https://orders.example/api");
+const BASE: &str = "https://orders.example";
+const PATH: &str = "/orders/7/refund";
 const REFUND: Scope = Scope::from_static("orders:refund");
 
 static LOGIN: LazyLock<TestIssuer> = LazyLock::new(|| TestIssuer::new(ISSUER));
@@ -43,13 +51,37 @@ fn guard(state: &str) -> &'static Guard {
     if state == "cold" { &COLD } else { &GUARD }
 }
 
+/// A signature, and what verifies it.
+#[derive(Clone, Copy)]
+struct Signed {
+    algorithm: Algorithm,
+    backend: Backend,
+}
+
+impl fmt::Display for Signed {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}, {:?}", self.algorithm, self.backend)
+    }
+}
+
+fn signed() -> Vec<Signed> {
+    let algorithms = [Algorithm::Rs256, Algorithm::Ps256, Algorithm::Es256, Algorithm::Ed25519];
+    let backends = [
+        Backend::OpenSsl,
+        #[cfg(feature = "aws-lc")]
+        Backend::AwsLc,
+    ];
+    let each = |algorithm| backends.map(|backend| Signed { algorithm, backend });
+    algorithms.into_iter().flat_map(each).collect()
+}
+
 /// A token as large as those of big issuers: two actors, groups, authorization details.
 fn token(issuer: &TestIssuer) -> String {
     unsigned(issuer).sign()
 }
 
 fn unsigned(issuer: &TestIssuer) -> TestToken {
-    let groups: Vec<_> = (0..15).map(|n| format!("team-{n:04}-support")).collect();
+    let groups: Vec<_> = (0..10).map(|n| format!("team-{n:04}-support")).collect();
     issuer
         .token(&ORDERS)
         .subject("248289761001")
@@ -67,6 +99,13 @@ fn unsigned(issuer: &TestIssuer) -> TestToken {
         )
 }
 
+/// An issuer with so many keys: the last one signs.
+fn with_keys(keys: usize) -> TestIssuer {
+    let issuer = TestIssuer::new(ISSUER);
+    (1..keys).for_each(|_| issuer.rotate());
+    issuer
+}
+
 fn require() -> Require {
     Require::scope(REFUND)
         .acr([Acr::from_static("phr")])
@@ -74,15 +113,13 @@ fn require() -> Require {
         .actor([(ISSUER, "support-agent")])
 }
 
-fn request() -> Request<()> {
-    Request::post("/orders/7/refund")
-        .header("authorization", format!("Bearer {}", *TOKEN))
-        .body(())
-        .expect("a request")
+fn request<B: Default>(token: &str) -> Request<B> {
+    let request = Request::post(PATH).header("authorization", format!("Bearer {token}"));
+    request.body(B::default()).expect("a request")
 }
 
-fn head() -> Parts {
-    request().into_parts().0
+fn head(token: &str) -> Parts {
+    request::<()>(token).into_parts().0
 }
 
 #[divan::bench]
@@ -92,20 +129,31 @@ fn parse() {
 }
 
 /// The signature alone.
-#[divan::bench(args = [Algorithm::Es256, Algorithm::Ed25519, Algorithm::Rs256, Algorithm::Ps256])]
-fn verify(bencher: Bencher<'_, '_>, algorithm: Algorithm) {
+#[divan::bench(args = signed())]
+fn verify(bencher: Bencher<'_, '_>, Signed { algorithm, backend }: Signed) {
     let issuer = TestIssuer::with_algorithm(ISSUER, algorithm);
     let (token, keys) = (token(&issuer), issuer.keys());
-    bencher.bench(|| keys.verify(black_box(&token), [algorithm]).expect("valid"));
+    bencher.bench(|| keys.verify_with(black_box(&token), [algorithm], backend).expect("valid"));
 }
 
 /// Parsing, signature and claims.
-#[divan::bench]
-fn validate(bencher: Bencher<'_, '_>) {
-    let (validation, now) = (Validation::new(ORDERS, ISSUER), UtcDateTime::now());
+#[divan::bench(args = signed())]
+fn validate(bencher: Bencher<'_, '_>, Signed { algorithm, backend }: Signed) {
+    validated(bencher, &TestIssuer::with_algorithm(ISSUER, algorithm), backend);
+}
+
+/// The same, where the key is the last of so many.
+#[divan::bench(args = [1, 100])]
+fn keys(bencher: Bencher<'_, '_>, keys: usize) {
+    validated(bencher, &with_keys(keys), Backend::default());
+}
+
+fn validated(bencher: Bencher<'_, '_>, issuer: &TestIssuer, backend: Backend) {
+    let (token, keys, now) = (token(issuer), issuer.keys(), UtcDateTime::now());
+    let validation = Validation::new(ORDERS, ISSUER).backend(backend);
     bencher.bench(|| {
-        let token = UnverifiedToken::parse(black_box(&TOKEN)).expect("a token");
-        token.validate(&validation, &KEYS, now).expect("valid")
+        let token = UnverifiedToken::parse(black_box(&token)).expect("a token");
+        token.validate(&validation, &keys, now).expect("valid")
     });
 }
 
@@ -118,17 +166,41 @@ fn check(bencher: Bencher<'_, '_>) {
     bencher.bench(|| black_box(&require).check(black_box(&token), now).is_ok());
 }
 
-#[divan::bench(args = BOTH)]
+/// Samples are long enough for two threads to meet in the memory.
+#[divan::bench(args = BOTH, threads = [1, 2], sample_size = 500)]
 fn authorize(bencher: Bencher<'_, '_>, state: &str) {
     let (guard, require) = (guard(state), require());
-    bencher.with_inputs(head).bench_local_refs(|head| {
-        let granted = guard.authorize(head, &require).now();
-        granted.expect("at once").expect("granted")
-    });
+    bencher.with_inputs(|| head(&TOKEN)).bench_refs(|head| granted(guard, head, &require));
 }
 
-const PATH: &str = "/orders/7/refund";
-const BASE: &str = "https://orders.example";
+fn granted(guard: &Guard, head: &mut Parts, require: &Require) -> Grant {
+    guard.authorize(head, require).now().expect("at once").expect("granted")
+}
+
+/// With so many issuers, each with a name of its own: every request has the token of the next one.
+#[divan::bench(args = BOTH, consts = [1, 1000])]
+fn issuers<const N: usize>(bencher: Bencher<'_, '_>, state: &str) {
+    let names: Vec<_> = (0..N).map(|n| format!("https://login-{n}.example")).collect();
+    let mut issuers = names.iter().map(|name| Issuer::new(name, KEYS.clone()));
+    let guard = Guard::new(ORDERS, issuers.next().expect("one at least"));
+    let mut guard = issuers.fold(guard, Guard::trust);
+    if state == "cold" {
+        guard = guard.remember_tokens(0);
+    }
+    let actor_of = |name| Require::scope(REFUND).actor([(name, "support-agent")]);
+    let token = |name| unsigned(&LOGIN).claim("iss", name).sign();
+    let tokens: Vec<_> = names.iter().map(token).collect();
+    let requires: Vec<_> = names.iter().map(actor_of).collect();
+    for (token, require) in tokens.iter().zip(&requires) {
+        granted(&guard, &mut head(token), require);
+    }
+    let next = AtomicUsize::new(0);
+    let input = || {
+        let next = next.fetch_add(1, Ordering::Relaxed) % N;
+        (head(&tokens[next]), &requires[next])
+    };
+    bencher.with_inputs(input).bench_local_refs(|(head, require)| granted(&guard, head, require));
+}
 
 fn dpop() -> Dpop {
     Dpop::at(BASE).expect("a base")
@@ -172,24 +244,30 @@ fn authorize_dpop(bencher: Bencher<'_, '_>, nonces: bool) {
         let headers = refused.expect_err("there is no nonce").headers();
         headers["dpop-nonce"].to_str().expect("a nonce").to_owned()
     });
-    bencher.with_inputs(|| head(nonce.as_deref())).bench_local_refs(|head| {
-        let granted = guard.authorize(head, &require).now();
-        granted.expect("at once").expect("granted")
-    });
+    let head = || head(nonce.as_deref());
+    bencher.with_inputs(head).bench_local_refs(|head| granted(&guard, head, &require));
 }
 
-/// As `authorize`, as a layer over a service that does nothing.
-#[divan::bench(args = BOTH)]
+/// An axum router whose handler does nothing: alone, with a layer that only inserts an `Arc`, and behind a guard.
+#[divan::bench(args = ["bare", "insert", "cold", "warm"])]
 fn layer(bencher: Bencher<'_, '_>, state: &str) {
-    fn handle(_: Request<()>) -> Ready<Result<Response<()>, Infallible>> {
-        ready(Ok(Response::new(())))
-    }
-    let mut service = guard(state).require(require()).layer(service_fn(handle));
-    bencher.with_inputs(request).bench_local_values(|request| {
-        let mut answer = std::pin::pin!(service.call(request));
+    let bare = Router::new().route(PATH, post(|| async {}));
+    let mut router = match state {
+        "bare" => bare,
+        "insert" => {
+            let value = Arc::new(String::from("alice"));
+            bare.route_layer(MapRequestLayer::new(move |mut request: Request<Body>| {
+                request.extensions_mut().insert(value.clone());
+                request
+            }))
+        }
+        state => bare.route_layer(guard(state).require(require())),
+    };
+    bencher.with_inputs(|| request::<Body>(&TOKEN)).bench_local_values(|request| {
+        let mut answer = std::pin::pin!(router.call(request));
         match answer.as_mut().poll(&mut Context::from_waker(Waker::noop())) {
             Poll::Ready(Ok(response)) => assert!(response.status().is_success()),
-            _ => unreachable!("ready at once, and never an error"),
+            Poll::Pending => unreachable!("ready at once"),
         }
     });
 }
@@ -197,13 +275,12 @@ fn layer(bencher: Bencher<'_, '_>, state: &str) {
 /// Reading a key set: each key is checked.
 #[divan::bench(args = [1, 100])]
 fn jwks(bencher: Bencher<'_, '_>, keys: usize) {
-    let issuer = TestIssuer::new(ISSUER);
-    (1..keys).for_each(|_| issuer.rotate());
-    let json = issuer.jwks();
+    let json = with_keys(keys).jwks();
     bencher.bench(|| KeySet::from_json(black_box(&json)).expect("a key set"));
 }
 
 fn main() {
-    assert!((1000..1300).contains(&TOKEN.len()), "{} bytes", TOKEN.len());
+    let length = TOKEN.len();
+    assert!((1000..1300).contains(&length), "{length} bytes");
     divan::main();
 }

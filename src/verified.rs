@@ -10,7 +10,8 @@
 //! counts only where
 //!
 //! - the **signature** has the same [`Digest`], 128 bits under a key that is random for each memory;
-//! - **what is signed**, header and payload, is the same text, compared whole;
+//! - **what is signed**, header and payload, is the same text, compared whole: the header as it was sent, the payload
+//!   with what it says, in its one canonical spelling;
 //! - the issuer's keys are **the very set** that verified it ([`KeySet::id`]): with the first answer that brings
 //!   another set, the entry is gone, whichever key it was;
 //! - the issuer is **the one the guard trusts now**; of a tenant, the very one that is approved again;
@@ -31,7 +32,7 @@ use std::time::Duration;
 use quick_cache::sync::Cache;
 use time::UtcDateTime;
 
-use crate::jose::{Algorithm, Digest, DigestKey, KeySet, later};
+use crate::jose::{Algorithm, Digest, DigestKey, KeySet, is_base64url_of, later};
 use crate::keys::Issuer;
 use crate::token::{Claims, KeyHint, UnverifiedToken};
 
@@ -45,7 +46,7 @@ const MAX_ISSUERS: usize = 1024;
 /// A token whose signature stands, without its signature.
 pub(crate) struct Verified {
     digest: Digest,
-    signed: Box<[u8]>,
+    header: Box<[u8]>,
     kid: Option<Box<str>>,
     algorithm: Algorithm,
     keys: u64,
@@ -119,10 +120,10 @@ impl Memory {
     /// The entry of this token, where there is one at this time.
     pub(crate) fn get(&self, token: &[u8], at: UtcDateTime) -> Option<Arc<Verified>> {
         let held = self.held.get()?.as_ref()?;
-        let (signed, signature) = split(token)?;
+        let (header, payload, signature) = split(token)?;
         let digest = held.key.digest(signature);
         let entry = held.entries.get(&digest)?;
-        if *entry.signed != *signed {
+        if *entry.header != *header || !is_base64url_of(payload, entry.claims.payload()) {
             return None;
         }
         if at >= entry.until {
@@ -144,7 +145,7 @@ impl Memory {
     ) {
         let Some(held) = self.held() else { return };
         let Candidate { kid, algorithm, keys } = candidate;
-        let Some((signed, signature)) = split(token) else { return };
+        let Some((header, _, signature)) = split(token) else { return };
         let until = expires_at.min(later(at, MAX_LIFE));
         if at >= until {
             return;
@@ -153,8 +154,8 @@ impl Memory {
         if let Some(share) = self.share {
             held.make_room(issuer.name(), digest, share);
         }
-        let signed = signed.into();
-        let entry = Verified { digest, signed, kid, algorithm, keys, until, issuer, claims };
+        let header = header.into();
+        let entry = Verified { digest, header, kid, algorithm, keys, until, issuer, claims };
         held.entries.insert(digest, Arc::new(entry));
     }
 
@@ -172,10 +173,11 @@ impl Memory {
     }
 }
 
-/// What is signed, and the signature.
-fn split(token: &[u8]) -> Option<(&[u8], &[u8])> {
+/// Header, payload and signature, as they were sent.
+fn split(token: &[u8]) -> Option<(&[u8], &[u8], &[u8])> {
     let (signed, signature) = token.split_at_checked(memchr::memrchr(b'.', token)?)?;
-    Some((signed, signature.get(1..)?))
+    let (header, payload) = signed.split_at_checked(memchr::memchr(b'.', signed)?)?;
+    Some((header, payload.get(1..)?, signature.get(1..)?))
 }
 
 impl Held {
@@ -212,7 +214,7 @@ mod tests {
 
     fn remember(memory: &Memory, issuer: &Arc<Issuer>, token: &str, expires: i64) {
         let candidate = Candidate { kid: None, algorithm: Algorithm::Es256, keys: 0 };
-        let claims = Arc::new(Claims::default());
+        let claims = Arc::new(Claims::of("{\"sub\":\"alice\"}"));
         memory.insert(candidate, token.as_bytes(), issuer.clone(), claims, at(expires), at(0));
     }
 
@@ -223,17 +225,21 @@ mod tests {
     #[test]
     fn only_the_whole_text_is_the_token() {
         let memory = Memory::new(100, 1);
-        remember(&memory, &issuer("a"), "head.claims.signature", 60);
-        assert!(knows(&memory, "head.claims.signature", 1));
+        remember(&memory, &issuer("a"), "head.eyJzdWIiOiJhbGljZSJ9.signature", 60);
+        assert!(knows(&memory, "head.eyJzdWIiOiJhbGljZSJ9.signature", 1));
         for other in [
-            "head.claims.signaturf",
-            "head.claims.signature0",
-            "head.claims.signatur",
-            "head.claimt.signature",
-            "hfad.claims.signature",
-            "claims.signature",
-            "head.claims.x.signature",
-            "head.claims.",
+            "head.eyJzdWIiOiJhbGljZSJ9.signaturf",
+            "head.eyJzdWIiOiJhbGljZSJ9.signature0",
+            "head.eyJzdWIiOiJhbGljZSJ9.signatur",
+            "head.eyJzdWIiOiJhbGljZSJ8.signature",
+            "hfad.eyJzdWIiOiJhbGljZSJ9.signature",
+            "head.eyJzdWIiOiJhbGljZSJ.signature",
+            "head.eyJzdWIiOiJhbGljZSJ9A.signature",
+            "head.eyJzdWIiOiJhbGljZSJ9=.signature",
+            "head.eyJzdWIiOiJhbGljZSJ9.eyJzdWIiOiJhbGljZSJ9.signature",
+            "eyJzdWIiOiJhbGljZSJ9.signature",
+            "head.eyJzdWIiOiJhbGljZSJ9.x.signature",
+            "head.eyJzdWIiOiJhbGljZSJ9.",
             "signature",
             "",
         ] {
@@ -245,14 +251,20 @@ mod tests {
     fn an_entry_lives_as_long_as_its_token_and_five_minutes_at_most() {
         let memory = Memory::new(100, 1);
         let issuer = issuer("a");
-        remember(&memory, &issuer, "a.b.short", 60);
-        remember(&memory, &issuer, "a.b.long", 6000);
-        remember(&memory, &issuer, "a.b.over", 0);
-        assert!(knows(&memory, "a.b.short", 59) && !knows(&memory, "a.b.short", 60));
-        assert!(knows(&memory, "a.b.long", 299) && !knows(&memory, "a.b.long", 300));
-        assert!(!knows(&memory, "a.b.over", 0));
+        remember(&memory, &issuer, "a.eyJzdWIiOiJhbGljZSJ9.short", 60);
+        remember(&memory, &issuer, "a.eyJzdWIiOiJhbGljZSJ9.long", 6000);
+        remember(&memory, &issuer, "a.eyJzdWIiOiJhbGljZSJ9.over", 0);
+        assert!(
+            knows(&memory, "a.eyJzdWIiOiJhbGljZSJ9.short", 59)
+                && !knows(&memory, "a.eyJzdWIiOiJhbGljZSJ9.short", 60)
+        );
+        assert!(
+            knows(&memory, "a.eyJzdWIiOiJhbGljZSJ9.long", 299)
+                && !knows(&memory, "a.eyJzdWIiOiJhbGljZSJ9.long", 300)
+        );
+        assert!(!knows(&memory, "a.eyJzdWIiOiJhbGljZSJ9.over", 0));
         // gone, also for a clock that goes back
-        assert!(!knows(&memory, "a.b.short", 1));
+        assert!(!knows(&memory, "a.eyJzdWIiOiJhbGljZSJ9.short", 1));
     }
 
     #[test]
@@ -260,7 +272,7 @@ mod tests {
         let memory = Memory::new(100, 1);
         let issuer = issuer("a");
         for n in 0..10_000 {
-            remember(&memory, &issuer, &format!("a.b.{n}"), 60);
+            remember(&memory, &issuer, &format!("a.eyJzdWIiOiJhbGljZSJ9.{n}"), 60);
         }
         assert!((1..=100).contains(&memory.len()), "{}", memory.len());
         assert!(!Memory::new(0, 1).is_on());
@@ -270,12 +282,12 @@ mod tests {
     fn an_issuer_that_floods_puts_out_none_of_another() {
         let memory = Memory::new(1000, 2);
         let (quiet, loud) = (issuer("quiet"), issuer("loud"));
-        remember(&memory, &quiet, "a.b.quiet", 60);
-        assert!(knows(&memory, "a.b.quiet", 1));
+        remember(&memory, &quiet, "a.eyJzdWIiOiJhbGljZSJ9.quiet", 60);
+        assert!(knows(&memory, "a.eyJzdWIiOiJhbGljZSJ9.quiet", 1));
         for n in 0..10_000 {
-            remember(&memory, &loud, &format!("a.b.{n}"), 60);
+            remember(&memory, &loud, &format!("a.eyJzdWIiOiJhbGljZSJ9.{n}"), 60);
         }
-        assert!(knows(&memory, "a.b.quiet", 1));
+        assert!(knows(&memory, "a.eyJzdWIiOiJhbGljZSJ9.quiet", 1));
         assert!(memory.len() <= 501, "{}", memory.len());
     }
 }

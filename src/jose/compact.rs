@@ -1,6 +1,6 @@
 //! The compact serialization of a JWS and its header (RFC 7515 sections 3.1, 4 and 7.1).
 
-use base64_simd::URL_SAFE_NO_PAD;
+use base64_simd::{AsOut as _, URL_SAFE_NO_PAD};
 
 use super::Algorithm;
 use super::document::{Json, Text};
@@ -160,6 +160,17 @@ pub(crate) fn decode(part: &str) -> Option<Vec<u8>> {
     URL_SAFE_NO_PAD.decode_to_vec(part).ok()
 }
 
+/// True where `encoded` is the base64url of `text`. No copy is made.
+pub(crate) fn is_base64url_of(encoded: &[u8], text: &str) -> bool {
+    const CHARS: usize = 512;
+    let mut chars = [0; CHARS];
+    let mut is = |encoded: &[u8], bytes: &[u8]| {
+        encoded == URL_SAFE_NO_PAD.encode(bytes, chars.as_mut_slice().as_out())
+    };
+    encoded.len() == URL_SAFE_NO_PAD.encoded_length(text.len())
+        && encoded.chunks(CHARS).zip(text.as_bytes().chunks(CHARS / 4 * 3)).all(|(e, b)| is(e, b))
+}
+
 #[cfg(feature = "testing")]
 pub(crate) fn encode(bytes: impl AsRef<[u8]>) -> String {
     URL_SAFE_NO_PAD.encode_to_string(bytes)
@@ -246,6 +257,20 @@ mod tests {
             }
             let another = base64::engine::general_purpose::URL_SAFE_NO_PAD.decode(&text);
             prop_assert_eq!(decode(&text), another.ok());
+        }
+
+        #[test]
+        fn only_its_own_base64url_is_the_base64url_of_a_text(
+            text in "[a-é]{0,1200}",
+            edit in option::of((any::<Index>(), "[A-Za-z0-9_=-]{0,2}")),
+        ) {
+            let whole = base64::engine::general_purpose::URL_SAFE_NO_PAD.encode(&text);
+            let mut encoded = whole.clone();
+            if let Some((at, put)) = edit {
+                let at = at.index(encoded.len() + 1);
+                encoded.replace_range(at..(at + 1).min(encoded.len()), &put);
+            }
+            prop_assert_eq!(is_base64url_of(encoded.as_bytes(), &text), encoded == whole);
         }
     }
 }

@@ -34,6 +34,8 @@ impl Text {
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Json {
     text: String,
+    /// How much of it was read.
+    read: usize,
     kind: Kind,
 }
 
@@ -46,7 +48,7 @@ impl Json {
         text: String,
         mut each: impl FnMut(&Self, Cow<'_, str>, Text),
     ) -> Option<Self> {
-        let mut json = Json { text, kind: Kind::default() };
+        let mut json = Json { read: text.len(), text, kind: Kind::default() };
         let mut fits = true;
         let kind = json::read(&json.text, |name, value| match json.find(value) {
             Some(value) => each(&json, name, value),
@@ -59,6 +61,11 @@ impl Json {
     /// True where nothing is wrong with it: see [`Kind`].
     pub(crate) fn is_sound(&self) -> bool {
         self.kind.sound
+    }
+
+    /// What was read.
+    pub(crate) fn whole(&self) -> &str {
+        self.text.get(..self.read).unwrap_or_default()
     }
 
     pub(crate) fn text(&self, text: Text) -> &str {

@@ -27,7 +27,7 @@ use crate::reason::Reason;
 pub use backend::Backend;
 #[cfg(feature = "testing")]
 pub(crate) use compact::encode;
-pub(crate) use compact::{Compact, Header, is_type};
+pub(crate) use compact::{Compact, Header, is_base64url_of, is_type};
 pub(crate) use date::{earlier, later, numeric_date};
 pub(crate) use digest::{Digest, DigestKey, equal, hmac_sha256, sha256};
 pub(crate) use document::{Document, Json, Text};

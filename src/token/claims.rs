@@ -94,6 +94,19 @@ impl Claims {
         claims
     }
 
+    /// The payload, as it was sent.
+    pub(crate) fn payload(&self) -> &str {
+        self.document.json().whole()
+    }
+
+    /// By the default profile.
+    #[cfg(test)]
+    pub(crate) fn of(payload: &str) -> Self {
+        let mut document = Document::read(payload.to_owned()).unwrap();
+        let issuer = issuer_of(&mut document);
+        Claims::read(document, issuer, &Profile::rfc9068())
+    }
+
     pub(super) fn text(&self, text: Text) -> &str {
         self.document.text(text)
     }
@@ -351,14 +364,8 @@ impl Reader<'_> {
 mod tests {
     use super::*;
 
-    fn read_as(json: &str, profile: &Profile) -> Claims {
-        let mut document = Document::read(json.to_owned()).unwrap();
-        let issuer = issuer_of(&mut document);
-        Claims::read(document, issuer, profile)
-    }
-
     fn read(json: &str) -> Claims {
-        read_as(json, &Profile::rfc9068())
+        Claims::of(json)
     }
 
     fn flaw(json: &str) -> Option<(Reason, String)> {

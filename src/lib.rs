@@ -58,7 +58,7 @@ pub use crate::credential::Credential;
 pub use crate::denial::Denial;
 pub use crate::evidence::{DecisionId, Evidence, Grant, Operation};
 pub use crate::guard::Guard;
-pub use crate::jose::{Algorithm, Backend, KeyProblem, KeySet, KeySetError, SkippedKey};
+pub use crate::jose::{Algorithm, Backend, KeyProblem, KeySet, KeySetError, KeySetId, SkippedKey};
 #[cfg(feature = "remote")]
 #[cfg_attr(docsrs, doc(cfg(feature = "remote")))]
 pub use crate::keys::RemoteKeys;

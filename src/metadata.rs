@@ -16,7 +16,7 @@ use tower_service::Service;
 
 use crate::challenge::MetadataUrl;
 use crate::guard::Guard;
-use crate::names::Scope;
+use crate::names::{Audience, Scope};
 
 /// The protected resource metadata ([RFC 9728](https://www.rfc-editor.org/rfc/rfc9728)) of a guard's
 /// resource: its name, its issuers, its scopes.
@@ -92,8 +92,7 @@ impl Guard {
     ///
     /// [`NotAResourceUrl`] where that is no https URL; see [`MetadataUrl::of`].
     pub fn metadata(&self) -> Result<Metadata, NotAResourceUrl> {
-        let audience =
-            self.audiences().first().map(|audience| audience.to_string()).unwrap_or_default();
+        let audience = self.audiences().first().map(Audience::to_string).unwrap_or_default();
         let Some(url) = self.metadata_url().cloned() else {
             return Err(NotAResourceUrl { audience });
         };

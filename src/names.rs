@@ -1,8 +1,11 @@
 //! Names the owner gives: audience, scope, authentication context class. Checked once, at
 //! compile time where they are constants.
 
-use std::borrow::Cow;
+use std::cmp::Ordering;
 use std::fmt;
+use std::hash::{Hash, Hasher};
+use std::ops::Deref;
+use std::sync::Arc;
 
 /// A name is empty, or has a character that its grammar forbids.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -23,11 +26,55 @@ const fn is_text(byte: u8) -> bool {
     !matches!(byte, 0..=0x1f | 0x7f)
 }
 
+/// A text that costs nothing to clone.
+#[derive(Clone)]
+enum Text {
+    Fixed(&'static str),
+    Made(Arc<str>),
+}
+
+impl Deref for Text {
+    type Target = str;
+
+    fn deref(&self) -> &str {
+        match self {
+            Text::Fixed(text) => text,
+            Text::Made(text) => text,
+        }
+    }
+}
+
+impl PartialEq for Text {
+    fn eq(&self, other: &Self) -> bool {
+        **self == **other
+    }
+}
+
+impl Eq for Text {}
+
+impl PartialOrd for Text {
+    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+impl Ord for Text {
+    fn cmp(&self, other: &Self) -> Ordering {
+        (**self).cmp(other)
+    }
+}
+
+impl Hash for Text {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        (**self).hash(state);
+    }
+}
+
 macro_rules! name {
     ($(#[$doc:meta])* $name:ident, $kind:literal, $fits:ident, $grammar:literal) => {
         $(#[$doc])*
         #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
-        pub struct $name(Cow<'static, str>);
+        pub struct $name(Text);
 
         impl $name {
             /// A name known at compile time. In a `const`, a bad character does not compile.
@@ -38,7 +85,7 @@ macro_rules! name {
             #[must_use]
             pub const fn from_static(name: &'static str) -> Self {
                 assert!(Self::fits(name), concat!("not a valid ", $kind, ": ", $grammar));
-                Self(Cow::Borrowed(name))
+                Self(Text::Fixed(name))
             }
 
             /// A name from configuration.
@@ -49,7 +96,7 @@ macro_rules! name {
             pub fn new(name: impl Into<String>) -> Result<Self, InvalidName> {
                 let name = name.into();
                 if Self::fits(&name) {
-                    Ok(Self(Cow::Owned(name)))
+                    Ok(Self(Text::Made(name.into())))
                 } else {
                     Err(InvalidName { kind: $kind, grammar: $grammar })
                 }
@@ -82,7 +129,7 @@ macro_rules! name {
 
         impl fmt::Debug for $name {
             fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                write!(f, "{}({:?})", stringify!($name), self.0)
+                write!(f, "{}({:?})", stringify!($name), self.as_str())
             }
         }
 

@@ -10,9 +10,9 @@
 //! counts only where
 //!
 //! - the **signature** has the same [`Digest`], 128 bits under a key that is random for each memory;
-//! - **what is signed**, header and payload, is the same text, compared whole: the header as it was sent, the payload
-//!   with what it says, in its one canonical spelling;
-//! - the issuer's keys are **the very set** that verified it ([`KeySet::id`]): with the first answer that brings
+//! - **what is signed** is the same text, header and payload compared whole: what is kept is what they say, and that has
+//!   one spelling in base64url;
+//! - the issuer's keys are **the very set** that verified it ([`KeySetId`]): with the first answer that brings
 //!   another set, the entry is gone, whichever key it was;
 //! - the issuer is **the one the guard trusts now**; of a tenant, the very one that is approved again;
 //! - the guard is the same: the memory is a part of it, and a guard that is set up differently has its own.
@@ -32,9 +32,9 @@ use std::time::Duration;
 use quick_cache::sync::Cache;
 use time::UtcDateTime;
 
-use crate::jose::{Algorithm, Digest, DigestKey, KeySet, is_base64url_of, later};
+use crate::jose::{Digest, DigestKey, KeySetId, is_base64url_of, later};
 use crate::keys::Issuer;
-use crate::token::{Claims, KeyHint, UnverifiedToken};
+use crate::token::{Claims, KeyHint};
 
 /// The longest life of an entry.
 const MAX_LIFE: Duration = Duration::from_secs(5 * 60);
@@ -44,22 +44,20 @@ const SMALLEST_SHARE: usize = 16;
 const MAX_ISSUERS: usize = 1024;
 
 /// A token whose signature stands, without its signature.
+#[derive(Clone)]
 pub(crate) struct Verified {
-    digest: Digest,
-    header: Box<[u8]>,
-    kid: Option<Box<str>>,
-    algorithm: Algorithm,
-    keys: u64,
-    until: UtcDateTime,
-    pub(crate) issuer: Arc<Issuer>,
     pub(crate) claims: Arc<Claims>,
+    /// The set that verified it.
+    pub(crate) keys: KeySetId,
+    /// Its issuer, where that is of a template.
+    pub(crate) tenant: Option<Arc<Issuer>>,
 }
 
-/// What is kept of a token while it is validated.
-pub(crate) struct Candidate {
-    kid: Option<Box<str>>,
-    algorithm: Algorithm,
-    keys: u64,
+/// A [`Verified`], and how long it counts.
+#[derive(Clone)]
+struct Entry {
+    verified: Verified,
+    until: UtcDateTime,
 }
 
 /// The memory of one guard.
@@ -72,7 +70,7 @@ pub(crate) struct Memory {
 
 struct Held {
     key: DigestKey,
-    entries: Cache<Digest, Arc<Verified>>,
+    entries: Cache<Digest, Entry>,
     /// By issuer, the oldest first; some may be gone already.
     shares: Mutex<BTreeMap<String, VecDeque<Digest>>>,
 }
@@ -80,19 +78,8 @@ struct Held {
 impl Verified {
     /// What its token says of its key.
     pub(crate) fn key_hint(&self) -> KeyHint<'_> {
-        KeyHint::new(self.kid.as_deref(), self.algorithm.name())
-    }
-
-    /// These keys verified it.
-    pub(crate) fn is_by(&self, keys: &KeySet) -> bool {
-        self.keys == keys.id()
-    }
-}
-
-impl Candidate {
-    /// Of a token that was admitted with this algorithm.
-    pub(crate) fn new(token: &UnverifiedToken<'_>, algorithm: Algorithm, keys: &KeySet) -> Self {
-        Candidate { kid: token.key_hint().kid().map(Into::into), algorithm, keys: keys.id() }
+        let header = self.claims.header();
+        KeyHint::new(header.kid(), header.alg())
     }
 }
 
@@ -117,52 +104,50 @@ impl Memory {
         self.held.get_or_init(make).as_ref()
     }
 
-    /// The entry of this token, where there is one at this time.
-    pub(crate) fn get(&self, token: &[u8], at: UtcDateTime) -> Option<Arc<Verified>> {
+    /// What is remembered of this token, where it counts at this time.
+    pub(crate) fn get(&self, token: &[u8], at: UtcDateTime) -> Option<Verified> {
         let held = self.held.get()?.as_ref()?;
         let (header, payload, signature) = split(token)?;
         let digest = held.key.digest(signature);
-        let entry = held.entries.get(&digest)?;
-        if *entry.header != *header || !is_base64url_of(payload, entry.claims.payload()) {
+        let Entry { verified, until } = held.entries.get(&digest)?;
+        let claims = &verified.claims;
+        if !is_base64url_of(payload, claims.payload())
+            || !is_base64url_of(header, claims.header().whole())
+        {
             return None;
         }
-        if at >= entry.until {
+        if at >= until {
             held.entries.remove(&digest);
             return None;
         }
-        Some(entry)
+        Some(verified)
     }
 
     /// Remembers a token that was validated.
     pub(crate) fn insert(
         &self,
-        candidate: Candidate,
         token: &[u8],
-        issuer: Arc<Issuer>,
-        claims: Arc<Claims>,
+        verified: Verified,
         expires_at: UtcDateTime,
         at: UtcDateTime,
     ) {
         let Some(held) = self.held() else { return };
-        let Candidate { kid, algorithm, keys } = candidate;
-        let Some((header, _, signature)) = split(token) else { return };
+        let Some((_, _, signature)) = split(token) else { return };
         let until = expires_at.min(later(at, MAX_LIFE));
         if at >= until {
             return;
         }
         let digest = held.key.digest(signature);
         if let Some(share) = self.share {
-            held.make_room(issuer.name(), digest, share);
+            held.make_room(verified.claims.issuer().unwrap_or_default(), digest, share);
         }
-        let header = header.into();
-        let entry = Verified { digest, header, kid, algorithm, keys, until, issuer, claims };
-        held.entries.insert(digest, Arc::new(entry));
+        held.entries.insert(digest, Entry { verified, until });
     }
 
     /// It does not count any more.
-    pub(crate) fn forget(&self, entry: &Verified) {
-        if let Some(Some(held)) = self.held.get() {
-            held.entries.remove(&entry.digest);
+    pub(crate) fn forget(&self, token: &[u8]) {
+        if let (Some(Some(held)), Some((_, _, signature))) = (self.held.get(), split(token)) {
+            held.entries.remove(&held.key.digest(signature));
         }
     }
 
@@ -202,20 +187,28 @@ impl Held {
 
 #[cfg(test)]
 mod tests {
+    use base64::Engine as _;
+    use base64::prelude::BASE64_URL_SAFE_NO_PAD as BASE64URL;
+
     use super::*;
+    use crate::jose::KeySet;
+    use crate::token::UnverifiedToken;
 
     fn at(seconds: i64) -> UtcDateTime {
         UtcDateTime::from_unix_timestamp(1_800_000_000 + seconds).unwrap()
     }
 
-    fn issuer(name: &str) -> Arc<Issuer> {
-        Arc::new(Issuer::new(name, KeySet::default()))
+    /// A token of this issuer, one for each name.
+    fn token(issuer: &str, name: &str) -> String {
+        let payload = format!(r#"{{"iss":"{issuer}","name":"{name}"}}"#);
+        let parts = [r#"{"alg":"ES256"}"#, &payload, &format!("signature of {name}")];
+        parts.map(|part| BASE64URL.encode(part)).join(".")
     }
 
-    fn remember(memory: &Memory, issuer: &Arc<Issuer>, token: &str, expires: i64) {
-        let candidate = Candidate { kid: None, algorithm: Algorithm::Es256, keys: 0 };
-        let claims = Arc::new(Claims::of("{\"sub\":\"alice\"}"));
-        memory.insert(candidate, token.as_bytes(), issuer.clone(), claims, at(expires), at(0));
+    fn remember(memory: &Memory, token: &str, expires: i64) {
+        let claims = Arc::new(UnverifiedToken::parse(token).unwrap().into_claims());
+        let verified = Verified { claims, keys: KeySet::default().id(), tenant: None };
+        memory.insert(token.as_bytes(), verified, at(expires), at(0));
     }
 
     fn knows(memory: &Memory, token: &str, seconds: i64) -> bool {
@@ -225,54 +218,58 @@ mod tests {
     #[test]
     fn only_the_whole_text_is_the_token() {
         let memory = Memory::new(100, 1);
-        remember(&memory, &issuer("a"), "head.eyJzdWIiOiJhbGljZSJ9.signature", 60);
-        assert!(knows(&memory, "head.eyJzdWIiOiJhbGljZSJ9.signature", 1));
-        for other in [
-            "head.eyJzdWIiOiJhbGljZSJ9.signaturf",
-            "head.eyJzdWIiOiJhbGljZSJ9.signature0",
-            "head.eyJzdWIiOiJhbGljZSJ9.signatur",
-            "head.eyJzdWIiOiJhbGljZSJ8.signature",
-            "hfad.eyJzdWIiOiJhbGljZSJ9.signature",
-            "head.eyJzdWIiOiJhbGljZSJ.signature",
-            "head.eyJzdWIiOiJhbGljZSJ9A.signature",
-            "head.eyJzdWIiOiJhbGljZSJ9=.signature",
-            "head.eyJzdWIiOiJhbGljZSJ9.eyJzdWIiOiJhbGljZSJ9.signature",
-            "eyJzdWIiOiJhbGljZSJ9.signature",
-            "head.eyJzdWIiOiJhbGljZSJ9.x.signature",
-            "head.eyJzdWIiOiJhbGljZSJ9.",
-            "signature",
-            "",
+        let (genuine, other) = (token("a", "genuine"), token("a", "other"));
+        remember(&memory, &genuine, 60);
+        assert!(knows(&memory, &genuine, 1));
+        let parts: [&str; 3] = genuine.split('.').collect::<Vec<_>>().try_into().unwrap();
+        let [header, payload, signature] = parts;
+        let others: [&str; 3] = other.split('.').collect::<Vec<_>>().try_into().unwrap();
+        for wrong in [
+            format!("{header}.{payload}.{}", others[2]),
+            format!("{header}.{}.{signature}", others[1]),
+            format!("{}.{payload}.{signature}", BASE64URL.encode(r#"{"alg":"ES384"}"#)),
+            format!("{}.{payload}.{signature}", BASE64URL.encode(r#"{"alg":"ES256" }"#)),
+            format!("{header}={payload}.{signature}"),
+            format!("{header}.{payload}=.{signature}"),
+            format!("{header}.{payload}.{signature}="),
+            format!("{header}.{payload}.{payload}.{signature}"),
+            format!("{header}..{signature}"),
+            format!(".{payload}.{signature}"),
+            format!("{payload}.{signature}"),
+            format!("{header}.{payload}."),
+            signature.to_owned(),
+            String::new(),
         ] {
-            assert!(!knows(&memory, other, 1), "{other}");
+            assert!(!knows(&memory, &wrong, 1), "{wrong}");
+        }
+        for at in 0..genuine.len() {
+            let mut wrong = genuine.clone();
+            let byte = if &genuine[at..=at] == "A" { "B" } else { "A" };
+            wrong.replace_range(at..=at, byte);
+            assert!(!knows(&memory, &wrong, 1), "{wrong}");
+            assert!(!knows(&memory, &genuine[..at], 1));
         }
     }
 
     #[test]
     fn an_entry_lives_as_long_as_its_token_and_five_minutes_at_most() {
         let memory = Memory::new(100, 1);
-        let issuer = issuer("a");
-        remember(&memory, &issuer, "a.eyJzdWIiOiJhbGljZSJ9.short", 60);
-        remember(&memory, &issuer, "a.eyJzdWIiOiJhbGljZSJ9.long", 6000);
-        remember(&memory, &issuer, "a.eyJzdWIiOiJhbGljZSJ9.over", 0);
-        assert!(
-            knows(&memory, "a.eyJzdWIiOiJhbGljZSJ9.short", 59)
-                && !knows(&memory, "a.eyJzdWIiOiJhbGljZSJ9.short", 60)
-        );
-        assert!(
-            knows(&memory, "a.eyJzdWIiOiJhbGljZSJ9.long", 299)
-                && !knows(&memory, "a.eyJzdWIiOiJhbGljZSJ9.long", 300)
-        );
-        assert!(!knows(&memory, "a.eyJzdWIiOiJhbGljZSJ9.over", 0));
+        let [short, long, over] = ["short", "long", "over"].map(|name| token("a", name));
+        remember(&memory, &short, 60);
+        remember(&memory, &long, 6000);
+        remember(&memory, &over, 0);
+        assert!(knows(&memory, &short, 59) && !knows(&memory, &short, 60));
+        assert!(knows(&memory, &long, 299) && !knows(&memory, &long, 300));
+        assert!(!knows(&memory, &over, 0));
         // gone, also for a clock that goes back
-        assert!(!knows(&memory, "a.eyJzdWIiOiJhbGljZSJ9.short", 1));
+        assert!(!knows(&memory, &short, 1));
     }
 
     #[test]
     fn it_is_bounded_and_with_room_for_none_it_is_off() {
         let memory = Memory::new(100, 1);
-        let issuer = issuer("a");
         for n in 0..10_000 {
-            remember(&memory, &issuer, &format!("a.eyJzdWIiOiJhbGljZSJ9.{n}"), 60);
+            remember(&memory, &token("a", &n.to_string()), 60);
         }
         assert!((1..=100).contains(&memory.len()), "{}", memory.len());
         assert!(!Memory::new(0, 1).is_on());
@@ -281,13 +278,13 @@ mod tests {
     #[test]
     fn an_issuer_that_floods_puts_out_none_of_another() {
         let memory = Memory::new(1000, 2);
-        let (quiet, loud) = (issuer("quiet"), issuer("loud"));
-        remember(&memory, &quiet, "a.eyJzdWIiOiJhbGljZSJ9.quiet", 60);
-        assert!(knows(&memory, "a.eyJzdWIiOiJhbGljZSJ9.quiet", 1));
+        let quiet = token("quiet", "one");
+        remember(&memory, &quiet, 60);
+        assert!(knows(&memory, &quiet, 1));
         for n in 0..10_000 {
-            remember(&memory, &loud, &format!("a.eyJzdWIiOiJhbGljZSJ9.{n}"), 60);
+            remember(&memory, &token("loud", &n.to_string()), 60);
         }
-        assert!(knows(&memory, "a.eyJzdWIiOiJhbGljZSJ9.quiet", 1));
+        assert!(knows(&memory, &quiet, 1));
         assert!(memory.len() <= 501, "{}", memory.len());
     }
 }

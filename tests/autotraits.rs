@@ -27,7 +27,7 @@ fn shared() -> Vec<&'static str> {
         Remembered, ReplayEntry, StoreUnavailable, TestProof, TestProofKey, UnfitBase, Acr, Actor<'_>, ActorSource, Algorithm, Audience, AuditEvent<'_>, Challenge,
         ClaimTest, Credential, DecisionId, Denial, EmptyBody, Evidence, Grant, Guard, GuardLayer,
         GuardService<(), EmptyBody>, HeaderType, InvalidName, InvalidToken, Issuer, KeyHint<'_>,
-        HttpError, HttpLimits, KeyProblem, KeySet, KeySetError, KeyState, KeyStatus, KeysUnavailable, Readiness, RemoteKeys, ScriptedClient, UnfitTemplate, UnfitUrl, MayAct<'_>, Metadata, MetadataService,
+        HttpError, HttpLimits, KeyProblem, KeySet, KeySetError, KeySetId, KeyState, KeyStatus, KeysUnavailable, Readiness, RemoteKeys, ScriptedClient, UnfitTemplate, UnfitUrl, MayAct<'_>, Metadata, MetadataService,
         MetadataUrl, NotAResourceUrl, Operation, Party, Printable<'_>, ProblemJson, Profile, Reason,
         Remedy, Require, Scope, ScopeCycle, ScopeHierarchy, ScopeShape, SkippedKey<'_>, StepUp,
         TestIssuer, TestToken, TracingAudit, Unmet, UnverifiedToken<'_>, Validation, WrongClaimType,

@@ -164,7 +164,7 @@ impl Guard {
     /// slash at the end should be forgiven, list both.
     #[must_use]
     pub fn also_accept(self, audience: impl Into<Audience>) -> Self {
-        self.with(|inner| inner.terms.audiences.push(Arc::new(audience.into())))
+        self.with(|inner| inner.terms.audiences.push(audience.into()))
     }
 
     /// The tolerance between the clocks, in place of 30 seconds.
@@ -359,7 +359,7 @@ impl Guard {
     }
 
     /// Our names: the first is the one we publish.
-    pub(crate) fn audiences(&self) -> &[Arc<Audience>] {
+    pub(crate) fn audiences(&self) -> &[Audience] {
         &self.inner.terms.audiences
     }
 

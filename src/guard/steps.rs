@@ -6,6 +6,7 @@ use http::header::AUTHORIZATION;
 use http::request::Parts;
 use time::UtcDateTime;
 
+use super::again::Known;
 use super::{Guard, pass_on};
 use crate::answer::Answer;
 use crate::audit::{AuditEvent, Said};
@@ -19,7 +20,7 @@ use crate::proof::{ClientCertificate, normalized_path};
 use crate::reason::Reason;
 use crate::require::Require;
 use crate::token::{AccessToken, Claims, InvalidToken, UnverifiedToken};
-use crate::verified::{Candidate, Verified};
+use crate::verified::Verified;
 
 /// What a layer or a caller asks of one request.
 pub(crate) struct Ask {
@@ -56,7 +57,7 @@ enum Source<'a> {
     /// The token, and its issuer's keys.
     Token(Opened<'a>, Result<KeySet, KeysUnavailable>),
     /// The memory.
-    Memory(Arc<Verified>),
+    Memory(Known<'a>),
 }
 
 /// What is known of a request before anything is checked.
@@ -277,7 +278,7 @@ impl Guard {
                 let opened = Opened { token: opened.token.shown_by(possession), ..opened };
                 self.validate(opened, keys, &credential, head.at)
             }
-            Source::Memory(known) => self.validate_again(&known, &credential, &possession, head.at),
+            Source::Memory(known) => self.validate_again(known, &credential, &possession, head.at),
         };
         let token = match validated {
             Ok(token) => token,
@@ -325,12 +326,12 @@ impl Guard {
             keys.map_err(|unavailable| Refused { denial: unavailable.denial(), claims: None })?;
         let Opened { token, algorithm, issuer } = opened;
         let (terms, memory) = (&self.inner.terms, &self.inner.verified);
-        let candidate = memory.is_on().then(|| Candidate::new(&token, algorithm, &keys));
         let token = token.validate_admitted(algorithm, terms, &issuer.terms, &keys, at)?;
         issuer.verified();
-        if let Some(candidate) = candidate {
-            let (text, claims) = (credential.bytes(), token.claims().clone());
-            memory.insert(candidate, text, issuer, claims, token.expires_at(), at);
+        if memory.is_on() {
+            let tenant = issuer.is_of_template().then_some(issuer);
+            let verified = Verified { claims: token.claims().clone(), keys: keys.id(), tenant };
+            memory.insert(credential.bytes(), verified, token.expires_at(), at);
         }
         Ok(token)
     }

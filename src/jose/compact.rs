@@ -22,10 +22,10 @@ pub(crate) struct Compact<'a> {
 }
 
 /// What is read of a JOSE header. The rest, `x5t` for instance, is ignored (RFC 7515 section 4).
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Default)]
 pub(crate) struct Header {
     json: Json,
-    alg: Text,
+    alg: Option<Text>,
     kid: Option<Text>,
     typ: Option<Text>,
     /// The key it brings, where it may.
@@ -109,7 +109,7 @@ impl Header {
             return Err(Reason::JoseHeaderInvalid);
         }
         let mut text = |raw: Text| json.string(raw).ok_or(Reason::JoseHeaderInvalid);
-        let alg = text(alg.ok_or(Reason::JoseHeaderInvalid)?)?;
+        let alg = Some(text(alg.ok_or(Reason::JoseHeaderInvalid)?)?);
         let (kid, typ) = (kid.map(&mut text).transpose()?, typ.map(&mut text).transpose()?);
         if kid.is_some_and(|kid| kid.len() > MAX_KID) {
             return Err(Reason::JoseHeaderInvalid);
@@ -121,8 +121,13 @@ impl Header {
         Ok(Header { json, alg, kid, typ, jwk })
     }
 
+    /// As it was sent.
+    pub(crate) fn whole(&self) -> &str {
+        self.json.whole()
+    }
+
     pub(crate) fn alg(&self) -> &str {
-        self.json.text(self.alg)
+        self.alg.map_or("", |alg| self.json.text(alg))
     }
 
     pub(crate) fn kid(&self) -> Option<&str> {

@@ -35,6 +35,12 @@ pub(crate) fn earlier(time: UtcDateTime, by: Duration) -> UtcDateTime {
     time::Duration::try_from(by).map_or(UtcDateTime::MIN, |by| time.saturating_sub(by))
 }
 
+/// From `then` to `now`; below zero where `then` is yet to come.
+#[expect(clippy::arithmetic_side_effects, reason = "a duration has room for all of time")]
+pub(crate) fn since(then: UtcDateTime, now: UtcDateTime) -> time::Duration {
+    now - then
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -50,5 +56,12 @@ mod tests {
         assert_eq!(at("1e12"), None);
         assert_eq!(at("-0"), None);
         assert_eq!(at("\"1\""), None);
+    }
+
+    #[test]
+    fn between_any_two_times_there_is_a_duration() {
+        let all = since(UtcDateTime::MIN, UtcDateTime::MAX);
+        assert!(all > Duration::from_secs(MAX_SECONDS));
+        assert_eq!(since(UtcDateTime::MAX, UtcDateTime::MIN), -all);
     }
 }

@@ -133,9 +133,9 @@ impl<'a> Names<'a> {
     }
 
     /// False where the name was there already.
-    fn insert(&mut self, name: &Cow<'a, str>) -> bool {
+    fn insert(&mut self, name: Cow<'a, str>) -> bool {
         let few = self.few.get(..self.length).unwrap_or_default();
-        if let (None, Cow::Borrowed(name), true) = (&self.many, name, self.length < Names::FEW) {
+        if let (None, Cow::Borrowed(name), true) = (&self.many, &name, self.length < Names::FEW) {
             let mark = mark(name);
             let twice = self.marks & mark != 0 && few.contains(name);
             self.marks |= mark;
@@ -146,7 +146,7 @@ impl<'a> Names<'a> {
             return !twice;
         }
         let many = self.many.get_or_insert_with(|| few.iter().copied().map(Cow::from).collect());
-        many.insert(name.clone())
+        many.insert(name)
     }
 }
 
@@ -213,7 +213,7 @@ impl<'a> Scanner<'a> {
         let mut first = true;
         while self.more(b'}', mem::take(&mut first))? {
             let name = self.name()?;
-            self.sound &= names.insert(&name);
+            self.sound &= names.insert(name.clone());
             let value = self.part(|scanner| scanner.value(depth))?;
             each(name, value);
         }

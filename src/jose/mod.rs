@@ -28,7 +28,7 @@ pub use backend::Backend;
 #[cfg(feature = "testing")]
 pub(crate) use compact::encode;
 pub(crate) use compact::{Compact, Header, is_base64url_of, is_type};
-pub(crate) use date::{earlier, later, numeric_date};
+pub(crate) use date::{earlier, later, numeric_date, since};
 pub(crate) use digest::{Digest, DigestKey, equal, hmac_sha256, sha256};
 pub(crate) use document::{Document, Json, Text};
 pub(crate) use embedded::Embedded;
@@ -194,6 +194,10 @@ pub struct KeySet {
     id: u64,
 }
 
+/// Tells sets of keys apart: the same for clones of one that was read, and for no other in this process.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct KeySetId(u64);
+
 /// A document is no JWK Set.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
@@ -238,9 +242,10 @@ impl KeySet {
         Ok(KeySet { keys: keys.into_iter().map(Key::parse).collect(), id })
     }
 
-    /// Which set this is: the same for clones, and for no other.
-    pub(crate) fn id(&self) -> u64 {
-        self.id
+    /// Which set this is: see [`KeySource::is_current`](crate::KeySource::is_current).
+    #[must_use]
+    pub fn id(&self) -> KeySetId {
+        KeySetId(self.id)
     }
 
     /// How many keys can be used.

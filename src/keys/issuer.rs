@@ -7,7 +7,7 @@ use super::RemoteKeys;
 use super::tenants::{TenantKeys, Tenants, Used};
 use super::{KeySource, KeyStatus, Keys, KeysUnavailable, UnfitTemplate, UnfitUrl};
 use crate::answer::Answer;
-use crate::jose::{Algorithm, Backend};
+use crate::jose::{Algorithm, Backend, KeySetId};
 #[cfg(feature = "remote")]
 use crate::outbound::HttpClient;
 use crate::profile::Profile;
@@ -297,6 +297,11 @@ impl Issuer {
             Some(keys) => keys.keys(hint),
             None => Answer::Now(Err(KeysUnavailable::new("a template has no keys"))),
         }
+    }
+
+    /// These are its keys, and they are at hand.
+    pub(crate) fn is_current(&self, keys: KeySetId, hint: KeyHint<'_>) -> bool {
+        self.own_keys().is_some_and(|own| own.is_current(keys, hint))
     }
 
     /// `None`: there are no keys that it could stand with.

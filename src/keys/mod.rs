@@ -21,7 +21,7 @@ use std::time::Duration;
 
 use crate::answer::Answer;
 use crate::denial::Denial;
-use crate::jose::KeySet;
+use crate::jose::{KeySet, KeySetId};
 use crate::reason::Reason;
 use crate::token::KeyHint;
 
@@ -57,6 +57,12 @@ pub trait KeySource: Send + Sync + 'static {
     /// The keys to verify a token with. The hint is what an **unverified** token says of its key.
     fn keys(&self, hint: KeyHint<'_>) -> Keys;
 
+    /// True where [`keys`](Self::keys) would answer with this very set, and at once: a token that was verified with it is not
+    /// verified again. A source that does not say is asked for its keys.
+    fn is_current(&self, keys: KeySetId, hint: KeyHint<'_>) -> bool {
+        matches!(self.keys(hint), Answer::Now(Ok(now)) if now.id() == keys)
+    }
+
     /// Gets the keys before a request needs them, where there are none yet; answers when that was tried. For
     /// [`Guard::ready`](crate::Guard::ready).
     fn warm_up(&self) -> Answer<'static, ()> {
@@ -72,6 +78,10 @@ pub trait KeySource: Send + Sync + 'static {
 impl KeySource for KeySet {
     fn keys(&self, _: KeyHint<'_>) -> Keys {
         Answer::Now(Ok(self.clone()))
+    }
+
+    fn is_current(&self, keys: KeySetId, _: KeyHint<'_>) -> bool {
+        self.id() == keys
     }
 
     fn status(&self) -> KeyStatus {
@@ -92,6 +102,10 @@ where
 impl<K: KeySource + ?Sized> KeySource for Arc<K> {
     fn keys(&self, hint: KeyHint<'_>) -> Keys {
         (**self).keys(hint)
+    }
+
+    fn is_current(&self, keys: KeySetId, hint: KeyHint<'_>) -> bool {
+        (**self).is_current(keys, hint)
     }
 
     fn warm_up(&self) -> Answer<'static, ()> {

@@ -19,7 +19,7 @@ use super::status::KeyStatus;
 use super::url::{Transport, UnfitUrl};
 use super::{KeySource, Keys, KeysUnavailable, cache};
 use crate::answer::Answer;
-use crate::jose::KeySet;
+use crate::jose::{KeySet, KeySetId};
 use crate::outbound::HttpClient;
 use crate::token::KeyHint;
 
@@ -182,6 +182,15 @@ impl KeySource for RemoteKeys {
             return Answer::Now(Ok(current.keys.clone()));
         }
         shared.ask(hint.kid(), now)
+    }
+
+    fn is_current(&self, keys: KeySetId, hint: KeyHint<'_>) -> bool {
+        let shared = &self.shared;
+        match &*shared.current.load() {
+            Some(current) if current.serves(hint.kid(), shared.now()) => current.keys.id() == keys,
+            // As a request that is verified: it may begin a fetch.
+            _ => matches!(self.keys(hint), Answer::Now(Ok(now)) if now.id() == keys),
+        }
     }
 
     fn warm_up(&self) -> Answer<'static, ()> {

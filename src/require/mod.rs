@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use time::UtcDateTime;
 
+use crate::jose::since;
 use crate::names::{Acr, Scope};
 use crate::printable::Printable;
 use crate::reason::Reason;
@@ -307,8 +308,8 @@ impl Require {
         });
         let age = self.max_age.and_then(|age| match token.auth_time() {
             None => Some(Reason::AuthenticationContextMissing),
-            Some(at) if at - now > token.leeway() => Some(Reason::AuthenticationTooOld),
-            Some(at) if now - at > age.saturating_add(token.leeway()) => {
+            Some(at) if since(now, at) > token.leeway() => Some(Reason::AuthenticationTooOld),
+            Some(at) if since(at, now) > age.saturating_add(token.leeway()) => {
                 Some(Reason::AuthenticationTooOld)
             }
             Some(_) => None,

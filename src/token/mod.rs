@@ -39,7 +39,7 @@ pub(crate) use terms::{IssuerTerms, Terms};
 #[derive(Clone)]
 pub struct AccessToken {
     claims: Arc<Claims>,
-    audience: Option<Arc<Audience>>,
+    audience: Option<Audience>,
     leeway: Duration,
     hierarchy: Option<Arc<ScopeHierarchy>>,
     client: ClientRole,
@@ -96,7 +96,7 @@ impl AccessToken {
     /// ([`client_list_instead_of_audience`](crate::Profile::client_list_instead_of_audience)).
     #[must_use]
     pub fn audience(&self) -> Option<&Audience> {
-        self.audience.as_deref()
+        self.audience.as_ref()
     }
 
     /// All of `aud`.

@@ -18,7 +18,7 @@ const MAX_AUDIENCES: usize = 64;
 #[derive(Debug, Clone)]
 pub(crate) struct Terms {
     /// Our names, the first being the one we publish.
-    pub(crate) audiences: Vec<Arc<Audience>>,
+    pub(crate) audiences: Vec<Audience>,
     pub(crate) max_lifetime: Duration,
     pub(crate) max_delegated_lifetime: Duration,
     pub(crate) max_token_age: Option<Duration>,
@@ -110,7 +110,7 @@ impl Terms {
     pub(crate) fn new(audience: Audience) -> Self {
         const HOUR: u64 = 3600;
         Terms {
-            audiences: vec![Arc::new(audience)],
+            audiences: vec![audience],
             max_lifetime: Duration::from_secs(24 * HOUR),
             max_delegated_lifetime: Duration::from_secs(2 * HOUR),
             max_token_age: None,

@@ -196,7 +196,7 @@ impl<'a> UnverifiedToken<'a> {
         keys.verify_signature(Some(signer), kid, algorithm, signed, issuer.backend)
             .map_err(|reason| InvalidToken::unverified(reason, "kid", kid))?;
         let payload = self.payload.ok_or(Reason::IssuerMissing)?;
-        let claims = Arc::new(Claims::read(payload, self.issuer, &issuer.profile));
+        let claims = Arc::new(Claims::read(self.header, payload, self.issuer, &issuer.profile));
         terms.validate(claims, issuer, (&self.token, &self.possession), now)
     }
 
@@ -224,6 +224,13 @@ impl<'a> UnverifiedToken<'a> {
             Some(issuer) if issuer.name == name => Ok(algorithm),
             _ => Err(InvalidToken::unverified(Reason::IssuerUntrusted, "iss", Some(name))),
         }
+    }
+
+    /// What it says.
+    #[cfg(test)]
+    pub(crate) fn into_claims(self) -> Claims {
+        let profile = crate::profile::Profile::rfc9068();
+        Claims::read(self.header, self.payload.unwrap(), self.issuer, &profile)
     }
 
     /// The same token, borrowing nothing: to be kept while keys are fetched.

@@ -9,7 +9,7 @@ use super::invalid::start;
 use super::{
     AccessToken, ActorSource, Claims, ClientRole, InvalidToken, IssuerTerms, ScopeHierarchy, Terms,
 };
-use crate::jose::{Algorithm, Backend};
+use crate::jose::{Algorithm, Backend, since};
 use crate::names::Audience;
 use crate::profile::{Profile, SubjectKind};
 use crate::proof::{Confirmation, Confirmed, Dpop, Possession};
@@ -39,7 +39,7 @@ impl Validation {
     /// Another name of this resource that tokens may be meant for.
     #[must_use]
     pub fn also_accept(mut self, audience: impl Into<Audience>) -> Self {
-        self.terms.audiences.push(Arc::new(audience.into()));
+        self.terms.audiences.push(audience.into());
         self
     }
 
@@ -219,7 +219,7 @@ impl Terms {
         claims: &Claims,
         issuer: &IssuerTerms,
         now: UtcDateTime,
-    ) -> Result<Option<&Arc<Audience>>, InvalidToken> {
+    ) -> Result<Option<&Audience>, InvalidToken> {
         // 22, 23, 70, 24: RFC 7519 section 4, rfc8725bis section 3.12
         let late = match &claims.flaw {
             Some(flaw) if flaw.reason == Reason::ActorMalformed => Some(flaw),
@@ -235,15 +235,15 @@ impl Terms {
         // 25: RFC 9068 section 2.2
         let (issued_at, expires_at) = check_required(claims, &issuer.profile)?;
         // 26: RFC 9068 section 4, step 6; RFC 7519 section 4.1.4
-        if now - expires_at >= self.leeway {
+        if since(expires_at, now) >= self.leeway {
             return Err(Reason::TokenExpired.into());
         }
         // 27: RFC 7519 section 4.1.5
-        if claims.nbf.is_some_and(|not_before| not_before - now > self.leeway) {
+        if claims.nbf.is_some_and(|not_before| since(now, not_before) > self.leeway) {
             return Err(Reason::TokenNotYetValid.into());
         }
         // 28
-        if issued_at - now > self.leeway {
+        if since(now, issued_at) > self.leeway {
             return Err(Reason::IssuedInFuture.into());
         }
         // 29
@@ -251,7 +251,7 @@ impl Terms {
         let itself = claims.subject_kind == SubjectKind::Client;
         let delegated = claims.current_actor().is_some() || (agent && !itself);
         self.check_lifetime(issued_at, expires_at, delegated)?;
-        let too_old = |age: Duration| now - issued_at > age.saturating_add(self.leeway);
+        let too_old = |age: Duration| since(issued_at, now) > age.saturating_add(self.leeway);
         if self.max_token_age.is_some_and(too_old) {
             return Err(Reason::TokenLifetimeExceeded.into());
         }
@@ -312,7 +312,7 @@ impl Terms {
         &self,
         claims: &Claims,
         profile: &Profile,
-    ) -> Result<Option<&Arc<Audience>>, InvalidToken> {
+    ) -> Result<Option<&Audience>, InvalidToken> {
         let mismatch =
             |detail: String| Err(InvalidToken::from(Reason::AudienceMismatch).with_detail(detail));
         let mut names = claims.audiences();
@@ -325,14 +325,14 @@ impl Terms {
                 }
             };
         }
-        let ours = |ours: &&Arc<Audience>| claims.audiences().any(|name| name == ours.as_str());
+        let ours = |ours: &&Audience| claims.audiences().any(|name| name == ours.as_str());
         match self.audiences.iter().find(ours) {
             Some(audience) if claims.aud.len() <= self.max_audiences => Ok(Some(audience)),
             Some(_) => mismatch(format!("meant for {} audiences", claims.aud.len())),
             None => {
                 let found: Vec<_> = claims.audiences().take(3).map(start).collect();
                 let found = found.join("`, `");
-                let expected = self.audiences.first().map(|ours| ours.as_str()).unwrap_or_default();
+                let expected = self.audiences.first().map(Audience::as_str).unwrap_or_default();
                 mismatch(format!("meant for `{found}`, not for `{expected}`"))
             }
         }
@@ -348,7 +348,7 @@ impl Terms {
             true => self.max_lifetime.min(self.max_delegated_lifetime),
             false => self.max_lifetime,
         };
-        if expires_at - issued_at > most {
+        if since(issued_at, expires_at) > most {
             return Err(Reason::TokenLifetimeExceeded);
         }
         Ok(())

@@ -4,6 +4,7 @@ use std::borrow::Cow;
 use std::fmt;
 
 use http::header::AUTHORIZATION;
+use http::request::Parts;
 use http::{HeaderMap, HeaderName, HeaderValue, Method};
 
 use crate::challenge::Scheme;
@@ -154,6 +155,12 @@ impl fmt::Debug for Credential {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("Credential(..)")
     }
+}
+
+/// OAuth 2.1 section 5.1: a token in the query is ignored. That somebody sent one goes into the record.
+pub(crate) fn has_query_token(parts: &Parts) -> bool {
+    let is_token = |pair: &str| pair.split('=').next() == Some("access_token");
+    parts.uri.query().is_some_and(|query| query.split('&').any(is_token))
 }
 
 /// RFC 9110 section 5.6.2.

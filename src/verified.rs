@@ -91,11 +91,6 @@ impl Memory {
         Memory { most, share, held: OnceLock::new() }
     }
 
-    /// True where tokens are remembered.
-    pub(crate) fn is_on(&self) -> bool {
-        self.most > 0
-    }
-
     fn held(&self) -> Option<&Held> {
         let make = || {
             let key = DigestKey::random()?;
@@ -104,50 +99,53 @@ impl Memory {
         self.held.get_or_init(make).as_ref()
     }
 
-    /// What is remembered of this token, where it counts at this time.
-    pub(crate) fn get(&self, token: &[u8], at: UtcDateTime) -> Option<Verified> {
-        let held = self.held.get()?.as_ref()?;
-        let (header, payload, signature) = split(token)?;
-        let digest = held.key.digest(signature);
-        let Entry { verified, until } = held.entries.get(&digest)?;
-        let claims = &verified.claims;
+    /// Where this token is remembered, if it is. `None` where nothing is.
+    pub(crate) fn place(&self, token: &[u8]) -> Option<Digest> {
+        let held = self.held().filter(|_| self.most > 0)?;
+        let (_, _, signature) = split(token)?;
+        Some(held.key.digest(signature))
+    }
+
+    /// What is remembered of this token at its place, where it counts at this time.
+    pub(crate) fn get(&self, place: Digest, token: &[u8], at: UtcDateTime) -> Option<Verified> {
+        let held = self.held()?;
+        let Entry { verified, until } = held.entries.get(&place)?;
+        let (claims, (header, payload, _)) = (&verified.claims, split(token)?);
         if !is_base64url_of(payload, claims.payload())
             || !is_base64url_of(header, claims.header().whole())
         {
             return None;
         }
         if at >= until {
-            held.entries.remove(&digest);
+            held.entries.remove(&place);
             return None;
         }
         Some(verified)
     }
 
-    /// Remembers a token that was validated.
+    /// Remembers a token that was validated, at its place.
     pub(crate) fn insert(
         &self,
-        token: &[u8],
+        place: Digest,
         verified: Verified,
         expires_at: UtcDateTime,
         at: UtcDateTime,
     ) {
         let Some(held) = self.held() else { return };
-        let Some((_, _, signature)) = split(token) else { return };
         let until = expires_at.min(later(at, MAX_LIFE));
         if at >= until {
             return;
         }
-        let digest = held.key.digest(signature);
         if let Some(share) = self.share {
-            held.make_room(verified.claims.issuer().unwrap_or_default(), digest, share);
+            held.make_room(verified.claims.issuer().unwrap_or_default(), place, share);
         }
-        held.entries.insert(digest, Entry { verified, until });
+        held.entries.insert(place, Entry { verified, until });
     }
 
-    /// It does not count any more.
-    pub(crate) fn forget(&self, token: &[u8]) {
-        if let (Some(Some(held)), Some((_, _, signature))) = (self.held.get(), split(token)) {
-            held.entries.remove(&held.key.digest(signature));
+    /// What is at this place does not count any more.
+    pub(crate) fn forget(&self, place: Digest) {
+        if let Some(held) = self.held() {
+            held.entries.remove(&place);
         }
     }
 
@@ -208,11 +206,13 @@ mod tests {
     fn remember(memory: &Memory, token: &str, expires: i64) {
         let claims = Arc::new(UnverifiedToken::parse(token).unwrap().into_claims());
         let verified = Verified { claims, keys: KeySet::default().id(), tenant: None };
-        memory.insert(token.as_bytes(), verified, at(expires), at(0));
+        let place = memory.place(token.as_bytes()).unwrap();
+        memory.insert(place, verified, at(expires), at(0));
     }
 
     fn knows(memory: &Memory, token: &str, seconds: i64) -> bool {
-        memory.get(token.as_bytes(), at(seconds)).is_some()
+        let token = token.as_bytes();
+        memory.place(token).and_then(|place| memory.get(place, token, at(seconds))).is_some()
     }
 
     #[test]
@@ -272,7 +272,7 @@ mod tests {
             remember(&memory, &token("a", &n.to_string()), 60);
         }
         assert!((1..=100).contains(&memory.len()), "{}", memory.len());
-        assert!(!Memory::new(0, 1).is_on());
+        assert!(Memory::new(0, 1).place(token("a", "one").as_bytes()).is_none());
     }
 
     #[test]

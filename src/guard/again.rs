@@ -8,6 +8,7 @@ use time::UtcDateTime;
 use super::Guard;
 use super::steps::Refused;
 use crate::credential::Credential;
+use crate::jose::Digest;
 use crate::keys::Issuer;
 use crate::proof::Possession;
 use crate::token::{AccessToken, Claims};
@@ -36,11 +37,22 @@ impl Deref for Trusted<'_> {
 }
 
 impl Guard {
+    /// Where its token is remembered, if it is. `None` where nothing is.
+    pub(crate) fn place(&self, credential: &Credential) -> Option<Digest> {
+        self.inner.verified.place(credential.bytes())
+    }
+
     /// The token as it is remembered, where all that it was verified by is as it was: the keys are asked for, and a tenant
     /// approved, as for any other.
-    pub(crate) fn known(&self, credential: &Credential, at: UtcDateTime) -> Option<Known<'_>> {
+    pub(crate) fn known(
+        &self,
+        place: Option<Digest>,
+        credential: &Credential,
+        at: UtcDateTime,
+    ) -> Option<Known<'_>> {
         let memory = &self.inner.verified;
-        let known = memory.get(credential.bytes(), at)?;
+        let place = place?;
+        let known = memory.get(place, credential.bytes(), at)?;
         let name = known.claims.issuer()?;
         let issuer = match &known.tenant {
             None => self.inner.issuers.get(name).map(|issuer| Trusted::Named(issuer)),
@@ -51,7 +63,7 @@ impl Guard {
         };
         let issuer = issuer.filter(|issuer| issuer.is_current(known.keys, known.key_hint()));
         if issuer.is_none() {
-            memory.forget(credential.bytes());
+            memory.forget(place);
         }
         Some(Known { issuer: issuer?, claims: known.claims })
     }

@@ -11,10 +11,10 @@ use super::{Guard, pass_on};
 use crate::answer::Answer;
 use crate::audit::{AuditEvent, Said};
 use crate::challenge::Scheme;
-use crate::credential::Credential;
+use crate::credential::{Credential, has_query_token};
 use crate::denial::Denial;
 use crate::evidence::{Asked, Case, DecisionId, Evidence, Grant, Operation};
-use crate::jose::{Algorithm, KeySet};
+use crate::jose::{Algorithm, Digest, KeySet};
 use crate::keys::{Issuer, KeysUnavailable};
 use crate::proof::{ClientCertificate, normalized_path};
 use crate::reason::Reason;
@@ -49,6 +49,8 @@ struct Opened<'a> {
     token: UnverifiedToken<'a>,
     algorithm: Algorithm,
     issuer: Arc<Issuer>,
+    /// Where it will be remembered.
+    place: Option<Digest>,
 }
 
 /// What the claims are taken from.
@@ -219,7 +221,8 @@ impl Guard {
 
     /// Phases B and C as far as they need no key; then the rest, or the wait for keys.
     fn judge(&self, mut head: Head, requirement: Arc<Require>, credential: Credential) -> Judged {
-        let known = self.known(&credential, head.at);
+        let place = self.place(&credential);
+        let known = self.known(place, &credential, head.at);
         // 7, of what was not read before
         if known.is_none() && !credential.is_token68() {
             let reason = Reason::MalformedAuthorization;
@@ -233,7 +236,7 @@ impl Guard {
         if let Some(known) = known {
             return self.conclude(head, requirement, credential, Source::Memory(known));
         }
-        let opened = match self.open(&credential) {
+        let opened = match self.open(&credential, place) {
             Ok(opened) => opened,
             Err(refused) => return Answer::Now(Err(self.deny(&head, &requirement, refused))),
         };
@@ -276,7 +279,7 @@ impl Guard {
         let validated = match source {
             Source::Token(opened, keys) => {
                 let opened = Opened { token: opened.token.shown_by(possession), ..opened };
-                self.validate(opened, keys, &credential, head.at)
+                self.validate(opened, keys, head.at)
             }
             Source::Memory(known) => self.validate_again(known, &credential, &possession, head.at),
         };
@@ -305,13 +308,17 @@ impl Guard {
     }
 
     /// Steps 8 to 15.
-    fn open<'c>(&self, credential: &'c Credential) -> Result<Opened<'c>, Refused> {
+    fn open<'c>(
+        &self,
+        credential: &'c Credential,
+        place: Option<Digest>,
+    ) -> Result<Opened<'c>, Refused> {
         let limit = self.inner.max_token_bytes;
         let token = UnverifiedToken::parse_within(credential.expose(), limit)?;
         let issuer = token.issuer().and_then(|name| self.issuer(name));
         let algorithm = token.admit(issuer.as_ref().map(|issuer| &issuer.terms))?;
         let issuer = issuer.ok_or(Reason::IssuerUntrusted)?;
-        Ok(Opened { token, algorithm, issuer })
+        Ok(Opened { token, algorithm, issuer, place })
     }
 
     /// Steps 16 to 51, and 58.
@@ -319,19 +326,18 @@ impl Guard {
         &self,
         opened: Opened<'_>,
         keys: Result<KeySet, KeysUnavailable>,
-        credential: &Credential,
         at: UtcDateTime,
     ) -> Result<AccessToken, Refused> {
         let keys =
             keys.map_err(|unavailable| Refused { denial: unavailable.denial(), claims: None })?;
-        let Opened { token, algorithm, issuer } = opened;
-        let (terms, memory) = (&self.inner.terms, &self.inner.verified);
+        let Opened { token, algorithm, issuer, place } = opened;
+        let terms = &self.inner.terms;
         let token = token.validate_admitted(algorithm, terms, &issuer.terms, &keys, at)?;
         issuer.verified();
-        if memory.is_on() {
+        if let Some(place) = place {
             let tenant = issuer.is_of_template().then_some(issuer);
             let verified = Verified { claims: token.claims().clone(), keys: keys.id(), tenant };
-            memory.insert(credential.bytes(), verified, token.expires_at(), at);
+            self.inner.verified.insert(place, verified, token.expires_at(), at);
         }
         Ok(token)
     }
@@ -436,10 +442,4 @@ impl Grant {
     pub fn by(&self, guard: &Guard) -> bool {
         self.guard() == guard.inner.id
     }
-}
-
-/// OAuth 2.1 section 5.1: a token in the query is ignored. That somebody sent one goes into the record.
-fn has_query_token(parts: &Parts) -> bool {
-    let is_token = |pair: &str| pair.split('=').next() == Some("access_token");
-    parts.uri.query().is_some_and(|query| query.split('&').any(is_token))
 }

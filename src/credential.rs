@@ -54,7 +54,7 @@ impl Credential {
     }
 
     /// The same, where the scheme `DPoP` may not be taken, and without a look at the characters of the token:
-    /// [`is_token68`](Self::is_token68) is left to the caller.
+    /// [`is_token68`](Self::is_token68) is left to the caller. A JWS that can be taken apart has no others.
     pub(crate) fn unread(
         headers: &HeaderMap,
         max_bytes: usize,

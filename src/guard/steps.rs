@@ -221,23 +221,26 @@ impl Guard {
 
     /// Phases B and C as far as they need no key; then the rest, or the wait for keys.
     fn judge(&self, mut head: Head, requirement: Arc<Require>, credential: Credential) -> Judged {
-        let place = self.place(&credential);
-        let known = self.known(place, &credential, head.at);
-        // 7, of what was not read before
-        if known.is_none() && !credential.is_token68() {
-            let reason = Reason::MalformedAuthorization;
-            return Answer::Now(Err(self.deny(&head, &requirement, reason.into())));
-        }
         head.scheme = Some(credential.scheme());
-        // What no token can meet is no challenge.
-        if self.inner.terms.sender_constrained && !self.can_confirm() {
-            return Answer::Now(Err(self.deny(&head, &requirement, Reason::PolicyDenied.into())));
-        }
-        if let Some(known) = known {
-            return self.conclude(head, requirement, credential, Source::Memory(known));
-        }
-        let opened = match self.open(&credential, place) {
+        let place = self.place(&credential);
+        let opened = match self.known(place, &credential, head.at) {
+            // What no token can meet is no challenge.
+            _ if self.inner.terms.sender_constrained && !self.can_confirm() => {
+                Err(Reason::PolicyDenied.into())
+            }
+            Some(known) => {
+                return self.conclude(head, requirement, credential, Source::Memory(known));
+            }
+            None => self.open(&credential, place),
+        };
+        let opened = match opened {
             Ok(opened) => opened,
+            // 7, which every token that can be opened has passed
+            Err(_) if !credential.is_token68() => {
+                head.scheme = None;
+                let reason = Reason::MalformedAuthorization;
+                return Answer::Now(Err(self.deny(&head, &requirement, reason.into())));
+            }
             Err(refused) => return Answer::Now(Err(self.deny(&head, &requirement, refused))),
         };
         match opened.issuer.keys(opened.token.key_hint()) {

@@ -167,7 +167,7 @@ pub(crate) fn decode(part: &str) -> Option<Vec<u8>> {
 
 /// True where `encoded` is the base64url of `text`. No copy is made.
 pub(crate) fn is_base64url_of(encoded: &[u8], text: &str) -> bool {
-    const CHARS: usize = 512;
+    const CHARS: usize = 1024;
     let mut chars = [0; CHARS];
     let mut is = |encoded: &[u8], bytes: &[u8]| {
         encoded == URL_SAFE_NO_PAD.encode(bytes, chars.as_mut_slice().as_out())

@@ -124,7 +124,8 @@ struct Member {
 impl Document {
     /// `None` where `text` is not one JSON object, or too long.
     pub(crate) fn read(text: String) -> Option<Self> {
-        let mut members = Vec::with_capacity(24);
+        // As many as there are in most texts of that length.
+        let mut members = Vec::with_capacity((text.len() / 28).clamp(8, 64));
         let mut marks = 0;
         // Names that had an escape, and whose.
         let mut unescaped = Vec::new();

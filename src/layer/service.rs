@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::mem;
+use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use http::header::CONTENT_TYPE;
@@ -14,15 +15,21 @@ use crate::denial::{DPOP_NONCE, Denial};
 use crate::guard::{NoCredentials, Step, pass_on, take_off_shown};
 
 /// A service behind a guard: what a [`GuardLayer`] makes.
-#[derive(Clone)]
 pub struct GuardService<S, B> {
     inner: S,
-    layer: GuardLayer<B>,
+    /// Routers clone a service for every request.
+    layer: Arc<GuardLayer<B>>,
 }
 
 impl<S, B> GuardService<S, B> {
     pub(super) fn new(inner: S, layer: GuardLayer<B>) -> Self {
-        GuardService { inner, layer }
+        GuardService { inner, layer: Arc::new(layer) }
+    }
+}
+
+impl<S: Clone, B> Clone for GuardService<S, B> {
+    fn clone(&self) -> Self {
+        GuardService { inner: self.inner.clone(), layer: self.layer.clone() }
     }
 }
 
@@ -30,7 +37,7 @@ impl<S, B, Q, R> Service<Request<Q>> for GuardService<S, B>
 where
     S: Service<Request<Q>, Response = Response<R>> + Clone + Send + 'static,
     S::Future: Send,
-    B: MakeBody<R> + Clone + Send + 'static,
+    B: MakeBody<R> + Send + Sync + 'static,
     Q: Send + 'static,
 {
     type Response = Response<R>;
@@ -64,14 +71,13 @@ where
                 // The service that was polled ready is the one to call; the clone is not.
                 let clone = self.inner.clone();
                 let mut inner = mem::replace(&mut self.inner, clone);
-                let make_body = self.layer.body.clone();
-                let guard = self.layer.guard.clone();
+                let layer = self.layer.clone();
                 ResponseFuture::waiting(async move {
                     match waiting.await {
-                        Err(denial) => Ok(denied(denial, &make_body)),
+                        Err(denial) => Ok(denied(denial, &layer.body)),
                         Ok(grant) => {
                             pass_on(&mut parts, &grant);
-                            let nonce = guard.next_nonce(&grant);
+                            let nonce = layer.guard.next_nonce(&grant);
                             let mut answer = inner.call(Request::from_parts(parts, body)).await;
                             if let (Ok(response), Some(nonce)) = (&mut answer, nonce) {
                                 response.headers_mut().insert(DPOP_NONCE, nonce);
@@ -98,7 +104,7 @@ impl<S: fmt::Debug, B> fmt::Debug for GuardService<S, B> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("GuardService")
             .field("inner", &self.inner)
-            .field("layer", &self.layer)
+            .field("layer", &*self.layer)
             .finish()
     }
 }

@@ -2,7 +2,6 @@
 
 use std::fmt;
 use std::mem;
-use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use http::header::CONTENT_TYPE;
@@ -15,21 +14,15 @@ use crate::denial::{DPOP_NONCE, Denial};
 use crate::guard::{NoCredentials, Step, pass_on, take_off_shown};
 
 /// A service behind a guard: what a [`GuardLayer`] makes.
+#[derive(Clone)]
 pub struct GuardService<S, B> {
     inner: S,
-    /// Routers clone a service for every request.
-    layer: Arc<GuardLayer<B>>,
+    layer: GuardLayer<B>,
 }
 
 impl<S, B> GuardService<S, B> {
     pub(super) fn new(inner: S, layer: GuardLayer<B>) -> Self {
-        GuardService { inner, layer: Arc::new(layer) }
-    }
-}
-
-impl<S: Clone, B> Clone for GuardService<S, B> {
-    fn clone(&self) -> Self {
-        GuardService { inner: self.inner.clone(), layer: self.layer.clone() }
+        GuardService { inner, layer }
     }
 }
 
@@ -37,7 +30,7 @@ impl<S, B, Q, R> Service<Request<Q>> for GuardService<S, B>
 where
     S: Service<Request<Q>, Response = Response<R>> + Clone + Send + 'static,
     S::Future: Send,
-    B: MakeBody<R> + Send + Sync + 'static,
+    B: MakeBody<R> + Clone + Send + 'static,
     Q: Send + 'static,
 {
     type Response = Response<R>;
@@ -71,13 +64,14 @@ where
                 // The service that was polled ready is the one to call; the clone is not.
                 let clone = self.inner.clone();
                 let mut inner = mem::replace(&mut self.inner, clone);
-                let layer = self.layer.clone();
+                let make_body = self.layer.body.clone();
+                let guard = self.layer.guard.clone();
                 ResponseFuture::waiting(async move {
                     match waiting.await {
-                        Err(denial) => Ok(denied(denial, &layer.body)),
+                        Err(denial) => Ok(denied(denial, &make_body)),
                         Ok(grant) => {
                             pass_on(&mut parts, &grant);
-                            let nonce = layer.guard.next_nonce(&grant);
+                            let nonce = guard.next_nonce(&grant);
                             let mut answer = inner.call(Request::from_parts(parts, body)).await;
                             if let (Ok(response), Some(nonce)) = (&mut answer, nonce) {
                                 response.headers_mut().insert(DPOP_NONCE, nonce);
@@ -104,7 +98,7 @@ impl<S: fmt::Debug, B> fmt::Debug for GuardService<S, B> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("GuardService")
             .field("inner", &self.inner)
-            .field("layer", &*self.layer)
+            .field("layer", &self.layer)
             .finish()
     }
 }

@@ -55,9 +55,14 @@ pub use service::GuardService;
 /// }
 /// # }
 /// ```
-#[derive(Clone)]
 #[must_use]
 pub struct GuardLayer<B = EmptyBody> {
+    /// Routers clone a layer and its services for every request.
+    settings: Arc<Settings<B>>,
+}
+
+#[derive(Clone)]
+struct Settings<B> {
     guard: Guard,
     requirement: Requirement,
     name: Option<Arc<str>>,
@@ -115,31 +120,41 @@ impl Guard {
     ///
     /// Where no token can meet the requirement.
     pub fn optional(&self, requirement: impl Into<Require>) -> GuardLayer {
-        GuardLayer { optional: true, ..self.require(requirement) }
+        self.require(requirement).with(|settings| settings.optional = true)
     }
 }
 
 impl GuardLayer {
     fn new(guard: &Guard, requirement: Requirement) -> Self {
         let guard = guard.clone();
-        GuardLayer { guard, requirement, name: None, optional: false, body: EmptyBody }
+        let settings =
+            Settings { guard, requirement, name: None, optional: false, body: EmptyBody };
+        GuardLayer { settings: Arc::new(settings) }
     }
 }
 
-impl<B> GuardLayer<B> {
+impl<B: Clone> GuardLayer<B> {
     /// The name of the operation, for the record. Without it, method and path name it.
-    pub fn named(mut self, name: impl AsRef<str>) -> Self {
-        self.name = Some(name.as_ref().into());
-        self
+    pub fn named(self, name: impl AsRef<str>) -> Self {
+        self.with(|settings| settings.name = Some(name.as_ref().into()))
     }
 
     /// The body of denied responses: [`ProblemJson`], or a closure `|denial: &Denial| ..`, which sends no
     /// `Content-Type` (a [`MakeBody`] of your own can). Status and the other headers stay as they are.
     pub fn body<M>(self, body: M) -> GuardLayer<M> {
-        let GuardLayer { guard, requirement, name, optional, body: _ } = self;
-        GuardLayer { guard, requirement, name, optional, body }
+        let settings = Arc::unwrap_or_clone(self.settings);
+        let Settings { guard, requirement, name, optional, body: _ } = settings;
+        let settings = Settings { guard, requirement, name, optional, body };
+        GuardLayer { settings: Arc::new(settings) }
     }
 
+    fn with(mut self, set: impl FnOnce(&mut Settings<B>)) -> Self {
+        set(Arc::make_mut(&mut self.settings));
+        self
+    }
+}
+
+impl<B> Settings<B> {
     fn ask(&self, parts: &Parts) -> Ask {
         Ask {
             requirement: match &self.requirement {
@@ -152,7 +167,13 @@ impl<B> GuardLayer<B> {
     }
 }
 
-impl<S, B: Clone> Layer<S> for GuardLayer<B> {
+impl<B> Clone for GuardLayer<B> {
+    fn clone(&self) -> Self {
+        GuardLayer { settings: self.settings.clone() }
+    }
+}
+
+impl<S, B> Layer<S> for GuardLayer<B> {
     type Service = GuardService<S, B>;
 
     fn layer(&self, inner: S) -> Self::Service {
@@ -163,9 +184,10 @@ impl<S, B: Clone> Layer<S> for GuardLayer<B> {
 impl<B> fmt::Debug for GuardLayer<B> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let mut debug = f.debug_struct("GuardLayer");
-        if let Requirement::Fixed(requirement) = &self.requirement {
+        let Settings { requirement, name, optional, .. } = &*self.settings;
+        if let Requirement::Fixed(requirement) = requirement {
             debug.field("requirement", &requirement.to_string());
         }
-        debug.field("name", &self.name).field("optional", &self.optional).finish_non_exhaustive()
+        debug.field("name", name).field("optional", optional).finish_non_exhaustive()
     }
 }

@@ -14,7 +14,6 @@ use crate::denial::{DPOP_NONCE, Denial};
 use crate::guard::{NoCredentials, Step, pass_on, take_off_shown};
 
 /// A service behind a guard: what a [`GuardLayer`] makes.
-#[derive(Clone)]
 pub struct GuardService<S, B> {
     inner: S,
     layer: GuardLayer<B>,
@@ -26,11 +25,17 @@ impl<S, B> GuardService<S, B> {
     }
 }
 
+impl<S: Clone, B> Clone for GuardService<S, B> {
+    fn clone(&self) -> Self {
+        GuardService { inner: self.inner.clone(), layer: self.layer.clone() }
+    }
+}
+
 impl<S, B, Q, R> Service<Request<Q>> for GuardService<S, B>
 where
     S: Service<Request<Q>, Response = Response<R>> + Clone + Send + 'static,
     S::Future: Send,
-    B: MakeBody<R> + Clone + Send + 'static,
+    B: MakeBody<R> + Send + Sync + 'static,
     Q: Send + 'static,
 {
     type Response = Response<R>;
@@ -43,8 +48,8 @@ where
 
     fn call(&mut self, request: Request<Q>) -> Self::Future {
         let (mut parts, body) = request.into_parts();
-        let ask = self.layer.ask(&parts);
-        let judged = match self.layer.guard.begin(&parts, ask) {
+        let settings = &self.layer.settings;
+        let judged = match settings.guard.begin(&parts, settings.ask(&parts)) {
             Step::Judged(judged) => judged,
             Step::NoCredentials => {
                 take_off_shown(&mut parts);
@@ -54,9 +59,9 @@ where
             }
         };
         match judged {
-            Answer::Now(Err(denial)) => ResponseFuture::denied(denied(denial, &self.layer.body)),
+            Answer::Now(Err(denial)) => ResponseFuture::denied(denied(denial, &settings.body)),
             Answer::Now(Ok(grant)) => {
-                let nonce = self.layer.guard.next_nonce(&grant);
+                let nonce = settings.guard.next_nonce(&grant);
                 pass_on(&mut parts, &grant);
                 ResponseFuture::inner(self.inner.call(Request::from_parts(parts, body)), nonce)
             }
@@ -64,14 +69,13 @@ where
                 // The service that was polled ready is the one to call; the clone is not.
                 let clone = self.inner.clone();
                 let mut inner = mem::replace(&mut self.inner, clone);
-                let make_body = self.layer.body.clone();
-                let guard = self.layer.guard.clone();
+                let settings = settings.clone();
                 ResponseFuture::waiting(async move {
                     match waiting.await {
-                        Err(denial) => Ok(denied(denial, &make_body)),
+                        Err(denial) => Ok(denied(denial, &settings.body)),
                         Ok(grant) => {
                             pass_on(&mut parts, &grant);
-                            let nonce = guard.next_nonce(&grant);
+                            let nonce = settings.guard.next_nonce(&grant);
                             let mut answer = inner.call(Request::from_parts(parts, body)).await;
                             if let (Ok(response), Some(nonce)) = (&mut answer, nonce) {
                                 response.headers_mut().insert(DPOP_NONCE, nonce);

@@ -36,10 +36,7 @@ impl List {
 
 /// The claims of a token, read as its issuer's profile says. Nothing here says that they are true: that is the
 /// token's type.
-///
-/// In other cache lines than the count of its `Arc`, which every thread with the same token writes.
 #[derive(Debug, Clone, Default)]
-#[repr(align(64))]
 pub(crate) struct Claims {
     header: Header,
     document: Document,

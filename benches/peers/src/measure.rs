@@ -124,10 +124,7 @@ pub struct Row {
 impl Row {
     /// Median, least and most.
     pub fn spread(&self) -> (f64, f64, f64) {
-        let mut rounds = self.rounds.clone();
-        rounds.sort_by(f64::total_cmp);
-        let at = |index: usize| rounds.get(index).copied().unwrap_or(f64::NAN);
-        (at(rounds.len() / 2), at(0), at(rounds.len().saturating_sub(1)))
+        spread(&self.rounds)
     }
 
     pub fn is_ours(&self) -> bool {
@@ -135,12 +132,20 @@ impl Row {
     }
 }
 
-/// Throughput of two threads, where one has 1.
+/// Median, least and most.
+pub fn spread(of: &[f64]) -> (f64, f64, f64) {
+    let mut of = of.to_vec();
+    of.sort_by(f64::total_cmp);
+    let at = |index: usize| of.get(index).copied().unwrap_or(f64::NAN);
+    (at(of.len() / 2), at(0), at(of.len().saturating_sub(1)))
+}
+
+/// Throughput of two threads, where one has 1; of each round.
 #[derive(Serialize, Deserialize)]
 pub struct Threads {
     pub algorithm: String,
     pub name: String,
-    pub ratio: f64,
+    pub rounds: Vec<f64>,
 }
 
 pub fn run(to: &Path) -> Fallible<()> {
@@ -216,15 +221,21 @@ fn missing(lab: &Lab, name: &str, why: String) -> Row {
 }
 
 fn two_threads(lab: &Lab) -> Vec<Threads> {
-    let shared = ours::shared(lab).into_iter();
-    let measured = shared.map(|(name, router)| {
-        // The best of three: what else runs on the machine takes from two threads first.
-        let best = |threads| (0..3).map(|_| served(lab, &router, threads)).fold(0.0, f64::max);
-        let ratio = best(2) / best(1);
-        println!("{} {name}: two threads serve {ratio:.2} times as much", lab.alg);
-        Threads { algorithm: lab.alg.into(), name: name.into(), ratio }
-    });
-    measured.collect()
+    let mut measured: Vec<_> =
+        ours::shared(lab).into_iter().map(|(name, router)| (name, router, Vec::new())).collect();
+    for _ in 0..ROUNDS {
+        for (_, router, rounds) in &mut measured {
+            let one = served(lab, router, 1);
+            rounds.push(served(lab, router, 2) / one);
+        }
+    }
+    let said = |(name, _, rounds): (&str, Router, Vec<f64>)| {
+        let threads = Threads { algorithm: lab.alg.into(), name: name.into(), rounds };
+        let (median, least, most) = spread(&threads.rounds);
+        println!("{} {name}: two threads serve {median:.2} times ({least:.2}-{most:.2})", lab.alg);
+        threads
+    };
+    measured.into_iter().map(said).collect()
 }
 
 /// Requests a second.

@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 use std::path::Path;
 
 use crate::lab::{ALGORITHMS, Fallible};
-use crate::measure::{Kind, Report, Row};
+use crate::measure::{Kind, Report, Row, spread};
 use crate::ours::COLD;
 
 const WIDTH: f64 = 900.0;
@@ -161,9 +161,14 @@ fn table(report: &Report) -> Result<String, std::fmt::Error> {
         }
         writeln!(out)?;
     }
-    writeln!(out, "## Two threads, where one serves 1\n\n| | | throughput |\n|---|---|---|")?;
+    writeln!(
+        out,
+        "## Two threads, where one serves 1\n\n| | | throughput (min–max) |\n|---|---|---|"
+    )?;
     for threads in &report.threads {
-        writeln!(out, "| {} | {} | {:.2} |", threads.algorithm, threads.name, threads.ratio)?;
+        let (median, least, most) = spread(&threads.rounds);
+        let (algorithm, name) = (&threads.algorithm, &threads.name);
+        writeln!(out, "| {algorithm} | {name} | {median:.2} ({least:.2}–{most:.2}) |")?;
     }
     writeln!(out, "\n## Wrong tokens that are let through, as it was set up here\n")?;
     let judged = report.rows.iter().filter(|row| matches!(row.kind, Kind::Layer | Kind::Plain));

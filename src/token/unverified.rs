@@ -107,7 +107,8 @@ impl<'a> UnverifiedToken<'a> {
     }
 
     /// The same with another limit, in bytes. The header has at most 4 KiB and the payload 32 KiB, whatever
-    /// the limit.
+    /// the limit; the payload and those of its strings that have an escape, without it, 64 KiB together: a claim that has no
+    /// room any more counts as one of another type.
     ///
     /// # Errors
     ///

@@ -76,14 +76,13 @@ impl Credential {
             (Some(field), None) => field,
         };
         // 7 and 6
-        let scheme = field.as_bytes().split(|byte| *byte == b' ').next().unwrap_or_default();
-        if scheme.is_empty() || !scheme.iter().all(|byte| is_token_byte(*byte)) {
-            return Err(Reason::MalformedAuthorization);
-        }
-        let name = scheme;
+        let name = field.as_bytes().split(|byte| *byte == b' ').next().unwrap_or_default();
         let scheme = match () {
             () if name.eq_ignore_ascii_case(b"bearer") => Scheme::Bearer,
             () if takes_proofs && name.eq_ignore_ascii_case(b"dpop") => Scheme::Dpop,
+            () if name.is_empty() || !name.iter().all(|byte| is_token_byte(*byte)) => {
+                return Err(Reason::MalformedAuthorization);
+            }
             () => return Err(Reason::UnsupportedAuthScheme),
         };
         let mut token = field.as_bytes().get(name.len()..).unwrap_or_default();

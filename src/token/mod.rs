@@ -313,6 +313,11 @@ impl Claims {
         self.links().filter(|_| !self.acts_itself).map(|link| self.party(link))
     }
 
+    /// `act` names somebody else than the subject.
+    fn is_acted(&self) -> bool {
+        self.links().len() > 0 && !self.acts_itself
+    }
+
     pub(crate) fn current_actor(&self) -> Option<Actor<'_>> {
         self.delegation().next()
     }

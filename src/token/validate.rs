@@ -190,7 +190,7 @@ impl Terms {
         };
         // A client that speaks for itself acts for nobody else.
         let claims = &token.claims;
-        let named = claims.current_actor().is_some_and(|actor| actor.source == ActorSource::Act);
+        let named = claims.is_acted() && !claims.impersonated;
         if named || claims.subject_kind == SubjectKind::Client {
             return Ok(token);
         }
@@ -249,7 +249,7 @@ impl Terms {
         // 29
         let agent = claims.client_is_agent || issuer.agents.include_client(claims.client());
         let itself = claims.subject_kind == SubjectKind::Client;
-        let delegated = claims.current_actor().is_some() || (agent && !itself);
+        let delegated = claims.is_acted() || (agent && !itself);
         self.check_lifetime(issued_at, expires_at, delegated)?;
         let too_old = |age: Duration| since(issued_at, now) > age.saturating_add(self.leeway);
         if self.max_token_age.is_some_and(too_old) {

@@ -250,7 +250,7 @@ impl<'a> Scanner<'a> {
             b't' => self.word("true"),
             b'f' => self.word("false"),
             b'n' => self.word("null"),
-            _ => self.number(),
+            _ => self.number(depth > 1),
         }
     }
 
@@ -268,7 +268,11 @@ impl<'a> Scanner<'a> {
         self.rest().starts_with(word.as_bytes()).then(|| self.forward(word.len()))
     }
 
-    fn number(&mut self) -> Option<()> {
+    /// Further in, one that no double can hold is a flaw: what reads it there is another parser.
+    fn number(&mut self, inner: bool) -> Option<()> {
+        /// Shorter ones without an exponent fit.
+        const FIT: usize = 300;
+        let start = self.at;
         let _ = self.skip(b'-');
         if self.skip(b'0').is_none() {
             self.digits()?;
@@ -276,9 +280,14 @@ impl<'a> Scanner<'a> {
         if self.skip(b'.').is_some() {
             self.digits()?;
         }
-        if self.skip(b'e').or_else(|| self.skip(b'E')).is_some() {
+        let exponent = self.skip(b'e').or_else(|| self.skip(b'E')).is_some();
+        if exponent {
             let _ = self.skip(b'+').or_else(|| self.skip(b'-'));
             self.digits()?;
+        }
+        let number = self.text.get(start..self.at)?;
+        if inner && (exponent || number.len() > FIT) {
+            self.sound &= number.parse().is_ok_and(f64::is_finite);
         }
         Some(())
     }
@@ -440,6 +449,17 @@ mod tests {
         assert!(!sound(&deep));
         // what is too deep is JSON all the same
         assert!(Object::read(&deep.replace('0', "00")).is_none());
+    }
+
+    #[test]
+    fn a_number_out_of_range_is_a_flaw_further_in() {
+        let long = "9".repeat(400);
+        for number in ["1e999", "-1E400", &long] {
+            assert!(sound(&format!("{{\"a\":{number}}}")), "{number}");
+            assert!(!sound(&format!("{{\"a\":[{number}]}}")), "{number}");
+            assert!(!sound(&format!("{{\"a\":{{\"b\":{number}}}}}")), "{number}");
+        }
+        assert!(sound(r#"{"a":[1e308,-0,1.5e-999,18446744073709551616]}"#));
     }
 
     #[test]

@@ -21,8 +21,8 @@
 //!
 //! # Who can put something out
 //!
-//! Only validated tokens enter. Where there are several issuers, none has more than its share, and its own oldest goes
-//! first. Where there is one, tokens that came once give way before those that came again. What has expired counts
+//! Only validated tokens enter. Where there are several issuers, up to 1024, none has more than its share, and its own
+//! oldest goes first. Where there is one, tokens that came once give way before those that came again. What has expired counts
 //! for nothing, and goes when it is asked for or gives way.
 
 use std::collections::{BTreeMap, VecDeque};
@@ -58,6 +58,8 @@ pub(crate) struct Verified {
 struct Entry {
     verified: Verified,
     until: UtcDateTime,
+    /// Which note is its own.
+    note: u64,
 }
 
 /// The memory of one guard.
@@ -71,8 +73,15 @@ pub(crate) struct Memory {
 struct Held {
     key: DigestKey,
     entries: Cache<Digest, Entry>,
-    /// By issuer, the oldest first; some may be gone already.
-    shares: Mutex<BTreeMap<String, VecDeque<Digest>>>,
+    shares: Mutex<Shares>,
+}
+
+/// Whose the entries are.
+#[derive(Default)]
+struct Shares {
+    /// By issuer, the oldest first, with a number each. An entry may be gone already, or noted again behind.
+    noted: BTreeMap<String, VecDeque<(Digest, u64)>>,
+    last: u64,
 }
 
 impl Verified {
@@ -101,7 +110,7 @@ impl Memory {
 
     /// Where this token is remembered, if it is. `None` where nothing is.
     pub(crate) fn place(&self, token: &[u8]) -> Option<Digest> {
-        let held = self.held().filter(|_| self.most > 0)?;
+        let held = if self.most > 0 { self.held() } else { None }?;
         let (_, _, signature) = split(token)?;
         Some(held.key.digest(signature))
     }
@@ -109,7 +118,7 @@ impl Memory {
     /// What is remembered of this token at its place, where it counts at this time.
     pub(crate) fn get(&self, place: Digest, token: &[u8], at: UtcDateTime) -> Option<Verified> {
         let held = self.held()?;
-        let Entry { verified, until } = held.entries.get(&place)?;
+        let Entry { verified, until, .. } = held.entries.get(&place)?;
         let (claims, (header, payload, _)) = (&verified.claims, split(token)?);
         if !is_base64url_of(payload, claims.payload())
             || !is_base64url_of(header, claims.header().whole())
@@ -136,10 +145,9 @@ impl Memory {
         if at >= until {
             return;
         }
-        if let Some(share) = self.share {
-            held.make_room(verified.claims.issuer().unwrap_or_default(), place, share);
-        }
-        held.entries.insert(place, Entry { verified, until });
+        let issuer = verified.claims.issuer().unwrap_or_default();
+        let note = self.share.map_or(0, |share| held.make_room(issuer, place, share));
+        held.entries.insert(place, Entry { verified, until, note });
     }
 
     /// What is at this place does not count any more.
@@ -164,22 +172,26 @@ fn split(token: &[u8]) -> Option<(&[u8], &[u8], &[u8])> {
 }
 
 impl Held {
-    /// Notes whose the next entry is; where that issuer has its share, its oldest goes.
-    fn make_room(&self, issuer: &str, digest: Digest, share: usize) {
+    /// Notes whose the next entry is, and answers the number of the note; where that issuer has its share, its oldest goes.
+    fn make_room(&self, issuer: &str, digest: Digest, share: usize) -> u64 {
         let mut shares = self.shares.lock().unwrap_or_else(PoisonError::into_inner);
-        if !shares.contains_key(issuer) {
-            if shares.len() >= MAX_ISSUERS {
-                shares.clear();
+        let Shares { noted, last } = &mut *shares;
+        *last = last.wrapping_add(1);
+        if !noted.contains_key(issuer) {
+            if noted.len() >= MAX_ISSUERS {
+                noted.clear();
             }
-            shares.insert(issuer.to_owned(), VecDeque::new());
+            noted.insert(issuer.to_owned(), VecDeque::new());
         }
-        let Some(own) = shares.get_mut(issuer) else { return };
+        let Some(own) = noted.get_mut(issuer) else { return *last };
         if own.len() >= share
-            && let Some(oldest) = own.pop_front()
+            && let Some((oldest, note)) = own.pop_front()
         {
-            self.entries.remove(&oldest);
+            // What was remembered again since then has another note.
+            self.entries.remove_if(&oldest, |entry| entry.note == note);
         }
-        own.push_back(digest);
+        own.push_back((digest, *last));
+        *last
     }
 }
 
@@ -286,5 +298,18 @@ mod tests {
         }
         assert!(knows(&memory, &quiet, 1));
         assert!(memory.len() <= 501, "{}", memory.len());
+    }
+
+    #[test]
+    fn a_token_that_is_remembered_again_is_not_put_out_by_its_first_time() {
+        let memory = Memory::new(20, 2);
+        let tokens: Vec<_> = (0..8).map(|n| token("a", &n.to_string())).collect();
+        for round in 0..10 {
+            for token in &tokens {
+                assert!(!knows(&memory, token, 60), "{round}");
+                remember(&memory, token, 60);
+            }
+            assert!(tokens.iter().all(|token| knows(&memory, token, 1)), "{round}");
+        }
     }
 }

@@ -218,7 +218,8 @@ impl Guard {
     /// How many validated tokens are remembered, in place of 10,000; 0: none. A token that is sent again is not
     /// parsed and its signature not verified again, for 5 minutes at most and not beyond `exp`; **everything else
     /// is checked again** for every request. It is forgotten when the issuer's keys are another set. What is kept cannot be used
-    /// as a token: its signature is not there. No issuer of several has more than its share.
+    /// as a token: its signature is not there. Of several issuers, each may have its part of them, one in 16 at least; of
+    /// tenants, one in 16.
     #[must_use]
     pub fn remember_tokens(self, most: usize) -> Self {
         self.with(|inner| inner.most_remembered = most)

@@ -194,7 +194,7 @@ pub struct KeySet {
     id: u64,
 }
 
-/// Tells sets of keys apart: the same for clones of one that was read, and for no other in this process.
+/// Tells sets of keys apart: the same for clones of one that was read, and for no other that was read in this process.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct KeySetId(u64);
 

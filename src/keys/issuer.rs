@@ -174,7 +174,8 @@ impl Issuer {
     }
 
     /// How many tenants have their keys kept, in place of 1000: as many as you approve. Where there are more, one
-    /// a second gives way to another, and the rest are answered with 503; there is no limit where they share keys.
+    /// a second gives way to another, and the rest are answered with 503. Where they share keys there is no limit, but the
+    /// tokens of those beyond it are verified every time.
     #[must_use]
     pub fn most_tenants(mut self, most: usize) -> Self {
         if let Source::Tenants(tenants) = &self.source {

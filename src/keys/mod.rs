@@ -57,8 +57,9 @@ pub trait KeySource: Send + Sync + 'static {
     /// The keys to verify a token with. The hint is what an **unverified** token says of its key.
     fn keys(&self, hint: KeyHint<'_>) -> Keys;
 
-    /// True where [`keys`](Self::keys) would answer with this very set, and at once: a token that was verified with it is not
-    /// verified again. A source that does not say is asked for its keys.
+    /// True where [`keys`](Self::keys) would answer with a clone of this very set, and at once: a token that was verified with
+    /// it is not verified again. A set that is read anew is another one, so hand out clones. Where this says yes wrongly, a
+    /// withdrawn key serves for up to 5 minutes. A source that does not say is asked for its keys.
     fn is_current(&self, keys: KeySetId, hint: KeyHint<'_>) -> bool {
         matches!(self.keys(hint), Answer::Now(Ok(now)) if now.id() == keys)
     }

@@ -138,7 +138,7 @@ impl Tenants {
             return Some(one.issuer.clone());
         }
         if made.len() >= self.most {
-            // Where all have the same keys, one without a place costs nothing.
+            // Where all have the same keys, one without a place costs that its tokens are not remembered.
             if let TenantKeys::Shared(keys) = &self.keys {
                 let keys = keys.clone();
                 return Some(Arc::new(Issuer::of_tenant(name, tenant, terms, keys, None)));

@@ -113,8 +113,8 @@ impl Guard {
         GuardLayer::new(self, Requirement::ByHead(Arc::new(requirement)))
     }
 
-    /// A layer that lets a request without credentials pass, without a grant and without a record. A
-    /// request that has a credential is judged in full, and denied where it does not meet the requirement.
+    /// A layer that lets a request without credentials pass, without a grant, without a record and without fields that
+    /// show possession (`DPoP`, certificates). A request that has a credential is judged in full, and denied where it does not meet the requirement.
     ///
     /// # Panics
     ///

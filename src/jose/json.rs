@@ -69,7 +69,11 @@ impl<'a> Object<'a> {
 
 /// The text of a JSON string, borrowed unless it has an escape; `None` for any other type.
 pub(crate) fn string(raw: &str) -> Option<Cow<'_, str>> {
-    unescaped(raw.strip_prefix('"')?.strip_suffix('"')?)
+    let inner = raw.strip_prefix('"')?.strip_suffix('"')?;
+    match memchr::memchr(b'\\', inner.as_bytes()) {
+        None => Some(Cow::Borrowed(inner)),
+        Some(_) => serde_json::from_str(raw).ok().map(Cow::Owned),
+    }
 }
 
 /// The texts of an array of strings; `None` for any other type.
@@ -84,7 +88,7 @@ pub(crate) fn array(raw: &str) -> Option<impl Iterator<Item = &str>> {
     let mut first = true;
     Some(from_fn(move || {
         scanner.more(b']', mem::take(&mut first)).filter(|more| *more)?;
-        scanner.part(|scanner| scanner.value(1))
+        scanner.part(Scanner::known)
     }))
 }
 
@@ -96,16 +100,19 @@ pub(crate) fn members(raw: &str) -> Option<impl Iterator<Item = (Cow<'_, str>, &
     Some(from_fn(move || {
         scanner.more(b'}', mem::take(&mut first)).filter(|more| *more)?;
         let name = scanner.name()?;
-        Some((name, scanner.part(|scanner| scanner.value(1))?))
+        Some((name, scanner.part(Scanner::known)?))
     }))
 }
 
-/// What stands between quotes, without its escapes; `None` where it has half a surrogate pair.
-fn unescaped(inner: &str) -> Option<Cow<'_, str>> {
-    if memchr::memchr(b'\\', inner.as_bytes()).is_none() {
-        return Some(Cow::Borrowed(inner));
-    }
-    serde_json::from_str(&format!("\"{inner}\"")).ok().map(Cow::Owned)
+/// The members of an object that is part of what was read and is sound; in place of a member of the name `inner`, those of
+/// the object that it is, and so on: how far in, name and value. One pass. Answers how many objects there are; `None` where
+/// one of them is none.
+pub(crate) fn chain<'a>(
+    raw: &'a str,
+    inner: &str,
+    mut each: impl FnMut(usize, Cow<'a, str>, &'a str),
+) -> Option<usize> {
+    Scanner::new(raw).chain(0, inner, &mut each)
 }
 
 /// A bit of a name: names with two bits are two names.
@@ -222,15 +229,18 @@ impl<'a> Scanner<'a> {
 
     /// A name, and the colon.
     fn name(&mut self) -> Option<Cow<'a, str>> {
-        let start = self.at.saturating_add(1);
+        let start = self.at;
         let escaped = self.string()?;
-        let inner = self.text.get(start..self.at.saturating_sub(1))?;
+        let raw = self.text.get(start..self.at)?;
         self.space();
         self.skip(b':')?;
         self.space();
         // With half a surrogate pair it stays as it was written: the object is not sound.
-        let name = if escaped { unescaped(inner) } else { None };
-        Some(name.unwrap_or(Cow::Borrowed(inner)))
+        let name = if escaped { serde_json::from_str(raw).ok() } else { None };
+        match name {
+            Some(name) => Some(Cow::Owned(name)),
+            None => raw.get(1..raw.len().saturating_sub(1)).map(Cow::Borrowed),
+        }
     }
 
     /// Any value, in so many objects and arrays.
@@ -252,6 +262,49 @@ impl<'a> Scanner<'a> {
             b'n' => self.word("null"),
             _ => self.number(depth > 1),
         }
+    }
+
+    /// Any value that was read before: only its end is looked for.
+    fn known(&mut self) -> Option<()> {
+        let mut open = 0_usize;
+        loop {
+            match self.peek()? {
+                b'"' => drop(self.string()?),
+                b'{' | b'[' => {
+                    open = open.saturating_add(1);
+                    self.forward(1);
+                }
+                b'}' | b']' => {
+                    open = open.saturating_sub(1);
+                    self.forward(1);
+                }
+                _ if open == 0 => return self.value(1),
+                _ => self.forward(1),
+            }
+            if open == 0 {
+                return Some(());
+            }
+        }
+    }
+
+    fn chain(
+        &mut self,
+        level: usize,
+        inner: &str,
+        each: &mut impl FnMut(usize, Cow<'a, str>, &'a str),
+    ) -> Option<usize> {
+        self.skip(b'{')?;
+        let next = level.saturating_add(1);
+        let (mut first, mut objects) = (true, next);
+        while self.more(b'}', mem::take(&mut first))? {
+            let name = self.name()?;
+            if name == inner {
+                objects = self.chain(next, inner, each)?;
+            } else {
+                each(level, name, self.part(Scanner::known)?);
+            }
+        }
+        Some(objects)
     }
 
     /// Where it ends is found without recursion; that is all.

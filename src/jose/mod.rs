@@ -32,7 +32,7 @@ pub(crate) use date::{earlier, later, numeric_date, since};
 pub(crate) use digest::{Digest, DigestKey, equal, hmac_sha256, sha256};
 pub(crate) use document::{Document, Json, Text};
 pub(crate) use embedded::Embedded;
-pub(crate) use json::{Object, array, members, string};
+pub(crate) use json::{Object, array, chain, members, string};
 pub use jwk::{KeyProblem, SkippedKey};
 #[cfg(feature = "testing")]
 pub(crate) use signing::SigningKey;

@@ -5,8 +5,7 @@ use std::borrow::Cow;
 
 use time::UtcDateTime;
 
-use super::act;
-use crate::jose::{Document, Header, Text, array, members, numeric_date, string};
+use crate::jose::{Document, Header, Text, array, chain, members, numeric_date, string};
 use crate::profile::{Profile, ScopeShape, SubjectKind};
 use crate::proof::Confirmation;
 use crate::reason::Reason;
@@ -308,9 +307,16 @@ impl Reader<'_> {
 
     /// RFC 8693 section 4.4. Without `sub` it names nobody.
     fn may_act(&mut self, raw: Text) -> Option<Option<Link>> {
-        let link = act::read(&self.claims.document, raw)?;
-        let iss = self.optional(link.iss)?;
-        let sub = self.optional(link.sub)?;
+        let Claims { document, .. } = &self.claims;
+        let (mut iss, mut sub) = (None, None);
+        for (name, value) in members(document.text(raw))? {
+            match &*name {
+                "iss" => iss = document.json().find(value),
+                "sub" => sub = document.json().find(value),
+                _ => {}
+            }
+        }
+        let (iss, sub) = (self.optional(iss)?, self.optional(sub)?);
         Some(sub.map(|_| Link { iss, sub }))
     }
 
@@ -343,18 +349,36 @@ impl Reader<'_> {
         }
     }
 
+    /// In one pass, whatever the depth.
     fn links(&mut self, raw: Text) -> Option<()> {
-        let mut next = Some(raw);
-        while let Some(raw) = next {
-            let link = act::read(&self.claims.document, raw)?;
-            let (iss, sub) = (self.optional(link.iss)?, self.string(link.sub?)?);
-            if sub.is_empty() || iss.is_some_and(Text::is_empty) {
-                return None;
+        let Claims { document, texts, .. } = &mut self.claims;
+        let start = texts.len();
+        let links = chain(document.text(raw), "act", |level, name, value| {
+            let at = start.saturating_add(level.saturating_mul(2));
+            let at = match &*name {
+                "iss" => at,
+                "sub" => at.saturating_add(1),
+                _ => return,
+            };
+            texts.resize(texts.len().max(at.saturating_add(1)), None);
+            if let Some(member) = texts.get_mut(at) {
+                *member = document.json().find(value);
             }
-            self.claims.texts.extend([iss, Some(sub)]);
-            next = link.act;
+        })?;
+        texts.resize(start.saturating_add(links.saturating_mul(2)), None);
+        let (links, _) = texts.get_mut(start..)?.as_chunks_mut();
+        let mut sound = true;
+        for [iss, sub] in links {
+            let named = |text: &Text| !text.is_empty();
+            let mut read = |raw: Text| document.json_mut().string(raw).filter(named);
+            let is_named = iss.is_some();
+            (*iss, *sub) = (iss.and_then(&mut read), sub.and_then(&mut read));
+            sound &= sub.is_some() && iss.is_some() == is_named;
         }
-        Some(())
+        if !sound {
+            texts.truncate(start);
+        }
+        sound.then_some(())
     }
 
     /// A string that may be missing.

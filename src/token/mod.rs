@@ -1,6 +1,5 @@
 //! The access token: unverified, then validated (phases B to D).
 
-mod act;
 mod actor;
 mod claims;
 mod hierarchy;

@@ -21,12 +21,14 @@ use serde_json::json;
 use time::UtcDateTime;
 use tower::Service;
 use tower::util::MapRequestLayer;
+use unconfused::keys::{Algorithm, Backend, KeySet};
+use unconfused::proof::Possession;
+use unconfused::proof::{Dpop, Nonces};
+use unconfused::replay::MemoryReplayStore;
 use unconfused::testing::{TestIssuer, TestProofKey, TestToken};
-use unconfused::{
-    Acr, Algorithm, Audience, Backend, Dpop, Grant, Guard, Issuer, KeySet, MemoryReplayStore,
-    Nonces,
-};
-use unconfused::{Possession, Require, Scope, UnverifiedToken, Validation};
+use unconfused::token::{UnverifiedToken, Validation};
+use unconfused::{Acr, Audience, Grant, Guard, Issuer};
+use unconfused::{Require, Scope};
 
 const ISSUER: &str = "https://login.example";
 const ORDERS: Audience = Audience::from_static("https://orders.example/api");
@@ -42,7 +44,7 @@ static GUARD: LazyLock<Guard> =
     LazyLock::new(|| Guard::new(ORDERS, Issuer::new(ISSUER, KEYS.clone())));
 
 /// The same, with every token verified anew.
-static COLD: LazyLock<Guard> = LazyLock::new(|| GUARD.clone().remember_tokens(0));
+static COLD: LazyLock<Guard> = LazyLock::new(|| GUARD.clone().token_cache_capacity(0));
 
 /// Cold, a token is new; warm, it is remembered.
 const BOTH: [&str; 2] = ["cold", "warm"];
@@ -133,7 +135,9 @@ fn parse() {
 fn verify(bencher: Bencher<'_, '_>, Signed { algorithm, backend }: Signed) {
     let issuer = TestIssuer::with_algorithm(ISSUER, algorithm);
     let (token, keys) = (token(&issuer), issuer.keys());
-    bencher.bench(|| keys.verify_with(black_box(&token), [algorithm], backend).expect("valid"));
+    bencher.bench(|| {
+        keys.verify_signature_only_with(black_box(&token), [algorithm], backend).expect("valid")
+    });
 }
 
 /// Parsing, signature and claims.
@@ -185,7 +189,7 @@ fn issuers<const N: usize>(bencher: Bencher<'_, '_>, state: &str) {
     let guard = Guard::new(ORDERS, issuers.next().expect("one at least"));
     let mut guard = issuers.fold(guard, Guard::trust);
     if state == "cold" {
-        guard = guard.remember_tokens(0);
+        guard = guard.token_cache_capacity(0);
     }
     let actor_of = |name| Require::scope(REFUND).actor([(name, "support-agent")]);
     let token = |name| unsigned(&LOGIN).claim("iss", name).sign();
@@ -203,7 +207,7 @@ fn issuers<const N: usize>(bencher: Bencher<'_, '_>, state: &str) {
 }
 
 fn dpop() -> Dpop {
-    Dpop::at(BASE).expect("a base")
+    Dpop::for_base_url(BASE).expect("a base")
 }
 
 /// A proof, by a key whose own key is in it: what it is for, its signature, its hash of the token, its thumbprint.

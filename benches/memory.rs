@@ -10,8 +10,9 @@ use std::time::{Duration, Instant};
 use http::Request;
 use http::request::Parts;
 use serde_json::json;
+use unconfused::keys::{Algorithm, Backend};
 use unconfused::testing::{TestIssuer, TestToken};
-use unconfused::{Acr, Algorithm, Audience, Backend, Guard, Issuer, Require, Scope};
+use unconfused::{Acr, Audience, Guard, Issuer, Require, Scope};
 
 const ISSUER: &str = "https://login.example";
 const ORDERS: Audience = Audience::from_static("https://orders.example/api");
@@ -125,10 +126,10 @@ struct Round {
 impl Pair {
     fn new(backend: Backend, issuer: &TestIssuer, room: usize) -> Self {
         let guard = Guard::new(ORDERS, Issuer::new(ISSUER, issuer.keys()).backend(backend));
-        let cold = guard.clone().remember_tokens(0);
+        let cold = guard.clone().token_cache_capacity(0);
         // What is made once is made here.
         send(&cold, &mint(issuer, large, 100));
-        Pair { backend, remembers: guard.remember_tokens(room), cold, rounds: Vec::new() }
+        Pair { backend, remembers: guard.token_cache_capacity(room), cold, rounds: Vec::new() }
     }
 
     /// Both get the same tokens, once; they take turns in being first.
@@ -199,7 +200,8 @@ fn distinct(algorithm: Algorithm, rounds: usize, plan: &Plan) {
 fn kept(name: &str, token: fn(&TestIssuer) -> TestToken, room: usize) {
     let issuer = TestIssuer::new(ISSUER);
     let guard = Guard::new(ORDERS, Issuer::new(ISSUER, issuer.keys()));
-    let (cold, remembers) = (guard.clone().remember_tokens(0), guard.remember_tokens(room));
+    let (cold, remembers) =
+        (guard.clone().token_cache_capacity(0), guard.token_cache_capacity(room));
     // Some parts of the memory are full before others.
     let tokens = mint(&issuer, token, 3 * room);
     send(&cold, &tokens[..100]);

@@ -41,14 +41,15 @@ use tokio_rustls::rustls::{
     self, DigitallySignedStruct, DistinguishedName, ServerConfig, SignatureScheme,
 };
 use tower::ServiceExt;
-use unconfused::{Audience, ClientCertificate, Grant, Guard, Issuer, Scope};
+use unconfused::proof::ClientCertificate;
+use unconfused::{Audience, Grant, Guard, Issuer, Scope};
 
 pub(crate) const ORDERS: Audience = Audience::from_static("https://orders.example");
 const READ: Scope = Scope::from_static("orders:read");
 
 pub(crate) fn api(issuer: Issuer) -> Router {
     let guard = Guard::new(ORDERS, issuer)
-        .client_certificate(ClientCertificate::of_connection)
+        .client_certificate(ClientCertificate::from_connection)
         // Every token must be bound: one that was stolen is of no use to anybody.
         .sender_constrained();
     Router::new().route("/orders", get(list).route_layer(guard.require(READ)))

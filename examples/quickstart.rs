@@ -17,9 +17,8 @@ use axum::http::{HeaderMap, StatusCode};
 use axum::routing::{delete, get, post};
 use axum::{Json, Router};
 use serde::Deserialize;
-use unconfused::{
-    Acr, Audience, Audit, Denial, Grant, Guard, Issuer, NotAResourceUrl, Require, Scope,
-};
+use unconfused::error::ConfigError;
+use unconfused::{Acr, Audience, Audit, Denial, Grant, Guard, Issuer, Require, Scope};
 
 /// Our own name: what a token must be meant for. A bad character would not compile.
 const ORDERS: Audience = Audience::from_static("https://orders.example");
@@ -44,7 +43,7 @@ fn guard(issuer: Issuer, record: impl Audit) -> Guard {
     Guard::new(ORDERS, issuer).audit(record)
 }
 
-fn api(guard: Guard) -> Result<Router, NotAResourceUrl> {
+fn api(guard: Guard) -> Result<Router, ConfigError> {
     // Money leaves, so the person behind the agent has logged in well, and just now.
     let refund_it = Require::scope(REFUND).acr([PASSKEY]).max_age(JUST_NOW);
     // For one agent. A name counts only together with who gave it.

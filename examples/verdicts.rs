@@ -71,12 +71,12 @@ use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 use serde_json::{Map, Value};
 use time::UtcDateTime;
+use unconfused::keys::{Algorithm, KeySet};
+use unconfused::profile::{HeaderType, Profile, ScopeShape};
+use unconfused::proof::{ClientCertificate, Dpop, Nonces, Possession};
 use unconfused::testing::TestProofKey;
-use unconfused::{
-    AccessToken, Acr, Actor, Algorithm, Audience, ClientCertificate, Credential, Dpop, HeaderType,
-    KeySet, Nonces, Party, Possession, Profile, Reason, Require, Scope, ScopeShape,
-    UnverifiedToken, Validation,
-};
+use unconfused::token::{Credential, UnverifiedToken, Validation};
+use unconfused::{AccessToken, Acr, Actor, Audience, Party, Reason, Require, Scope};
 
 fn main() -> io::Result<()> {
     let mut input = io::stdin().lock();
@@ -132,7 +132,7 @@ fn verdict(line: &[u8]) -> Verdict {
     Verdict {
         id,
         verdict,
-        reason: reason.map(Reason::name),
+        reason: reason.map(Reason::as_str),
         error: reason.and_then(Reason::error),
         status,
         check,
@@ -298,7 +298,7 @@ fn ath(case: &Case<'_>) -> Option<Outcome> {
     let now = UtcDateTime::UNIX_EPOCH;
     let proof = key.proof("GET", &format!("{BASE}/")).at(now).claim("ath", &*value).sign();
     let possession = Possession::dpop(&proof, &Method::GET, "/");
-    let checked = Dpop::at(BASE).ok()?.check(&possession, &token, &key.thumbprint(), now);
+    let checked = Dpop::for_base_url(BASE).ok()?.check(&possession, &token, &key.thumbprint(), now);
     Some(match checked {
         Ok(_) => Outcome::Accept(Map::new()),
         Err(reason) => reason.into(),
@@ -307,7 +307,7 @@ fn ath(case: &Case<'_>) -> Option<Outcome> {
 
 fn jws(case: &Case<'_>, policy: &Policy) -> Option<Outcome> {
     let token: Cow<'_, str> = case.get("token")?;
-    let outcome = case.keys().verify(&token, policy.algorithms()?);
+    let outcome = case.keys().verify_signature_only(&token, policy.algorithms()?);
     Some(match outcome {
         Ok(payload) => Outcome::Accept(wanted(case, |name| payload_value(&payload, name))),
         Err(reason) => reason.into(),
@@ -449,7 +449,7 @@ impl Expected {
             validation = validation.sender_constrained();
         }
         let token = UnverifiedToken::parse_within(token, max_bytes)
-            .and_then(|token| token.shown_by(possession).validate(&validation, keys, now))
+            .and_then(|token| token.with_possession(possession).validate(&validation, keys, now))
             .map_err(|invalid| invalid.reason())?;
         let cnf = token.claim::<Value>("cnf").ok().flatten().unwrap_or_default();
         if !self.bound_by.iter().all(|member| cnf.get(member).is_some()) {
@@ -469,7 +469,7 @@ impl Expected {
         if reason != Reason::RequiredClaimMissing {
             return false;
         }
-        let Ok(payload) = keys.verify(token, self.algorithms.iter().copied()) else {
+        let Ok(payload) = keys.verify_signature_only(token, self.algorithms.iter().copied()) else {
             return false;
         };
         let lacks = |name: &str| payload_value(&payload, name).is_null();
@@ -636,7 +636,7 @@ impl Policy {
     fn dpop(&self, base: &str, proof: Option<&str>) -> Option<Dpop> {
         let names = self.texts("dpop_algs")?.unwrap_or_else(|| vec!["ES256"]);
         let window = self.seconds("dpop_max_age_s")?.unwrap_or(Duration::from_secs(300));
-        let dpop = Dpop::at(base)
+        let dpop = Dpop::for_base_url(base)
             .ok()?
             .algorithms(names.into_iter().filter_map(Algorithm::from_name))
             .window(window, window);

@@ -1,6 +1,7 @@
 //! An answer that may be there at once, or later.
 
-use std::future::{Future, IntoFuture, Ready, ready};
+use std::future::{Future, pending};
+use std::mem;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
@@ -36,33 +37,17 @@ impl<'a, T> Answer<'a, T> {
     }
 }
 
-impl<'a, T> IntoFuture for Answer<'a, T> {
-    type Output = T;
-    type IntoFuture = AnswerFuture<'a, T>;
-
-    fn into_future(self) -> AnswerFuture<'a, T> {
-        AnswerFuture(match self {
-            Answer::Now(answer) => State::Now(ready(answer)),
-            Answer::Later(future) => State::Later(future),
-        })
-    }
-}
-
-/// The future of an [`Answer`].
-pub struct AnswerFuture<'a, T>(State<'a, T>);
-
-enum State<'a, T> {
-    Now(Ready<T>),
-    Later(Boxed<'a, T>),
-}
-
-impl<T> Future for AnswerFuture<'_, T> {
+impl<'a, T: Unpin + 'a> Future for Answer<'a, T> {
     type Output = T;
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<T> {
-        match &mut self.0 {
-            State::Now(answer) => Pin::new(answer).poll(cx),
-            State::Later(future) => future.as_mut().poll(cx),
+        if let Answer::Later(future) = &mut *self {
+            return future.as_mut().poll(cx);
+        }
+        // A future without a size takes no allocation.
+        match mem::replace(&mut *self, Answer::later(pending())) {
+            Answer::Now(answer) => Poll::Ready(answer),
+            Answer::Later(_) => Poll::Pending,
         }
     }
 }
@@ -73,11 +58,5 @@ impl<T> std::fmt::Debug for Answer<'_, T> {
             Answer::Now(_) => "Now(..)",
             Answer::Later(_) => "Later(..)",
         })
-    }
-}
-
-impl<T> std::fmt::Debug for AnswerFuture<'_, T> {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("AnswerFuture(..)")
     }
 }

@@ -7,6 +7,9 @@ use std::time::Duration;
 
 use http::{HeaderValue, Uri};
 
+pub use crate::metadata::{Metadata, MetadataService};
+pub use crate::reason::Remedy;
+
 use crate::names::{Acr, Audience, Scope};
 use crate::reason::Reason;
 use crate::require::Unmet;
@@ -85,7 +88,7 @@ impl Challenge {
 
     pub(crate) fn of(reason: Reason) -> Self {
         Challenge {
-            reason: reason.told(),
+            reason: reason.for_client(),
             acr_values: Vec::new(),
             max_age: None,
             scope: Vec::new(),
@@ -226,14 +229,15 @@ impl Parameters<'_, '_> {
 /// a request ([RFC 9728 section 3](https://www.rfc-editor.org/rfc/rfc9728#section-3)).
 ///
 /// ```
-/// use unconfused::{Audience, MetadataUrl};
+/// use unconfused::challenge::MetadataUrl;
+/// use unconfused::Audience;
 ///
-/// let url = |name| MetadataUrl::of(&Audience::from_static(name)).unwrap().to_string();
+/// let url = |name| MetadataUrl::for_resource(&Audience::from_static(name)).unwrap().to_string();
 /// assert_eq!(
 ///     url("https://api.example/mcp"),
 ///     "https://api.example/.well-known/oauth-protected-resource/mcp"
 /// );
-/// assert!(MetadataUrl::of(&Audience::from_static("api://orders")).is_none());
+/// assert!(MetadataUrl::for_resource(&Audience::from_static("api://orders")).is_none());
 /// ```
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct MetadataUrl {
@@ -248,7 +252,7 @@ impl MetadataUrl {
     /// The place for this resource. `None` where its name is no https URL (http is fine on a loopback
     /// host), or one with a user, a fragment, a quote, a brace or a space: then it can have no metadata.
     #[must_use]
-    pub fn of(audience: &Audience) -> Option<Self> {
+    pub fn for_resource(audience: &Audience) -> Option<Self> {
         let name = audience.as_str();
         let uri: Uri = name.parse().ok()?;
         let (scheme, authority) = (uri.scheme_str()?, uri.authority()?);
@@ -287,7 +291,7 @@ mod tests {
     use super::*;
 
     fn url(name: &str) -> Option<String> {
-        MetadataUrl::of(&Audience::new(name).unwrap()).map(|url| url.to_string())
+        MetadataUrl::for_resource(&Audience::new(name).unwrap()).map(|url| url.to_string())
     }
 
     #[test]
@@ -302,7 +306,7 @@ mod tests {
         assert_eq!(url("https://api.example.com/a/b?x=1"), at("/a/b?x=1"));
         assert_eq!(url("https://api.example.com?x=1"), at("?x=1"));
         let with_query =
-            MetadataUrl::of(&Audience::from_static("https://a.example/b?x=1")).unwrap();
+            MetadataUrl::for_resource(&Audience::from_static("https://a.example/b?x=1")).unwrap();
         assert_eq!(with_query.path(), "/.well-known/oauth-protected-resource/b");
     }
 

@@ -45,7 +45,7 @@ impl Credential {
     /// # Errors
     ///
     /// [`Reason::CredentialTooLarge`] where the token would have more than `max_bytes`, or a `DPoP` field more than
-    /// [`Dpop::MAX_BYTES`](crate::Dpop::MAX_BYTES),
+    /// [`Dpop::MAX_BYTES`](crate::proof::Dpop::MAX_BYTES),
     /// [`Reason::MultipleCredentials`], [`Reason::MissingCredentials`],
     /// [`Reason::UnsupportedAuthScheme`] or [`Reason::MalformedAuthorization`].
     pub fn from_headers(headers: &HeaderMap, max_bytes: usize) -> Result<Self, Reason> {

@@ -55,7 +55,7 @@ impl Denial {
     }
 
     /// The first check that failed. For the operator: what the client may know is
-    /// [`Reason::told`].
+    /// [`Reason::for_client`].
     #[must_use]
     pub fn reason(&self) -> Reason {
         self.0.reason
@@ -127,16 +127,16 @@ impl Denial {
 
     /// A body of the media type `application/problem+json`
     /// ([RFC 9457](https://www.rfc-editor.org/rfc/rfc9457)): what the client may know, which is
-    /// [`Reason::told`] and what the challenge says, and the id of the decision.
+    /// [`Reason::for_client`] and what the challenge says, and the id of the decision.
     #[must_use]
     pub fn problem_json(&self) -> String {
-        let told = self.0.reason.told();
+        let told = self.0.reason.for_client();
         let mut problem = Map::new();
         let mut put = |name: &str, value: Value| problem.insert(name.to_owned(), value);
         put("type", "about:blank".into());
         put("title", told.description().into());
         put("status", self.status().as_u16().into());
-        put("reason", told.name().into());
+        put("reason", told.as_str().into());
         if let Some(error) = told.error() {
             put("error", error.into());
         }

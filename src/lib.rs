@@ -22,68 +22,59 @@
 )]
 
 mod answer;
-mod audit;
+pub mod audit;
 #[cfg(feature = "axum")]
 mod axum;
-mod challenge;
+pub mod challenge;
+mod config_error;
 mod credential;
+mod dates;
 mod denial;
 mod evidence;
 mod guard;
 mod jose;
-mod keys;
-mod layer;
+mod json;
+pub mod keys;
+pub mod layer;
 mod metadata;
 mod names;
 mod outbound;
 mod printable;
-mod profile;
-mod proof;
+pub mod profile;
+pub mod proof;
 mod reason;
-mod replay;
+pub mod replay;
 mod require;
 #[cfg(feature = "testing")]
 #[cfg_attr(docsrs, doc(cfg(feature = "testing")))]
 pub mod testing;
-mod token;
-mod verified;
+pub mod token;
+mod token_cache;
 
-pub use crate::answer::{Answer, AnswerFuture};
-#[cfg(feature = "tracing")]
-#[cfg_attr(docsrs, doc(cfg(feature = "tracing")))]
-pub use crate::audit::TracingAudit;
-pub use crate::audit::{Audit, AuditEvent, StepUp};
-pub use crate::challenge::{Challenge, MetadataUrl};
-pub use crate::credential::Credential;
+pub use crate::answer::Answer;
+pub use crate::audit::event::AuditEvent;
+pub use crate::audit::sink::Audit;
 pub use crate::denial::Denial;
-pub use crate::evidence::{DecisionId, Evidence, Grant, Operation};
+pub use crate::evidence::Grant;
 pub use crate::guard::Guard;
-pub use crate::jose::{Algorithm, Backend, KeyProblem, KeySet, KeySetError, KeySetId, SkippedKey};
-#[cfg(feature = "remote")]
-#[cfg_attr(docsrs, doc(cfg(feature = "remote")))]
-pub use crate::keys::RemoteKeys;
-pub use crate::keys::{
-    Issuer, KeySource, KeyState, KeyStatus, Keys, KeysUnavailable, Readiness, UnfitTemplate,
-    UnfitUrl,
-};
-pub use crate::layer::{
-    EmptyBody, GuardLayer, GuardService, MakeBody, ProblemJson, ResponseFuture,
-};
-pub use crate::metadata::{Metadata, MetadataService, NotAResourceUrl};
-pub use crate::names::{Acr, Audience, InvalidName, Scope};
-pub use crate::outbound::{HttpAnswer, HttpClient, HttpError, HttpLimits};
-pub use crate::printable::Printable;
-pub use crate::profile::{ClaimTest, HeaderType, Profile, ScopeShape};
-pub use crate::proof::{AcceptedProof, ClientCertificate, Dpop, Nonces, Possession, UnfitBase};
-pub use crate::reason::{Reason, Remedy};
-#[cfg(feature = "redis")]
-#[cfg_attr(docsrs, doc(cfg(feature = "redis")))]
-pub use crate::replay::RedisReplayStore;
-pub use crate::replay::{
-    MemoryReplayStore, Remembered, ReplayAnswer, ReplayEntry, ReplayStore, StoreUnavailable,
-};
-pub use crate::require::{Require, Unmet};
-pub use crate::token::{
-    AccessToken, Actor, ActorSource, InvalidToken, KeyHint, MayAct, Party, ScopeCycle,
-    ScopeHierarchy, UnverifiedToken, Validation, WrongClaimType,
-};
+pub use crate::keys::issuer::Issuer;
+pub use crate::names::{Acr, Audience, Scope};
+pub use crate::reason::Reason;
+pub use crate::require::Require;
+pub use crate::token::access_token::AccessToken;
+pub use crate::token::actor::{Actor, Party};
+
+/// The way out: how the crate sends HTTP requests, to fetch the keys of an issuer.
+pub mod client {
+    pub use crate::outbound::{HttpAnswer, HttpClient, HttpError, HttpLimits};
+}
+
+/// The errors of set-up, of names and of the plain functions.
+pub mod error {
+    pub use crate::config_error::ConfigError;
+    pub use crate::names::InvalidName;
+    pub use crate::require::Unmet;
+    pub use crate::token::access_token::WrongClaimType;
+    pub use crate::token::hierarchy::ScopeCycle;
+    pub use crate::token::invalid::InvalidToken;
+}

@@ -15,6 +15,7 @@ use serde::Serialize;
 use tower_service::Service;
 
 use crate::challenge::MetadataUrl;
+use crate::config_error::ConfigError;
 use crate::guard::Guard;
 use crate::names::{Audience, Scope};
 
@@ -22,7 +23,7 @@ use crate::names::{Audience, Scope};
 /// resource: its name, its issuers, its scopes.
 ///
 /// Where the tokens of an issuer may name no audience, and a list of clients stands in its place
-/// ([`Profile::client_list_instead_of_audience`](crate::Profile::client_list_instead_of_audience)), a member of that
+/// ([`Profile::client_list_instead_of_audience`](crate::profile::Profile::client_list_instead_of_audience)), a member of that
 /// name, `client_list_instead_of_audience`, lists the issuer: whoever relies on audiences should know.
 ///
 /// Made from the set-up and never from a request: a `Host` field has no say in it. It is not signed.
@@ -42,7 +43,7 @@ use crate::names::{Audience, Scope};
 ///     r#"{"resource":"https://api.example/mcp","authorization_servers":["https://login.example"],"scopes_supported":["files:read"],"bearer_methods_supported":["header"]}"#
 /// );
 /// # }
-/// # Ok::<(), unconfused::NotAResourceUrl>(())
+/// # Ok::<(), unconfused::error::ConfigError>(())
 /// ```
 #[derive(Debug, Clone)]
 pub struct Metadata {
@@ -77,24 +78,17 @@ struct Document {
     resource_tos_uri: Option<String>,
 }
 
-/// The audience is no https URL, so the resource can have no metadata
-/// ([RFC 9728 section 1.2](https://www.rfc-editor.org/rfc/rfc9728#section-1.2)).
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("`{audience}` is no https URL without a fragment, so it has no metadata document")]
-pub struct NotAResourceUrl {
-    audience: String,
-}
-
 impl Guard {
     /// The metadata document of this guard's resource, under the audience it was made with.
     ///
     /// # Errors
     ///
-    /// [`NotAResourceUrl`] where that is no https URL; see [`MetadataUrl::of`].
-    pub fn metadata(&self) -> Result<Metadata, NotAResourceUrl> {
+    /// [`ConfigError`] where that is no https URL; see [`MetadataUrl::for_resource`].
+    pub fn metadata(&self) -> Result<Metadata, ConfigError> {
         let audience = self.audiences().first().map(Audience::to_string).unwrap_or_default();
         let Some(url) = self.metadata_url().cloned() else {
-            return Err(NotAResourceUrl { audience });
+            let problem = "its metadata needs https, and no user, fragment, quote, brace or space";
+            return Err(ConfigError::new(&audience, "a resource URL", problem));
         };
         let (dpop, certificates, required) = self.sender_constraints();
         let document = Document {

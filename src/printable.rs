@@ -9,7 +9,7 @@ use std::fmt::{self, Write as _};
 /// text itself is [`raw`](Self::raw): for comparison and for storage, never for a log.
 ///
 /// ```
-/// use unconfused::Printable;
+/// use unconfused::audit::Printable;
 ///
 /// let subject = Printable::from("alice\nallowed: bob");
 /// assert_eq!(subject.to_string(), r"alice\nallowed: bob");

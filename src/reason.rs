@@ -43,7 +43,7 @@ macro_rules! reasons {
 
             /// The stable name, in snake case.
             #[must_use]
-            pub const fn name(self) -> &'static str {
+            pub const fn as_str(self) -> &'static str {
                 match self { $(Reason::$variant => $name,)* }
             }
 
@@ -306,7 +306,7 @@ impl Reason {
     /// What the client may know: the reason itself, or its generic parent where the
     /// reason would tell a stranger about keys, clients or other domains.
     #[must_use]
-    pub const fn told(self) -> Reason {
+    pub const fn for_client(self) -> Reason {
         match self {
             Reason::KeyNotFound | Reason::KeyUnusable => Reason::SignatureInvalid,
             Reason::ClientNotAllowed | Reason::TenantMismatch => Reason::PolicyDenied,
@@ -327,7 +327,7 @@ impl Reason {
 
 impl std::fmt::Display for Reason {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str(self.name())
+        f.write_str(self.as_str())
     }
 }
 
@@ -357,7 +357,7 @@ mod tests {
 
     #[test]
     fn names_are_distinct() {
-        let mut names: Vec<_> = Reason::ALL.iter().map(|r| r.name()).collect();
+        let mut names: Vec<_> = Reason::ALL.iter().map(|r| r.as_str()).collect();
         names.sort_unstable();
         names.dedup();
         assert_eq!(names.len(), Reason::ALL.len());
@@ -366,9 +366,9 @@ mod tests {
     #[test]
     fn what_is_told_answers_with_the_same_status_and_code() {
         for reason in Reason::ALL {
-            assert_eq!(reason.status(), reason.told().status(), "{reason}");
-            assert_eq!(reason.error(), reason.told().error(), "{reason}");
-            assert_eq!(reason.told(), reason.told().told(), "{reason}");
+            assert_eq!(reason.status(), reason.for_client().status(), "{reason}");
+            assert_eq!(reason.error(), reason.for_client().error(), "{reason}");
+            assert_eq!(reason.for_client(), reason.for_client().for_client(), "{reason}");
         }
     }
 

@@ -15,12 +15,13 @@ use common::*;
 use http::request::Parts;
 use serde_json::json;
 use tower::{Layer as _, Service as _};
+use unconfused::audit::{StepUp, TracingAudit};
+use unconfused::keys::KeysUnavailable;
+use unconfused::profile::Profile;
+use unconfused::proof::ClientCertificate;
 use unconfused::testing::TestToken;
-use unconfused::{
-    Acr, ActorSource, Answer, Audit, AuditEvent, ClientCertificate, Credential, Guard, Issuer,
-    KeyHint, KeysUnavailable, Profile, Reason, Require, Scope, StepUp, TracingAudit,
-    UnverifiedToken,
-};
+use unconfused::token::{ActorSource, Credential, KeyHint, UnverifiedToken};
+use unconfused::{Acr, Answer, Audit, AuditEvent, Guard, Issuer, Reason, Require, Scope};
 
 const READ: Scope = Scope::from_static("orders:read");
 const WRITE: Scope = Scope::from_static("orders:write");
@@ -269,7 +270,7 @@ fn steps_under_another_guard_keep_the_decision_and_are_told_apart() {
     let mut parts = request(&token().scope("orders:read"));
     let outer = first.authorize(&mut parts, READ).now().unwrap().unwrap();
     let inner = second.authorize(&mut parts, READ).now().unwrap().unwrap();
-    assert!(inner.by(&second) && !inner.by(&first));
+    assert!(inner.made_by(&second) && !inner.made_by(&first));
     let _ = second.refuse(&inner);
     let id = outer.decision();
     assert_eq!(record.take(), [(id, 0), (id, 1), (id, 2)]);
@@ -411,7 +412,7 @@ fn an_allowed_event_shows_who_acted_for_whom_and_how() {
 fn the_record_says_how_possession_was_shown() {
     let certificate = ClientCertificate::from_der("ours");
     let (record, sink) = Record::of(text);
-    let guard = proof_guard().client_certificate(ClientCertificate::of_connection).audit(sink);
+    let guard = proof_guard().client_certificate(ClientCertificate::from_connection).audit(sink);
     let unbound = token().scope("orders:read");
     for (token, expected) in [
         (unbound.clone(), "bearer"),
@@ -468,7 +469,8 @@ fn the_parts_of_an_event_are_what_its_line_says() {
         .authenticated(secs(5))
         .scope("orders:read");
     event(&token, READ, |event| {
-        let text = |shown: Option<unconfused::Printable<'_>>| shown.unwrap().raw().to_owned();
+        let text =
+            |shown: Option<unconfused::audit::Printable<'_>>| shown.unwrap().raw().to_owned();
         assert_eq!(text(event.issuer()), LOGIN);
         assert_eq!(text(event.subject()), "alice");
         assert_eq!(text(event.client()), "test-client");
@@ -715,7 +717,7 @@ fn the_token_is_in_no_text_of_the_crate() {
     let forged = UnverifiedToken::parse(&forged)
         .and_then(|token| token.validate(&validation(), &login().keys(), now()))
         .unwrap_err();
-    let evidence: &unconfused::Evidence = &grant;
+    let evidence: &unconfused::audit::Evidence = &grant;
     let credential = Credential::from_headers(&head("/", &[&bearer]).headers, 9999).unwrap();
     assert_eq!(credential.expose(), raw);
     shown.push(format!("{access:?} {access:#?}"));
@@ -746,7 +748,7 @@ fn debug_of_what_holds_a_token_shows_its_name_and_none_of_its_claims() {
         .scope("scope-name orders:read")
         .acr("acr-name");
     let grant = ask(&guard(), &token, READ).unwrap();
-    let evidence: &unconfused::Evidence = &grant;
+    let evidence: &unconfused::audit::Evidence = &grant;
     for shown in [format!("{:?}", grant.token()), format!("{evidence:?}"), format!("{grant:?}")] {
         assert!(shown.contains("t-1") && shown.contains(LOGIN), "{shown}");
         assert!(!shown.contains("-name"), "{shown}");
@@ -1105,7 +1107,7 @@ fn a_method_of_any_length_is_cut() {
 fn the_record_says_why_keys_are_unavailable_and_which_claim_is_missing() {
     let (record, sink) = Record::of(|event| event.detail().map(|detail| detail.to_string()));
     let sink = Arc::new(sink);
-    let down = Issuer::new(LOGIN, |_: KeyHint<'_>| -> unconfused::Keys {
+    let down = Issuer::new(LOGIN, |_: KeyHint<'_>| -> unconfused::keys::Keys {
         Answer::Now(Err(KeysUnavailable::new("connection\nrefused")))
     });
     let guard = Guard::new(ORDERS, down).clock(now).audit(sink.clone());

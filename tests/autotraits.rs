@@ -6,7 +6,17 @@ use std::fmt::Debug;
 use std::fs;
 use std::path::Path;
 
+use unconfused::audit::*;
+use unconfused::challenge::*;
+use unconfused::client::*;
+use unconfused::error::*;
+use unconfused::keys::*;
+use unconfused::layer::*;
+use unconfused::profile::*;
+use unconfused::proof::*;
+use unconfused::replay::*;
 use unconfused::testing::{ScriptedClient, TestIssuer, TestProof, TestProofKey, TestToken};
+use unconfused::token::*;
 use unconfused::*;
 
 /// Each type has each of the bounds, or this does not compile. Answers with the names of the types.
@@ -24,11 +34,11 @@ type Response = std::future::Ready<Result<http::Response<String>, ()>>;
 fn shared() -> Vec<&'static str> {
     hold!(Send Sync Debug;
         AcceptedProof, AccessToken, Backend, ClientCertificate, Dpop, MemoryReplayStore, Nonces, Possession<'_>,
-        Remembered, ReplayEntry, StoreUnavailable, TestProof, TestProofKey, UnfitBase, Acr, Actor<'_>, ActorSource, Algorithm, Audience, AuditEvent<'_>, Challenge,
-        ClaimTest, Credential, DecisionId, Denial, EmptyBody, Evidence, Grant, Guard, GuardLayer,
+        Remembered, ReplayEntry, StoreUnavailable, TestProof, TestProofKey, ConfigError, Acr, Actor<'_>, ActorSource, Algorithm, Audience, AuditEvent<'_>, Challenge,
+        ClaimRule, Credential, DecisionId, Denial, EmptyBody, Evidence, Grant, Guard, GuardLayer,
         GuardService<(), EmptyBody>, HeaderType, InvalidName, InvalidToken, Issuer, KeyHint<'_>,
-        HttpError, HttpLimits, KeyProblem, KeySet, KeySetError, KeySetId, KeyState, KeyStatus, KeysUnavailable, Readiness, RemoteKeys, ScriptedClient, UnfitTemplate, UnfitUrl, MayAct<'_>, Metadata, MetadataService,
-        MetadataUrl, NotAResourceUrl, Operation, Party, Printable<'_>, ProblemJson, Profile, Reason,
+        HttpError, HttpLimits, KeyProblem, KeySet, KeySetError, KeySetId, KeyState, KeyStatus, KeysUnavailable, Readiness, RemoteKeys, ScriptedClient, MayAct<'_>, Metadata, MetadataService,
+        MetadataUrl, Operation, Party, Printable<'_>, ProblemJson, Profile, Reason,
         Remedy, Require, Scope, ScopeCycle, ScopeHierarchy, ScopeShape, SkippedKey<'_>, StepUp,
         TestIssuer, TestToken, TracingAudit, Unmet, UnverifiedToken<'_>, Validation, WrongClaimType,
     )
@@ -37,7 +47,7 @@ fn shared() -> Vec<&'static str> {
 /// A future in a box is sent and not shared.
 fn sent() -> Vec<&'static str> {
     hold!(Send Debug;
-        HttpAnswer, ReplayAnswer, Answer<'_, Result<Grant, Denial>>, AnswerFuture<'_, Result<Grant, Denial>>, Keys,
+        HttpAnswer, ReplayAnswer, Answer<'_, Result<Grant, Denial>>, Keys,
         ResponseFuture<Response, String, ()>,
     )
 }
@@ -64,33 +74,48 @@ fn no_public_type_is_left_out_here() {
     assert_eq!(here, exported());
 }
 
-/// The names in the shop window, and those of the module that is public.
+/// The names at the root and in the public modules: what `pub use` shows, and what is defined in a public file.
 fn exported() -> BTreeSet<String> {
     let src = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
     let lib = fs::read_to_string(src.join("lib.rs")).unwrap();
-    let uses = lib.split("pub use ").skip(1).flat_map(|rest| {
+    let mut found: BTreeSet<_> = shown(&lib).into_iter().collect();
+    for module in lib.split("\npub mod ").skip(1).filter_map(|rest| rest.split_once(';')) {
+        let (name, _) = module;
+        if name.contains([' ', '{']) {
+            continue;
+        }
+        let file = Some(src.join(format!("{name}.rs"))).filter(|file| file.exists());
+        let file = file.unwrap_or_else(|| src.join(name).join("mod.rs"));
+        let text = fs::read_to_string(file).unwrap();
+        found.extend(shown(&text));
+        for kind in ["\npub struct ", "\npub enum ", "\npub trait ", "\npub type "] {
+            let names = text.split(kind).skip(1);
+            found.extend(names.map(|rest| {
+                let name = rest.split(|c: char| !c.is_alphanumeric()).next().unwrap();
+                name.to_owned()
+            }));
+        }
+    }
+    found
+}
+
+/// The names that a file shows with `pub use`.
+fn shown(text: &str) -> Vec<String> {
+    let uses = text.split("pub use ").skip(1).flat_map(|rest| {
         let (path, _) = rest.split_once(';').unwrap();
         let (_, names) = path.rsplit_once("::").unwrap();
-        let names: Vec<_> = names.split(['{', '}', ',']).map(str::trim).collect();
-        names
+        names.split(['{', '}', ',']).map(str::trim)
     });
-    let files = fs::read_dir(src.join("testing")).unwrap();
-    let testing: String =
-        files.map(|file| fs::read_to_string(file.unwrap().path()).unwrap()).collect();
-    let structs = testing
-        .split("\npub struct ")
-        .skip(1)
-        .map(|rest| rest.split(|c: char| !c.is_alphanumeric()).next().unwrap());
-    uses.chain(structs).filter(|name| !name.is_empty()).map(str::to_owned).collect()
+    uses.filter(|name| !name.is_empty()).map(str::to_owned).collect()
 }
 
 #[test]
 fn what_a_service_holds_can_be_cloned() {
     // that a handler, a layer or a state of axum keeps one is what these are for
     hold!(Clone Send Sync;
-        AcceptedProof, Dpop, Nonces, Possession<'_>, ReplayEntry, TestProof, TestProofKey, UnfitBase, Acr, Audience, Challenge, ClaimTest, Credential, Denial, Evidence, Grant, Guard, GuardLayer,
+        AcceptedProof, Dpop, Nonces, Possession<'_>, ReplayEntry, TestProof, TestProofKey, ConfigError, Acr, Audience, Challenge, ClaimRule, Credential, Denial, Evidence, Grant, Guard, GuardLayer,
         GuardLayer<ProblemJson>, GuardService<(), EmptyBody>, InvalidName, Issuer, KeySet,
-        KeySetError, Metadata, MetadataService, MetadataUrl, NotAResourceUrl, Operation, Party,
+        KeySetError, Metadata, MetadataService, MetadataUrl, Operation, Party,
         Profile, Require, Scope, ScopeCycle, ScopeHierarchy, TestIssuer, TestToken, Unmet,
         Validation, WrongClaimType,
     );
@@ -108,9 +133,9 @@ fn small_values_can_be_copied() {
 #[test]
 fn every_error_can_be_handed_on() {
     hold!(Error Send Sync;
-        StoreUnavailable, UnfitBase,
+        StoreUnavailable, ConfigError,
         Denial, InvalidName, InvalidToken, KeyProblem, KeySetError, KeysUnavailable,
-        NotAResourceUrl, Reason, ScopeCycle, Unmet, WrongClaimType,
+        Reason, ScopeCycle, Unmet, WrongClaimType,
     );
 }
 

@@ -6,11 +6,14 @@ use common::*;
 use http::{HeaderMap, StatusCode};
 use proptest::prelude::*;
 use serde_json::{Value, json};
+use unconfused::challenge::{MetadataUrl, Remedy};
+use unconfused::keys::{KeySet, KeysUnavailable};
+use unconfused::proof::{ClientCertificate, Nonces};
+use unconfused::replay::{Remembered, StoreUnavailable};
 use unconfused::testing::TestToken;
+use unconfused::token::KeyHint;
 use unconfused::{
-    AccessToken, Acr, Answer, Audience, ClientCertificate, Denial, Guard, Issuer, KeyHint, KeySet,
-    KeysUnavailable, MetadataUrl, Nonces, Reason, Remedy, Remembered, Require, Scope,
-    StoreUnavailable,
+    AccessToken, Acr, Answer, Audience, Denial, Guard, Issuer, Reason, Require, Scope,
 };
 
 const READ: Scope = Scope::from_static("orders:read");
@@ -144,7 +147,7 @@ fn missing_credentials_are_challenged_without_an_error() {
 #[test]
 fn a_resource_without_metadata_is_challenged_all_the_same() {
     let audience = Audience::from_static("api://orders");
-    assert!(MetadataUrl::of(&audience).is_none());
+    assert!(MetadataUrl::for_resource(&audience).is_none());
     let guard = Guard::new(&audience, login().issuer()).clock(now);
     let denial = answer(&guard, &[], READ);
     assert_eq!(challenge(&denial), r#"Bearer scope="orders:read""#);
@@ -316,7 +319,7 @@ fn what_is_told_of_a_reason_never_names_keys_clients_or_other_domains() {
     for reason in Reason::ALL {
         let told = told(&Denial::from(*reason));
         let name = told.2["reason"].as_str().unwrap();
-        assert_eq!(name, reason.told().name());
+        assert_eq!(name, reason.for_client().as_str());
         assert!(
             !["key_not_found", "key_unusable", "client_not_allowed", "actor_untrusted"]
                 .contains(&name),
@@ -495,7 +498,7 @@ proptest! {
             requirement = requirement.max_age(secs(age));
         }
         let unmet = requirement.check(&poor_token(), now()).unwrap_err();
-        let url = MetadataUrl::of(&audience).unwrap();
+        let url = MetadataUrl::for_resource(&audience).unwrap();
         let denial = Denial::from(&unmet).with_resource_metadata(&url);
         let challenge = denial.challenge().unwrap();
 
@@ -537,7 +540,7 @@ proptest! {
 
     #[test]
     fn the_place_of_metadata_is_at_the_host_of_the_resource(audience in audience()) {
-        let url = MetadataUrl::of(&audience).unwrap().to_string();
+        let url = MetadataUrl::for_resource(&audience).unwrap().to_string();
         let resource: http::Uri = audience.as_str().parse().unwrap();
         let found: http::Uri = url.parse().unwrap();
         prop_assert_eq!(found.scheme(), resource.scheme());

@@ -5,7 +5,8 @@ mod common;
 use common::*;
 use serde_json::json;
 use unconfused::testing::TestToken;
-use unconfused::{AccessToken, ActorSource, Party, Reason, Require, Validation};
+use unconfused::token::{ActorSource, Validation};
+use unconfused::{AccessToken, Party, Reason, Require};
 
 const AGENT: (&str, &str) = (LOGIN, "agent-7");
 const FOREIGN: (&str, &str) = (OTHER, "agent-7");

@@ -17,12 +17,16 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 use time::UtcDateTime;
 use tower::ServiceExt;
-use unconfused::testing::{TestProof, TestProofKey};
-use unconfused::{
-    AcceptedProof, Algorithm, Answer, Audience, ClientCertificate, Denial, Dpop, Grant, Guard,
-    InvalidToken, MemoryReplayStore, Nonces, Possession, Reason, Remedy, Remembered, ReplayAnswer,
-    ReplayEntry, Require, Scope, StoreUnavailable, UnverifiedToken,
+use unconfused::challenge::Remedy;
+use unconfused::error::InvalidToken;
+use unconfused::keys::Algorithm;
+use unconfused::proof::{AcceptedProof, ClientCertificate, Dpop, Nonces, Possession};
+use unconfused::replay::{
+    MemoryReplayStore, Remembered, ReplayAnswer, ReplayEntry, StoreUnavailable,
 };
+use unconfused::testing::{TestProof, TestProofKey};
+use unconfused::token::UnverifiedToken;
+use unconfused::{Answer, Audience, Denial, Grant, Guard, Reason, Require, Scope};
 
 const READ: Scope = Scope::from_static("orders:read");
 const WRITE: Scope = Scope::from_static("orders:write");
@@ -355,8 +359,8 @@ fn a_base_is_a_url_of_a_host() {
         "http://127.0.0.1:8080",
         "https://[::1]:8443/v1",
     ] {
-        assert!(Dpop::at(base).is_ok(), "{base}");
-        assert!(dpop().or_at(base).is_ok(), "{base}");
+        assert!(Dpop::for_base_url(base).is_ok(), "{base}");
+        assert!(dpop().and_base_url(base).is_ok(), "{base}");
     }
     for base in [
         "",
@@ -372,16 +376,16 @@ fn a_base_is_a_url_of_a_host() {
         "urn:orders",
         "https://api.example.com/a b",
     ] {
-        let unfit = Dpop::at(base).unwrap_err();
+        let unfit = Dpop::for_base_url(base).unwrap_err();
         assert!(unfit.to_string().contains(&format!("`{base}`")), "{unfit}");
-        assert!(dpop().or_at(base).is_err(), "{base}");
+        assert!(dpop().and_base_url(base).is_err(), "{base}");
     }
 }
 
 #[test]
 fn a_proof_names_one_of_the_bases_and_the_path_after_it() {
-    let dpop = Dpop::at("https://api.example.com/v1/").unwrap();
-    let dpop = dpop.or_at("http://localhost:8080").unwrap();
+    let dpop = Dpop::for_base_url("https://api.example.com/v1/").unwrap();
+    let dpop = dpop.and_base_url("http://localhost:8080").unwrap();
     let check =
         |htu: &str| check_field(&dpop, &good().claim("htu", htu).sign(), "token").map(|_| ()).err();
     assert_eq!(check("https://api.example.com/v1/orders"), None);
@@ -420,7 +424,7 @@ fn rows<T: for<'a> Deserialize<'a>>(lines: &str) -> Vec<T> {
 }
 
 fn name<T>(outcome: Result<T, Reason>) -> &'static str {
-    outcome.map_or_else(Reason::name, |_| "ok")
+    outcome.map_or_else(Reason::as_str, |_| "ok")
 }
 
 #[test]
@@ -428,7 +432,7 @@ fn published_proofs_are_accepted_and_near_misses_are_not() {
     let rows: Vec<Vector> = rows(include_str!("vectors/dpop.jsonl"));
     assert!(rows.len() > 10);
     for row in &rows {
-        let dpop = Dpop::at(&row.base).unwrap();
+        let dpop = Dpop::for_base_url(&row.base).unwrap();
         let method: Method = row.method.parse().unwrap();
         let path = row.path.split('?').next().unwrap();
         let possession = Possession::dpop(&row.proof, &method, path);
@@ -446,7 +450,7 @@ fn published_proofs_are_accepted_and_near_misses_are_not() {
 fn no_byte_of_a_published_proof_can_be_changed() {
     let rows: Vec<Vector> = rows(include_str!("vectors/dpop.jsonl"));
     let row = &rows[0];
-    let dpop = Dpop::at(&row.base).unwrap();
+    let dpop = Dpop::for_base_url(&row.base).unwrap();
     let now = UtcDateTime::from_unix_timestamp(row.now).unwrap();
     for place in 0..row.proof.len() {
         let mut bytes = row.proof.clone().into_bytes();
@@ -478,12 +482,12 @@ fn the_bound_token_of_the_rfc_is_nothing_without_its_proof() {
     ] {
         whole[name] = value;
     }
-    let validation = unconfused::Validation::new(ORDERS, "https://server.example.com")
-        .dpop(Dpop::at(&rows[0].base).unwrap());
+    let validation = unconfused::token::Validation::new(ORDERS, "https://server.example.com")
+        .dpop(Dpop::for_base_url(&rows[0].base).unwrap());
     let now = UtcDateTime::from_unix_timestamp(rows[0].now).unwrap();
     let refused = |claims: &Value, possession: Possession<'_>| {
         let raw = server.token(&ORDERS).payload(claims.to_string()).sign();
-        let token = UnverifiedToken::parse(&raw).unwrap().shown_by(possession);
+        let token = UnverifiedToken::parse(&raw).unwrap().with_possession(possession);
         token.validate(&validation, &server.keys(), now).unwrap_err().reason()
     };
     let shown = || Possession::dpop(&rows[0].proof, &Method::GET, "/protectedresource");
@@ -506,7 +510,7 @@ fn uris_are_compared_by_what_they_mean() {
     assert!(rows.len() > 30);
     let key = proof_key();
     for base in ["https://api.example.com", "HTTPS://api.example.com:443/"] {
-        let dpop = Dpop::at(base).unwrap();
+        let dpop = Dpop::for_base_url(base).unwrap();
         // By the plain function, and by a guard that sees a request.
         let guard = guard().dpop(dpop.clone(), store());
         let raw = bound().sign();
@@ -526,11 +530,15 @@ fn uris_are_compared_by_what_they_mean() {
 // The plain path.
 
 fn validate_shown(
-    validation: &unconfused::Validation,
+    validation: &unconfused::token::Validation,
     raw: &str,
     possession: Possession<'_>,
 ) -> Result<unconfused::AccessToken, InvalidToken> {
-    UnverifiedToken::parse(raw)?.shown_by(possession).validate(validation, &login().keys(), now())
+    UnverifiedToken::parse(raw)?.with_possession(possession).validate(
+        validation,
+        &login().keys(),
+        now(),
+    )
 }
 
 #[test]
@@ -950,7 +958,7 @@ fn a_store_answers_for_itself() {
         )]
     );
 
-    let forgotten = denied(|| Ok(Remembered::Forgotten));
+    let forgotten = denied(|| Ok(Remembered::BeforeEpoch));
     assert_eq!(forgotten.reason(), Reason::DpopProofStale);
     assert!(forgotten.to_string().contains("before the store began"), "{forgotten}");
 
@@ -1159,7 +1167,7 @@ fn an_expensive_check_comes_after_a_cheap_one_also_with_nonces() {
 fn nonces_may_be_for_chosen_routes() {
     let guard = guard()
         .dpop(dpop().nonces(nonces()), store())
-        .nonces_where(|_, path| path.starts_with("/payments"));
+        .require_nonce_if(|_, path| path.starts_with("/payments"));
     let raw = bound().sign();
     let ask = |path: &str, proof: TestProof| {
         let proof = proof.claim("htu", format!("{BASE}{path}")).sign();
@@ -1197,12 +1205,12 @@ fn a_store_that_began_after_a_nonce_asks_for_a_new_one() {
 // Several guards and layers.
 
 /// A store that counts what it remembers.
-fn counted() -> (impl unconfused::ReplayStore + Clone, Arc<Mutex<Vec<ReplayEntry>>>) {
+fn counted() -> (impl unconfused::replay::ReplayStore + Clone, Arc<Mutex<Vec<ReplayEntry>>>) {
     let entries = Arc::new(Mutex::new(Vec::new()));
     let (memory, seen) = (Arc::new(store()), entries.clone());
     let store = move |entry: ReplayEntry| -> ReplayAnswer {
         seen.lock().unwrap().push(entry.clone());
-        unconfused::ReplayStore::insert(&memory, entry)
+        unconfused::replay::ReplayStore::insert(&memory, entry)
     };
     (store, entries)
 }
@@ -1217,14 +1225,15 @@ fn a_second_guard_validates_the_proof_again_and_does_not_use_it_up() {
     first.authorize(&mut head, READ).now().unwrap().unwrap();
     assert!(!head.headers.contains_key("dpop"));
     let grant = second.authorize(&mut head, READ).now().unwrap().unwrap();
-    assert!(grant.by(&second) && grant.is_sender_constrained() && grant.proof().is_some());
+    assert!(grant.made_by(&second) && grant.is_sender_constrained() && grant.proof().is_some());
     first.authorize(&mut head, READ).now().unwrap().unwrap();
     let narrowed = first.narrow(&grant, READ).now().unwrap().unwrap();
     assert!(narrowed.proof().is_some());
     assert_eq!(entries.lock().unwrap().len(), 1);
 
     // A guard of another base is not convinced.
-    let elsewhere = guard().dpop(Dpop::at("https://other.example").unwrap(), store.clone());
+    let elsewhere =
+        guard().dpop(Dpop::for_base_url("https://other.example").unwrap(), store.clone());
     let refused = elsewhere.narrow(&grant, READ).now().unwrap();
     assert_eq!(reason(refused), Some(Reason::DpopUriMismatch));
     // Nor one that takes no proofs.
@@ -1348,13 +1357,13 @@ async fn both_schemes_and_a_nonce_are_fields_of_the_answer() {
 }
 
 /// As a store behind a network: the answer comes later.
-fn slow() -> impl unconfused::ReplayStore {
+fn slow() -> impl unconfused::replay::ReplayStore {
     let memory = Arc::new(store());
     move |entry: ReplayEntry| -> ReplayAnswer {
         let memory = memory.clone();
         Answer::later(async move {
             tokio::task::yield_now().await;
-            unconfused::ReplayStore::insert(&memory, entry).await
+            unconfused::replay::ReplayStore::insert(&memory, entry).await
         })
     }
 }
@@ -1393,7 +1402,7 @@ async fn a_nonce_that_is_ending_is_followed_by_a_fresh_one_on_the_answer() {
 
 #[tokio::test]
 async fn a_route_that_needs_no_nonce_tells_one_to_who_has_none() {
-    let guard = guard().dpop(dpop().nonces(nonces()), store()).nonces_where(|_, _| false);
+    let guard = guard().dpop(dpop().nonces(nonces()), store()).require_nonce_if(|_, _| false);
     let app = Router::new().route("/orders", get(inside).route_layer(guard.require(READ)));
     let raw = bound().sign();
     let response = send(&app, "/orders", &raw, &proof(&raw)).await;
@@ -1453,7 +1462,7 @@ fn nothing_that_is_printed_shows_a_key_or_a_proof() {
     let raw = bound().sign();
     let proof = proof(&raw).sign();
     let possession = Possession::dpop(&proof, &Method::GET, "/orders");
-    let token = UnverifiedToken::parse(&raw).unwrap().shown_by(possession.clone());
+    let token = UnverifiedToken::parse(&raw).unwrap().with_possession(possession.clone());
     let printed = format!(
         "{possession:?} {token:?} {:?} {:?} {:?}",
         proof_key(),

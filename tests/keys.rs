@@ -13,11 +13,11 @@ use common::*;
 use http::{HeaderValue, Request, Response};
 use serde_json::{Value, json};
 use tokio::time::{Instant, sleep, timeout};
+use unconfused::client::{HttpAnswer, HttpError, HttpLimits};
+use unconfused::keys::{Algorithm, KeySet, KeyState, KeyStatus, RemoteKeys};
+use unconfused::profile::Profile;
 use unconfused::testing::{ScriptedClient, TestIssuer, TestToken};
-use unconfused::{
-    Algorithm, Answer, AuditEvent, Denial, Grant, Guard, HttpAnswer, HttpError, HttpLimits, Issuer,
-    KeySet, KeyState, KeyStatus, Profile, Reason, RemoteKeys, Scope,
-};
+use unconfused::{Answer, AuditEvent, Denial, Grant, Guard, Issuer, Reason, Scope};
 
 const READ: Scope = Scope::from_static("orders:read");
 const METADATA: &str = "https://login.example/.well-known/oauth-authorization-server";
@@ -44,7 +44,7 @@ impl World {
     fn with(settings: impl FnOnce(RemoteKeys) -> RemoteKeys) -> Self {
         let login = TestIssuer::new(LOGIN);
         let client = login.client();
-        let keys = settings(RemoteKeys::of(LOGIN, client.clone()).unwrap());
+        let keys = settings(RemoteKeys::discover(LOGIN, client.clone()).unwrap());
         let details = Arc::new(Mutex::new(Vec::new()));
         let seen = details.clone();
         let guard =
@@ -208,7 +208,7 @@ async fn metadata_is_looked_for_in_order_and_once_found_no_further() {
     let (noted, keys) = (asked.clone(), login.clone());
     let client = move |request: Request<Vec<u8>>, limits: HttpLimits| -> HttpAnswer {
         assert_eq!(limits.max_bytes, 256 * 1024);
-        assert_eq!(limits.within, secs(5));
+        assert_eq!(limits.timeout, secs(5));
         assert_eq!(request.method(), "GET");
         let url = request.uri().to_string();
         noted.lock().unwrap().push(url.clone());
@@ -339,7 +339,7 @@ async fn keys_that_were_handed_in_are_fixed_and_a_source_that_does_not_say_is_un
     assert_eq!((status(&guard).state, status(&guard).keys), (KeyState::Fixed, 1));
     assert!(guard.ready().now().unwrap().is_ready());
     let guard = Guard::new(ORDERS, login.issuer());
-    assert_eq!(status(&guard).state, KeyState::Untold);
+    assert_eq!(status(&guard).state, KeyState::Unreported);
     assert!(guard.ready().now().unwrap().is_ready());
     let guard = Guard::new(ORDERS, Issuer::new(LOGIN, KeySet::default()));
     assert!(!guard.readiness().is_ready());
@@ -588,7 +588,7 @@ async fn a_flood_of_10_000_random_key_ids_in_30_seconds_costs_two_fetches_a_wind
     assert_eq!(Instant::now() - start, secs(30));
     let mut seen: BTreeMap<&str, usize> = BTreeMap::new();
     for asked in asked {
-        *seen.entry(asked.await.unwrap().0.unwrap_err().name()).or_default() += 1;
+        *seen.entry(asked.await.unwrap().0.unwrap_err().as_str()).or_default() += 1;
     }
     let fetched = fetched.lock().unwrap().clone();
     no_more_than_two_within_30_seconds(&fetched);
@@ -737,7 +737,7 @@ async fn how_long_keys_serve_without_their_issuer_can_be_set() {
 
 #[test]
 fn keys_that_serve_for_less_than_a_minute_are_a_mistake() {
-    let keys = || RemoteKeys::at(KEYS, ScriptedClient::new()).unwrap();
+    let keys = || RemoteKeys::from_jwks_uri(KEYS, ScriptedClient::new()).unwrap();
     let tried = catch_unwind(AssertUnwindSafe(|| drop(keys().stale_for(millis(59_999)))));
     assert!(tried.is_err());
     drop(keys().stale_for(secs(60)));
@@ -820,7 +820,8 @@ async fn a_cold_start_against_a_slow_issuer_is_one_clear_answer_and_one_fetch_fo
     let mut seen: BTreeMap<(String, Duration), usize> = BTreeMap::new();
     for asked in herd {
         let (verdict, at) = asked.await.unwrap();
-        let verdict = verdict.map_or_else(|reason| reason.name().to_owned(), |()| "ok".to_owned());
+        let verdict =
+            verdict.map_or_else(|reason| reason.as_str().to_owned(), |()| "ok".to_owned());
         *seen.entry((verdict, at - start)).or_default() += 1;
     }
     println!("1,000 requests at the start: {seen:?}");
@@ -927,7 +928,7 @@ async fn a_tenant_is_approved_for_every_token_and_before_anything_is_made_of_its
         },
         move |issuer| {
             making.lock().unwrap().push(issuer.to_owned());
-            RemoteKeys::of(issuer, client.clone())
+            RemoteKeys::discover(issuer, client.clone())
         },
     )
     .unwrap();
@@ -996,7 +997,7 @@ fn the_keys_of_the_tenant_that_was_not_used_for_longest_are_forgotten() {
             Ok(keys[issuer].keys())
         },
     );
-    let guard = Guard::new(ORDERS, issuer.unwrap().most_tenants(2));
+    let guard = Guard::new(ORDERS, issuer.unwrap().max_tenants(2));
     let use_it = |name: &str| {
         let token = of_tenant(&all[&format!("https://login.example/{name}/v2")]);
         assert_eq!(at_once(&guard, &token), Some(Ok(())), "{name}");
@@ -1024,7 +1025,7 @@ fn tokens_that_nobody_verified_put_out_no_tenant_that_is_in_use() {
             Ok(if issuer.contains("acme") { keys.clone() } else { KeySet::default() })
         },
     );
-    let guard = Guard::new(ORDERS, issuer.unwrap().most_tenants(3));
+    let guard = Guard::new(ORDERS, issuer.unwrap().max_tenants(3));
     assert_eq!(at_once(&guard, &of_tenant(&acme)), Some(Ok(())));
     for number in 0..1000 {
         let forged = of_tenant(&acme).claim("iss", format!("https://login.example/t{number}/v2"));
@@ -1129,7 +1130,7 @@ async fn a_key_of_a_shared_set_serves_the_issuer_that_it_names_and_one_without_a
     ]});
     let client = ScriptedClient::new();
     client.serve(KEYS, jwks.to_string());
-    let keys = RemoteKeys::at(KEYS, client.clone()).unwrap();
+    let keys = RemoteKeys::from_jwks_uri(KEYS, client.clone()).unwrap();
     let issuer = Issuer::tenants_with_shared_keys(TEMPLATE, |_| true, keys).unwrap();
     let guard = Guard::new(ORDERS, issuer);
     // They are one set, so it is known before the first token whether it is there.
@@ -1178,7 +1179,7 @@ fn tenants_with_one_set_of_keys_are_as_many_as_there_are() {
         acme.jwks().replace(r#""kty""#, r#""issuer":"https://login.example/{tenantid}/v2","kty""#);
     let keys = KeySet::from_json(&named).unwrap();
     let issuer = Issuer::tenants_with_shared_keys(TEMPLATE, |_| true, keys).unwrap();
-    let guard = Guard::new(ORDERS, issuer.most_tenants(2));
+    let guard = Guard::new(ORDERS, issuer.max_tenants(2));
     for _ in 0..2 {
         for number in 0..50 {
             let token =

@@ -17,10 +17,12 @@ use time::UtcDateTime;
 use tokio::sync::oneshot;
 use tower_layer::Layer;
 use tower_service::Service;
+use unconfused::keys::{KeySet, KeysUnavailable};
+use unconfused::layer::{MakeBody, ProblemJson};
 use unconfused::testing::{TestIssuer, TestToken};
+use unconfused::token::{KeyHint, ScopeHierarchy};
 use unconfused::{
-    Acr, Answer, Audience, AuditEvent, Denial, Grant, Guard, Issuer, KeyHint, KeySet,
-    KeysUnavailable, MakeBody, ProblemJson, Reason, Require, Scope, ScopeHierarchy,
+    Acr, Answer, Audience, AuditEvent, Denial, Grant, Guard, Issuer, Reason, Require, Scope,
 };
 
 const LOGIN: &str = "https://login.example";
@@ -1066,8 +1068,8 @@ fn a_guard_set_up_differently_validates_the_credential_anew() {
     assert_eq!(response.status(), StatusCode::OK);
     assert_eq!(asked.load(Ordering::Relaxed), 2);
     let grant = log.grant();
-    assert!(grant.by(&other));
-    assert!(!grant.by(&guard));
+    assert!(grant.made_by(&other));
+    assert!(!grant.made_by(&guard));
 }
 
 #[test]
@@ -1109,7 +1111,7 @@ fn another_guard_that_waits_for_keys_takes_the_credential_of_the_grant() {
     let sender = waiting.lock().unwrap().remove(0);
     sender.send(Ok(login.keys())).unwrap();
     assert!(poll(&mut response).is_ready());
-    assert!(log.grant().by(&inner));
+    assert!(log.grant().made_by(&inner));
 }
 
 #[test]
@@ -1164,8 +1166,8 @@ fn a_grant_is_by_the_guard_that_made_it_and_by_its_clones() {
     let guard = Guard::new(ORDERS, login.issuer());
     let (_, log) = through(guard.require(READ), with(&reader(&login)));
     let grant = log.grant();
-    assert!(grant.by(&guard));
-    assert!(grant.by(&guard.clone()));
+    assert!(grant.made_by(&guard));
+    assert!(grant.made_by(&guard.clone()));
 }
 
 #[test]
@@ -1191,9 +1193,9 @@ fn every_changed_setting_makes_another_guard() {
         ("audit", clone().audit(|_: &AuditEvent<'_>| ())),
         ("made anew", Guard::new(ORDERS, login.issuer())),
     ] {
-        assert!(!grant.by(&other), "{setting}");
+        assert!(!grant.made_by(&other), "{setting}");
     }
-    assert!(grant.by(&guard));
+    assert!(grant.made_by(&guard));
 }
 
 // Narrowing and refusing.
@@ -1213,7 +1215,7 @@ fn narrowing_grants_what_the_token_allows() {
     let narrowed = guard.narrow(&grant, WRITE).now().unwrap().unwrap();
     assert_eq!(*narrowed.requirement(), Require::from([READ, WRITE]));
     assert_eq!(narrowed.decision(), grant.decision());
-    assert!(narrowed.by(&guard));
+    assert!(narrowed.made_by(&guard));
 }
 
 #[test]
@@ -1282,7 +1284,7 @@ fn narrowing_the_grant_of_another_guard_validates_anew() {
     let grant = granted(&guard, &reader(&login));
     let narrowed = other.narrow(&grant, READ).now().unwrap().unwrap();
     assert_eq!(asked.load(Ordering::Relaxed), 1);
-    assert!(narrowed.by(&other));
+    assert!(narrowed.made_by(&other));
     assert_eq!(narrowed.decision(), grant.decision());
 }
 
@@ -1307,7 +1309,7 @@ fn narrowing_the_grant_of_another_guard_waits_for_keys() {
     assert!(poll(&mut answer).is_pending());
     let sender = waiting.lock().unwrap().remove(0);
     sender.send(Ok(login.keys())).unwrap();
-    assert!(matches!(poll(&mut answer), Poll::Ready(Ok(narrowed)) if narrowed.by(&other)));
+    assert!(matches!(poll(&mut answer), Poll::Ready(Ok(narrowed)) if narrowed.made_by(&other)));
 }
 
 #[test]
@@ -1326,7 +1328,7 @@ fn a_refusal_of_the_handler_is_403_without_a_challenge() {
 fn a_refusal_of_the_handler_is_in_the_record() {
     let login = login();
     let (sink, lines) = recorded(|event| {
-        let reason = event.reason().map_or("allowed", Reason::name);
+        let reason = event.reason().map_or("allowed", Reason::as_str);
         format!("{} {reason} {}", event.step(), event.subject().unwrap())
     });
     let guard = Guard::new(ORDERS, login.issuer()).audit(sink);

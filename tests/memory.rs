@@ -6,10 +6,10 @@ use std::time::Duration;
 
 use http::Request;
 use time::UtcDateTime;
+use unconfused::keys::{Keys, KeysUnavailable};
 use unconfused::testing::TestIssuer;
-use unconfused::{
-    Answer, Audience, Guard, Issuer, KeyHint, Keys, KeysUnavailable, Reason, Require, Scope,
-};
+use unconfused::token::KeyHint;
+use unconfused::{Answer, Audience, Guard, Issuer, Reason, Require, Scope};
 
 const LOGIN: &str = "https://login.example";
 const ORDERS: Audience = Audience::from_static("https://orders.example");

@@ -12,11 +12,13 @@ use http_body_util::BodyExt;
 use serde_json::{Value, json};
 use tokio::net::TcpListener;
 use tower::{Service, ServiceExt};
+use unconfused::challenge::MetadataUrl;
+use unconfused::error::ConfigError;
+use unconfused::keys::Algorithm;
+use unconfused::proof::{ClientCertificate, Dpop};
+use unconfused::replay::MemoryReplayStore;
 use unconfused::testing::TestIssuer;
-use unconfused::{
-    Algorithm, Audience, ClientCertificate, Dpop, Guard, MemoryReplayStore, MetadataUrl,
-    NotAResourceUrl, Require, Scope,
-};
+use unconfused::{Audience, Guard, Require, Scope};
 
 const MCP: Audience = Audience::from_static("https://api.example/mcp");
 const PATH: &str = "/.well-known/oauth-protected-resource/mcp";
@@ -146,7 +148,7 @@ async fn challenges_name_the_url_at_which_the_document_is() {
 #[test]
 fn the_url_is_that_of_the_audience() {
     let metadata = guard(MCP).metadata().unwrap();
-    assert_eq!(Some(metadata.url()), MetadataUrl::of(&MCP).as_ref());
+    assert_eq!(Some(metadata.url()), MetadataUrl::for_resource(&MCP).as_ref());
     assert_eq!(metadata.path(), PATH);
 }
 
@@ -359,9 +361,9 @@ fn what_the_owner_says_is_in_the_document_under_the_registered_names() {
 #[test]
 fn what_the_guard_takes_of_bound_tokens_is_in_the_document() {
     let dpop = |guard: Guard| {
-        guard.dpop(Dpop::at("https://api.example").unwrap(), MemoryReplayStore::new())
+        guard.dpop(Dpop::for_base_url("https://api.example").unwrap(), MemoryReplayStore::new())
     };
-    let mtls = |guard: Guard| guard.client_certificate(ClientCertificate::of_connection);
+    let mtls = |guard: Guard| guard.client_certificate(ClientCertificate::from_connection);
     let members = |guard: Guard| {
         let document = document(&guard);
         let member = |name: &str| document.get(name).cloned();
@@ -388,7 +390,7 @@ fn what_the_guard_takes_of_bound_tokens_is_in_the_document() {
         assert_eq!(members(guard), expected);
     }
     let chosen = [Algorithm::Ps256, Algorithm::Es384];
-    let dpop = Dpop::at("https://api.example").unwrap().algorithms(chosen);
+    let dpop = Dpop::for_base_url("https://api.example").unwrap().algorithms(chosen);
     let guard = guard().dpop(dpop, MemoryReplayStore::new());
     assert_eq!(members(guard), (Some(json!(["PS256", "ES384"])), None, None));
 }
@@ -416,7 +418,7 @@ fn an_audience_that_is_no_https_url_has_no_document() {
         "https://user@api.example",
     ] {
         let guard = guard(Audience::from_static(audience));
-        let error: NotAResourceUrl = guard.metadata().unwrap_err();
+        let error: ConfigError = guard.metadata().unwrap_err();
         assert!(error.to_string().contains(audience), "{error}");
     }
 }

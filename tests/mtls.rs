@@ -13,10 +13,10 @@ use http::{HeaderMap, Request};
 use http_body_util::BodyExt;
 use serde_json::json;
 use tower::ServiceExt;
+use unconfused::proof::{ClientCertificate, Possession};
 use unconfused::testing::TestToken;
-use unconfused::{
-    ClientCertificate, Denial, Grant, Guard, Possession, Reason, Require, Scope, UnverifiedToken,
-};
+use unconfused::token::UnverifiedToken;
+use unconfused::{Denial, Grant, Guard, Reason, Require, Scope};
 
 const READ: Scope = Scope::from_static("orders:read");
 const METADATA: &str =
@@ -32,7 +32,7 @@ fn theirs() -> ClientCertificate {
 }
 
 fn mtls_guard() -> Guard {
-    guard().client_certificate(ClientCertificate::of_connection)
+    guard().client_certificate(ClientCertificate::from_connection)
 }
 
 fn mtls_bound() -> TestToken {
@@ -111,7 +111,7 @@ fn without_a_source_a_bound_token_is_refused_whatever_the_request_has() {
 fn by_the_plain_function_it_is_the_same() {
     let raw = mtls_bound().sign();
     let outcome = |possession| {
-        let token = UnverifiedToken::parse(&raw).unwrap().shown_by(possession);
+        let token = UnverifiedToken::parse(&raw).unwrap().with_possession(possession);
         let validated = token.validate(&validation().sender_constrained(), &login().keys(), now());
         validated.map(|token| token.is_sender_constrained()).map_err(|invalid| invalid.reason())
     };
@@ -141,7 +141,7 @@ fn a_thumbprint_that_is_none_is_no_certificates() {
 
 #[test]
 fn of_two_members_both_must_match() {
-    let guard = proof_guard().client_certificate(ClientCertificate::of_connection);
+    let guard = proof_guard().client_certificate(ClientCertificate::from_connection);
     let both = bound().bound_to_certificate(ours());
     let raw = both.sign();
     let ask = |certificate, key: &unconfused::testing::TestProofKey| {

@@ -10,12 +10,13 @@ use common::*;
 use http::Extensions;
 use http::request::Parts;
 use serde_json::{Value, json};
+use unconfused::keys::{Algorithm, KeySet, KeysUnavailable};
+use unconfused::profile::{ClaimRule, HeaderType, Profile};
+use unconfused::proof::{ClientCertificate, Dpop, Nonces};
+use unconfused::replay::{Remembered, StoreUnavailable};
 use unconfused::testing::{TestProof, TestToken};
-use unconfused::{
-    Acr, Algorithm, Answer, ClaimTest, ClientCertificate, Denial, Dpop, Guard, HeaderType, Issuer,
-    KeyHint, KeySet, KeysUnavailable, Nonces, Profile, Reason, Remembered, Require, Scope,
-    StoreUnavailable,
-};
+use unconfused::token::KeyHint;
+use unconfused::{Acr, Answer, Denial, Guard, Issuer, Reason, Require, Scope};
 
 const READ: Scope = Scope::from_static("orders:read");
 const PHR: Acr = Acr::from_static("phr");
@@ -75,7 +76,7 @@ impl Scene {
         let guard = Guard::new(ORDERS, issuer)
             .clock(now)
             .dpop((self.dpop)(dpop()), store)
-            .client_certificate(ClientCertificate::of_connection);
+            .client_certificate(ClientCertificate::from_connection);
         let guard = self.guard.iter().fold(guard, |guard, change| change(guard));
         let raw = (self.shape)(self.token.sign());
         let proof = self.proof.iter().fold(proof(&raw), |proof, change| change(proof));
@@ -196,7 +197,7 @@ fn faults() -> Vec<Fault> {
         s.token = s.token.clone().claim("authorization_details", "all");
     });
     fault(Reason::TokenKindRejected, &["kind"], |s| {
-        s.profile = s.profile.clone().requires([ClaimTest::is("use", "api")]);
+        s.profile = s.profile.clone().requires([ClaimRule::is("use", "api")]);
     });
     fault(Reason::RequiredClaimMissing, &["jti"], |s| {
         s.token = s.token.clone().without("jti");

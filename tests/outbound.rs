@@ -9,8 +9,10 @@ use http::{Request, Response};
 use reqwest::Client;
 use reqwest::redirect::Policy;
 use tokio::net::{TcpListener, TcpStream};
+use unconfused::client::{HttpClient, HttpError, HttpLimits};
+use unconfused::keys::KeyState;
 use unconfused::testing::TestIssuer;
-use unconfused::{Audience, Guard, HttpClient, HttpError, HttpLimits, Issuer, KeyState, Scope};
+use unconfused::{Audience, Guard, Issuer, Scope};
 
 const ORDERS: Audience = Audience::from_static("https://orders.example");
 const READ: Scope = Scope::from_static("orders:read");

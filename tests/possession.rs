@@ -11,10 +11,11 @@ use common::*;
 use http::{HeaderValue, Request};
 use serde_json::json;
 use tower::ServiceExt;
-use unconfused::{
-    Audience, ClientCertificate, Credential, Denial, Dpop, Grant, Guard, Nonces, Possession,
-    Profile, Reason, Remembered, ReplayEntry, ReplayStore, Require, Scope, UnverifiedToken,
-};
+use unconfused::profile::Profile;
+use unconfused::proof::{ClientCertificate, Dpop, Nonces, Possession};
+use unconfused::replay::{Remembered, ReplayEntry, ReplayStore};
+use unconfused::token::{Credential, UnverifiedToken};
+use unconfused::{Audience, Denial, Grant, Guard, Reason, Require, Scope};
 
 const READ: Scope = Scope::from_static("orders:read");
 const BILLING: Audience = Audience::from_static("https://billing.example");
@@ -58,7 +59,7 @@ fn a_token_is_spent_once_at_guards_of_another_leeway() {
 async fn routes_for_nonces_are_the_requests_own_inside_nested_routers() {
     let guard = guard()
         .dpop(dpop().nonces(Nonces::new([1; 32])), store())
-        .nonces_where(|_, path| path.starts_with("/payments"));
+        .require_nonce_if(|_, path| path.starts_with("/payments"));
     let payments = Router::new().route("/new", get(|| async {})).layer(guard.require(READ));
     let app = Router::new().nest("/payments", payments);
     let raw = bound().sign();
@@ -93,7 +94,7 @@ fn a_quote_that_is_never_closed_does_not_hide_the_element_of_the_closest_proxy()
 
 #[test]
 fn a_path_does_not_climb_out_of_the_base() {
-    let dpop = Dpop::at("https://orders.example/v1").unwrap();
+    let dpop = Dpop::for_base_url("https://orders.example/v1").unwrap();
     let guard = guard().dpop(dpop, store());
     let raw = bound().sign();
     // Made for another service of the host.
@@ -147,7 +148,7 @@ fn narrowing_at_another_guard_asks_for_a_nonce_where_the_owner_says() {
     let raw = bound().sign();
     let grant = ask_with_proof(&proof_guard(), &raw, &proof(&raw), READ).unwrap();
     let nowhere =
-        guard().dpop(dpop().nonces(Nonces::new([1; 32])), store()).nonces_where(|_, _| false);
+        guard().dpop(dpop().nonces(Nonces::new([1; 32])), store()).require_nonce_if(|_, _| false);
     assert_eq!(reason(nowhere.narrow(&grant, READ).now().unwrap()), None);
 }
 
@@ -209,7 +210,7 @@ fn a_proof_with_a_nonce_is_remembered_for_as_long_as_either_would_let_it_in() {
         guard()
             .dpop(dpop().nonces(Nonces::new([1; 32])), shared.clone())
             .clock(offset)
-            .nonces_where(move |_, _| required)
+            .require_nonce_if(move |_, _| required)
     };
     let raw = bound().lifetime(secs(1000)).sign();
     let denial = ask_with_proof(&guard(now, true), &raw, &proof(&raw), READ).unwrap_err();
@@ -225,7 +226,7 @@ fn a_proof_with_a_nonce_is_remembered_for_as_long_as_either_would_let_it_in() {
 fn a_percent_sign_gets_round_no_route_that_asks_for_nonces() {
     let guard = guard()
         .dpop(dpop().nonces(Nonces::new([1; 32])), store())
-        .nonces_where(|_, path| path == "/accounts/root");
+        .require_nonce_if(|_, path| path == "/accounts/root");
     let raw = bound().sign();
     let sent = |path: &str| {
         let proof = proof(&raw).claim("htu", "https://orders.example/accounts/root").sign();
@@ -240,7 +241,7 @@ fn a_percent_sign_gets_round_no_route_that_asks_for_nonces() {
 fn dot_segments_get_round_no_route_that_asks_for_nonces() {
     let guard = guard()
         .dpop(dpop().nonces(Nonces::new([1; 32])), store())
-        .nonces_where(|_, path| path.starts_with("/payments"));
+        .require_nonce_if(|_, path| path.starts_with("/payments"));
     let raw = bound().sign();
     for path in ["/payments/../x", "/payments/%2e%2e/x"] {
         let proof = proof(&raw).claim("htu", "https://orders.example/x").sign();
@@ -257,7 +258,8 @@ fn the_plain_path_answers_with_challenge_and_nonce_like_a_guard() {
     let head = dpop_head("/orders", &raw, &[&field]);
     let credential = Credential::from_headers(&head.headers, 16384).unwrap();
     let refused = |possession: Possession<'_>| {
-        let token = UnverifiedToken::parse(credential.expose()).unwrap().shown_by(possession);
+        let token =
+            UnverifiedToken::parse(credential.expose()).unwrap().with_possession(possession);
         let validation = validation().dpop(dpop.clone());
         token.validate(&validation, &login().keys(), now())
     };
@@ -273,12 +275,12 @@ fn the_plain_path_answers_with_challenge_and_nonce_like_a_guard() {
     let token = refused(Possession::dpop(&field, &http::Method::GET, "/orders")).unwrap();
     let store = store();
     let offer =
-        || store.insert(ReplayEntry::of_proof(token.proof().unwrap(), now())).now().unwrap();
+        || store.insert(ReplayEntry::for_proof(token.proof().unwrap(), now())).now().unwrap();
     assert_eq!(offer().unwrap(), Remembered::First);
     assert_eq!(offer().unwrap(), Remembered::Again);
-    assert!(ReplayEntry::of_token(&token, now()).is_some());
+    assert!(ReplayEntry::for_token(&token, now()).is_some());
     let several = validate(&crate::token().claim("aud", json!([ORDERS.as_str(), "x"]))).unwrap();
-    assert!(ReplayEntry::of_token(&several, now()).is_none());
+    assert!(ReplayEntry::for_token(&several, now()).is_none());
 }
 
 #[test]
@@ -294,5 +296,5 @@ fn what_no_token_can_meet_is_refused_for_good_and_never_challenged() {
 #[test]
 #[should_panic(expected = "the guard makes none")]
 fn nonces_are_asked_for_nowhere_without_any() {
-    let _ = guard().dpop(dpop(), store()).nonces_where(|_, _| true).require(READ);
+    let _ = guard().dpop(dpop(), store()).require_nonce_if(|_, _| true).require(READ);
 }

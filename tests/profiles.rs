@@ -6,12 +6,13 @@ use std::sync::{Arc, Mutex};
 
 use common::*;
 use serde_json::{Value, json};
+use unconfused::audit::TracingAudit;
+use unconfused::error::InvalidToken;
+use unconfused::keys::KeySet;
+use unconfused::profile::{ClaimRule, HeaderType, Profile, ScopeShape};
 use unconfused::testing::{TestIssuer, TestToken};
-use unconfused::{
-    AccessToken, Actor, ActorSource, Audience, AuditEvent, ClaimTest, Guard, HeaderType,
-    InvalidToken, KeySet, Profile, Reason, Require, Scope, ScopeShape, TracingAudit,
-    UnverifiedToken, Validation,
-};
+use unconfused::token::{ActorSource, UnverifiedToken, Validation};
+use unconfused::{AccessToken, Actor, Audience, AuditEvent, Guard, Reason, Require, Scope};
 
 const HOUR: u64 = 3600;
 const TENANT: &str = "11111111-1111-1111-1111-111111111111";
@@ -1051,7 +1052,7 @@ fn an_agent_on_behalf_of_a_user_is_the_actor_and_the_user_a_person() {
         let actor = token.actor().unwrap();
         assert_eq!((actor.issuer(), actor.subject()), (vendor.issuer, ENTRA_CLIENT));
         assert_eq!(actor.source(), ActorSource::Profile);
-        assert_eq!(actor.source().name(), "profile");
+        assert_eq!(actor.source().as_str(), "profile");
         assert_eq!(token.subject(), USER);
         assert!(token.is_person());
         assert_eq!(unmet(&any().undelegated(), &token), Some(Reason::ActorUnauthorized));
@@ -1189,7 +1190,7 @@ fn a_tenant_mismatch_tells_the_client_nothing_and_the_owner_all() {
         .audit(move |event: &AuditEvent<'_>| kept.lock().unwrap().push(event.to_string()));
     let denial = ask(&guard, &token, any()).unwrap_err();
     assert_eq!((denial.status().as_u16(), denial.reason()), (403, Reason::TenantMismatch));
-    assert_eq!(denial.reason().told(), Reason::PolicyDenied);
+    assert_eq!(denial.reason().for_client(), Reason::PolicyDenied);
     assert!(!denial.problem_json().contains("tenant"));
     let line = lines.lock().unwrap().join("\n");
     assert!(line.contains("reason=tenant_mismatch"), "{line}");
@@ -1256,7 +1257,7 @@ fn an_impersonator_is_no_agent() {
         let actor: Actor<'_> = token.actor().unwrap();
         assert_eq!((actor.issuer(), actor.subject()), (vendor.issuer, ADMIN));
         assert_eq!(actor.source(), ActorSource::Impersonator);
-        assert_eq!(actor.source().name(), "impersonator");
+        assert_eq!(actor.source().as_str(), "impersonator");
         // The subject is still who it is.
         assert_eq!(token.subject(), "user_1");
         assert!(token.is_person());
@@ -1586,14 +1587,14 @@ fn own() -> Profile {
         .scope_claims([("rights", ScopeShape::Either), ("more", ScopeShape::Text)])
         .tenant_claim("org")
         .tenant_in_issuer()
-        .requires([ClaimTest::is("use", "api"), ClaimTest::starts_with("use", "api/")])
-        .requires([ClaimTest::present("v")])
-        .subject_is_client_where([ClaimTest::ends_with("uid", "@services")])
-        .subject_is_client_where([ClaimTest::same("uid", "sub")])
-        .no_person_where([ClaimTest::lists("kind", "robot")])
-        .no_person_where([ClaimTest::is("kind", "group")])
-        .agents_where([ClaimTest::lists("kind_of_app", "agent")])
-        .agents_where([ClaimTest::present("agent_run")])
+        .requires([ClaimRule::is("use", "api"), ClaimRule::starts_with("use", "api/")])
+        .requires([ClaimRule::present("v")])
+        .subject_is_client_if([ClaimRule::ends_with("uid", "@services")])
+        .subject_is_client_if([ClaimRule::same("uid", "sub")])
+        .subject_is_not_a_person_if([ClaimRule::lists("kind", "robot")])
+        .subject_is_not_a_person_if([ClaimRule::is("kind", "group")])
+        .client_is_agent_if([ClaimRule::lists("kind_of_app", "agent")])
+        .client_is_agent_if([ClaimRule::present("agent_run")])
         .act_names_impersonators()
         .client_list_instead_of_audience(["listed"])
 }
@@ -1714,7 +1715,7 @@ fn each_test_of_a_profile_of_ones_own_decides_what_it_is_for() {
 
 #[test]
 fn a_test_that_nothing_can_meet_refuses_everything() {
-    let nobody: [ClaimTest; 0] = [];
+    let nobody: [ClaimRule; 0] = [];
     let nothing: [HeaderType; 0] = [];
     for (profile, reason) in [
         (Profile::rfc9068().requires(nobody), Reason::TokenKindRejected),
@@ -1936,7 +1937,7 @@ fn an_agent_by_a_rule_whose_token_names_no_client_is_not_nobody() {
 #[test]
 fn an_agent_by_a_profile_whose_token_names_no_client_is_not_nobody() {
     let profile =
-        Profile::rfc9068().client_optional().agents_where([ClaimTest::is("kind", "agent")]);
+        Profile::rfc9068().client_optional().client_is_agent_if([ClaimRule::is("kind", "agent")]);
     let token = token().without("client_id").claim("kind", "agent");
     let token = seen(&validation().profile(profile), &token);
     assert!(unmet(&Require::valid_token().undelegated(), &token).is_some());

@@ -9,11 +9,13 @@ use http::{HeaderMap, HeaderValue};
 use proptest::prelude::*;
 use proptest::sample::{Index, select};
 use serde_json::{Value, json};
+use unconfused::audit::Printable;
+use unconfused::error::InvalidToken;
+use unconfused::keys::KeySet;
+use unconfused::profile::{ClaimRule, HeaderType, Profile, ScopeShape};
 use unconfused::testing::{TestIssuer, TestToken};
-use unconfused::{
-    AccessToken, Acr, Audience, ClaimTest, Credential, HeaderType, InvalidToken, KeySet, Printable,
-    Profile, Reason, Require, Scope, ScopeShape, UnverifiedToken, Validation,
-};
+use unconfused::token::{Credential, UnverifiedToken, Validation};
+use unconfused::{AccessToken, Acr, Audience, Reason, Require, Scope};
 
 fn cases(cases: u32) -> ProptestConfig {
     ProptestConfig { failure_persistence: None, ..ProptestConfig::with_cases(cases) }
@@ -420,8 +422,8 @@ fn profiles() -> &'static [(Option<&'static str>, Profile)] {
             .client_optional()
             .token_id_optional()
             .scope_claims([("scope", ScopeShape::Either), ("scp", ScopeShape::Either)])
-            .no_person_where([ClaimTest::present("gty")])
-            .agents_where([ClaimTest::same("azp", "cid")]);
+            .subject_is_not_a_person_if([ClaimRule::present("gty")])
+            .client_is_agent_if([ClaimRule::same("azp", "cid")]);
         let (jwt, at) = (Some("JWT"), Some("at+jwt"));
         vec![
             (jwt, Profile::entra_v1()),

@@ -16,12 +16,13 @@ use redis::{Client, RedisResult};
 use time::UtcDateTime;
 use tokio::sync::Barrier;
 use tokio::time::sleep;
-use unconfused::Remembered::{Again, First, Forgotten};
-use unconfused::testing::{TestIssuer, TestProofKey};
-use unconfused::{
-    Denial, Guard, Nonces, Reason, RedisReplayStore, Remembered, ReplayEntry, ReplayStore, Require,
-    StoreUnavailable,
+use unconfused::proof::Nonces;
+use unconfused::replay::Remembered::{Again, BeforeEpoch, First};
+use unconfused::replay::{
+    RedisReplayStore, Remembered, ReplayEntry, ReplayStore, StoreUnavailable,
 };
+use unconfused::testing::{TestIssuer, TestProofKey};
+use unconfused::{Denial, Guard, Reason, Require};
 
 use race::{READ, Recorded, dpop, once, proven, spendable};
 
@@ -182,11 +183,11 @@ async fn what_was_issued_before_the_epoch_or_in_its_second_is_forgotten() {
     // One second for clocks that differ, and the rest of the second of the epoch.
     for milliseconds in [second - 60_000, second, epoch, epoch + 1000, second + 1999] {
         let answer = offer(&store, issued(milliseconds)).await.unwrap();
-        assert_eq!(answer, Forgotten, "{milliseconds} of {epoch}");
+        assert_eq!(answer, BeforeEpoch, "{milliseconds} of {epoch}");
     }
     assert_eq!(offer(&store, issued(second + 2000)).await.unwrap(), First);
     let exact = server.store_now();
-    assert_eq!(offer(&exact, issued(second + 999)).await.unwrap(), Forgotten);
+    assert_eq!(offer(&exact, issued(second + 999)).await.unwrap(), BeforeEpoch);
     assert_eq!(offer(&exact, issued(second + 1000)).await.unwrap(), First);
     assert_eq!(epoch_of(&server).map(i128::from), Some(epoch), "it is written once");
 }
@@ -212,10 +213,10 @@ async fn an_entry_is_kept_until_it_expires_and_what_has_expired_is_not_accepted(
     let began = Instant::now();
     while began.elapsed() < Duration::from_millis(4500) {
         let answer = offer(&store, lasting("now", 1)).await.unwrap();
-        assert!(matches!(answer, Again | Forgotten), "after {:?}", began.elapsed());
+        assert!(matches!(answer, Again | BeforeEpoch), "after {:?}", began.elapsed());
         sleep(Duration::from_millis(5)).await;
     }
-    assert_eq!(offer(&store, lasting("now", 1)).await.unwrap(), Forgotten);
+    assert_eq!(offer(&store, lasting("now", 1)).await.unwrap(), BeforeEpoch);
     let keys: Vec<String> = server.say("KEYS *");
     assert_eq!(keys.len(), 2, "{keys:?}");
 }
@@ -300,14 +301,14 @@ async fn a_server_that_comes_back_empty_has_forgotten_everything() {
     // Back, and empty: the first request is answered.
     server.start_again();
     for entry in &accepted {
-        assert_eq!(offer(&store, entry.clone()).await.unwrap(), Forgotten);
+        assert_eq!(offer(&store, entry.clone()).await.unwrap(), BeforeEpoch);
     }
     past_the_epoch().await;
     let new = entry("new", UtcDateTime::now());
     assert_eq!(offer(&store, new.clone()).await.unwrap(), First);
     assert_eq!(offer(&store, new).await.unwrap(), Again);
     for entry in &accepted {
-        assert_eq!(offer(&store, entry.clone()).await.unwrap(), Forgotten);
+        assert_eq!(offer(&store, entry.clone()).await.unwrap(), BeforeEpoch);
     }
 }
 
@@ -325,8 +326,8 @@ async fn a_server_that_comes_back_with_old_data_has_forgotten_everything() {
     server.kill();
     server.start_again();
     assert_eq!(epoch_of(&server), old, "the data is back");
-    assert_eq!(offer(&store, after).await.unwrap(), Forgotten);
-    assert_eq!(offer(&store, before).await.unwrap(), Forgotten);
+    assert_eq!(offer(&store, after).await.unwrap(), BeforeEpoch);
+    assert_eq!(offer(&store, before).await.unwrap(), BeforeEpoch);
     assert!(epoch_of(&server) > old);
 }
 
@@ -351,13 +352,13 @@ async fn a_replica_that_is_promoted_has_forgotten_what_it_was_not_told() {
     assert_eq!(offer(&store, lost.clone()).await.unwrap(), First);
     let _: String = replica.say("REPLICAOF NO ONE");
     drop(primary);
-    assert_eq!(offer(&replica.store_now(), lost).await.unwrap(), Forgotten);
+    assert_eq!(offer(&replica.store_now(), lost).await.unwrap(), BeforeEpoch);
 }
 
 #[tokio::test]
 async fn a_full_or_slow_or_odd_server_is_unavailable() {
     let Some(server) = Server::start() else { return };
-    let store = server.store().within(Duration::from_millis(200));
+    let store = server.store().timeout(Duration::from_millis(200));
     assert_eq!(offer(&store, late("x")).await.unwrap(), First);
 
     let _: String = server.say("CONFIG SET maxmemory 1");
@@ -380,14 +381,14 @@ async fn a_full_or_slow_or_odd_server_is_unavailable() {
     offer(&store, late("w")).await.unwrap_err();
     // What is no time is none.
     let _: String = server.say("SET unconfused:epoch x");
-    assert_eq!(offer(&store, entry("v", UtcDateTime::now())).await.unwrap(), Forgotten);
+    assert_eq!(offer(&store, entry("v", UtcDateTime::now())).await.unwrap(), BeforeEpoch);
     // Nor is one that is still to come.
     let epoch: String = server.say("GET unconfused:epoch");
     let (_, process) = epoch.split_once(' ').unwrap();
     let far = [&b"9999999999999 "[..], process.as_bytes()].concat();
     let mut connection = server.client().get_connection().unwrap();
     redis::cmd("SET").arg("unconfused:epoch").arg(far).exec(&mut connection).unwrap();
-    assert_eq!(offer(&store, entry("v", UtcDateTime::now())).await.unwrap(), Forgotten);
+    assert_eq!(offer(&store, entry("v", UtcDateTime::now())).await.unwrap(), BeforeEpoch);
     assert_eq!(offer(&store, late("v")).await.unwrap(), First);
 
     // Without a right that it needs.
@@ -492,7 +493,7 @@ struct Replicas {
 impl Replicas {
     fn over(server: &Server) -> Self {
         let login = race::login();
-        let of = |dpop: unconfused::Dpop| {
+        let of = |dpop: unconfused::proof::Dpop| {
             [(); 2].map(|()| race::guard(&login, dpop.clone(), || server.store_now()))
         };
         let with_nonces = of(dpop().nonces(Nonces::new([7; 32])));

@@ -3,10 +3,11 @@
 mod common;
 
 use common::*;
+use unconfused::error::Unmet;
+use unconfused::profile::Profile;
 use unconfused::testing::TestToken;
-use unconfused::{
-    AccessToken, Acr, Denial, Profile, Reason, Require, Scope, ScopeHierarchy, Unmet, Validation,
-};
+use unconfused::token::{ScopeHierarchy, Validation};
+use unconfused::{AccessToken, Acr, Denial, Reason, Require, Scope};
 
 const READ: Scope = Scope::from_static("orders:read");
 const WRITE: Scope = Scope::from_static("orders:write");

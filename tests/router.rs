@@ -22,8 +22,9 @@ use http_body_util::BodyExt;
 use serde::Deserialize;
 use tower::{Layer, ServiceExt, service_fn};
 use tower_http::cors::{Any, CorsLayer};
+use unconfused::layer::ProblemJson;
 use unconfused::testing::{TestIssuer, TestToken};
-use unconfused::{Audience, AuditEvent, Denial, Grant, Guard, ProblemJson, Reason, Require, Scope};
+use unconfused::{Audience, AuditEvent, Denial, Grant, Guard, Reason, Require, Scope};
 
 const ORDERS: Audience = Audience::from_static("https://orders.example");
 const READ: Scope = Scope::from_static("orders:read");
@@ -606,7 +607,7 @@ async fn middleware_outside_sees_the_denial_and_middleware_inside_the_grant() {
     async fn outside(request: Request, next: Next) -> Response {
         let mut response = next.run(request).await;
         if let Some(denial) = response.extensions().get::<Denial>() {
-            let reason = denial.reason().name().parse().unwrap();
+            let reason = denial.reason().as_str().parse().unwrap();
             response.headers_mut().insert("x-reason", reason);
         }
         response
@@ -647,7 +648,7 @@ async fn a_denied_answer_can_have_a_body_of_the_owners_own() {
     let guard = Guard::new(ORDERS, login().issuer());
     let layer = guard
         .require(READ)
-        .body(|denial: &Denial| Body::from(denial.reason().told().description()));
+        .body(|denial: &Denial| Body::from(denial.reason().for_client().description()));
     let app = Router::new().route("/orders", get(list).route_layer(layer));
     let response = ask(&app, Method::GET, "/orders").await;
     assert_eq!(response.status(), StatusCode::UNAUTHORIZED);

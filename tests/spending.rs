@@ -15,11 +15,15 @@ use http::Request;
 use http::request::Parts;
 use proptest::prelude::*;
 use tower::ServiceExt;
+use unconfused::profile::Profile;
+use unconfused::proof::ClientCertificate;
+use unconfused::replay::{
+    MemoryReplayStore, Remembered, ReplayAnswer, ReplayEntry, ReplayStore, StoreUnavailable,
+};
 use unconfused::testing::TestToken;
+use unconfused::token::Validation;
 use unconfused::{
-    Acr, Answer, Audience, AuditEvent, ClientCertificate, Denial, Grant, Guard, Issuer,
-    MemoryReplayStore, Profile, Reason, Remembered, ReplayAnswer, ReplayEntry, ReplayStore,
-    Require, Scope, StoreUnavailable, Validation,
+    Acr, Answer, Audience, AuditEvent, Denial, Grant, Guard, Issuer, Reason, Require, Scope,
 };
 
 const READ: Scope = Scope::from_static("orders:read");
@@ -157,7 +161,7 @@ fn what_the_store_answers_is_the_reason() {
         ask(&guard().replay(store_that(answer).0), &reader(), once()).unwrap_err()
     };
     assert_eq!(denied(|| Ok(Remembered::Again)).reason(), Reason::TokenSpent);
-    assert_eq!(denied(|| Ok(Remembered::Forgotten)).reason(), Reason::TokenSpent);
+    assert_eq!(denied(|| Ok(Remembered::BeforeEpoch)).reason(), Reason::TokenSpent);
     let down = denied(|| Err(StoreUnavailable::new("down")));
     assert_eq!((down.reason(), down.status().as_u16()), (Reason::ReplayStoreUnavailable, 503));
     let full = denied(|| Ok(Remembered::ShareFull));
@@ -243,7 +247,7 @@ fn one_request_spends_its_token_once_however_often_it_is_asked() {
     assert!(first.narrow(&grant, once()).now().unwrap().is_ok());
     assert!(first.narrow(&grant, READ).now().unwrap().is_ok());
     let grant = second.authorize(&mut head, once()).now().unwrap().unwrap();
-    assert!(grant.by(&second));
+    assert!(grant.made_by(&second));
     assert!(second.narrow(&grant, READ).now().unwrap().is_ok());
     assert!(first.narrow(&grant, once()).now().unwrap().is_ok());
     assert_eq!(spent.len(), 1);
@@ -527,8 +531,8 @@ proptest! {
             token = token.bound_to_certificate(certificate);
         }
         let raw = token.sign();
-        let possession = unconfused::Possession::bearer().certificate(certificate);
-        let token = unconfused::UnverifiedToken::parse(&raw).unwrap().shown_by(possession);
+        let possession = unconfused::proof::Possession::bearer().certificate(certificate);
+        let token = unconfused::token::UnverifiedToken::parse(&raw).unwrap().with_possession(possession);
         let validation = Validation::new(ORDERS, LOGIN);
         let token = token.validate(&validation, &login().keys(), now()).unwrap();
         let met = |require: &Require| require.check(&token, now()).is_ok();

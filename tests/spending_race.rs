@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use time::UtcDateTime;
-use unconfused::MemoryReplayStore;
+use unconfused::replay::MemoryReplayStore;
 
 async fn run(rounds: usize) {
     let login = race::login();

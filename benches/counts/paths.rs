@@ -16,10 +16,9 @@ use josekit::jws::{ES256, JwsVerifier, RS256};
 use serde_json::Value;
 use time::UtcDateTime;
 use tower::{Layer, Service, service_fn};
-use unconfused::{
-    AccessToken, Acr, Answer, Audience, Guard, Issuer, KeyHint, KeySet, Require, Scope,
-    UnverifiedToken, Validation,
-};
+use unconfused::keys::KeySet;
+use unconfused::token::{KeyHint, UnverifiedToken, Validation};
+use unconfused::{AccessToken, Acr, Answer, Audience, Guard, Issuer, Require, Scope};
 
 const ISSUER: &str = "https://login.example";
 const ORDERS: Audience = Audience::from_static("https://orders.example/api");
@@ -65,7 +64,7 @@ fn guard() -> Guard {
 
 /// Remembers nothing.
 fn cold() -> Guard {
-    guard().remember_tokens(0)
+    guard().token_cache_capacity(0)
 }
 
 /// Every time it asks for keys, they are another set: what it remembers never counts, and is remembered again.

@@ -13,7 +13,7 @@ use tokio_rustls::client::TlsStream;
 use tokio_rustls::rustls::crypto::ring;
 use tokio_rustls::rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
 use tokio_rustls::rustls::{ClientConfig, RootCertStore};
-use unconfused::ClientCertificate;
+use unconfused::proof::ClientCertificate;
 use unconfused::testing::TestIssuer;
 
 use super::ORDERS;

@@ -8,8 +8,9 @@ use std::time::Duration;
 use axum::http::StatusCode;
 use axum::http::header::{CONTENT_TYPE, WWW_AUTHENTICATE};
 use tokio::net::TcpListener;
+use unconfused::audit::StepUp;
 use unconfused::testing::{TestIssuer, TestToken};
-use unconfused::{Audience, AuditEvent, Reason, StepUp};
+use unconfused::{Audience, AuditEvent, Reason};
 
 use crate::{AGENT_APP, LOGIN, ORDERS, WEB_SHOP, api, guard};
 
@@ -187,7 +188,7 @@ impl From<&AuditEvent<'_>> for Line {
             text += &value.map_or(String::new(), |value| format!(" {name}={value:?}"));
         }
         if event.step_up() != StepUp::None {
-            text += &format!(" step_up={}", event.step_up().name());
+            text += &format!(" step_up={}", event.step_up().as_str());
         }
         let (actor, subject) = (actor.map(|a| a.to_string()), event.subject());
         Line {

@@ -4,7 +4,7 @@
 use http::header::AUTHORIZATION;
 use http::{HeaderMap, HeaderValue};
 use libfuzzer_sys::fuzz_target;
-use unconfused::Credential;
+use unconfused::token::Credential;
 
 fuzz_target!(|bytes: &[u8]| {
     let mut headers = HeaderMap::new();

@@ -4,7 +4,8 @@
 use std::sync::LazyLock;
 
 use libfuzzer_sys::fuzz_target;
-use unconfused::{Backend, KeySet, UnverifiedToken};
+use unconfused::keys::{Backend, KeySet};
+use unconfused::token::UnverifiedToken;
 use unconfused_fuzz::validate_with;
 
 static KEYS: LazyLock<KeySet> =

@@ -7,7 +7,8 @@ use std::sync::LazyLock;
 use std::time::Duration;
 
 use libfuzzer_sys::fuzz_target;
-use unconfused::{AccessToken, Acr, Audience, Denial, MetadataUrl, Require, Scope};
+use unconfused::challenge::MetadataUrl;
+use unconfused::{AccessToken, Acr, Audience, Denial, Require, Scope};
 use unconfused_fuzz::signed;
 
 static TOKEN: LazyLock<AccessToken> = LazyLock::new(|| {
@@ -52,7 +53,7 @@ fuzz_target!(|text: &str| {
     let classes = names(lines.next(), |name| Acr::new(name).ok());
     let age: Option<u64> = lines.next().and_then(|age| age.parse().ok());
     let resource = lines.next().and_then(|name| Audience::new(name).ok());
-    let metadata = resource.as_ref().and_then(MetadataUrl::of);
+    let metadata = resource.as_ref().and_then(MetadataUrl::for_resource);
 
     let mut require = Require::valid_token();
     for scope in &scopes {

@@ -6,7 +6,9 @@ use std::sync::LazyLock;
 
 use libfuzzer_sys::fuzz_target;
 use serde_json::Value;
-use unconfused::{ActorSource, ClaimTest, HeaderType, Profile, Require, ScopeShape};
+use unconfused::profile::{ClaimRule, HeaderType, Profile, ScopeShape};
+use unconfused::token::ActorSource;
+use unconfused::Require;
 use unconfused_fuzz::{AUDIENCE, NOW, TENANTED, read_again, signed_by};
 
 /// The `typ` of a user's token, the profile, and what may name the subject and the client.
@@ -26,9 +28,9 @@ static SHAPES: LazyLock<Vec<Shape>> = LazyLock::new(|| {
         .client_optional()
         .token_id_optional()
         .scope_claims([("scope", ScopeShape::Either), ("scp", ScopeShape::Either)])
-        .requires([ClaimTest::present("use"), ClaimTest::starts_with("ver", "2")])
-        .no_person_where([ClaimTest::lists("kind", "robot")])
-        .agents_where([ClaimTest::same("azp", "cid")])
+        .requires([ClaimRule::present("use"), ClaimRule::starts_with("ver", "2")])
+        .subject_is_not_a_person_if([ClaimRule::lists("kind", "robot")])
+        .client_is_agent_if([ClaimRule::same("azp", "cid")])
         .act_names_impersonators()
         .client_list_instead_of_audience(["c"]);
     vec![

@@ -9,7 +9,9 @@ use libfuzzer_sys::fuzz_target;
 use serde_json::{Map, Value};
 use time::UtcDateTime;
 use unconfused::testing::TestProofKey;
-use unconfused::{Algorithm, ClientCertificate, Dpop, Nonces, Possession, Reason};
+use unconfused::keys::Algorithm;
+use unconfused::proof::{ClientCertificate, Dpop, Nonces, Possession};
+use unconfused::Reason;
 use unconfused_fuzz::NOW;
 
 const TOKEN: &str = "token";
@@ -17,7 +19,7 @@ const PATH: &str = "/v1/items";
 
 static KEY: LazyLock<TestProofKey> = LazyLock::new(TestProofKey::new);
 static DPOP: LazyLock<Dpop> = LazyLock::new(|| {
-    let dpop = Dpop::at("https://api.example.com").expect("a base");
+    let dpop = Dpop::for_base_url("https://api.example.com").expect("a base");
     dpop.algorithms([Algorithm::Es256, Algorithm::Ed25519, Algorithm::Ps256])
 });
 
@@ -47,7 +49,7 @@ fuzz_target!(|text: &str| {
     // As a field that nobody signed.
     assert!(check(&DPOP, text, PATH).is_err());
     assert!(check(&DPOP, rest, first).is_err());
-    if let Ok(dpop) = Dpop::at(first) {
+    if let Ok(dpop) = Dpop::for_base_url(first) {
         assert!(check(&dpop, rest, PATH).is_err());
     }
 

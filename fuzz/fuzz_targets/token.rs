@@ -4,7 +4,8 @@
 use std::sync::LazyLock;
 
 use libfuzzer_sys::fuzz_target;
-use unconfused::{KeySet, UnverifiedToken};
+use unconfused::keys::KeySet;
+use unconfused::token::UnverifiedToken;
 use unconfused_fuzz::validate;
 
 const GENUINE: [&str; 3] = [

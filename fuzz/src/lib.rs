@@ -5,9 +5,11 @@ use std::sync::LazyLock;
 use serde_json::Value;
 use time::UtcDateTime;
 use unconfused::testing::TestIssuer;
-use unconfused::{
-    AccessToken, Audience, Backend, InvalidToken, KeySet, Profile, UnverifiedToken, Validation,
-};
+use unconfused::error::InvalidToken;
+use unconfused::keys::{Backend, KeySet};
+use unconfused::profile::Profile;
+use unconfused::token::{UnverifiedToken, Validation};
+use unconfused::{AccessToken, Audience};
 
 pub const ISSUER: &str = "https://login.example";
 /// An issuer with a tenant in its name, whose tokens are read by profiles.

@@ -29,7 +29,7 @@ pub enum StepUp {
 impl StepUp {
     /// Its name in the record: `none`, `asked` or `met`.
     #[must_use]
-    pub const fn name(self) -> &'static str {
+    pub const fn as_str(self) -> &'static str {
         match self {
             StepUp::None => "none",
             StepUp::Asked => "asked",
@@ -201,7 +201,7 @@ impl<'a> AuditEvent<'a> {
     }
 
     /// True where the token named no audience, and its client was on a list instead
-    /// ([`Profile::client_list_instead_of_audience`](crate::Profile::client_list_instead_of_audience)).
+    /// ([`Profile::client_list_instead_of_audience`](crate::profile::Profile::client_list_instead_of_audience)).
     #[must_use]
     pub fn client_list_instead_of_audience(&self) -> bool {
         self.evidence().is_some_and(|evidence| evidence.token().audience().is_none())
@@ -293,7 +293,7 @@ impl fmt::Display for AuditEvent<'_> {
         pair(f, "actor", self.actor())?;
         pair(f, "actor_issuer", self.actor_issuer())?;
         if let Some(source) = self.actor_source() {
-            write!(f, " actor_source={}", source.name())?;
+            write!(f, " actor_source={}", source.as_str())?;
         }
         for (issuer, subject) in self.prior_actors() {
             write!(f, " prior_actor={subject:?} prior_actor_issuer={issuer:?}")?;
@@ -313,7 +313,7 @@ impl fmt::Display for AuditEvent<'_> {
         pair(f, "authentication_age", self.authentication_age().map(|age| age.as_secs()))?;
         write!(f, " requirement={:?}", Printable::from(&*self.requirement.to_string()))?;
         if self.step_up() != StepUp::None {
-            write!(f, " step_up={}", self.step_up().name())?;
+            write!(f, " step_up={}", self.step_up().as_str())?;
         }
         if let Some(possession) = self.possession() {
             write!(f, " possession={possession}")?;

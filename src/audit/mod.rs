@@ -1,40 +1,16 @@
 //! The record: one event a decision, allowed or denied.
 
-mod event;
+pub(crate) mod event;
+pub(crate) mod sink;
 #[cfg(feature = "tracing")]
 mod tracing;
 
-use std::sync::Arc;
-
-pub(crate) use event::Said;
-pub use event::{AuditEvent, StepUp};
-
 #[cfg(feature = "tracing")]
+#[cfg_attr(docsrs, doc(cfg(feature = "tracing")))]
 pub use self::tracing::TracingAudit;
+pub use event::StepUp;
+pub(crate) use event::{AuditEvent, Said};
+pub(crate) use sink::Audit;
 
-/// Writes the record.
-///
-/// A closure is one, and so is an `Arc` of one. [`record`](Self::record) is called for every decision, on
-/// the request's path, and cannot fail: a sink that must not lose an event queues it somewhere durable.
-///
-/// ```
-/// use unconfused::AuditEvent;
-///
-/// let sink = |event: &AuditEvent<'_>| println!("{event}");
-/// ```
-pub trait Audit: Send + Sync + 'static {
-    /// Writes one event.
-    fn record(&self, event: &AuditEvent<'_>);
-}
-
-impl<F: Fn(&AuditEvent<'_>) + Send + Sync + ?Sized + 'static> Audit for F {
-    fn record(&self, event: &AuditEvent<'_>) {
-        self(event);
-    }
-}
-
-impl<A: Audit + ?Sized> Audit for Arc<A> {
-    fn record(&self, event: &AuditEvent<'_>) {
-        (**self).record(event);
-    }
-}
+pub use crate::evidence::{DecisionId, Evidence, Operation};
+pub use crate::printable::Printable;

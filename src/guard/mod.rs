@@ -1,7 +1,7 @@
 //! The guard: its set-up here; beside it the order of the steps, what counts once, and what becomes of a request that
 //! passes. Nothing is checked in any of them.
 
-mod again;
+mod cached;
 mod once;
 mod pass;
 mod steps;
@@ -24,7 +24,7 @@ use crate::names::Audience;
 use crate::proof::{ClientCertificate, Dpop};
 use crate::replay::ReplayStore;
 use crate::token::{ScopeHierarchy, Terms, UnverifiedToken};
-use crate::verified::Memory;
+use crate::token_cache::Memory;
 
 pub(crate) use pass::{pass_on, take_off_shown};
 pub(crate) use steps::{Ask, NoCredentials, Step};
@@ -83,7 +83,7 @@ struct Inner {
     proofs: Option<Arc<dyn ReplayStore>>,
     spent: Option<Arc<dyn ReplayStore>>,
     /// Where proofs need a nonce; everywhere where it does not say.
-    nonces_where: Option<Arc<NeedsNonce>>,
+    require_nonce_if: Option<Arc<NeedsNonce>>,
     audit: Vec<Arc<dyn Audit>>,
 }
 
@@ -103,7 +103,7 @@ impl Guard {
         let audience = audience.into();
         let inner = Inner {
             id: 0,
-            metadata_url: MetadataUrl::of(&audience),
+            metadata_url: MetadataUrl::for_resource(&audience),
             terms: Terms::new(audience),
             issuers: BTreeMap::new(),
             templates: Vec::new(),
@@ -115,7 +115,7 @@ impl Guard {
             verified: Arc::new(Memory::new(0, 1)),
             proofs: None,
             spent: None,
-            nonces_where: None,
+            require_nonce_if: None,
             audit: Vec::new(),
         };
         Guard { inner: Arc::new(inner) }.trust(issuer)
@@ -177,33 +177,33 @@ impl Guard {
         self.with(|inner| inner.terms.set_leeway(leeway))
     }
 
-    /// The longest life of a token; see [`Validation::max_lifetime`](crate::Validation::max_lifetime).
+    /// The longest life of a token; see [`Validation::max_lifetime`](crate::token::Validation::max_lifetime).
     #[must_use]
     pub fn max_lifetime(self, lifetime: Duration) -> Self {
         self.with(|inner| inner.terms.max_lifetime = lifetime)
     }
 
     /// The longest life of a token with which somebody acts for the subject; see
-    /// [`Validation::max_delegated_lifetime`](crate::Validation::max_delegated_lifetime).
+    /// [`Validation::max_delegated_lifetime`](crate::token::Validation::max_delegated_lifetime).
     #[must_use]
     pub fn max_delegated_lifetime(self, lifetime: Duration) -> Self {
         self.with(|inner| inner.terms.max_delegated_lifetime = lifetime)
     }
 
-    /// The greatest age of a token; see [`Validation::max_token_age`](crate::Validation::max_token_age).
+    /// The greatest age of a token; see [`Validation::max_token_age`](crate::token::Validation::max_token_age).
     #[must_use]
     pub fn max_token_age(self, age: Duration) -> Self {
         self.with(|inner| inner.terms.max_token_age = Some(age))
     }
 
     /// Refuse a token that is meant for more than one audience; see
-    /// [`Validation::single_audience`](crate::Validation::single_audience).
+    /// [`Validation::single_audience`](crate::token::Validation::single_audience).
     #[must_use]
     pub fn single_audience(self) -> Self {
         self.with(|inner| inner.terms.max_audiences = 1)
     }
 
-    /// How many actors `act` may name; see [`Validation::max_actors`](crate::Validation::max_actors).
+    /// How many actors `act` may name; see [`Validation::max_actors`](crate::token::Validation::max_actors).
     #[must_use]
     pub fn max_actors(self, actors: usize) -> Self {
         self.with(|inner| inner.terms.max_actors = actors)
@@ -221,11 +221,11 @@ impl Guard {
     /// as a token: its signature is not there. Of several issuers, each may have its part of them, one in 16 at least; of
     /// tenants, one in 16.
     #[must_use]
-    pub fn remember_tokens(self, most: usize) -> Self {
+    pub fn token_cache_capacity(self, most: usize) -> Self {
         self.with(|inner| inner.most_remembered = most)
     }
 
-    /// Scopes that imply others; see [`Validation::scope_hierarchy`](crate::Validation::scope_hierarchy).
+    /// Scopes that imply others; see [`Validation::scope_hierarchy`](crate::token::Validation::scope_hierarchy).
     #[must_use]
     pub fn scope_hierarchy(self, hierarchy: ScopeHierarchy) -> Self {
         self.with(|inner| inner.terms.hierarchy = Some(Arc::new(hierarchy)))
@@ -250,7 +250,7 @@ impl Guard {
 
     /// Takes DPoP proofs: the scheme `DPoP` beside `Bearer`. Without this, a token that is bound to a proof key is
     /// refused, whatever comes with it. The store remembers proofs, so that each is accepted once: a
-    /// [`MemoryReplayStore`](crate::MemoryReplayStore) where the service is one process, one that all share where it
+    /// [`MemoryReplayStore`](crate::replay::MemoryReplayStore) where the service is one process, one that all share where it
     /// is several.
     ///
     /// A store does not know what was accepted before it began. Proofs that may have been made before that are
@@ -276,15 +276,15 @@ impl Guard {
     /// path is the request's own, also inside nested routers: as it was sent, and where that is not asked for, once more
     /// without dot segments and percent-encoding that is not needed. A nonce that a proof has must be good everywhere.
     #[must_use]
-    pub fn nonces_where(
+    pub fn require_nonce_if(
         self,
         is_required: impl Fn(&Method, &str) -> bool + Send + Sync + 'static,
     ) -> Self {
-        self.with(|inner| inner.nonces_where = Some(Arc::new(is_required)))
+        self.with(|inner| inner.require_nonce_if = Some(Arc::new(is_required)))
     }
 
     /// Where the certificate of the client is, for tokens that are bound to one
-    /// ([RFC 8705](https://www.rfc-editor.org/rfc/rfc8705)): [`ClientCertificate::of_connection`] where this process ends
+    /// ([RFC 8705](https://www.rfc-editor.org/rfc/rfc8705)): [`ClientCertificate::from_connection`] where this process ends
     /// TLS. Behind a proxy that does, a closure that reads the field the proxy sets, **and looks first whether the
     /// request is the proxy's**: whoever else can set that field can use a stolen token. Without this such tokens
     /// are refused. The fields that proxies set are taken off every request that passes, so a guard behind another
@@ -292,7 +292,8 @@ impl Guard {
     ///
     /// ```
     /// # #[cfg(feature = "testing")] {
-    /// use unconfused::{Audience, ClientCertificate, Guard};
+    /// use unconfused::proof::ClientCertificate;
+    /// use unconfused::{Audience, Guard};
     /// # use unconfused::testing::TestIssuer;
     /// # #[derive(Clone)]
     /// # struct Peer;
@@ -389,7 +390,7 @@ impl Guard {
     /// Where nonces are asked for, there are some.
     pub(crate) fn has_nonces_where_asked(&self) -> bool {
         let dpop = self.inner.terms.dpop.as_ref();
-        self.inner.nonces_where.is_none() || dpop.is_some_and(|dpop| dpop.nonces.is_some())
+        self.inner.require_nonce_if.is_none() || dpop.is_some_and(|dpop| dpop.nonces.is_some())
     }
 
     /// True where tokens can be spent.

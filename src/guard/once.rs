@@ -22,7 +22,7 @@ impl Guard {
         if case.root().proof.is_done() {
             return Answer::Now(Ok(()));
         }
-        let entry = ReplayEntry::of_proof(proof, case.at);
+        let entry = ReplayEntry::for_proof(proof, case.at);
         let refused = Refused {
             again: Reason::DpopProofReplayed,
             // With a nonce, the client is told a fresh one.
@@ -48,7 +48,7 @@ impl Guard {
         if case.root().spent.is_done() {
             return Answer::Now(Ok(()));
         }
-        let Some(entry) = ReplayEntry::of_token(&case.token, case.at) else {
+        let Some(entry) = ReplayEntry::for_token(&case.token, case.at) else {
             return refuse(
                 Reason::TokenSpent,
                 "the token has no id, or is not meant for one audience: it cannot be spent",
@@ -93,7 +93,7 @@ fn read(
             return Ok(());
         }
         Ok(Remembered::Again) => refused.again,
-        Ok(Remembered::Forgotten) => {
+        Ok(Remembered::BeforeEpoch) => {
             let detail = "it was issued before the store began to remember";
             return Err(Denial::from(refused.forgotten).with_detail(detail));
         }

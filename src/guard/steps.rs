@@ -6,7 +6,7 @@ use http::header::AUTHORIZATION;
 use http::request::Parts;
 use time::UtcDateTime;
 
-use super::again::Known;
+use super::cached::Known;
 use super::{Guard, pass_on};
 use crate::answer::Answer;
 use crate::audit::{AuditEvent, Said};
@@ -20,7 +20,7 @@ use crate::proof::{ClientCertificate, normalized_path};
 use crate::reason::Reason;
 use crate::require::Require;
 use crate::token::{AccessToken, Claims, InvalidToken, UnverifiedToken};
-use crate::verified::Verified;
+use crate::token_cache::Verified;
 
 /// What a layer or a caller asks of one request.
 pub(crate) struct Ask {
@@ -142,7 +142,7 @@ impl Guard {
     ) -> Answer<'static, Result<Grant, Denial>> {
         let requirement = Arc::new(grant.requirement().clone().and(requirement));
         let operation = grant.operation().clone();
-        if grant.by(self) {
+        if grant.made_by(self) {
             return self.decide(grant.asked_more(Asked { operation, requirement }));
         }
         let head = Head {
@@ -182,7 +182,7 @@ impl Guard {
         // another's credential: it is judged, and the grant counts for nothing.
         let earlier = parts.extensions.get::<Grant>();
         let earlier = earlier.filter(|_| !parts.headers.contains_key(AUTHORIZATION));
-        if let Some(grant) = earlier.filter(|grant| grant.by(self)) {
+        if let Some(grant) = earlier.filter(|grant| grant.made_by(self)) {
             let requirement = grant.requirement().clone().and(&*requirement).into();
             return Step::Judged(self.decide(grant.asked_more(Asked { operation, requirement })));
         }
@@ -274,14 +274,14 @@ impl Guard {
         if let Some(shown) = &mut possession.shown {
             // By the path that a router sees, and by the one that proofs are compared by: no spelling gets round.
             let method = head.operation.method();
-            shown.nonce_required = self.inner.nonces_where.as_ref().is_none_or(|wanted| {
+            shown.nonce_required = self.inner.require_nonce_if.as_ref().is_none_or(|wanted| {
                 let normal = || normalized_path(path).is_none_or(|path| wanted(method, &path));
                 wanted(method, path) || normal()
             });
         }
         let validated = match source {
             Source::Token(opened, keys) => {
-                let opened = Opened { token: opened.token.shown_by(possession), ..opened };
+                let opened = Opened { token: opened.token.with_possession(possession), ..opened };
                 self.validate(opened, keys, head.at)
             }
             Source::Memory(known) => self.validate_again(known, &credential, &possession, head.at),
@@ -442,7 +442,7 @@ impl Grant {
     /// True where `guard`, or a clone of it, made this grant. A guard that was set up differently is
     /// another.
     #[must_use]
-    pub fn by(&self, guard: &Guard) -> bool {
+    pub fn made_by(&self, guard: &Guard) -> bool {
         self.guard() == guard.inner.id
     }
 }

@@ -7,7 +7,7 @@ use aws_lc_rs::signature::{
     RSA_PSS_2048_8192_SHA512, RsaPublicKeyComponents,
 };
 
-use super::Algorithm;
+use super::algorithm::Algorithm;
 
 /// A public key as AWS-LC holds it, for one algorithm.
 pub(super) struct AwsLcVerifier(ParsedPublicKey);

@@ -4,7 +4,7 @@
 /// to answer alike: a choice of speed, or of what is built in anyway.
 ///
 /// Chosen by [`Issuer::backend`](crate::Issuer::backend) or
-/// [`Validation::backend`](crate::Validation::backend), and by nothing else: a feature that is turned on
+/// [`Validation::backend`](crate::token::Validation::backend), and by nothing else: a feature that is turned on
 /// somewhere in a build changes no guard. DPoP proofs are verified with the default.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
 #[non_exhaustive]

@@ -2,8 +2,8 @@
 
 use base64_simd::{AsOut as _, URL_SAFE_NO_PAD};
 
-use super::Algorithm;
-use super::document::{Json, Text};
+use super::algorithm::Algorithm;
+use crate::json::{Json, Text};
 use crate::reason::Reason;
 
 /// The largest decoded header, in bytes.

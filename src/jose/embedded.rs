@@ -1,9 +1,11 @@
 //! A JWS that brings its own key: a proof of possession, and nothing else may
 //! (RFC 7515 section 4.1.3).
 
+use super::algorithm::{Algorithm, AlgorithmSet};
+use super::backend::Backend;
 use super::compact::{Compact, Header, decode};
-use super::jwk::{Key, KeyProblem};
-use super::{Algorithm, AlgorithmSet, Backend};
+use super::jwk::Key;
+use super::key_problem::KeyProblem;
 use crate::reason::Reason;
 
 /// A compact JWS with a `jwk` in its header, taken apart; nothing in it is verified.

@@ -1,76 +1,20 @@
 //! One key of a set: read, checked, and held against what it may be used for
 //! (RFC 7517 section 4, RFC 7518 section 6, RFC 8037 section 2).
 
-use std::fmt;
-
+use super::algorithm::Algorithm;
+use super::backend::Backend;
 use super::compact::decode;
-use super::json::{Object, string, strings};
-use super::material::Material;
-use super::{Algorithm, Backend, Signer};
-use crate::printable::Printable;
+use super::key_problem::{KeyProblem, SkippedKey};
+use super::public_key::Material;
+use crate::json::{Object, string, strings};
 use crate::reason::Reason;
 
-/// Why a key of a set cannot be used.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[non_exhaustive]
-pub enum KeyProblem {
-    /// No JSON object, a member twice, or a member of a wrong type.
-    #[error("malformed JWK")]
-    Malformed,
-    /// A `kty` or `crv` that is not offered.
-    #[error("key type or curve not offered")]
-    TypeNotOffered,
-    /// The key has a private or a symmetric part: it is no secret any more.
-    #[error("private or symmetric key material")]
-    Private,
-    /// `use` is not `sig`, or `key_ops` lacks `verify`.
-    #[error("not meant for verifying signatures")]
-    NotForVerifying,
-    /// `alg` is not offered, or not one for this type of key.
-    #[error("`alg` is not one for this key")]
-    AlgorithmNotOffered,
-    /// An RSA modulus outside 2048 to 8192 bits, or an exponent that is even, 1, or 2^33 and more.
-    #[error("weak or oversized RSA key")]
-    WeakRsa,
-    /// A point that is not on its curve, not canonical, or of small order.
-    #[error("not a valid point of the curve")]
-    InvalidPoint,
-}
-
-/// A key that was passed over.
-#[derive(Clone, Copy)]
-pub struct SkippedKey<'a> {
-    kid: Option<&'a str>,
-    problem: KeyProblem,
-}
-
-impl<'a> SkippedKey<'a> {
-    /// Its id, if it has one.
-    #[must_use]
-    pub fn kid(&self) -> Option<&'a str> {
-        self.kid
-    }
-
-    /// Why it was passed over.
-    #[must_use]
-    pub fn problem(&self) -> KeyProblem {
-        self.problem
-    }
-}
-
-impl fmt::Display for SkippedKey<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self.kid {
-            Some(kid) => write!(f, "{:?}: {}", Printable::from(kid), self.problem),
-            None => write!(f, "(no kid): {}", self.problem),
-        }
-    }
-}
-
-impl fmt::Debug for SkippedKey<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "SkippedKey({self})")
-    }
+/// Whose signature a key is asked about.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Signer<'a> {
+    pub(crate) issuer: &'a str,
+    /// Only a key that names this issuer as its own will do.
+    pub(crate) must_be_named: bool,
 }
 
 /// A key of a set, usable or not: an unusable one still has its id, so that a token naming it is

@@ -6,7 +6,7 @@ use josekit::jws::{
     ES256, ES384, ES512, EdDSA, JwsSigner, PS256, PS384, PS512, RS256, RS384, RS512,
 };
 
-use super::Algorithm;
+use super::algorithm::Algorithm;
 
 /// A private key made for tests.
 pub(crate) struct SigningKey {
@@ -51,7 +51,7 @@ impl SigningKey {
         let mut public = jwk.to_public_key().expect("a key that was just made has a public half");
         public.set_key_id(kid);
         public.set_key_use("sig");
-        public.set_algorithm(algorithm.name());
+        public.set_algorithm(algorithm.as_str());
         SigningKey { signer, public }
     }
 

@@ -7,7 +7,7 @@ use http::header::{AGE, CACHE_CONTROL};
 use http::{HeaderMap, Uri};
 
 use super::url::Transport;
-use crate::jose::{Object, string};
+use crate::json::{Object, string};
 
 /// Where the metadata of an issuer may be, in the order in which it is looked for: RFC 8414 section 3.1, the same
 /// with the name of OpenID (RFC 8414 section 5), and OpenID Connect Discovery section 4.

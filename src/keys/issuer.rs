@@ -5,8 +5,9 @@ use std::sync::Arc;
 #[cfg(feature = "remote")]
 use super::RemoteKeys;
 use super::tenants::{TenantKeys, Tenants, Used};
-use super::{KeySource, KeyStatus, Keys, KeysUnavailable, UnfitTemplate, UnfitUrl};
+use super::{KeySource, KeyStatus, Keys, KeysUnavailable};
 use crate::answer::Answer;
+use crate::config_error::ConfigError;
 use crate::jose::{Algorithm, Backend, KeySetId};
 #[cfg(feature = "remote")]
 use crate::outbound::HttpClient;
@@ -17,14 +18,15 @@ use crate::token::{AccessToken, IssuerTerms, KeyHint};
 /// ([`tenants`](Self::tenants)), only while nothing is set differently.
 ///
 /// ```
-/// use unconfused::{Algorithm, Audience, Guard, Issuer, KeySet};
+/// use unconfused::keys::{Algorithm, KeySet};
+/// use unconfused::{Audience, Guard, Issuer};
 ///
 /// let keys = KeySet::from_json(r#"{"keys":[{"kty":"EC","crv":"P-256","kid":"1",
 ///     "x":"f83OJ3D2xF1Bg8vub9tLe1gHMzV76e8Tus9uPHvRVEU",
 ///     "y":"x_FEzRu9m36HLN_tue659LNpXW6pCyStikYjKIWI5a0"}]}"#)?;
 /// let issuer = Issuer::new("https://login.example", keys).algorithms([Algorithm::Es256]);
 /// let guard = Guard::new(Audience::from_static("https://orders.example"), issuer);
-/// # Ok::<(), unconfused::KeySetError>(())
+/// # Ok::<(), unconfused::keys::KeySetError>(())
 /// ```
 #[derive(Debug, Clone)]
 pub struct Issuer {
@@ -50,7 +52,7 @@ impl Issuer {
         Issuer { terms: IssuerTerms::new(name.into()), source, used: None }
     }
 
-    /// The issuer of this name, and the keys that its metadata leads to: [`RemoteKeys::of`], where the
+    /// The issuer of this name, and the keys that its metadata leads to: [`RemoteKeys::discover`], where the
     /// settings are. Nothing is fetched yet, and an issuer that is down is no error here:
     /// [`Guard::ready`](crate::Guard::ready) fetches, or the first request does.
     ///
@@ -68,15 +70,15 @@ impl Issuer {
     ///
     /// # Errors
     ///
-    /// [`UnfitUrl`] where it is no https URL without user, query, fragment and dot segments.
+    /// [`ConfigError`] where it is no https URL without user, query, fragment and dot segments.
     #[cfg(feature = "remote")]
     #[cfg_attr(docsrs, doc(cfg(feature = "remote")))]
-    pub fn discover(url: &str, client: impl HttpClient) -> Result<Self, UnfitUrl> {
-        Ok(Issuer::new(url, RemoteKeys::of(url, client)?))
+    pub fn discover(url: &str, client: impl HttpClient) -> Result<Self, ConfigError> {
+        Ok(Issuer::new(url, RemoteKeys::discover(url, client)?))
     }
 
     /// The same for an issuer on this machine, by plain http. **For development**: see
-    /// [`RemoteKeys::of_without_tls_on_loopback`].
+    /// [`RemoteKeys::discover_without_tls_on_loopback`].
     ///
     /// # Errors
     ///
@@ -86,8 +88,8 @@ impl Issuer {
     pub fn discover_without_tls_on_loopback(
         url: &str,
         client: impl HttpClient,
-    ) -> Result<Self, UnfitUrl> {
-        Ok(Issuer::new(url, RemoteKeys::of_without_tls_on_loopback(url, client)?))
+    ) -> Result<Self, ConfigError> {
+        Ok(Issuer::new(url, RemoteKeys::discover_without_tls_on_loopback(url, client)?))
     }
 
     /// The issuers of many tenants, each with keys of its own: those whose name is the template with a tenant
@@ -95,38 +97,40 @@ impl Issuer {
     /// **for every token** and before anything is made of its name: by the exact name, since another case is
     /// another issuer. Then `keys` is asked for the keys of the issuer of that name, once. What else is said of
     /// this issuer holds for each. The keys of the 1000 tenants whose tokens were verified last are kept:
-    /// [`most_tenants`](Self::most_tenants).
+    /// [`max_tenants`](Self::max_tenants).
     ///
     /// Where the profile says so ([`Profile::tenant_in_issuer`]), the tenant claim must be the same tenant
     /// (`tenant_mismatch`).
     ///
     /// ```
     /// # #[cfg(feature = "reqwest")] {
-    /// use unconfused::{Issuer, Profile, RemoteKeys};
+    /// use unconfused::keys::RemoteKeys;
+    /// use unconfused::profile::Profile;
+    /// use unconfused::Issuer;
     ///
     /// let client = reqwest::Client::builder().redirect(reqwest::redirect::Policy::none()).build()?;
     /// let customers = ["11111111-2222-3333-4444-555555555555"]; // of yours
     /// let issuer = Issuer::tenants(
     ///     "https://login.microsoftonline.com/{tenant}/v2.0",
     ///     move |tenant| customers.contains(&tenant),
-    ///     move |issuer| RemoteKeys::of(issuer, client.clone()),
+    ///     move |issuer| RemoteKeys::discover(issuer, client.clone()),
     /// )?
     /// .profile(Profile::entra_v2());
     ///
-    /// assert!(Issuer::tenants("https://{tenant}/", |_| true, |_| Ok(unconfused::KeySet::default())).is_err());
+    /// assert!(Issuer::tenants("https://{tenant}/", |_| true, |_| Ok(unconfused::keys::KeySet::default())).is_err());
     /// # }
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
     ///
     /// # Errors
     ///
-    /// [`UnfitTemplate`] where `{tenant}` does not stand in it once, or is neither in the path nor the first label of
+    /// [`ConfigError`] where `{tenant}` does not stand in it once, or is neither in the path nor the first label of
     /// a host under a domain, or where it makes no https URLs without user, query and fragment.
     pub fn tenants<K: KeySource>(
         template: &str,
         approve: impl Fn(&str) -> bool + Send + Sync + 'static,
-        keys: impl Fn(&str) -> Result<K, UnfitUrl> + Send + Sync + 'static,
-    ) -> Result<Self, UnfitTemplate> {
+        keys: impl Fn(&str) -> Result<K, ConfigError> + Send + Sync + 'static,
+    ) -> Result<Self, ConfigError> {
         let make = move |issuer: &str| -> Option<Arc<dyn KeySource>> {
             Some(Arc::new(keys(issuer).ok()?))
         };
@@ -140,11 +144,13 @@ impl Issuer {
     ///
     /// ```
     /// # #[cfg(feature = "reqwest")] {
-    /// use unconfused::{Issuer, Profile, RemoteKeys};
+    /// use unconfused::keys::RemoteKeys;
+    /// use unconfused::profile::Profile;
+    /// use unconfused::Issuer;
     ///
     /// // at a fixed URL: the metadata of `common` names no issuer
     /// let client = reqwest::Client::builder().redirect(reqwest::redirect::Policy::none()).build()?;
-    /// let keys = RemoteKeys::at("https://login.microsoftonline.com/common/discovery/v2.0/keys", client)?;
+    /// let keys = RemoteKeys::from_jwks_uri("https://login.microsoftonline.com/common/discovery/v2.0/keys", client)?;
     /// let issuer = Issuer::tenants_with_shared_keys(
     ///     "https://login.microsoftonline.com/{tenant}/v2.0",
     ///     |tenant| tenant == "11111111-2222-3333-4444-555555555555",
@@ -162,7 +168,7 @@ impl Issuer {
         template: &str,
         approve: impl Fn(&str) -> bool + Send + Sync + 'static,
         keys: impl KeySource,
-    ) -> Result<Self, UnfitTemplate> {
+    ) -> Result<Self, ConfigError> {
         let keys = TenantKeys::Shared(Arc::new(keys));
         let tenants = Tenants::new(template, Arc::new(approve), keys)?;
         Ok(Issuer::of_template(template, tenants).with(|terms| terms.keys_are_shared = true))
@@ -177,7 +183,7 @@ impl Issuer {
     /// a second gives way to another, and the rest are answered with 503. Where they share keys there is no limit, but the
     /// tokens of those beyond it are verified every time.
     #[must_use]
-    pub fn most_tenants(mut self, most: usize) -> Self {
+    pub fn max_tenants(mut self, most: usize) -> Self {
         if let Source::Tenants(tenants) = &self.source {
             self.source = Source::Tenants(Arc::new(tenants.anew(Some(most))));
         }
@@ -210,7 +216,7 @@ impl Issuer {
 
     /// Clients that are agents; called again, more of them. Some agents are in no `act`: they logged their
     /// user in and are only the client of the token. For these the client counts as the current actor, with
-    /// [`ActorSource::Client`](crate::ActorSource::Client), where `act` names no actor. A client that speaks
+    /// [`ActorSource::Client`](crate::token::ActorSource::Client), where `act` names no actor. A client that speaks
     /// for itself (`sub` is `client_id`) acts for nobody else, and is no actor.
     #[must_use]
     pub fn agent_clients(self, clients: impl IntoIterator<Item = impl Into<String>>) -> Self {

@@ -6,11 +6,9 @@ mod cache;
 mod discovery;
 #[cfg(feature = "remote")]
 mod fetch;
-mod issuer;
+pub(crate) mod issuer;
 #[cfg(feature = "remote")]
 mod remote;
-#[cfg(all(test, feature = "remote"))]
-mod simulation;
 mod status;
 mod tenants;
 mod url;
@@ -21,16 +19,15 @@ use std::time::Duration;
 
 use crate::answer::Answer;
 use crate::denial::Denial;
-use crate::jose::{KeySet, KeySetId};
 use crate::reason::Reason;
 use crate::token::KeyHint;
 
-pub use issuer::Issuer;
+pub(crate) use issuer::Issuer;
 #[cfg(feature = "remote")]
 pub use remote::RemoteKeys;
 pub use status::{KeyState, KeyStatus, Readiness};
-pub use tenants::UnfitTemplate;
-pub use url::UnfitUrl;
+
+pub use crate::jose::{Algorithm, Backend, KeyProblem, KeySet, KeySetError, KeySetId, SkippedKey};
 
 /// What a [`KeySource`] answers with.
 pub type Keys = Answer<'static, Result<KeySet, KeysUnavailable>>;
@@ -44,7 +41,9 @@ pub type Keys = Answer<'static, Result<KeySet, KeysUnavailable>>;
 ///
 /// ```
 /// use std::sync::{Arc, RwLock};
-/// use unconfused::{Answer, Issuer, KeyHint, KeySet, Keys, KeysUnavailable};
+/// use unconfused::keys::{KeySet, Keys, KeysUnavailable};
+/// use unconfused::token::KeyHint;
+/// use unconfused::{Answer, Issuer};
 ///
 /// // fetched and renewed by a task of yours
 /// let current: Arc<RwLock<Option<KeySet>>> = Arc::default();
@@ -72,7 +71,7 @@ pub trait KeySource: Send + Sync + 'static {
 
     /// How it stands with the keys. A source that does not say is taken for ready.
     fn status(&self) -> KeyStatus {
-        KeyStatus::of(KeyState::Untold)
+        KeyStatus::of(KeyState::Unreported)
     }
 }
 

@@ -16,9 +16,10 @@ use super::cache::{Cache, Current, MAX_WAIT, Moment, Outcome, Refusal, Verdict};
 use super::discovery;
 use super::fetch::{Fetcher, Origin, lock};
 use super::status::KeyStatus;
-use super::url::{Transport, UnfitUrl};
+use super::url::Transport;
 use super::{KeySource, Keys, KeysUnavailable, cache};
 use crate::answer::Answer;
+use crate::config_error::ConfigError;
 use crate::jose::{KeySet, KeySetId};
 use crate::outbound::HttpClient;
 use crate::token::KeyHint;
@@ -52,15 +53,16 @@ const NO_RUNTIME: &str = "they are fetched in a Tokio runtime, and there is none
 /// ```
 /// # #[cfg(feature = "reqwest")] {
 /// use std::time::Duration;
-/// use unconfused::{Issuer, RemoteKeys};
+/// use unconfused::keys::RemoteKeys;
+/// use unconfused::Issuer;
 ///
 /// # use reqwest::redirect::Policy;
 /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
 /// let client = reqwest::Client::builder().redirect(Policy::none()).build()?;
-/// let keys = RemoteKeys::at("https://login.example/keys", client.clone())?.stale_for(Duration::from_secs(600));
+/// let keys = RemoteKeys::from_jwks_uri("https://login.example/keys", client.clone())?.stale_for(Duration::from_secs(600));
 /// let issuer = Issuer::new("https://login.example", keys);
 ///
-/// assert!(RemoteKeys::at("http://login.example/keys", client).is_err());
+/// assert!(RemoteKeys::from_jwks_uri("http://login.example/keys", client).is_err());
 /// # Ok(())
 /// # }
 /// # }
@@ -99,8 +101,8 @@ impl RemoteKeys {
     ///
     /// # Errors
     ///
-    /// [`UnfitUrl`] where it is not https, or has a user, a fragment or dot segments. Nothing is fetched yet.
-    pub fn at(jwks_uri: &str, client: impl HttpClient) -> Result<Self, UnfitUrl> {
+    /// [`ConfigError`] where it is not https, or has a user, a fragment or dot segments. Nothing is fetched yet.
+    pub fn from_jwks_uri(jwks_uri: &str, client: impl HttpClient) -> Result<Self, ConfigError> {
         Ok(RemoteKeys::new(Origin::At(Transport::Tls.fit_with_query(jwks_uri)?), client))
     }
 
@@ -111,8 +113,8 @@ impl RemoteKeys {
     ///
     /// # Errors
     ///
-    /// As [`at`](Self::at), and where it has a query. Nothing is fetched yet.
-    pub fn of(issuer: &str, client: impl HttpClient) -> Result<Self, UnfitUrl> {
+    /// As [`at`](Self::from_jwks_uri), and where it has a query. Nothing is fetched yet.
+    pub fn discover(issuer: &str, client: impl HttpClient) -> Result<Self, ConfigError> {
         RemoteKeys::discovered(issuer, client, Transport::Tls)
     }
 
@@ -121,11 +123,11 @@ impl RemoteKeys {
     ///
     /// # Errors
     ///
-    /// As [`at`](Self::at), but for plain http on the loopback interface.
-    pub fn of_without_tls_on_loopback(
+    /// As [`at`](Self::from_jwks_uri), but for plain http on the loopback interface.
+    pub fn discover_without_tls_on_loopback(
         issuer: &str,
         client: impl HttpClient,
-    ) -> Result<Self, UnfitUrl> {
+    ) -> Result<Self, ConfigError> {
         RemoteKeys::discovered(issuer, client, Transport::Loopback)
     }
 
@@ -133,7 +135,7 @@ impl RemoteKeys {
         issuer: &str,
         client: impl HttpClient,
         transport: Transport,
-    ) -> Result<Self, UnfitUrl> {
+    ) -> Result<Self, ConfigError> {
         let origin = Origin::Discovered {
             issuer: issuer.to_owned(),
             locations: discovery::locations(&transport.fit(issuer)?),

@@ -8,7 +8,7 @@ use std::time::Duration;
 #[non_exhaustive]
 pub enum KeyState {
     /// A source of the owner's that does not say.
-    Untold,
+    Unreported,
     /// They were handed in, and do not change.
     Fixed,
     /// They were never fetched. Tokens are answered with 503.
@@ -22,11 +22,11 @@ pub enum KeyState {
 }
 
 impl KeyState {
-    /// Its name: `untold`, `fixed`, `missing`, `fresh`, `stale` or `expired`.
+    /// Its name: `unreported`, `fixed`, `missing`, `fresh`, `stale` or `expired`.
     #[must_use]
-    pub const fn name(self) -> &'static str {
+    pub const fn as_str(self) -> &'static str {
         match self {
-            KeyState::Untold => "untold",
+            KeyState::Unreported => "unreported",
             KeyState::Fixed => "fixed",
             KeyState::Missing => "missing",
             KeyState::Fresh => "fresh",
@@ -63,7 +63,7 @@ impl KeyStatus {
     #[must_use]
     pub fn is_ready(&self) -> bool {
         match self.state {
-            KeyState::Untold => true,
+            KeyState::Unreported => true,
             KeyState::Missing | KeyState::Expired => false,
             KeyState::Fixed | KeyState::Fresh | KeyState::Stale => self.keys > 0,
         }
@@ -72,7 +72,7 @@ impl KeyStatus {
 
 impl fmt::Display for KeyStatus {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} keys={} skipped={}", self.state.name(), self.keys, self.skipped)?;
+        write!(f, "{} keys={} skipped={}", self.state.as_str(), self.keys, self.skipped)?;
         if let Some(age) = self.age {
             write!(f, " age={}", age.as_secs())?;
         }

@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 use super::url::Transport;
 use super::{Issuer, KeySource, Keys, KeysUnavailable};
 use crate::answer::Answer;
+use crate::config_error::ConfigError;
 use crate::token::{IssuerTerms, KeyHint};
 
 /// What stands for the tenant in a template.
@@ -65,30 +66,25 @@ impl Used {
     }
 }
 
-/// A template that names no issuers.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("`{template}` is no template of issuers: {problem}")]
-pub struct UnfitTemplate {
-    template: String,
-    problem: String,
-}
-
 impl Tenants {
     pub(super) fn new(
         template: &str,
         approve: Arc<Approve>,
         keys: TenantKeys,
-    ) -> Result<Self, UnfitTemplate> {
-        let unfit = |problem: String| UnfitTemplate { template: template.to_owned(), problem };
+    ) -> Result<Self, ConfigError> {
+        let unusable =
+            |problem: String| ConfigError::new(template, "a template of issuer names", problem);
         let (before, after) = template
             .split_once(PLACE)
             .filter(|(_, after)| !after.contains(PLACE))
-            .ok_or_else(|| unfit(format!("it must have `{PLACE}` once")))?;
-        Transport::Tls.fit(&format!("{before}tenant{after}")).map_err(|e| unfit(e.to_string()))?;
+            .ok_or_else(|| unusable(format!("it must have `{PLACE}` once")))?;
+        Transport::Tls
+            .fit(&format!("{before}tenant{after}"))
+            .map_err(|e| unusable(e.problem().to_owned()))?;
         // The tenant may not choose the domain: it is a label in front of one, or in the path.
         let host_is_fixed = before.matches('/').count() >= 3;
         if !host_is_fixed && (before != "https://" || !is_under_a_domain(after)) {
-            return Err(unfit(
+            return Err(unusable(
                 "the tenant must be in the path, or the first label of a host under a domain"
                     .into(),
             ));

@@ -4,6 +4,8 @@ use std::net::{Ipv4Addr, Ipv6Addr};
 
 use http::Uri;
 
+use crate::config_error::ConfigError;
+
 /// Which URLs are fit to be fetched from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Transport {
@@ -17,26 +19,18 @@ pub(super) enum Transport {
     Loopback,
 }
 
-/// A URL that nothing is fetched from.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("`{url}` is no URL to fetch from: {problem}")]
-pub struct UnfitUrl {
-    url: String,
-    problem: &'static str,
-}
-
 impl Transport {
     /// The URL, where it is fit: of a host, without user, query, fragment and dot segments.
-    pub(super) fn fit(self, url: &str) -> Result<Uri, UnfitUrl> {
+    pub(super) fn fit(self, url: &str) -> Result<Uri, ConfigError> {
         if url.contains('?') {
-            return Err(UnfitUrl { url: url.to_owned(), problem: "it has a query" });
+            return Err(unusable(url, "it has a query"));
         }
         self.fit_with_query(url)
     }
 
     /// The same, where it may have a query.
-    pub(super) fn fit_with_query(self, url: &str) -> Result<Uri, UnfitUrl> {
-        self.parse(url).map_err(|problem| UnfitUrl { url: url.to_owned(), problem })
+    pub(super) fn fit_with_query(self, url: &str) -> Result<Uri, ConfigError> {
+        self.parse(url).map_err(|problem| unusable(url, problem))
     }
 
     fn parse(self, url: &str) -> Result<Uri, &'static str> {
@@ -61,6 +55,10 @@ impl Transport {
             }
         }
     }
+}
+
+fn unusable(url: &str, problem: &str) -> ConfigError {
+    ConfigError::new(url, "a URL that keys can be fetched from", problem)
 }
 
 fn is_loopback(host: &str) -> bool {

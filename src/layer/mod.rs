@@ -83,7 +83,7 @@ impl Guard {
     ///
     /// Where no token can meet the requirement; where it spends tokens and the guard has no store
     /// ([`Guard::replay`]); where tokens must be bound to their sender and the guard takes neither proofs
-    /// ([`Guard::dpop`]) nor certificates ([`Guard::client_certificate`]); where [`Guard::nonces_where`] is set and there are no nonces.
+    /// ([`Guard::dpop`]) nor certificates ([`Guard::client_certificate`]); where [`Guard::require_nonce_if`] is set and there are no nonces.
     pub fn require(&self, requirement: impl Into<Require>) -> GuardLayer {
         let requirement = requirement.into();
         assert!(!requirement.is_unmeetable(), "no token can meet the requirement: {requirement}");

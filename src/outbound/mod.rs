@@ -18,12 +18,13 @@ pub type HttpAnswer = Answer<'static, Result<Response<Vec<u8>>, HttpError>>;
 /// `reqwest::Client` is one with the feature `reqwest`; a closure is one, and an `Arc` of one. Whoever implements it
 /// keeps three rules: **no redirects** are followed, since an answer from elsewhere is not the answer;
 /// no more than [`max_bytes`](HttpLimits::max_bytes) of the body are read into memory; and
-/// everything is done, or given up, [`within`](HttpLimits::within) the time. An answer of any status is an
+/// everything is done, or given up, [`timeout`](HttpLimits::timeout) the time. An answer of any status is an
 /// answer, and no error. The TLS of the client is what the keys of an issuer are worth.
 ///
 /// ```
 /// use http::{Request, Response};
-/// use unconfused::{Answer, HttpAnswer, HttpClient, HttpLimits};
+/// use unconfused::client::{HttpAnswer, HttpClient, HttpLimits};
+/// use unconfused::Answer;
 ///
 /// // for a test: one document, whatever is asked
 /// let client = |_: Request<Vec<u8>>, _: HttpLimits| -> HttpAnswer {
@@ -45,14 +46,14 @@ pub struct HttpLimits {
     pub max_bytes: usize,
     /// The time for all of it, from the first byte sent to the last one read; then it is
     /// [`HttpError::TimedOut`].
-    pub within: Duration,
+    pub timeout: Duration,
 }
 
 impl HttpLimits {
     /// So many bytes, in so much time.
     #[must_use]
-    pub fn new(max_bytes: usize, within: Duration) -> Self {
-        HttpLimits { max_bytes, within }
+    pub fn new(max_bytes: usize, timeout: Duration) -> Self {
+        HttpLimits { max_bytes, timeout }
     }
 }
 

@@ -24,7 +24,7 @@ async fn fetch(
     limits: HttpLimits,
 ) -> Result<Response<Vec<u8>>, HttpError> {
     let mut request = reqwest::Request::try_from(request).map_err(failed)?;
-    *request.timeout_mut() = Some(limits.within);
+    *request.timeout_mut() = Some(limits.timeout);
     let asked = request.url().clone();
     let mut response = client.execute(request).await.map_err(failed)?;
     if *response.url() != asked {

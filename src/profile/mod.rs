@@ -1,14 +1,15 @@
 //! How an issuer spells what RFC 9068 says: data, and the named shapes of vendors.
 
-mod claim_test;
+mod claim_rule;
 mod vendors;
 
 use std::borrow::Cow;
 use std::collections::BTreeSet;
 
-use crate::jose::{Document, is_type, string};
+use crate::jose::is_type;
+use crate::json::{Document, string};
 
-pub use claim_test::ClaimTest;
+pub use claim_rule::ClaimRule;
 
 /// A name or a value in a profile.
 pub(crate) type Word = Cow<'static, str>;
@@ -27,16 +28,16 @@ pub(crate) type Word = Cow<'static, str>;
 /// token.
 ///
 /// ```
-/// use unconfused::{ClaimTest, HeaderType, Profile, ScopeShape};
+/// use unconfused::profile::{ClaimRule, HeaderType, Profile, ScopeShape};
 ///
 /// let profile = Profile::rfc9068()
 ///     .types([HeaderType::Jwt])
 ///     .client_claims(["azp"])
 ///     .scope_claims([("scp", ScopeShape::Array)])
 ///     .token_id_optional()
-///     .requires([ClaimTest::is("use", "api")])
-///     .subject_is_client_where([ClaimTest::ends_with("sub", "@services")]);
-/// # let issuer = unconfused::Issuer::new("https://login.example", unconfused::KeySet::default());
+///     .requires([ClaimRule::is("use", "api")])
+///     .subject_is_client_if([ClaimRule::ends_with("sub", "@services")]);
+/// # let issuer = unconfused::Issuer::new("https://login.example", unconfused::keys::KeySet::default());
 /// let issuer = issuer.profile(profile);
 /// ```
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -52,10 +53,10 @@ pub struct Profile {
     pub(crate) tenant: Option<Word>,
     pub(crate) tenant_in_issuer: bool,
     /// Of each group one.
-    requires: Vec<Vec<ClaimTest>>,
-    subject_is_client: Vec<ClaimTest>,
-    no_person: Vec<ClaimTest>,
-    agents: Vec<ClaimTest>,
+    requires: Vec<Vec<ClaimRule>>,
+    subject_is_client: Vec<ClaimRule>,
+    no_person: Vec<ClaimRule>,
+    agents: Vec<ClaimRule>,
     pub(crate) impersonators: bool,
     pub(crate) client_list_instead_of_audience: Option<BTreeSet<String>>,
 }
@@ -207,40 +208,43 @@ impl Profile {
     /// One of these tests holds; else it is another kind of token (`token_kind_rejected`). Called again, one of
     /// those too.
     #[must_use]
-    pub fn requires(mut self, one_of: impl IntoIterator<Item = ClaimTest>) -> Self {
+    pub fn requires(mut self, one_of: impl IntoIterator<Item = ClaimRule>) -> Self {
         self.requires.push(one_of.into_iter().collect());
         self
     }
 
     /// Where one of these tests holds, the subject is the client itself, whatever its name; called again, more
     /// of them. It is where the two have the same name, too. Such a client acts for nobody else, and is never
-    /// an actor: test what the issuer alone decides, [`ClaimTest::names_client`] for instance, and no name that a
-    /// user may choose. Where in doubt, [`no_person_where`](Self::no_person_where).
+    /// an actor: test what the issuer alone decides, [`ClaimRule::names_client`] for instance, and no name that a
+    /// user may choose. Where in doubt, [`subject_is_not_a_person_if`](Self::subject_is_not_a_person_if).
     #[must_use]
-    pub fn subject_is_client_where(mut self, tests: impl IntoIterator<Item = ClaimTest>) -> Self {
+    pub fn subject_is_client_if(mut self, tests: impl IntoIterator<Item = ClaimRule>) -> Self {
         self.subject_is_client.extend(tests);
         self
     }
 
     /// Where one of these tests holds, the subject is no person, though it is not the client either; called
-    /// again, more of them. For an issuer whose tokens do not tell, [`ClaimTest::present`] of `sub`:
+    /// again, more of them. For an issuer whose tokens do not tell, [`ClaimRule::present`] of `sub`:
     /// then nobody is taken for a person.
     #[must_use]
-    pub fn no_person_where(mut self, tests: impl IntoIterator<Item = ClaimTest>) -> Self {
+    pub fn subject_is_not_a_person_if(
+        mut self,
+        tests: impl IntoIterator<Item = ClaimRule>,
+    ) -> Self {
         self.no_person.extend(tests);
         self
     }
 
     /// Where one of these tests holds, the client is an agent, and the actor where `act` names none
-    /// ([`ActorSource::Profile`](crate::ActorSource::Profile)); called again, more of them.
+    /// ([`ActorSource::Profile`](crate::token::ActorSource::Profile)); called again, more of them.
     #[must_use]
-    pub fn agents_where(mut self, tests: impl IntoIterator<Item = ClaimTest>) -> Self {
+    pub fn client_is_agent_if(mut self, tests: impl IntoIterator<Item = ClaimRule>) -> Self {
         self.agents.extend(tests);
         self
     }
 
     /// `act` names a person who took the subject's place, an administrator for instance, and no agent
-    /// ([`ActorSource::Impersonator`](crate::ActorSource::Impersonator)).
+    /// ([`ActorSource::Impersonator`](crate::token::ActorSource::Impersonator)).
     #[must_use]
     pub fn act_names_impersonators(mut self) -> Self {
         self.impersonators = true;
@@ -272,7 +276,7 @@ impl Profile {
         if untyped && let Some(sign) = sign_of_another_kind(claims) {
             return Some(Cow::Borrowed(sign));
         }
-        let failed = |group: &&Vec<ClaimTest>| !group.iter().any(|test| test.holds(claims, client));
+        let failed = |group: &&Vec<ClaimRule>| !group.iter().any(|test| test.holds(claims, client));
         let group = self.requires.iter().find(failed)?;
         Some(group.first().map_or(Cow::Borrowed(""), |test| test.claim().clone()))
     }
@@ -287,7 +291,7 @@ impl Profile {
         let groups = self.requires.iter().flatten();
         let tests =
             groups.chain(&self.subject_is_client).chain(&self.no_person).chain(&self.agents);
-        tests.flat_map(ClaimTest::texts)
+        tests.flat_map(ClaimRule::texts)
     }
 
     pub(crate) fn subject_kind(
@@ -296,7 +300,7 @@ impl Profile {
         subject: Option<&str>,
         client: Option<&str>,
     ) -> SubjectKind {
-        let any = |tests: &[ClaimTest]| tests.iter().any(|test| test.holds(claims, client));
+        let any = |tests: &[ClaimRule]| tests.iter().any(|test| test.holds(claims, client));
         if subject == client || any(&self.subject_is_client) {
             SubjectKind::Client
         } else if any(&self.no_person) {

@@ -1,6 +1,6 @@
 //! The vendors' shapes. Each says where it deviates from RFC 9068 and what is checked in its place.
 
-use super::{ClaimTest, HeaderType, Profile, ScopeShape};
+use super::{ClaimRule, HeaderType, Profile, ScopeShape};
 
 impl Profile {
     /// Microsoft Entra ID, tokens of version 2.0: issuer `https://login.microsoftonline.com/{tenant}/v2.0`.
@@ -49,7 +49,7 @@ impl Profile {
             .types([HeaderType::Jwt])
             .client_claims(["azp"])
             .token_id_optional()
-            .no_person_where([ClaimTest::is("gty", "client-credentials")])
+            .subject_is_not_a_person_if([ClaimRule::is("gty", "client-credentials")])
     }
 
     /// Auth0 with its RFC 9068 token profile: RFC 9068, with a tenant in `org_id`; in a token without a user,
@@ -59,10 +59,10 @@ impl Profile {
     pub fn auth0_rfc9068() -> Self {
         Profile::rfc9068()
             .tenant_claim("org_id")
-            .subject_is_client_where([ClaimTest::names_client("sub", "", "@clients")])
-            .no_person_where([
-                ClaimTest::ends_with("sub", "@clients"),
-                ClaimTest::lists("sub_profile", "ai_agent"),
+            .subject_is_client_if([ClaimRule::names_client("sub", "", "@clients")])
+            .subject_is_not_a_person_if([
+                ClaimRule::ends_with("sub", "@clients"),
+                ClaimRule::lists("sub_profile", "ai_agent"),
             ])
     }
 
@@ -101,11 +101,11 @@ impl Profile {
         Profile::rfc9068()
             .types([HeaderType::Jwt, HeaderType::AccessToken])
             .client_claims(["azp"])
-            .requires([ClaimTest::is("typ", "Bearer"), ClaimTest::is("typ", "DPoP")])
-            .no_person_where([
-                ClaimTest::starts_with("preferred_username", "service-account-"),
-                ClaimTest::present("client_id"),
-                ClaimTest::present("clientId"),
+            .requires([ClaimRule::is("typ", "Bearer"), ClaimRule::is("typ", "DPoP")])
+            .subject_is_not_a_person_if([
+                ClaimRule::starts_with("preferred_username", "service-account-"),
+                ClaimRule::present("client_id"),
+                ClaimRule::present("clientId"),
             ])
     }
 
@@ -122,7 +122,7 @@ impl Profile {
     pub fn cognito() -> Self {
         Profile::rfc9068()
             .types([HeaderType::Absent])
-            .requires([ClaimTest::is("token_use", "access")])
+            .requires([ClaimRule::is("token_use", "access")])
     }
 
     /// WorkOS AuthKit, tokens that name a resource.
@@ -142,7 +142,7 @@ impl Profile {
             .types([HeaderType::Jwt, HeaderType::Absent])
             .client_optional()
             .tenant_claim("org_id")
-            .no_person_where([ClaimTest::starts_with("sub", "client_")])
+            .subject_is_not_a_person_if([ClaimRule::starts_with("sub", "client_")])
             .act_names_impersonators()
     }
 
@@ -171,12 +171,12 @@ impl Profile {
         Profile::rfc9068()
             .tenant_claim("org_id")
             .requires([
-                ClaimTest::is("aut", "APPLICATION_USER"),
-                ClaimTest::is("aut", "APPLICATION"),
-                ClaimTest::is("aut", "AGENT"),
+                ClaimRule::is("aut", "APPLICATION_USER"),
+                ClaimRule::is("aut", "APPLICATION"),
+                ClaimRule::is("aut", "AGENT"),
             ])
-            .no_person_where([ClaimTest::is("aut", "AGENT")])
-            .subject_is_client_where([ClaimTest::is("aut", "APPLICATION")])
+            .subject_is_not_a_person_if([ClaimRule::is("aut", "AGENT")])
+            .subject_is_client_if([ClaimRule::is("aut", "APPLICATION")])
     }
 
     /// Ory Hydra, with JWTs for access tokens.
@@ -212,7 +212,7 @@ impl Profile {
         Profile::rfc9068()
             .types([HeaderType::Jwt])
             .tenant_claim("urn:zitadel:iam:user:resourceowner:id")
-            .no_person_where([ClaimTest::present("sub")])
+            .subject_is_not_a_person_if([ClaimRule::present("sub")])
     }
 
     /// Logto: issuer `https://{tenant}.logto.app/oidc`. RFC 9068, with a tenant in `organization_id`.
@@ -250,7 +250,7 @@ fn entra(client: &'static str, version: &'static str) -> Profile {
     const SERVICE_PRINCIPAL: &str = "7";
     Profile::rfc9068()
         .types([HeaderType::Jwt])
-        .requires([ClaimTest::is("ver", version)])
+        .requires([ClaimRule::is("ver", version)])
         .subject_claim("oid")
         .client_claims([client])
         .token_id_claim("uti")
@@ -258,18 +258,18 @@ fn entra(client: &'static str, version: &'static str) -> Profile {
         .scope_claims([("scp", ScopeShape::Text)])
         .tenant_claim("tid")
         .tenant_in_issuer()
-        .subject_is_client_where([
-            ClaimTest::is("idtyp", "app"),
-            ClaimTest::same("oid", "sub"),
-            ClaimTest::lists("xms_sub_fct", AGENT),
+        .subject_is_client_if([
+            ClaimRule::is("idtyp", "app"),
+            ClaimRule::same("oid", "sub"),
+            ClaimRule::lists("xms_sub_fct", AGENT),
         ])
-        .no_person_where([
-            ClaimTest::lists("xms_sub_fct", AGENTS_USER),
-            ClaimTest::lists("xms_idrel", SERVICE_PRINCIPAL),
-            ClaimTest::is("idtyp", "device"),
+        .subject_is_not_a_person_if([
+            ClaimRule::lists("xms_sub_fct", AGENTS_USER),
+            ClaimRule::lists("xms_idrel", SERVICE_PRINCIPAL),
+            ClaimRule::is("idtyp", "device"),
         ])
-        .agents_where([
-            ClaimTest::lists("xms_act_fct", AGENT),
-            ClaimTest::present("xms_par_app_azp"),
+        .client_is_agent_if([
+            ClaimRule::lists("xms_act_fct", AGENT),
+            ClaimRule::present("xms_par_app_azp"),
         ])
 }

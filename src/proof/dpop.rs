@@ -9,9 +9,10 @@ use time::UtcDateTime;
 
 use super::htu::{normalized, normalized_path};
 use super::{Nonces, Possession, ProofField};
-use crate::jose::{
-    Algorithm, AlgorithmSet, Embedded, Object, earlier, equal, later, numeric_date, sha256, string,
-};
+use crate::config_error::ConfigError;
+use crate::dates::{earlier, later, numeric_date};
+use crate::jose::{Algorithm, AlgorithmSet, Embedded, equal, sha256};
+use crate::json::{Object, string};
 use crate::reason::Reason;
 
 /// The longest `jti`, in bytes.
@@ -24,11 +25,11 @@ const MAX_JTI: usize = 256;
 /// proof is good for 60 seconds after it was made, and may come from a clock that is 10 seconds ahead.
 ///
 /// ```
-/// use unconfused::Dpop;
+/// use unconfused::proof::Dpop;
 ///
-/// let dpop = Dpop::at("https://api.example.com")?;
-/// assert!(Dpop::at("api.example.com").is_err());
-/// # Ok::<(), unconfused::UnfitBase>(())
+/// let dpop = Dpop::for_base_url("https://api.example.com")?;
+/// assert!(Dpop::for_base_url("api.example.com").is_err());
+/// # Ok::<(), unconfused::error::ConfigError>(())
 /// ```
 #[derive(Debug, Clone)]
 pub struct Dpop {
@@ -39,17 +40,10 @@ pub struct Dpop {
     pub(crate) nonces: Option<Nonces>,
 }
 
-/// No URL that paths can be put after.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("`{base}` is no base: expected an http or https URL without user, query and fragment")]
-pub struct UnfitBase {
-    base: String,
-}
-
 /// A proof that was accepted: what names it, so that it can be accepted once.
 ///
 /// Whether it was accepted **before** is not checked by the plain functions: a store does that
-/// ([`ReplayEntry::of_proof`](crate::ReplayEntry::of_proof)).
+/// ([`ReplayEntry::for_proof`](crate::replay::ReplayEntry::for_proof)).
 #[derive(Clone, PartialEq, Eq)]
 pub struct AcceptedProof {
     key: Arc<str>,
@@ -104,8 +98,8 @@ impl Dpop {
     ///
     /// # Errors
     ///
-    /// [`UnfitBase`] where it is no http or https URL of a host, or has a user, a query or a fragment.
-    pub fn at(base: &str) -> Result<Self, UnfitBase> {
+    /// [`ConfigError`] where it is no http or https URL of a host, or has a user, a query or a fragment.
+    pub fn for_base_url(base: &str) -> Result<Self, ConfigError> {
         Ok(Dpop {
             bases: vec![fit(base)?],
             algorithms: vec![Algorithm::Es256, Algorithm::Ed25519],
@@ -119,8 +113,8 @@ impl Dpop {
     ///
     /// # Errors
     ///
-    /// As [`at`](Self::at).
-    pub fn or_at(mut self, base: &str) -> Result<Self, UnfitBase> {
+    /// As [`for_base_url`](Self::for_base_url).
+    pub fn and_base_url(mut self, base: &str) -> Result<Self, ConfigError> {
         self.bases.push(fit(base)?);
         Ok(self)
     }
@@ -153,11 +147,11 @@ impl Dpop {
         self.nonces.as_ref().map(|nonces| nonces.make(now))
     }
 
-    /// Proofs must have a nonce of this resource, wherever [`Guard::nonces_where`] does not say otherwise. A client
+    /// Proofs must have a nonce of this resource, wherever [`Guard::require_nonce_if`] does not say otherwise. A client
     /// that sends none is told one. Then `iat` is not looked at: replicas that share a store should agree on nonces,
     /// also while they are changed.
     ///
-    /// [`Guard::nonces_where`]: crate::Guard::nonces_where
+    /// [`Guard::require_nonce_if`]: crate::Guard::require_nonce_if
     #[must_use]
     pub fn nonces(mut self, nonces: Nonces) -> Self {
         self.nonces = Some(nonces);
@@ -166,7 +160,7 @@ impl Dpop {
 
     /// What challenges say of algorithms.
     pub(crate) fn algs(&self) -> String {
-        self.algorithms.iter().map(|algorithm| algorithm.name()).collect::<Vec<_>>().join(" ")
+        self.algorithms.iter().map(|algorithm| algorithm.as_str()).collect::<Vec<_>>().join(" ")
     }
 
     /// Checks a proof for a token that is bound to the key of this thumbprint: steps 35 to 47, all of RFC 9449
@@ -291,9 +285,14 @@ impl Proof {
     }
 }
 
-fn fit(base: &str) -> Result<String, UnfitBase> {
+fn unusable(base: &str) -> ConfigError {
+    let problem = "expected http or https and a host, without user, query and fragment";
+    ConfigError::new(base, "a base URL", problem)
+}
+
+fn fit(base: &str) -> Result<String, ConfigError> {
     let plain = Some(base).filter(|base| !base.contains(['?', '#']));
-    let normal = plain.and_then(normalized).ok_or_else(|| UnfitBase { base: base.to_owned() })?;
+    let normal = plain.and_then(normalized).ok_or_else(|| unusable(base))?;
     Ok(normal.trim_end_matches('/').to_owned())
 }
 

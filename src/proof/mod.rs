@@ -9,9 +9,9 @@ use std::borrow::Cow;
 
 use http::Method;
 
-use crate::jose::{Json, Text, members};
+use crate::json::{Json, Text, members};
 
-pub use dpop::{AcceptedProof, Dpop, UnfitBase};
+pub use dpop::{AcceptedProof, Dpop};
 pub(crate) use htu::normalized_path;
 pub use mtls::ClientCertificate;
 pub use nonce::Nonces;
@@ -131,7 +131,7 @@ pub(crate) struct Confirmed {
 
 impl Confirmed {
     /// Its name in the record.
-    pub(crate) fn name(&self) -> &'static str {
+    pub(crate) fn as_str(&self) -> &'static str {
         match (&self.proof, self.certificate) {
             (None, false) => "bearer",
             (Some(_), false) => "dpop",

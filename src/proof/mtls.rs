@@ -14,7 +14,7 @@ use crate::jose::{equal, sha256};
 /// ([RFC 8705 section 3](https://www.rfc-editor.org/rfc/rfc8705#section-3)).
 ///
 /// ```
-/// use unconfused::ClientCertificate;
+/// use unconfused::proof::ClientCertificate;
 ///
 /// # let der = b"the certificate as rustls hands it out";
 /// let certificate = ClientCertificate::from_der(der);
@@ -29,7 +29,7 @@ pub struct ClientCertificate {
 impl ClientCertificate {
     /// The one in the extensions of the request.
     #[must_use]
-    pub fn of_connection(parts: &Parts) -> Option<Self> {
+    pub fn from_connection(parts: &Parts) -> Option<Self> {
         parts.extensions.get().copied()
     }
 

@@ -7,7 +7,8 @@ use std::time::Duration;
 use base64_simd::URL_SAFE_NO_PAD;
 use time::UtcDateTime;
 
-use crate::jose::{earlier, equal, hmac_sha256, later};
+use crate::dates::{earlier, later};
+use crate::jose::{equal, hmac_sha256};
 
 /// How far the clock of a replica may be ahead.
 const AHEAD: Duration = Duration::from_secs(2);
@@ -23,7 +24,7 @@ const CODE: usize = 16;
 /// [`previous`](Self::previous), and leave the old one out once its nonces have passed.
 ///
 /// ```
-/// use unconfused::Nonces;
+/// use unconfused::proof::Nonces;
 ///
 /// # let (secret_of_today, secret_of_yesterday) = ([1; 32], [2; 32]);
 /// let nonces = Nonces::new(secret_of_today).previous(secret_of_yesterday);

@@ -31,7 +31,7 @@ use crate::answer::Answer;
 /// sweep. Until then it counts, and before an entry is refused for want of room, some of it is dropped first.
 ///
 /// It remembers **since it was made**. What was issued before, or within the same second, since an `iat` is in whole
-/// seconds, is [`Forgotten`](Remembered::Forgotten): a process before this one may have seen it. Time is what
+/// seconds, is [`BeforeEpoch`](Remembered::BeforeEpoch): a process before this one may have seen it. Time is what
 /// [`ReplayEntry::now`] says; only the moment when it was made is read from the system's clock, and
 /// [`new_at`](Self::new_at) is for another clock.
 ///
@@ -40,7 +40,7 @@ use crate::answer::Answer;
 /// new.
 ///
 /// ```
-/// use unconfused::MemoryReplayStore;
+/// use unconfused::replay::MemoryReplayStore;
 ///
 /// let store = MemoryReplayStore::with_capacity(100_000).share(10); // percent
 /// # let _ = store;
@@ -161,7 +161,7 @@ impl MemoryReplayStore {
 
     fn remember(&self, entry: &ReplayEntry) -> Result<Remembered, Full> {
         if entry.issued_at.unix_timestamp() <= self.born {
-            return Ok(Remembered::Forgotten);
+            return Ok(Remembered::BeforeEpoch);
         }
         let mut answer = self.try_to_remember(entry);
         let now = self.second(entry.now.unix_timestamp());
@@ -194,7 +194,7 @@ impl MemoryReplayStore {
             return Ok(Remembered::Again);
         }
         if until <= now || until <= shard.dropped {
-            return Ok(Remembered::Forgotten);
+            return Ok(Remembered::BeforeEpoch);
         }
         {
             let mut counts = lock(pick(&self.shares, u64::from_ne_bytes(share))?);
@@ -288,7 +288,7 @@ mod tests {
 
     use proptest::prelude::*;
 
-    use super::Remembered::{Again, First, Forgotten, ShareFull};
+    use super::Remembered::{Again, BeforeEpoch, First, ShareFull};
     use super::*;
 
     /// Half a second into a second.
@@ -328,7 +328,7 @@ mod tests {
         assert_eq!(offer(&store, entry("x", "t", 4999, 5000)), Some(Again));
         assert_eq!(offer(&store, entry("y", "s", 4999, 5500)), Some(First));
         // Expired, and swept: not accepted for that.
-        assert_eq!(offer(&store, entry("x", "s", 6000, 5000)), Some(Forgotten));
+        assert_eq!(offer(&store, entry("x", "s", 6000, 5000)), Some(BeforeEpoch));
         assert_eq!(store.len(), 0);
     }
 
@@ -341,7 +341,7 @@ mod tests {
             ReplayEntry::new("p", "a", &[&name], &[], issued, after(9000), after(1000))
         };
         for milliseconds in [0, 999_999_999, 1_000_000_000, 1_000_000_500, 1_000_000_999] {
-            assert_eq!(offer(&store, issued(milliseconds)), Some(Forgotten), "{milliseconds}");
+            assert_eq!(offer(&store, issued(milliseconds)), Some(BeforeEpoch), "{milliseconds}");
         }
         assert_eq!(store.len(), 0);
         assert_eq!(offer(&store, issued(1_000_001_000)), Some(First));
@@ -353,12 +353,12 @@ mod tests {
         assert_eq!(offer(&store, entry("x", "s", 1000, 60_000)), Some(First));
         // One request comes with a clock an hour ahead, and the next ones without.
         assert_eq!(offer(&store, entry("y", "s", 3_600_000, 3_660_000)), Some(First));
-        assert_eq!(offer(&store, entry("x", "s", 2000, 60_000)), Some(Forgotten));
+        assert_eq!(offer(&store, entry("x", "s", 2000, 60_000)), Some(BeforeEpoch));
         assert_eq!(offer(&store, entry("y", "s", 2000, 3_660_000)), Some(Again));
         assert_eq!(offer(&store, entry("z", "s", 2000, 62_000)), Some(First));
         // A clock before the birth.
         let early = ReplayEntry::new("p", "a", &["w"], &[], after(1000), after(9000), at(0));
-        assert_eq!(offer(&store, early), Some(Forgotten));
+        assert_eq!(offer(&store, early), Some(BeforeEpoch));
         let early = ReplayEntry::new("p", "a", &["v"], &[], after(1000), after(61_500), at(0));
         assert_eq!(offer(&store, early), Some(First));
     }

@@ -11,7 +11,8 @@ use std::time::Duration;
 use time::UtcDateTime;
 
 use crate::answer::Answer;
-use crate::jose::{earlier, later, sha256};
+use crate::dates::{earlier, later};
+use crate::jose::sha256;
 use crate::proof::AcceptedProof;
 use crate::token::{AccessToken, Validation};
 
@@ -31,12 +32,13 @@ pub type ReplayAnswer = Answer<'static, Result<Remembered, StoreUnavailable>>;
 ///   [`First`](Remembered::First). To look first and to write then is two steps.
 /// - **Not for less.** What was answered with `First` is remembered until [`expires_at`](ReplayEntry::expires_at),
 ///   also where room runs short: then the next one gets no place.
-/// - **It knows since when it remembers.** What was issued before that is [`Forgotten`](Remembered::Forgotten),
+/// - **It knows since when it remembers.** What was issued before that is [`BeforeEpoch`](Remembered::BeforeEpoch),
 ///   never `First`.
 /// - **In doubt, [`StoreUnavailable`].** Also where the answer of a server was lost.
 ///
 /// ```
-/// use unconfused::{Answer, Remembered, ReplayAnswer, ReplayEntry, ReplayStore};
+/// use unconfused::replay::{Remembered, ReplayAnswer, ReplayEntry, ReplayStore};
+/// use unconfused::Answer;
 ///
 /// // for a test: nothing was ever seen
 /// let store = |_: ReplayEntry| -> ReplayAnswer { Answer::Now(Ok(Remembered::First)) };
@@ -82,7 +84,7 @@ pub enum Remembered {
     Again,
     /// It was issued before the store began to remember, or need not be remembered any more: whether it was seen is
     /// not known. Nothing is remembered of it.
-    Forgotten,
+    BeforeEpoch,
     /// It was not known, and is not now: whose share it counts against has as many entries as one may have. That
     /// passes when some of them expire.
     ShareFull,
@@ -146,7 +148,7 @@ impl ReplayEntry {
     /// For a proof that was accepted: under its key, whatever this resource is called, since it is for one URL and one
     /// token anyway.
     #[must_use]
-    pub fn of_proof(proof: &AcceptedProof, now: UtcDateTime) -> Self {
+    pub fn for_proof(proof: &AcceptedProof, now: UtcDateTime) -> Self {
         let parts = [proof.key(), proof.jti()];
         let (issued_at, expires_at) = (proof.issued_at(), proof.expires_at());
         ReplayEntry::new("dpop proof", "", &parts, &[proof.key()], issued_at, expires_at, now)
@@ -155,7 +157,7 @@ impl ReplayEntry {
     /// For a token that is spent: its issuer and its id, under the audience that it is meant for. `None` where it has
     /// no id, or not exactly one audience: it cannot be spent.
     #[must_use]
-    pub fn of_token(token: &AccessToken, now: UtcDateTime) -> Option<Self> {
+    pub fn for_token(token: &AccessToken, now: UtcDateTime) -> Option<Self> {
         let (Some(audience), 1) = (token.audience(), token.audiences().count()) else {
             return None;
         };

@@ -21,12 +21,12 @@ const CONNECT: Duration = Duration::from_secs(5);
 /// Remembers in Redis, version 7 or what does as it does: for a service of several processes.
 ///
 /// An insertion is one script, in one round trip, so it is one step for all processes. Where Redis is away, slow (500
-/// milliseconds unless [set](Self::within)), full, or refuses, the answer is [`StoreUnavailable`]; a request after it
+/// milliseconds unless [set](Self::timeout)), full, or refuses, the answer is [`StoreUnavailable`]; a request after it
 /// is back is served, and nothing needs a restart. An insertion whose answer was lost may have been made.
 ///
 /// It remembers **since an epoch**, which is written once under the key `{prefix}epoch`, by the clock of the server
 /// and with the `run_id` of its process, and read with every insertion. What was issued before, or within the same
-/// second, is [`Forgotten`](Remembered::Forgotten). Where the epoch is missing, or of another process, it begins
+/// second, is [`BeforeEpoch`](Remembered::BeforeEpoch). Where the epoch is missing, or of another process, it begins
 /// anew: so a server that was started again, empty or with old data, and a replica that was promoted, accept nothing
 /// from before.
 ///
@@ -60,17 +60,17 @@ const CONNECT: Duration = Duration::from_secs(5);
 ///
 /// ```
 /// use std::time::Duration;
-/// use unconfused::RedisReplayStore;
+/// use unconfused::replay::RedisReplayStore;
 ///
 /// let client = redis::Client::open("redis://127.0.0.1:6379")?; // connects to nothing yet
-/// let store = RedisReplayStore::new(client).prefix("orders:").within(Duration::from_millis(200));
+/// let store = RedisReplayStore::new(client).prefix("orders:").timeout(Duration::from_millis(200));
 /// # let _ = store;
 /// # Ok::<(), redis::RedisError>(())
 /// ```
 pub struct RedisReplayStore {
     link: Arc<Link>,
     prefix: String,
-    within: Duration,
+    timeout: Duration,
     skew: Duration,
 }
 
@@ -97,7 +97,7 @@ impl RedisReplayStore {
         RedisReplayStore {
             link: Arc::new(link),
             prefix: "unconfused:".to_owned(),
-            within: Duration::from_millis(500),
+            timeout: Duration::from_millis(500),
             skew: Duration::from_secs(1),
         }
     }
@@ -110,12 +110,12 @@ impl RedisReplayStore {
 
     /// How long an insertion may take, in place of 500 milliseconds; then it is [`StoreUnavailable`].
     #[must_use]
-    pub fn within(self, within: Duration) -> Self {
-        RedisReplayStore { within, ..self }
+    pub fn timeout(self, timeout: Duration) -> Self {
+        RedisReplayStore { timeout, ..self }
     }
 
     /// By how much the clocks of the services and of the server may differ, in place of one second. For so long after
-    /// a start of the server, and until the next second begins, everything is [`Forgotten`](Remembered::Forgotten).
+    /// a start of the server, and until the next second begins, everything is [`BeforeEpoch`](Remembered::BeforeEpoch).
     #[must_use]
     pub fn clock_skew(self, skew: Duration) -> Self {
         RedisReplayStore { skew, ..self }
@@ -136,7 +136,7 @@ impl RedisReplayStore {
 impl ReplayStore for RedisReplayStore {
     fn insert(&self, entry: ReplayEntry) -> ReplayAnswer {
         let insertion = self.insertion(&entry);
-        let (link, within) = (self.link.clone(), self.within);
+        let (link, limit) = (self.link.clone(), self.timeout);
         Answer::later(async move {
             if Handle::try_current().is_err() {
                 return Err(StoreUnavailable::new(
@@ -144,18 +144,18 @@ impl ReplayStore for RedisReplayStore {
                 ));
             }
             let made = link.insert(&insertion);
-            let code = match timeout(within, made).await {
+            let code = match timeout(limit, made).await {
                 Ok(answer) => answer.map_err(StoreUnavailable::new)?,
                 Err(_) => {
                     link.renew();
-                    let cause = format!("Redis gave no answer within {} ms", within.as_millis());
+                    let cause = format!("Redis gave no answer within {} ms", limit.as_millis());
                     return Err(StoreUnavailable::new(cause));
                 }
             };
             match code {
                 0 => Ok(Remembered::First),
                 AGAIN => Ok(Remembered::Again),
-                2 => Ok(Remembered::Forgotten),
+                2 => Ok(Remembered::BeforeEpoch),
                 _ => Err(StoreUnavailable::new("Redis gave an answer of no known kind")),
             }
         })

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use time::UtcDateTime;
 
-use crate::jose::since;
+use crate::dates::since;
 use crate::names::{Acr, Scope};
 use crate::printable::Printable;
 use crate::reason::Reason;

@@ -171,7 +171,7 @@ impl TestIssuer {
         });
         let (kid, key) = self.state().keys.last().cloned().unzip();
         TestToken {
-            header: object(json!({ "typ": "at+jwt", "alg": self.algorithm.name(), "kid": kid })),
+            header: object(json!({ "typ": "at+jwt", "alg": self.algorithm.as_str(), "kid": kid })),
             claims: object(claims),
             payload: None,
             key,

@@ -16,7 +16,9 @@ use crate::jose::{Algorithm, KeySet, SigningKey, encode, sha256};
 ///
 /// ```
 /// use unconfused::testing::{TestIssuer, TestProofKey};
-/// use unconfused::{Audience, Dpop, Guard, MemoryReplayStore, Reason, Scope};
+/// use unconfused::proof::Dpop;
+/// use unconfused::replay::MemoryReplayStore;
+/// use unconfused::{Audience, Guard, Reason, Scope};
 ///
 /// const ORDERS: Audience = Audience::from_static("https://orders.example");
 /// const READ: Scope = Scope::from_static("orders:read");
@@ -24,7 +26,7 @@ use crate::jose::{Algorithm, KeySet, SigningKey, encode, sha256};
 /// let login = TestIssuer::new("https://login.example");
 /// // as if it had always been there: a store of its own time refuses proofs from before it
 /// let store = MemoryReplayStore::new_at(time::UtcDateTime::UNIX_EPOCH);
-/// let guard = Guard::new(ORDERS, login.issuer()).dpop(Dpop::at("https://orders.example")?, store);
+/// let guard = Guard::new(ORDERS, login.issuer()).dpop(Dpop::for_base_url("https://orders.example")?, store);
 ///
 /// let key = TestProofKey::new();
 /// let token = login.token(&ORDERS).scope("orders:read").bound_to(&key).sign();
@@ -40,7 +42,7 @@ use crate::jose::{Algorithm, KeySet, SigningKey, encode, sha256};
 /// let stolen = TestProofKey::new().proof("GET", "https://orders.example/orders").token(&token);
 /// let denial = guard.authorize(&mut request(&stolen.sign()), READ).now().unwrap().unwrap_err();
 /// assert_eq!(denial.reason(), Reason::DpopKeyMismatch);
-/// # Ok::<(), unconfused::UnfitBase>(())
+/// # Ok::<(), unconfused::error::ConfigError>(())
 /// ```
 #[derive(Clone)]
 pub struct TestProofKey {
@@ -84,7 +86,7 @@ impl TestProofKey {
                 jwk.remove(name);
             }
         }
-        let header = json!({ "typ": "dpop+jwt", "alg": self.algorithm.name(), "jwk": jwk });
+        let header = json!({ "typ": "dpop+jwt", "alg": self.algorithm.as_str(), "jwk": jwk });
         TestProof { header: object(header), claims: object(claims), key: self.key.clone() }
     }
 }

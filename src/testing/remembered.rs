@@ -32,7 +32,7 @@ fn a_token_is_remembered_once_it_was_validated_whatever_was_decided() {
     let scoped = |scope| login.token(&ORDERS).scope(scope).sign();
     assert!(is_known(&guard, &scoped("orders:read")));
     assert!(is_known(&guard, &scoped("nothing")));
-    assert!(!is_known(&guard.clone().remember_tokens(0), &scoped("orders:read")));
+    assert!(!is_known(&guard.clone().token_cache_capacity(0), &scoped("orders:read")));
 }
 
 #[test]

@@ -65,10 +65,10 @@ pub enum ActorSource {
     /// `act` names no actor; the client is one of the owner's
     /// [`agent_clients`](crate::Issuer::agent_clients).
     Client,
-    /// `act` names no actor; the token says by its issuer's [`Profile`](crate::Profile) that the client is an
+    /// `act` names no actor; the token says by its issuer's [`Profile`](crate::profile::Profile) that the client is an
     /// agent.
     Profile,
-    /// The `act` claim names it, and by the issuer's [`Profile`](crate::Profile) that is a person who took the
+    /// The `act` claim names it, and by the issuer's [`Profile`](crate::profile::Profile) that is a person who took the
     /// subject's place, and no agent.
     Impersonator,
 }
@@ -76,7 +76,7 @@ pub enum ActorSource {
 impl ActorSource {
     /// Its name in the record: `act`, `client`, `profile` or `impersonator`.
     #[must_use]
-    pub const fn name(self) -> &'static str {
+    pub const fn as_str(self) -> &'static str {
         match self {
             ActorSource::Act => "act",
             ActorSource::Client => "client",

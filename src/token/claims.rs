@@ -5,7 +5,9 @@ use std::borrow::Cow;
 
 use time::UtcDateTime;
 
-use crate::jose::{Document, Header, Text, array, chain, members, numeric_date, string};
+use crate::dates::numeric_date;
+use crate::jose::Header;
+use crate::json::{Document, Text, array, chain, members, string};
 use crate::profile::{Profile, ScopeShape, SubjectKind};
 use crate::proof::Confirmation;
 use crate::reason::Reason;

@@ -11,7 +11,8 @@ use crate::names::Scope;
 /// [`AccessToken::scopes`](crate::AccessToken::scopes) stays what the token says.
 ///
 /// ```
-/// use unconfused::{Scope, ScopeHierarchy};
+/// use unconfused::token::ScopeHierarchy;
+/// use unconfused::Scope;
 ///
 /// const ADMIN: Scope = Scope::from_static("files:admin");
 /// const WRITE: Scope = Scope::from_static("files:write");
@@ -22,7 +23,7 @@ use crate::names::Scope;
 /// assert!(!hierarchy.implies("files:read", &WRITE));
 ///
 /// assert!(ScopeHierarchy::new([(READ, vec![WRITE]), (WRITE, vec![READ])]).is_err());
-/// # Ok::<(), unconfused::ScopeCycle>(())
+/// # Ok::<(), unconfused::error::ScopeCycle>(())
 /// ```
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct ScopeHierarchy {

@@ -8,7 +8,8 @@ use time::UtcDateTime;
 
 use super::invalid::start;
 use super::{AccessToken, Claims, InvalidToken, IssuerTerms, Terms, Validation, claims};
-use crate::jose::{Algorithm, Compact, Document, Header, KeySet, Signer, Text};
+use crate::jose::{Algorithm, Compact, Header, KeySet, Signer};
+use crate::json::{Document, Text};
 use crate::printable::Printable;
 use crate::profile::HeaderType;
 use crate::proof::Possession;
@@ -23,7 +24,8 @@ use crate::reason::Reason;
 /// ```
 /// # #[cfg(feature = "testing")] {
 /// use time::UtcDateTime;
-/// use unconfused::{Audience, Reason, Require, Scope, UnverifiedToken, Validation};
+/// use unconfused::token::{UnverifiedToken, Validation};
+/// use unconfused::{Audience, Reason, Require, Scope};
 /// # use unconfused::testing::TestIssuer;
 ///
 /// const ORDERS: Audience = Audience::from_static("https://orders.example");
@@ -138,7 +140,7 @@ impl<'a> UnverifiedToken<'a> {
 
     /// How the sender showed that the token is theirs, in place of [`Possession::bearer`].
     #[must_use]
-    pub fn shown_by(mut self, possession: Possession<'a>) -> Self {
+    pub fn with_possession(mut self, possession: Possession<'a>) -> Self {
         self.possession = possession;
         self
     }
@@ -165,7 +167,7 @@ impl<'a> UnverifiedToken<'a> {
     /// **Not** checked: scopes, actor, authentication (a [`Require`](crate::Require) asks for
     /// those), whether the token was revoked, and whether a proof was used before
     /// ([`AccessToken::proof`]). A token that is bound to a key or a certificate (`cnf`) is refused unless it is
-    /// [`shown_by`](Self::shown_by) its proof or certificate: by itself it is worth nothing.
+    /// [`with_possession`](Self::with_possession) its proof or certificate: by itself it is worth nothing.
     ///
     /// # Errors
     ///

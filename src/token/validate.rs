@@ -5,11 +5,11 @@ use std::time::Duration;
 
 use time::UtcDateTime;
 
+use super::access_token::ClientRole;
 use super::invalid::start;
-use super::{
-    AccessToken, ActorSource, Claims, ClientRole, InvalidToken, IssuerTerms, ScopeHierarchy, Terms,
-};
-use crate::jose::{Algorithm, Backend, since};
+use super::{AccessToken, ActorSource, Claims, InvalidToken, IssuerTerms, ScopeHierarchy, Terms};
+use crate::dates::since;
+use crate::jose::{Algorithm, Backend};
 use crate::names::Audience;
 use crate::profile::{Profile, SubjectKind};
 use crate::proof::{Confirmation, Confirmed, Dpop, Possession};

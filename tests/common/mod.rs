@@ -9,12 +9,14 @@ use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use http::request::Parts;
 use time::UtcDateTime;
-use unconfused::testing::{TestIssuer, TestProof, TestProofKey, TestToken};
-use unconfused::{
-    AccessToken, Answer, Audience, Denial, Dpop, Grant, Guard, InvalidToken, MemoryReplayStore,
-    Reason, Remembered, ReplayAnswer, ReplayEntry, ReplayStore, Require, StoreUnavailable,
-    UnverifiedToken, Validation,
+use unconfused::error::InvalidToken;
+use unconfused::proof::Dpop;
+use unconfused::replay::{
+    MemoryReplayStore, Remembered, ReplayAnswer, ReplayEntry, ReplayStore, StoreUnavailable,
 };
+use unconfused::testing::{TestIssuer, TestProof, TestProofKey, TestToken};
+use unconfused::token::{UnverifiedToken, Validation};
+use unconfused::{AccessToken, Answer, Audience, Denial, Grant, Guard, Reason, Require};
 
 pub(crate) const LOGIN: &str = "https://login.example";
 pub(crate) const OTHER: &str = "https://other.example";
@@ -134,7 +136,7 @@ pub(crate) fn other_key() -> &'static TestProofKey {
 }
 
 pub(crate) fn dpop() -> Dpop {
-    Dpop::at(BASE).unwrap()
+    Dpop::for_base_url(BASE).unwrap()
 }
 
 /// A store that has remembered for long.

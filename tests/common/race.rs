@@ -6,8 +6,10 @@ use std::time::Duration;
 
 use http::request::Parts;
 use tokio::sync::Barrier;
+use unconfused::proof::Dpop;
+use unconfused::replay::ReplayStore;
 use unconfused::testing::{TestIssuer, TestProofKey};
-use unconfused::{Audience, Dpop, Guard, Reason, ReplayStore, Require, Scope};
+use unconfused::{Audience, Guard, Reason, Require, Scope};
 
 pub(crate) const ORDERS: Audience = Audience::from_static("https://orders.example");
 pub(crate) const READ: Scope = Scope::from_static("orders:read");
@@ -31,7 +33,7 @@ pub(crate) fn guard<S: ReplayStore>(
 }
 
 pub(crate) fn dpop() -> Dpop {
-    Dpop::at("https://orders.example").unwrap()
+    Dpop::for_base_url("https://orders.example").unwrap()
 }
 
 /// Whoever sees a request go by can send it again.

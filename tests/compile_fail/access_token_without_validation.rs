@@ -1,4 +1,5 @@
-use unconfused::{AccessToken, UnverifiedToken};
+use unconfused::token::UnverifiedToken;
+use unconfused::AccessToken;
 
 fn believe(token: UnverifiedToken<'_>) -> AccessToken {
     token.into()

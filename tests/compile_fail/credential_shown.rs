@@ -1,4 +1,4 @@
-use unconfused::Credential;
+use unconfused::token::Credential;
 
 fn log(credential: &Credential) -> String {
     format!("{credential}")

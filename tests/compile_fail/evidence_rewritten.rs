@@ -1,4 +1,4 @@
-use unconfused::Evidence;
+use unconfused::audit::Evidence;
 
 fn rewrite(evidence: &mut Evidence) {
     evidence.more = None;

@@ -1,4 +1,5 @@
-use unconfused::{Evidence, Grant};
+use unconfused::audit::Evidence;
+use unconfused::Grant;
 
 fn construct(evidence: Evidence) -> Grant {
     Grant::new(evidence, 1)

@@ -1,4 +1,5 @@
-use unconfused::{Evidence, Grant};
+use unconfused::audit::Evidence;
+use unconfused::Grant;
 
 fn forge(evidence: Evidence) -> Grant {
     Grant {

@@ -1,4 +1,5 @@
-use unconfused::{Audience, Guard, KeySet};
+use unconfused::keys::KeySet;
+use unconfused::{Audience, Guard};
 
 const ORDERS: Audience = Audience::from_static("https://orders.example");
 

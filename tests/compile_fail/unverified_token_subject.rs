@@ -1,4 +1,4 @@
-use unconfused::UnverifiedToken;
+use unconfused::token::UnverifiedToken;
 
 fn who(token: &UnverifiedToken<'_>) -> String {
     token.subject().to_owned()

@@ -15,10 +15,9 @@ use serde_json::{Value, json};
 use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, advance, pause, resume, sleep};
-use unconfused::{
-    Audience, Denial, Grant, Guard, HttpAnswer, HttpClient, HttpLimits, Issuer, KeyStatus, Require,
-    Scope,
-};
+use unconfused::client::{HttpAnswer, HttpClient, HttpLimits};
+use unconfused::keys::KeyStatus;
+use unconfused::{Audience, Denial, Grant, Guard, Issuer, Require, Scope};
 
 use crate::peer::http;
 

@@ -15,7 +15,8 @@ use serde_json::json;
 use tokio::runtime::{Builder, Runtime};
 use tower::Service;
 use unconfused::testing::{TestIssuer, TestProofKey, TestToken};
-use unconfused::{Algorithm, Audience};
+use unconfused::keys::Algorithm;
+use unconfused::Audience;
 
 use crate::measure::{Contender, Kind};
 use crate::ours::BARE;

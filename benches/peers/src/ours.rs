@@ -7,9 +7,9 @@ use axum::Router;
 use axum::extract::Request;
 use time::UtcDateTime;
 use tower::util::MapRequestLayer;
-use unconfused::{
-    Audience, Backend, Guard, Issuer, KeySet, Require, Scope, UnverifiedToken, Validation,
-};
+use unconfused::keys::{Backend, KeySet};
+use unconfused::token::{UnverifiedToken, Validation};
+use unconfused::{Audience, Guard, Issuer, Require, Scope};
 
 use crate::lab::{AUDIENCE, ISSUER, Lab, SCOPE, bare};
 use crate::measure::{Contender, Kind};
@@ -63,7 +63,7 @@ fn aws_lc(issuer: Issuer) -> Issuer {
 
 /// Every token is validated anew.
 fn cold(guard: Guard) -> Guard {
-    guard.remember_tokens(0)
+    guard.token_cache_capacity(0)
 }
 
 fn validation(lab: &Lab) -> Validation {

@@ -11,7 +11,8 @@ use serde_json::{Value, json};
 use tokio::sync::RwLock;
 use tokio::task::JoinSet;
 use tokio::time::sleep;
-use unconfused::{Algorithm, Guard, Issuer, KeyState};
+use unconfused::keys::{Algorithm, KeyState};
+use unconfused::{Guard, Issuer};
 
 use crate::peer::{Peer, http, kid, with_kid};
 use crate::service::{Answer, Fetches, ORDERS, PASSED, Service, minutes, pass, secs};

@@ -32,7 +32,8 @@ use std::time::Duration;
 use quick_cache::sync::Cache;
 use time::UtcDateTime;
 
-use crate::jose::{Digest, DigestKey, KeySetId, is_base64url_of, later};
+use crate::dates::later;
+use crate::jose::{Digest, DigestKey, KeySetId, is_base64url_of};
 use crate::keys::Issuer;
 use crate::token::{Claims, KeyHint};
 

@@ -1,10 +1,13 @@
 //! When keys are used, when they are fetched, when a request is refused: a state machine without a clock, a
 //! network or a task. Time is how long it has been since the machine was made.
 
+#[cfg(test)]
+mod simulation;
+
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::status::{KeyState, KeyStatus};
+use crate::keys::status::{KeyState, KeyStatus};
 
 /// How long since the beginning.
 pub(super) type Moment = Duration;

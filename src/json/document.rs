@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 use std::num::NonZeroU16;
 
-use super::json::{self, Kind};
+use super::scanner::{self, Kind};
 
 /// Where something stands in the text of a [`Json`].
 #[derive(Debug, Clone, Copy)]
@@ -44,13 +44,13 @@ impl Json {
     const MAX_BYTES: usize = u16::MAX as usize;
 
     /// Hands on names, and where the values stand. `None` where `text` is not one JSON object, or too long.
-    pub(super) fn read(
+    pub(crate) fn read(
         text: String,
         mut each: impl FnMut(&Self, Cow<'_, str>, Text),
     ) -> Option<Self> {
         let mut json = Json { read: text.len(), text, kind: Kind::default() };
         let mut fits = true;
-        let kind = json::read(&json.text, |name, value| match json.find(value) {
+        let kind = scanner::read(&json.text, |name, value| match json.find(value) {
             Some(value) => each(&json, name, value),
             None => fits = false,
         });
@@ -90,7 +90,7 @@ impl Json {
         if !self.kind.escaped {
             return raw.between(text.strip_prefix('"')?.strip_suffix('"')?.len());
         }
-        match json::string(text)? {
+        match scanner::string(text)? {
             Cow::Borrowed(inner) => self.find(inner),
             Cow::Owned(text) => self.append(&text),
         }
@@ -130,7 +130,7 @@ impl Document {
         // Names that had an escape, and whose.
         let mut unescaped = Vec::new();
         let mut json = Json::read(text, |json, name, value| {
-            marks |= json::mark(&name);
+            marks |= scanner::mark(&name);
             let at = json.find(&name).unwrap_or_else(|| {
                 unescaped.push((members.len(), name.into_owned()));
                 value
@@ -150,7 +150,7 @@ impl Document {
 
     /// Where the value of a member stands. Where the name stands twice, the first.
     pub(crate) fn find(&self, name: &str) -> Option<Text> {
-        if self.marks & json::mark(name) == 0 {
+        if self.marks & scanner::mark(name) == 0 {
             return None;
         }
         self.named(name).next().map(|member| member.value)

@@ -13,11 +13,12 @@ use openssl::error::ErrorStack;
 use openssl::nid::Nid;
 use serde_json::Value;
 
+use super::algorithm::Algorithm;
 #[cfg(feature = "aws-lc")]
 use super::aws_lc::AwsLcVerifier;
+use super::backend::Backend;
 use super::digest::sha256;
-use super::jwk::KeyProblem;
-use super::{Algorithm, Backend};
+use super::key_problem::KeyProblem;
 use crate::reason::Reason;
 
 /// A public key that passed our checks, with verifiers for each algorithm it fits. A verifier costs

@@ -3,12 +3,12 @@
 use std::borrow::Cow;
 
 use super::Word;
-use crate::jose::{Document, string};
+use crate::json::{Document, string};
 
 /// A test of one claim. Values are compared with their case, and only with strings: a claim of another type
 /// than a string is a refusal (`claim_type_invalid`), whatever the test, but for [`present`](Self::present).
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct ClaimTest {
+pub struct ClaimRule {
     claim: Word,
     test: Test,
 }
@@ -24,15 +24,15 @@ enum Test {
     NamesClient(Word, Word),
 }
 
-impl ClaimTest {
+impl ClaimRule {
     /// The claim is there, of whatever type.
     pub fn present(claim: impl Into<Cow<'static, str>>) -> Self {
-        ClaimTest { claim: claim.into(), test: Test::Present }
+        ClaimRule { claim: claim.into(), test: Test::Present }
     }
 
     /// The claim is this string.
     pub fn is(claim: impl Into<Cow<'static, str>>, value: impl Into<Cow<'static, str>>) -> Self {
-        ClaimTest { claim: claim.into(), test: Test::Is(value.into()) }
+        ClaimRule { claim: claim.into(), test: Test::Is(value.into()) }
     }
 
     /// The claim starts with this string.
@@ -40,7 +40,7 @@ impl ClaimTest {
         claim: impl Into<Cow<'static, str>>,
         start: impl Into<Cow<'static, str>>,
     ) -> Self {
-        ClaimTest { claim: claim.into(), test: Test::StartsWith(start.into()) }
+        ClaimRule { claim: claim.into(), test: Test::StartsWith(start.into()) }
     }
 
     /// The claim ends with this string.
@@ -48,17 +48,17 @@ impl ClaimTest {
         claim: impl Into<Cow<'static, str>>,
         end: impl Into<Cow<'static, str>>,
     ) -> Self {
-        ClaimTest { claim: claim.into(), test: Test::EndsWith(end.into()) }
+        ClaimRule { claim: claim.into(), test: Test::EndsWith(end.into()) }
     }
 
     /// The claim is a list with spaces between, and this word is one of it.
     pub fn lists(claim: impl Into<Cow<'static, str>>, word: impl Into<Cow<'static, str>>) -> Self {
-        ClaimTest { claim: claim.into(), test: Test::Lists(word.into()) }
+        ClaimRule { claim: claim.into(), test: Test::Lists(word.into()) }
     }
 
     /// Both claims are there and are the same string.
     pub fn same(claim: impl Into<Cow<'static, str>>, other: impl Into<Cow<'static, str>>) -> Self {
-        ClaimTest { claim: claim.into(), test: Test::Same(other.into()) }
+        ClaimRule { claim: claim.into(), test: Test::Same(other.into()) }
     }
 
     /// The claim is the name of the client, with `before` in front and `after` behind, whatever the case.
@@ -67,7 +67,7 @@ impl ClaimTest {
         before: impl Into<Cow<'static, str>>,
         after: impl Into<Cow<'static, str>>,
     ) -> Self {
-        ClaimTest { claim: claim.into(), test: Test::NamesClient(before.into(), after.into()) }
+        ClaimRule { claim: claim.into(), test: Test::NamesClient(before.into(), after.into()) }
     }
 
     pub(super) fn claim(&self) -> &Word {
@@ -113,22 +113,22 @@ mod tests {
         let claims = |json: &str| Document::read(json.to_owned()).unwrap();
         let a = claims(r#"{"a":"one two","b":"one two","n":1,"l":["one"],"z":null}"#);
         for (holds, test) in [
-            (true, ClaimTest::present("n")),
-            (true, ClaimTest::present("z")),
-            (false, ClaimTest::present("c")),
-            (true, ClaimTest::is("a", "one two")),
-            (false, ClaimTest::is("a", "one")),
-            (false, ClaimTest::is("n", "1")),
-            (true, ClaimTest::starts_with("a", "one")),
-            (true, ClaimTest::ends_with("a", "two")),
-            (true, ClaimTest::lists("a", "two")),
-            (false, ClaimTest::lists("a", "tw")),
-            (false, ClaimTest::lists("l", "one")),
-            (true, ClaimTest::names_client("a", "ONE", "o")),
-            (false, ClaimTest::names_client("a", "", "o")),
-            (true, ClaimTest::same("a", "b")),
-            (false, ClaimTest::same("a", "n")),
-            (false, ClaimTest::same("c", "d")),
+            (true, ClaimRule::present("n")),
+            (true, ClaimRule::present("z")),
+            (false, ClaimRule::present("c")),
+            (true, ClaimRule::is("a", "one two")),
+            (false, ClaimRule::is("a", "one")),
+            (false, ClaimRule::is("n", "1")),
+            (true, ClaimRule::starts_with("a", "one")),
+            (true, ClaimRule::ends_with("a", "two")),
+            (true, ClaimRule::lists("a", "two")),
+            (false, ClaimRule::lists("a", "tw")),
+            (false, ClaimRule::lists("l", "one")),
+            (true, ClaimRule::names_client("a", "ONE", "o")),
+            (false, ClaimRule::names_client("a", "", "o")),
+            (true, ClaimRule::same("a", "b")),
+            (false, ClaimRule::same("a", "n")),
+            (false, ClaimRule::same("c", "d")),
         ] {
             assert_eq!(test.holds(&a, Some(" tw")), holds, "{test:?}");
         }

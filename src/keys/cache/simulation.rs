@@ -13,11 +13,11 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use super::cache::{
+use super::{
     BUDGET, Cache, Current, Fetched, Keys, LOST_AFTER, MAX_WAIT, MAX_WAITING, Moment, Refusal,
     Verdict, WINDOW,
 };
-use super::status::KeyState;
+use crate::keys::status::KeyState;
 
 const HOUR: Duration = Duration::from_secs(3600);
 /// An origin that answers well, answers within this.

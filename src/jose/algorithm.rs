@@ -1,0 +1,117 @@
+//! Signature algorithms, and lists of them.
+
+use std::fmt;
+
+/// A signature algorithm
+/// ([RFC 7518 section 3](https://www.rfc-editor.org/rfc/rfc7518#section-3),
+/// [RFC 9864](https://www.rfc-editor.org/rfc/rfc9864)).
+///
+/// There is no `none`, no HMAC, no ES256K and no Ed448: a resource server has no use for them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[non_exhaustive]
+pub enum Algorithm {
+    /// ECDSA over P-256 with SHA-256.
+    Es256,
+    /// ECDSA over P-384 with SHA-384.
+    Es384,
+    /// ECDSA over P-521 with SHA-512.
+    Es512,
+    /// RSASSA-PKCS1-v1_5 with SHA-256.
+    Rs256,
+    /// RSASSA-PKCS1-v1_5 with SHA-384.
+    Rs384,
+    /// RSASSA-PKCS1-v1_5 with SHA-512.
+    Rs512,
+    /// RSASSA-PSS with SHA-256.
+    Ps256,
+    /// RSASSA-PSS with SHA-384.
+    Ps384,
+    /// RSASSA-PSS with SHA-512.
+    Ps512,
+    /// EdDSA over edwards25519, by its full name (RFC 9864).
+    Ed25519,
+    /// The same signature under the name RFC 8037 gave it, deprecated by RFC 9864. With an Ed25519
+    /// key only. Allow it where an issuer still writes `"alg":"EdDSA"`.
+    EdDsa,
+}
+
+impl Algorithm {
+    const ALL: [Algorithm; 11] = [
+        Algorithm::Es256,
+        Algorithm::Es384,
+        Algorithm::Es512,
+        Algorithm::Rs256,
+        Algorithm::Rs384,
+        Algorithm::Rs512,
+        Algorithm::Ps256,
+        Algorithm::Ps384,
+        Algorithm::Ps512,
+        Algorithm::Ed25519,
+        Algorithm::EdDsa,
+    ];
+
+    /// What is allowed where nobody says otherwise: ES256, ES384, Ed25519, PS256, RS256.
+    pub const DEFAULT: [Algorithm; 5] = [
+        Algorithm::Es256,
+        Algorithm::Es384,
+        Algorithm::Ed25519,
+        Algorithm::Ps256,
+        Algorithm::Rs256,
+    ];
+
+    /// The name in the `alg` member.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Algorithm::Es256 => "ES256",
+            Algorithm::Es384 => "ES384",
+            Algorithm::Es512 => "ES512",
+            Algorithm::Rs256 => "RS256",
+            Algorithm::Rs384 => "RS384",
+            Algorithm::Rs512 => "RS512",
+            Algorithm::Ps256 => "PS256",
+            Algorithm::Ps384 => "PS384",
+            Algorithm::Ps512 => "PS512",
+            Algorithm::Ed25519 => "Ed25519",
+            Algorithm::EdDsa => "EdDSA",
+        }
+    }
+
+    /// The algorithm of that name, compared with its case; `None` for one that is not offered.
+    #[must_use]
+    pub fn from_name(name: &str) -> Option<Self> {
+        Algorithm::ALL.into_iter().find(|algorithm| algorithm.as_str() == name)
+    }
+
+    const fn bit(self) -> u16 {
+        1 << self as u16
+    }
+}
+
+impl fmt::Display for Algorithm {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+/// An allowlist.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) struct AlgorithmSet(u16);
+
+impl AlgorithmSet {
+    pub(crate) const fn contains(self, algorithm: Algorithm) -> bool {
+        self.0 & algorithm.bit() != 0
+    }
+}
+
+impl FromIterator<Algorithm> for AlgorithmSet {
+    fn from_iter<I: IntoIterator<Item = Algorithm>>(algorithms: I) -> Self {
+        AlgorithmSet(algorithms.into_iter().fold(0, |set, algorithm| set | algorithm.bit()))
+    }
+}
+
+impl fmt::Debug for AlgorithmSet {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_set().entries(Algorithm::ALL.into_iter().filter(|a| self.contains(*a))).finish()
+    }
+}

@@ -994,7 +994,7 @@ fn a_store_that_began_just_now_knows_nothing_of_before() {
 
 #[test]
 fn one_key_has_its_share_of_a_memory_store() {
-    let store = MemoryReplayStore::with_capacity_at(40, at(-1000)).share(10);
+    let store = MemoryReplayStore::with_capacity_at(40, at(-1000)).max_share_percent(10);
     let guard = guard().dpop(dpop(), store);
     let raw = bound().sign();
     for _ in 0..4 {
@@ -1010,7 +1010,7 @@ fn one_key_has_its_share_of_a_memory_store() {
 
 #[test]
 fn a_full_memory_store_is_unavailable() {
-    let store = MemoryReplayStore::with_capacity_at(2, at(-1000)).share(100);
+    let store = MemoryReplayStore::with_capacity_at(2, at(-1000)).max_share_percent(100);
     let guard = guard().dpop(dpop(), store);
     let raw = bound().sign();
     for _ in 0..2 {

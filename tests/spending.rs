@@ -418,7 +418,8 @@ fn there_is_no_waiting_between_the_answer_of_a_store_and_the_record() {
 fn of_many_at_two_guards_one_spends() {
     const THREADS: usize = 64;
     const ROUNDS: usize = 1000;
-    let shared = Arc::new(MemoryReplayStore::with_capacity_at(100_000, at(-100_000)).share(100));
+    let shared =
+        Arc::new(MemoryReplayStore::with_capacity_at(100_000, at(-100_000)).max_share_percent(100));
     let allowed = Arc::new(AtomicUsize::new(0));
     let guards: Vec<_> = (0..2)
         .map(|_| {

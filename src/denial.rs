@@ -47,7 +47,7 @@ impl Denial {
             reason,
             also: Vec::new(),
             detail: None,
-            challenge: reason.challenged().then_some(challenge),
+            challenge: reason.has_challenge().then_some(challenge),
             retry_after: 5,
             nonce: None,
             decision: None,

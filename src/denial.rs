@@ -241,7 +241,7 @@ impl Denial {
 
 impl From<Reason> for Denial {
     fn from(reason: Reason) -> Self {
-        Denial::new(reason, Challenge::of(reason))
+        Denial::new(reason, Challenge::for_reason(reason))
     }
 }
 
@@ -267,7 +267,7 @@ impl From<Unmet> for Denial {
 
 impl From<&Unmet> for Denial {
     fn from(unmet: &Unmet) -> Self {
-        let mut denial = Denial::new(unmet.reason(), Challenge::asking(unmet));
+        let mut denial = Denial::new(unmet.reason(), Challenge::for_unmet(unmet));
         denial.0.also = unmet.reasons().iter().skip(1).copied().collect();
         denial
     }

@@ -70,6 +70,33 @@ pub mod client {
 }
 
 /// The errors of set-up, of names and of the plain functions.
+///
+/// A guard answers a denied request with a [`Denial`]. You need this module only to name an error in a
+/// signature or to handle it:
+///
+/// - [`ConfigError`](error::ConfigError): a URL or another text of the set-up cannot be used. Its page says when set-up
+///   returns it and when it panics.
+/// - [`InvalidName`](error::InvalidName): a name has a forbidden character.
+/// - [`ScopeCycle`](error::ScopeCycle): a hierarchy of scopes has a cycle.
+/// - [`InvalidToken`](error::InvalidToken) and [`Unmet`](error::Unmet): a token is not valid, or does not meet a
+///   requirement. Both convert into a [`Denial`].
+/// - [`WrongClaimType`](error::WrongClaimType): a claim cannot be read as the type that was asked for.
+///
+/// ```
+/// use unconfused::error::{ConfigError, InvalidName};
+/// use unconfused::proof::Dpop;
+/// use unconfused::Scope;
+///
+/// fn from_config(base: &str) -> Result<Dpop, ConfigError> {
+///     Dpop::for_base_url(base)
+/// }
+///
+/// assert!(from_config("https://orders.example").is_ok());
+/// assert_eq!(from_config("orders.example").unwrap_err().value(), "orders.example");
+///
+/// let invalid: Result<Scope, InvalidName> = "orders read".parse();
+/// assert!(invalid.is_err());
+/// ```
 pub mod error {
     pub use crate::config_error::ConfigError;
     pub use crate::names::InvalidName;

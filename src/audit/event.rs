@@ -72,15 +72,15 @@ pub struct AuditEvent<'a> {
     pub(crate) operation: &'a Operation,
     pub(crate) requirement: &'a Require,
     pub(crate) query_token: bool,
-    pub(crate) said: Said<'a>,
+    pub(crate) known_claims: KnownClaims<'a>,
     pub(crate) denial: Option<&'a Denial>,
 }
 
 /// The claims that an event may show.
 #[derive(Clone, Copy)]
-pub(crate) enum Said<'a> {
+pub(crate) enum KnownClaims<'a> {
     /// None, since no signature was verified.
-    Nothing,
+    None,
     /// Those of a token that was refused after its signature was verified.
     Signed(&'a Claims),
     /// Those of a validated token.
@@ -270,25 +270,25 @@ impl<'a> AuditEvent<'a> {
     }
 
     fn current_actor(&self) -> Option<Actor<'a>> {
-        match self.said {
-            Said::Validated(evidence) => evidence.token().actor(),
-            Said::Signed(claims) => claims.current_actor(),
-            Said::Nothing => None,
+        match self.known_claims {
+            KnownClaims::Validated(evidence) => evidence.token().actor(),
+            KnownClaims::Signed(claims) => claims.current_actor(),
+            KnownClaims::None => None,
         }
     }
 
     fn evidence(&self) -> Option<&'a Evidence> {
-        match self.said {
-            Said::Validated(evidence) => Some(evidence),
-            Said::Signed(_) | Said::Nothing => None,
+        match self.known_claims {
+            KnownClaims::Validated(evidence) => Some(evidence),
+            KnownClaims::Signed(_) | KnownClaims::None => None,
         }
     }
 
     fn claims(&self) -> Option<&'a Claims> {
-        match self.said {
-            Said::Validated(evidence) => Some(evidence.token().claims()),
-            Said::Signed(claims) => Some(claims),
-            Said::Nothing => None,
+        match self.known_claims {
+            KnownClaims::Validated(evidence) => Some(evidence.token().claims()),
+            KnownClaims::Signed(claims) => Some(claims),
+            KnownClaims::None => None,
         }
     }
 }

@@ -38,7 +38,7 @@ mod tracing;
 #[cfg_attr(docsrs, doc(cfg(feature = "tracing")))]
 pub use self::tracing::TracingAudit;
 pub use event::StepUp;
-pub(crate) use event::{AuditEvent, Said};
+pub(crate) use event::{AuditEvent, KnownClaims};
 pub(crate) use sink::Audit;
 
 pub use crate::evidence::{DecisionId, Evidence, Operation};

@@ -3,7 +3,7 @@
 use base64_simd::{AsOut as _, URL_SAFE_NO_PAD};
 
 use super::algorithm::{Algorithm, AlgorithmSet};
-use crate::json::{Json, Text};
+use crate::json::{Json, Span};
 use crate::reason::Reason;
 
 /// The largest decoded header, in bytes.
@@ -34,11 +34,11 @@ pub(crate) struct Compact<'a> {
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Header {
     json: Json,
-    alg: Option<Text>,
-    kid: Option<Text>,
-    typ: Option<Text>,
+    alg: Option<Span>,
+    kid: Option<Span>,
+    typ: Option<Span>,
     /// The key that the header carries, if it may carry one.
-    jwk: Option<Text>,
+    jwk: Option<Span>,
 }
 
 impl<'a> Compact<'a> {
@@ -119,7 +119,7 @@ impl Header {
         if foreign_key || (jwk.is_some() && !may_carry_key) {
             return Err(Reason::JoseHeaderInvalid);
         }
-        let mut text = |raw: Text| json.string(raw).ok_or(Reason::JoseHeaderInvalid);
+        let mut text = |raw: Span| json.string(raw).ok_or(Reason::JoseHeaderInvalid);
         let alg = Some(text(alg.ok_or(Reason::JoseHeaderInvalid)?)?);
         let (kid, typ) = (kid.map(&mut text).transpose()?, typ.map(&mut text).transpose()?);
         if kid.is_some_and(|kid| kid.len() > MAX_KID) {

@@ -68,7 +68,7 @@ impl Hash for Digest {
 }
 
 /// Compares two secrets in a time that does not depend on where they differ.
-pub(crate) fn equal(one: &[u8], other: &[u8]) -> bool {
+pub(crate) fn constant_time_eq(one: &[u8], other: &[u8]) -> bool {
     one.len() == other.len() && memcmp::eq(one, other)
 }
 
@@ -93,6 +93,10 @@ mod tests {
             hex(&hmac_sha256(&key, b"what do ya want for nothing?").unwrap()),
             "5bdcc146bf60754e6a042426089575c75a003f089d2739839dec58b964ec3843"
         );
-        assert!(equal(b"ab", b"ab") && !equal(b"ab", b"ac") && !equal(b"ab", b"abc"));
+        assert!(
+            constant_time_eq(b"ab", b"ab")
+                && !constant_time_eq(b"ab", b"ac")
+                && !constant_time_eq(b"ab", b"abc")
+        );
     }
 }

@@ -8,13 +8,13 @@ use super::scanner::{Findings, name_bit, read_object};
 
 /// A part of the text of a [`Json`], by its place.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Text {
+pub(crate) struct Span {
     /// Never 0: the object's own brace stands there.
     start: NonZeroU16,
     end: u16,
 }
 
-impl Text {
+impl Span {
     pub(crate) fn is_empty(self) -> bool {
         self.len() == 0
     }
@@ -27,7 +27,7 @@ impl Text {
     /// The `bytes` bytes between the quotes of this string.
     fn inside_quotes(self, bytes: usize) -> Option<Self> {
         let start = self.start.checked_add(1)?;
-        Some(Text { start, end: start.get().checked_add(bytes.try_into().ok()?)? })
+        Some(Span { start, end: start.get().checked_add(bytes.try_into().ok()?)? })
     }
 }
 
@@ -44,11 +44,11 @@ impl Json {
     /// The largest text in bytes, decoded strings included.
     const MAX_BYTES: usize = u16::MAX as usize;
 
-    /// Reads an object and calls `each` with the name and the place of the value of every member. Returns `None` if
+    /// Reads an object and calls `each` with the name and the span of the value of every member. Returns `None` if
     /// `text` is not one JSON object or is too long.
     pub(crate) fn read(
         text: String,
-        mut each: impl FnMut(&Self, Cow<'_, str>, Text),
+        mut each: impl FnMut(&Self, Cow<'_, str>, Span),
     ) -> Option<Self> {
         let mut json = Json { read: text.len(), text, findings: Findings::default() };
         let mut fits = true;
@@ -70,24 +70,24 @@ impl Json {
         self.text.get(..self.read).unwrap_or_default()
     }
 
-    pub(crate) fn text(&self, text: Text) -> &str {
-        self.text.get(usize::from(text.start.get())..usize::from(text.end)).unwrap_or_default()
+    pub(crate) fn text(&self, span: Span) -> &str {
+        self.text.get(usize::from(span.start.get())..usize::from(span.end)).unwrap_or_default()
     }
 
-    /// Returns the place of `part`, or `None` if `part` is not a slice of this text.
-    pub(crate) fn find(&self, part: &str) -> Option<Text> {
+    /// Returns the span of `part`, or `None` if `part` is not a slice of this text.
+    pub(crate) fn find(&self, part: &str) -> Option<Span> {
         let start = part.as_ptr().addr().checked_sub(self.text.as_ptr().addr())?;
-        self.place(start, part.len())
+        self.span(start, part.len())
     }
 
-    fn place(&self, start: usize, length: usize) -> Option<Text> {
+    fn span(&self, start: usize, length: usize) -> Option<Span> {
         let end = start.checked_add(length).filter(|end| *end <= self.text.len())?;
-        Some(Text { start: NonZeroU16::new(start.try_into().ok()?)?, end: end.try_into().ok()? })
+        Some(Span { start: NonZeroU16::new(start.try_into().ok()?)?, end: end.try_into().ok()? })
     }
 
-    /// Returns the place of the text of the string at `raw`, decoded if it has an escape. Returns `None` for any other
+    /// Returns the span of the text of the string at `raw`, decoded if it has an escape. Returns `None` for any other
     /// type, and if there is no room for the decoded text.
-    pub(crate) fn string(&mut self, raw: Text) -> Option<Text> {
+    pub(crate) fn string(&mut self, raw: Span) -> Option<Span> {
         let text = self.text(raw);
         if !self.findings.escaped {
             return raw.inside_quotes(text.strip_prefix('"')?.strip_suffix('"')?.len());
@@ -98,13 +98,13 @@ impl Json {
         }
     }
 
-    fn append(&mut self, text: &str) -> Option<Text> {
+    fn append(&mut self, text: &str) -> Option<Span> {
         let start = self.text.len();
         if text.len() > Self::MAX_BYTES.saturating_sub(start) {
             return None;
         }
         self.text.push_str(text);
-        self.place(start, text.len())
+        self.span(start, text.len())
     }
 }
 
@@ -119,8 +119,8 @@ pub(crate) struct Document {
 
 #[derive(Debug, Clone, Copy)]
 struct Member {
-    name: Text,
-    value: Text,
+    name: Span,
+    value: Span,
 }
 
 impl Document {
@@ -133,11 +133,11 @@ impl Document {
         let mut unescaped = Vec::new();
         let mut json = Json::read(text, |json, name, value| {
             name_bits |= name_bit(&name);
-            let place = json.find(&name).unwrap_or_else(|| {
+            let name_span = json.find(&name).unwrap_or_else(|| {
                 unescaped.push((members.len(), name.into_owned()));
                 value
             });
-            members.push(Member { name: place, value });
+            members.push(Member { name: name_span, value });
         })?;
         for (index, name) in unescaped {
             members.get_mut(index)?.name = json.append(&name)?;
@@ -150,8 +150,8 @@ impl Document {
         self.json.is_sound()
     }
 
-    /// Returns the place of the value of a member: of the first one, if the name stands twice.
-    pub(crate) fn find(&self, name: &str) -> Option<Text> {
+    /// Returns the span of the value of a member: of the first one, if the name stands twice.
+    pub(crate) fn find(&self, name: &str) -> Option<Span> {
         if self.name_bits & name_bit(name) == 0 {
             return None;
         }
@@ -169,12 +169,12 @@ impl Document {
     }
 
     fn named(&self, name: &str) -> impl Iterator<Item = &Member> {
-        let has_name = move |place: Text| place.len() == name.len() && self.text(place) == name;
+        let has_name = move |span: Span| span.len() == name.len() && self.text(span) == name;
         self.members.iter().filter(move |member| has_name(member.name))
     }
 
-    pub(crate) fn text(&self, text: Text) -> &str {
-        self.json.text(text)
+    pub(crate) fn text(&self, span: Span) -> &str {
+        self.json.text(span)
     }
 
     pub(crate) fn json(&self) -> &Json {

@@ -14,5 +14,5 @@ mod document;
 mod object;
 mod scanner;
 
-pub(crate) use document::{Document, Json, Text};
-pub(crate) use object::{Object, array, chain, members, string, strings};
+pub(crate) use document::{Document, Json, Span};
+pub(crate) use object::{Object, array, members, nested_members, string, strings};

@@ -79,15 +79,15 @@ pub(crate) fn members(raw: &str) -> Option<impl Iterator<Item = (Cow<'_, str>, &
 /// Reads an object and the objects nested in it under the name `inner`, in one pass. Calls `each` with the level, the
 /// name and the value of every other member; the outermost object has level 0. Returns how many objects there are, or
 /// `None` if one of them is not an object. `raw` must be a value of a sound object that was read.
-pub(crate) fn chain<'a>(
+pub(crate) fn nested_members<'a>(
     raw: &'a str,
     inner: &str,
     mut each: impl FnMut(usize, Cow<'a, str>, &'a str),
 ) -> Option<usize> {
-    chain_from(&mut Scanner::new(raw), 0, inner, &mut each)
+    nested_members_from(&mut Scanner::new(raw), 0, inner, &mut each)
 }
 
-fn chain_from<'a>(
+fn nested_members_from<'a>(
     scanner: &mut Scanner<'a>,
     level: usize,
     inner: &str,
@@ -99,7 +99,7 @@ fn chain_from<'a>(
     while scanner.has_item(b'}', mem::take(&mut first))? {
         let name = scanner.name()?;
         if name == inner {
-            objects = chain_from(scanner, next, inner, each)?;
+            objects = nested_members_from(scanner, next, inner, each)?;
         } else {
             each(level, name, scanner.slice(Scanner::skip_known_value)?);
         }

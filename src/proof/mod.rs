@@ -9,7 +9,7 @@ use std::borrow::Cow;
 
 use http::Method;
 
-use crate::json::{Json, Text, members};
+use crate::json::{Json, Span, members};
 
 pub use dpop::{AcceptedProof, Dpop};
 pub(crate) use htu::normalized_path;
@@ -20,14 +20,14 @@ pub use nonce::Nonces;
 #[derive(Debug, Clone, Copy, Default)]
 pub(crate) struct Confirmation {
     /// The thumbprint of a proof key (RFC 9449 section 6.1).
-    pub(crate) jkt: Option<Text>,
+    pub(crate) jkt: Option<Span>,
     /// The thumbprint of a certificate (RFC 8705 section 3.1).
-    pub(crate) x5t: Option<Text>,
+    pub(crate) x5t: Option<Span>,
 }
 
 impl Confirmation {
     /// `None` where it is no object, or an understood member is no string.
-    pub(crate) fn read(json: &mut Json, raw: Text) -> Option<Self> {
+    pub(crate) fn read(json: &mut Json, raw: Span) -> Option<Self> {
         let (mut jkt, mut x5t) = (None, None);
         for (name, value) in members(json.text(raw))? {
             match &*name {
@@ -36,7 +36,7 @@ impl Confirmation {
                 _ => {}
             }
         }
-        let mut text = |raw: Option<Text>| raw.map_or(Some(None), |raw| json.string(raw).map(Some));
+        let mut text = |raw: Option<Span>| raw.map_or(Some(None), |raw| json.string(raw).map(Some));
         Some(Confirmation { jkt: text(jkt)?, x5t: text(x5t)? })
     }
 }

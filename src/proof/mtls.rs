@@ -5,7 +5,7 @@ use std::fmt;
 use base64_simd::{STANDARD, URL_SAFE_NO_PAD};
 use http::request::Parts;
 
-use crate::jose::{equal, sha256};
+use crate::jose::{constant_time_eq, sha256};
 
 /// The certificate that the client showed in the TLS handshake, as far as a token can be bound to it: its digest.
 ///
@@ -46,7 +46,9 @@ impl ClientCertificate {
 
     /// Step 51.
     pub(crate) fn is(&self, thumbprint: &str) -> bool {
-        URL_SAFE_NO_PAD.decode_to_vec(thumbprint).is_ok_and(|digest| equal(&digest, &self.digest))
+        URL_SAFE_NO_PAD
+            .decode_to_vec(thumbprint)
+            .is_ok_and(|digest| constant_time_eq(&digest, &self.digest))
     }
 
     /// From the value of a `Client-Cert` field

@@ -8,7 +8,7 @@ use base64_simd::URL_SAFE_NO_PAD;
 use time::UtcDateTime;
 
 use crate::dates::{earlier, later};
-use crate::jose::{equal, hmac_sha256};
+use crate::jose::{constant_time_eq, hmac_sha256};
 
 /// How far the clock of a replica may be ahead.
 const AHEAD: Duration = Duration::from_secs(2);
@@ -80,7 +80,7 @@ impl Nonces {
         let (at, sent) = bytes.split_first_chunk::<8>()?;
         let made_with = |key: &[u8; 32]| {
             let code = code(key, *at);
-            code.len() == CODE && equal(&code, sent)
+            code.len() == CODE && constant_time_eq(&code, sent)
         };
         let current = made_with(&self.key);
         if !current && !self.previous.as_ref().is_some_and(made_with) {

@@ -40,7 +40,7 @@ type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
 ///     Answer::Later(future) => drop(future), // or hand it to an executor
 /// }
 /// ```
-#[expect(clippy::exhaustive_enums, reason = "there is no third way to answer")]
+#[expect(clippy::exhaustive_enums, reason = "an answer is there or not")]
 #[must_use]
 pub enum Answer<'a, T> {
     /// The answer.
@@ -57,8 +57,8 @@ impl<'a, T> Answer<'a, T> {
 
     /// Returns the answer if it is available without waiting.
     ///
-    /// `None` is not a yes. It means that there is no answer yet, so a caller that does not wait must refuse. The pending
-    /// answer is dropped; whatever it was doing may or may not have happened.
+    /// `None` is not a yes. It means that there is no answer yet, so a caller that does not wait must refuse. The
+    /// pending answer is dropped; whatever it was doing may or may not have happened.
     pub fn now(self) -> Option<T> {
         match self {
             Answer::Now(answer) => Some(answer),

@@ -8,8 +8,8 @@
 //! - to write a denial in a protocol of your own, or to read it in a test: see [`Challenge`];
 //! - to tell the users of your own client what to do about a denial: see [`Remedy`].
 //!
-//! A challenge is made of the reason, the requirement and the set-up of the guard, and never of anything that was in the
-//! request.
+//! A challenge is made of the reason, the requirement and the set-up of the guard, and never of anything that was in
+//! the request.
 //!
 //! ```
 //! # #[cfg(feature = "testing")] {
@@ -283,8 +283,8 @@ impl MetadataUrl {
 
     /// Returns the URL for this resource, or `None` if it cannot have metadata.
     ///
-    /// The name of the resource must be an https URL without a user, a fragment, quotes, backslashes, braces, spaces and
-    /// characters outside ASCII. An http URL is accepted for the hosts `localhost`, `127.0.0.1` and `[::1]`.
+    /// The name of the resource must be an https URL without a user, a fragment, quotes, backslashes, braces, spaces
+    /// and characters outside ASCII. An http URL is accepted for the hosts `localhost`, `127.0.0.1` and `[::1]`.
     #[must_use]
     pub fn for_resource(audience: &Audience) -> Option<Self> {
         let name = audience.as_str();

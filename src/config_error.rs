@@ -6,8 +6,8 @@ use std::fmt;
 ///
 /// One rule says when set-up returns this error and when it panics:
 ///
-/// - Set-up **returns an error** for a text that it cannot use, since a text may come from a configuration file: the URL
-///   of an issuer or of its keys, a base URL, a template of issuer names, an audience that must be a URL.
+/// - Set-up **returns an error** for a text that it cannot use, since a text may come from a configuration file: the
+///   URL of an issuer or of its keys, a base URL, a template of issuer names, an audience that must be a URL.
 /// - Set-up **panics** for any other mistake, since that is one in the program and visible at the call site: a number
 ///   outside its range, an issuer that is trusted twice, a requirement for which the guard has no store. Each method
 ///   lists its panics.

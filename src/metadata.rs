@@ -29,8 +29,8 @@ use crate::names::{Audience, Scope};
 /// scripts of every web origin may read it. Issuers that are named by a template are not listed.
 ///
 /// An issuer whose tokens may lack an audience, because
-/// [`Profile::client_list_instead_of_audience`](crate::profile::Profile::client_list_instead_of_audience) is set, is also
-/// listed in a member `client_list_instead_of_audience`. Anyone who relies on audiences can see it there.
+/// [`Profile::client_list_instead_of_audience`](crate::profile::Profile::client_list_instead_of_audience) is set, is
+/// also listed in a member `client_list_instead_of_audience`. Anyone who relies on audiences can see it there.
 ///
 /// ```
 /// # #[cfg(feature = "testing")] {
@@ -188,8 +188,8 @@ impl Metadata {
 
 /// A service that serves the metadata document.
 ///
-/// [`Metadata::service`] makes it. It answers `GET` and `HEAD` with the document, `OPTIONS` with 204 for preflights, and
-/// any other method with 405. It does not look at the path, so route [`Metadata::path`] to it.
+/// [`Metadata::service`] makes it. It answers `GET` and `HEAD` with the document, `OPTIONS` with 204 for preflights,
+/// and any other method with 405. It does not look at the path, so route [`Metadata::path`] to it.
 ///
 /// ```
 /// # #[cfg(feature = "testing")] {

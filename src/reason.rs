@@ -1,4 +1,4 @@
-//! Why a request is refused: one table of reasons and of what the client is told for each.
+//! Why a request is refused: one table of the reasons and of the answer to each.
 
 use http::StatusCode;
 

@@ -44,9 +44,9 @@ impl StepUp {
 
 /// One entry of the audit record: who asked for what, through which actor, and what was decided.
 ///
-/// A guard makes an event for every decision and hands it to its sinks; see the module [`audit`](crate::audit).
-/// An event says what the guard decided before the handler ran. If the handler narrows or refuses, that is another step
-/// of the same decision: events with the same [`decision`](Self::decision) belong together, and the one with the highest
+/// A guard makes an event for every decision and hands it to its sinks; see the module [`audit`](crate::audit). An
+/// event says what the guard decided before the handler ran. If the handler narrows or refuses, that is another step of
+/// the same decision: events with the same [`decision`](Self::decision) belong together, and the one with the highest
 /// [`step`](Self::step) counts.
 ///
 /// Text from outside comes as [`Printable`], which cannot forge a line of a log. Nothing comes from a token whose
@@ -100,8 +100,8 @@ impl<'a> AuditEvent<'a> {
         self.decision
     }
 
-    /// Returns the number of this step of the decision, counted from 0. A decision has several steps if layers are nested
-    /// or a handler narrows or refuses.
+    /// Returns the number of this step of the decision, counted from 0. A decision has several steps if layers are
+    /// nested or a handler narrows or refuses.
     #[must_use]
     pub fn step(&self) -> u32 {
         self.step

@@ -8,8 +8,8 @@ use super::event::AuditEvent;
 ///
 /// Closures and `Arc`s of sinks implement it. [`Guard::audit`](crate::Guard::audit) adds a sink to a guard.
 ///
-/// [`record`](Self::record) is called for every decision while the request waits, so it must be quick. It cannot fail: a
-/// sink that must not lose an event puts it into a durable queue.
+/// [`record`](Self::record) is called for every decision while the request waits, so it must be quick. It cannot fail:
+/// a sink that must not lose an event puts it into a durable queue.
 ///
 /// ```
 /// use unconfused::{Audit, AuditEvent};

@@ -12,8 +12,8 @@ use crate::token::ActorSource;
 
 /// A sink that writes one `tracing` event for each decision.
 ///
-/// The target is `unconfused::audit`. The level is INFO if the request was allowed and WARN if it was denied. The fields
-/// are those of [`AuditEvent`]; text from outside is escaped and cut before it becomes a field.
+/// The target is `unconfused::audit`. The level is INFO if the request was allowed and WARN if it was denied. The
+/// fields are those of [`AuditEvent`]; text from outside is escaped and cut before it becomes a field.
 ///
 /// ```
 /// # #[cfg(feature = "testing")] {

@@ -40,8 +40,8 @@ pub enum Algorithm {
     Ps512,
     /// EdDSA over edwards25519, under its full name (RFC 9864).
     Ed25519,
-    /// EdDSA under the polymorphic name of RFC 8037, which RFC 9864 deprecates. Accepted with an Ed25519 key only. Allow
-    /// it if your issuer still writes `"alg":"EdDSA"`.
+    /// EdDSA under the polymorphic name of RFC 8037, which RFC 9864 deprecates. Accepted with an Ed25519 key only.
+    /// Allow it if your issuer still writes `"alg":"EdDSA"`.
     EdDsa,
 }
 

@@ -5,9 +5,9 @@
 /// Choose one for its speed, or because your build already contains it. Keys are read and checked in the same way for
 /// every backend, and the backends are tested against each other: they accept and refuse the same signatures.
 ///
-/// [`Issuer::backend`](crate::Issuer::backend) and [`Validation::backend`](crate::token::Validation::backend) choose the
-/// backend, and nothing else does: the feature `aws-lc` alone changes no guard. DPoP proofs are always verified with the
-/// default.
+/// [`Issuer::backend`](crate::Issuer::backend) and [`Validation::backend`](crate::token::Validation::backend) choose
+/// the backend, and nothing else does: the feature `aws-lc` alone changes no guard. DPoP proofs are always verified
+/// with the default.
 ///
 #[cfg_attr(feature = "aws-lc", doc = "```")]
 #[cfg_attr(not(feature = "aws-lc"), doc = "```ignore")]

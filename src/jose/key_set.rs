@@ -185,8 +185,8 @@ impl KeySet {
         self.keys.iter().filter_map(ParsedJwk::kid)
     }
 
-    /// Chooses the key by id and type, then verifies the signature. Checks `key_not_found` to `signature_invalid`. Without
-    /// a signer, a key of any issuer is accepted.
+    /// Chooses the key by id and type, then verifies the signature. Checks `key_not_found` to `signature_invalid`.
+    /// Without a signer, a key of any issuer is accepted.
     pub(crate) fn verify_signature(
         &self,
         signer: Option<Signer<'_>>,

@@ -29,8 +29,8 @@ pub(super) struct PublicKey {
     verifiers: Vec<LazyVerifier>,
 }
 
-/// The verifiers of one algorithm, one for each backend. A verifier costs more to make than to use, so each is made once,
-/// when it is first needed.
+/// The verifiers of one algorithm, one for each backend. A verifier costs more to make than to use, so each is made
+/// once, when it is first needed.
 struct LazyVerifier {
     algorithm: Algorithm,
     openssl: OnceLock<Option<Box<dyn JwsVerifier>>>,
@@ -111,8 +111,8 @@ impl PublicKey {
         )
     }
 
-    /// Checks an EC key (RFC 7518 section 6.2.1): both coordinates have the curve's full length, and the point is on the
-    /// curve.
+    /// Checks an EC key (RFC 7518 section 6.2.1): both coordinates have the curve's full length, and the point is on
+    /// the curve.
     pub(super) fn ec(curve: &str, x: &[u8], y: &[u8]) -> Result<Self, KeyProblem> {
         let (nid, len, algorithm) = match curve {
             "P-256" => (Nid::X9_62_PRIME256V1, 32, Algorithm::Es256),

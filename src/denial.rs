@@ -47,7 +47,7 @@ impl Denial {
             reason,
             also: Vec::new(),
             detail: None,
-            challenge: reason.challenged().then_some(challenge),
+            challenge: reason.has_challenge().then_some(challenge),
             retry_after: 5,
             nonce: None,
             decision: None,
@@ -241,7 +241,7 @@ impl Denial {
 
 impl From<Reason> for Denial {
     fn from(reason: Reason) -> Self {
-        Denial::new(reason, Challenge::of(reason))
+        Denial::new(reason, Challenge::for_reason(reason))
     }
 }
 
@@ -267,7 +267,7 @@ impl From<Unmet> for Denial {
 
 impl From<&Unmet> for Denial {
     fn from(unmet: &Unmet) -> Self {
-        let mut denial = Denial::new(unmet.reason(), Challenge::asking(unmet));
+        let mut denial = Denial::new(unmet.reason(), Challenge::for_unmet(unmet));
         denial.0.also = unmet.reasons().iter().skip(1).copied().collect();
         denial
     }

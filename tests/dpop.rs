@@ -954,7 +954,7 @@ fn a_store_answers_for_itself() {
     assert_eq!(
         challenges(&again),
         [format!(
-            r#"DPoP error="invalid_dpop_proof", error_description="The DPoP proof was used before", {ALGS}, {METADATA}"#
+            r#"DPoP error="invalid_dpop_proof", error_description="The DPoP proof has already been used", {ALGS}, {METADATA}"#
         )]
     );
 

@@ -89,7 +89,7 @@ fn a_token_is_spent_once_and_then_never_again() {
     let challenge = challenge(&again);
     assert!(
         challenge.starts_with(
-            r#"Bearer error="invalid_token", error_description="The access token was used before, and counts once""#
+            r#"Bearer error="invalid_token", error_description="The access token can be used only once and has already been used""#
         ),
         "{challenge}"
     );

@@ -9,7 +9,7 @@ use time::UtcDateTime;
 use super::cached::Known;
 use super::{Guard, pass_on};
 use crate::answer::Answer;
-use crate::audit::{AuditEvent, Said};
+use crate::audit::{AuditEvent, KnownClaims};
 use crate::challenge::Scheme;
 use crate::credential::{Credential, has_query_token};
 use crate::denial::Denial;
@@ -168,7 +168,7 @@ impl Guard {
             operation: grant.operation(),
             requirement: grant.requirement(),
             query_token: grant.case.query_token,
-            said: Said::Validated(grant),
+            known_claims: KnownClaims::Validated(grant),
             denial: Some(&denial),
         });
         denial
@@ -384,7 +384,7 @@ impl Guard {
             operation: evidence.operation(),
             requirement: evidence.requirement(),
             query_token: case.query_token,
-            said: Said::Validated(&evidence),
+            known_claims: KnownClaims::Validated(&evidence),
             denial: denial.as_ref(),
         });
         match denial {
@@ -405,7 +405,7 @@ impl Guard {
             operation: &head.operation,
             requirement,
             query_token: head.query_token,
-            said: claims.as_deref().map_or(Said::Nothing, Said::Signed),
+            known_claims: claims.as_deref().map_or(KnownClaims::None, KnownClaims::Signed),
             denial: Some(&denial),
         });
         denial

@@ -7,7 +7,7 @@ use time::UtcDateTime;
 
 use crate::dates::numeric_date;
 use crate::jose::Header;
-use crate::json::{Document, Text, array, chain, members, string};
+use crate::json::{Document, Span, array, members, nested_members, string};
 use crate::profile::{Profile, ScopeShape, SubjectKind};
 use crate::proof::Confirmation;
 use crate::reason::Reason;
@@ -18,8 +18,8 @@ const MAX_SCOPES: usize = 1024;
 /// A pair of `iss` and `sub` as it stands in `act` or `may_act`.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Link {
-    pub(super) iss: Option<Text>,
-    pub(super) sub: Option<Text>,
+    pub(super) iss: Option<Span>,
+    pub(super) sub: Option<Span>,
 }
 
 /// Some of the texts of all lists, one after the other.
@@ -42,13 +42,13 @@ pub(crate) struct Claims {
     header: Header,
     document: Document,
     /// The texts of all lists; of a link of `act` two, its issuer and its subject.
-    texts: Vec<Option<Text>>,
-    pub(super) iss: Option<Text>,
-    pub(super) subject: Option<Text>,
-    pub(super) client: Option<Text>,
-    pub(super) token_id: Option<Text>,
-    pub(super) tenant: Option<Text>,
-    pub(super) acr: Option<Text>,
+    texts: Vec<Option<Span>>,
+    pub(super) iss: Option<Span>,
+    pub(super) subject: Option<Span>,
+    pub(super) client: Option<Span>,
+    pub(super) token_id: Option<Span>,
+    pub(super) tenant: Option<Span>,
+    pub(super) acr: Option<Span>,
     pub(super) aud: List,
     scopes: List,
     pub(super) amr: List,
@@ -86,7 +86,7 @@ impl Claims {
     pub(super) fn read(
         header: Header,
         document: Document,
-        issuer: Option<Text>,
+        issuer: Option<Span>,
         profile: &Profile,
     ) -> Self {
         let texts = Vec::with_capacity(16);
@@ -111,11 +111,11 @@ impl Claims {
         self.document.json().whole()
     }
 
-    pub(super) fn text(&self, text: Text) -> &str {
+    pub(super) fn text(&self, text: Span) -> &str {
         self.document.text(text)
     }
 
-    pub(super) fn optional(&self, text: Option<Text>) -> Option<&str> {
+    pub(super) fn optional(&self, text: Option<Span>) -> Option<&str> {
         text.map(|text| self.text(text))
     }
 
@@ -144,7 +144,7 @@ impl Claims {
 }
 
 /// `iss` of a payload; none where it is no string, or stands twice: then it names nobody.
-pub(super) fn issuer_of(document: &mut Document) -> Option<Text> {
+pub(super) fn issuer_of(document: &mut Document) -> Option<Span> {
     let iss = document.find("iss").filter(|_| document.count("iss") == 1)?;
     document.json_mut().string(iss)
 }
@@ -217,7 +217,7 @@ impl Reader<'_> {
     fn typed<T: Default>(
         &mut self,
         name: &str,
-        read: impl FnOnce(&mut Self, Text) -> Option<T>,
+        read: impl FnOnce(&mut Self, Span) -> Option<T>,
     ) -> T {
         let Some(raw) = self.claims.document.find(name) else { return T::default() };
         read(self, raw).unwrap_or_else(|| {
@@ -226,11 +226,11 @@ impl Reader<'_> {
         })
     }
 
-    fn string(&mut self, raw: Text) -> Option<Text> {
+    fn string(&mut self, raw: Span) -> Option<Span> {
         self.claims.document.json_mut().string(raw)
     }
 
-    fn text(&mut self, name: &str) -> Option<Text> {
+    fn text(&mut self, name: &str) -> Option<Span> {
         self.typed(name, |reader, raw| reader.string(raw).map(Some))
     }
 
@@ -250,7 +250,7 @@ impl Reader<'_> {
     }
 
     /// A string, as a list of one.
-    fn one(&mut self, raw: Text) -> Option<List> {
+    fn one(&mut self, raw: Span) -> Option<List> {
         let start = self.claims.texts.len();
         let text = self.string(raw)?;
         self.claims.texts.push(Some(text));
@@ -258,7 +258,7 @@ impl Reader<'_> {
     }
 
     /// An array of strings.
-    fn list(&mut self, raw: Text) -> Option<List> {
+    fn list(&mut self, raw: Span) -> Option<List> {
         let Claims { document, texts, .. } = &mut self.claims;
         let start = texts.len();
         let values = array(document.text(raw))?;
@@ -274,7 +274,7 @@ impl Reader<'_> {
     }
 
     /// A string with spaces between.
-    fn words(&mut self, raw: Text) -> Option<List> {
+    fn words(&mut self, raw: Span) -> Option<List> {
         let text = self.string(raw)?;
         let Claims { document, texts, .. } = &mut self.claims;
         let start = texts.len();
@@ -308,7 +308,7 @@ impl Reader<'_> {
     }
 
     /// RFC 8693 section 4.4. Without `sub` it names nobody.
-    fn may_act(&mut self, raw: Text) -> Option<Option<Link>> {
+    fn may_act(&mut self, raw: Span) -> Option<Option<Link>> {
         let Claims { document, .. } = &self.claims;
         let (mut iss, mut sub) = (None, None);
         for (name, value) in members(document.text(raw))? {
@@ -352,10 +352,10 @@ impl Reader<'_> {
     }
 
     /// In one pass, whatever the depth.
-    fn links(&mut self, raw: Text) -> Option<()> {
+    fn links(&mut self, raw: Span) -> Option<()> {
         let Claims { document, texts, .. } = &mut self.claims;
         let start = texts.len();
-        let links = chain(document.text(raw), "act", |level, name, value| {
+        let links = nested_members(document.text(raw), "act", |level, name, value| {
             let at = start.saturating_add(level.saturating_mul(2));
             let at = match &*name {
                 "iss" => at,
@@ -371,8 +371,8 @@ impl Reader<'_> {
         let (links, _) = texts.get_mut(start..)?.as_chunks_mut();
         let mut sound = true;
         for [iss, sub] in links {
-            let named = |text: &Text| !text.is_empty();
-            let mut read = |raw: Text| document.json_mut().string(raw).filter(named);
+            let named = |text: &Span| !text.is_empty();
+            let mut read = |raw: Span| document.json_mut().string(raw).filter(named);
             let is_named = iss.is_some();
             (*iss, *sub) = (iss.and_then(&mut read), sub.and_then(&mut read));
             sound &= sub.is_some() && iss.is_some() == is_named;
@@ -384,7 +384,7 @@ impl Reader<'_> {
     }
 
     /// A string that may be missing.
-    fn optional(&mut self, raw: Option<Text>) -> Option<Option<Text>> {
+    fn optional(&mut self, raw: Option<Span>) -> Option<Option<Span>> {
         raw.map_or(Some(None), |raw| self.string(raw).map(Some))
     }
 }

@@ -9,7 +9,7 @@ use time::UtcDateTime;
 use super::invalid::start;
 use super::{AccessToken, Claims, InvalidToken, IssuerTerms, Terms, Validation, claims};
 use crate::jose::{Algorithm, Compact, Header, KeySet, Signer};
-use crate::json::{Document, Text};
+use crate::json::{Document, Span};
 use crate::printable::Printable;
 use crate::profile::HeaderType;
 use crate::proof::Possession;
@@ -56,7 +56,7 @@ pub struct UnverifiedToken<'a> {
     signature: Vec<u8>,
     /// `None` where it is no JSON object.
     payload: Option<Document>,
-    issuer: Option<Text>,
+    issuer: Option<Span>,
 }
 
 /// What an unverified token says of the key it was signed with: a hint for whoever looks keys up.

@@ -180,7 +180,7 @@ impl fmt::Debug for Credential {
     }
 }
 
-/// True if the query holds an access token. It is ignored (OAuth 2.1 section 5.1), and the record says that it was there.
+/// True if the query holds an access token, which is ignored (OAuth 2.1 section 5.1) but recorded.
 pub(crate) fn has_query_token(parts: &Parts) -> bool {
     let is_token = |pair: &str| pair.split('=').next() == Some("access_token");
     parts.uri.query().is_some_and(|query| query.split('&').any(is_token))

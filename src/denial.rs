@@ -233,7 +233,7 @@ impl Denial {
         self.with_schemes(credential.map(Credential::scheme), Some(dpop), now)
     }
 
-    /// Fits the challenges and the nonce to the scheme that the client used, and to the proofs that the resource accepts.
+    /// Fits challenges and nonce to the scheme that the client used and to the proofs that the resource accepts.
     pub(crate) fn with_schemes(
         mut self,
         used: Option<Scheme>,

@@ -17,7 +17,7 @@ use crate::printable::Printable;
 use crate::require::Require;
 use crate::token::AccessToken;
 
-/// The operation that a request asks for: its method and path, and the name that the owner of the service gave it, if any.
+/// The operation that a request asks for: its method and path, and the name that it was given, if any.
 ///
 /// `Display` writes the name, or the method and path if there is no name.
 #[derive(Clone)]
@@ -87,8 +87,8 @@ fn original_uri(parts: &Parts) -> &Uri {
 
 /// The id of one decision in the record.
 ///
-/// A request has one id. All steps of its decision, such as a later [`Guard::narrow`](crate::Guard::narrow), have the same
-/// id. Ids look random, so that one of them tells nothing about the others. They are not secret.
+/// A request has one id. All steps of its decision have it, also a later [`Guard::narrow`](crate::Guard::narrow). Ids
+/// look random, so that one of them tells nothing about the others. They are not secret.
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
 pub struct DecisionId(u64);
 
@@ -289,8 +289,8 @@ impl fmt::Debug for Evidence {
 /// | [`issuer()`](AccessToken::issuer) | who issued the token; subjects are told apart by issuer **and** name |
 /// | [`actor()`](AccessToken::actor) | who acts for the subject now, for example an agent |
 /// | [`client_id()`](AccessToken::client_id) | the software that the token was issued to |
-/// | [`allows(&scope)`](AccessToken::allows), [`scopes()`](AccessToken::scopes) | whether the token has a scope; the scopes as they are in the token |
-/// | [`claim::<T>(name)`](AccessToken::claim) | any other claim of the token |
+/// | [`allows()`](AccessToken::allows), [`scopes()`](AccessToken::scopes) | whether the token has a scope; all its scopes |
+/// | [`claim()`](AccessToken::claim) | any other claim of the token |
 /// | [`expires_at()`](AccessToken::expires_at) | when the token expires |
 /// | [`operation()`](Evidence::operation) | the name, method and path of the operation |
 /// | [`decision()`](Evidence::decision) | the id of this decision in the audit record |

@@ -1,4 +1,5 @@
-//! What a guard accepts only once: a proof, and a token that is spent. The store decides; its answer is translated here.
+//! What a guard accepts only once: a proof, and a token that is spent. The store decides, and this translates its
+//! answer.
 
 use std::sync::Arc;
 
@@ -34,10 +35,8 @@ impl Guard {
         }
         let entry = ReplayEntry::for_proof(proof, request.at);
         // If proofs have nonces, the client is told a new one.
-        let too_old = match proof.is_by_nonce() {
-            true => Reason::DpopNonceInvalid,
-            false => Reason::DpopProofStale,
-        };
+        let too_old =
+            if proof.is_by_nonce() { Reason::DpopNonceInvalid } else { Reason::DpopProofStale };
         let reasons = ReplayReasons { again: Reason::DpopProofReplayed, before_epoch: too_old };
         insert(store, entry, request.clone(), |request| &request.root().proof_stored, reasons)
     }

@@ -103,7 +103,8 @@ impl Guard {
     ///   ([`Guard::replay`]);
     /// - tokens must be bound to their sender and the guard accepts neither proofs ([`Guard::dpop`]) nor certificates
     ///   ([`Guard::client_certificate`]);
-    /// - [`Guard::require_nonce_if`] is set and the guard makes no nonces ([`Dpop::nonces`](crate::proof::Dpop::nonces)).
+    /// - [`Guard::require_nonce_if`] is set and the guard makes no nonces
+    ///   ([`Dpop::nonces`](crate::proof::Dpop::nonces)).
     pub fn require(&self, requirement: impl Into<Require>) -> GuardLayer {
         let requirement = requirement.into();
         self.assert_can(&requirement);

@@ -184,8 +184,8 @@ impl Guard {
     /// By default, all proofs need a nonce if [`Dpop::nonces`] makes some, and none do otherwise. A nonce that a proof
     /// has must always be valid, needed or not.
     ///
-    /// The path is that of the original request, also inside nested routers. The closure is asked for the path as it was
-    /// sent. If it returns false, it is asked again for the path without dot segments and without unnecessary
+    /// The path is that of the original request, also inside nested routers. The closure is called with the path as it
+    /// was sent. If it returns false, it is called again with the path without dot segments and without unnecessary
     /// percent-encoding. A path that cannot be normalized in this way needs a nonce.
     #[must_use]
     pub fn require_nonce_if(
@@ -279,9 +279,9 @@ impl Guard {
 
     /// Sets how many validated tokens are cached. Defaults to 10,000. With 0, none are.
     ///
-    /// A cached token that is sent again is not parsed again, and its signature is not verified again. **Everything else
-    /// is checked again** for every request. A token is cached for at most 5 minutes, never beyond `exp`, and only until
-    /// the issuer's keys change. The cache holds no token that could be sent: signatures are not stored.
+    /// A cached token that is sent again is not parsed again, and its signature is not verified again. **Everything
+    /// else is checked again** for every request. A token is cached for at most 5 minutes, never beyond `exp`, and only
+    /// until the issuer's keys change. The cache holds no token that could be sent: signatures are not stored.
     ///
     /// If the guard trusts several issuers, the tokens of one issuer can fill an equal share of the cache, or one
     /// sixteenth if that is more. If it trusts issuers of tenants ([`Issuer::tenants`]), each can fill one sixteenth.

@@ -5,8 +5,7 @@
 //! 3. `authorize_token` validates the token together with its proof of possession, and stores the proof.
 //! 4. `check_requirement` checks the requirement and spends the token. `narrow` starts here, or at 2 for the grant of
 //!    another guard.
-//! 5. `decided` makes the grant or the denial, and records it. Steps 1 to 3 refuse with `deny`, `refuse` with
-//!    `deny_validated`. All three are in `outcome.rs`.
+//! 5. `decided` makes the grant or the denial, and records it. Before there is a validated token, `deny` does.
 
 use std::sync::Arc;
 
@@ -62,8 +61,9 @@ impl Guard {
     /// checked together. If a request has an `Authorization` field *and* a grant, the grant belongs to another request.
     /// It is removed, and the credential is judged in a new decision.
     ///
-    /// If the keys are at hand, the answer is there at once: see [`Answer::now`]. Dropping an answer that waits for keys
-    /// changes nothing. Dropping one that waits for a store may leave a proof or a token used up without a record.
+    /// If the keys are at hand, the answer is there at once; see [`Answer::now`]. Dropping an answer that waits for
+    /// keys changes nothing. Dropping one that waits for a store may leave a proof or a token used up, without a
+    /// record.
     pub fn authorize<'a>(
         &'a self,
         head: &'a mut Parts,

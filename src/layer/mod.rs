@@ -53,10 +53,10 @@
 //! - **CORS stands outside the guard.** It answers preflights, allows the field `DPoP`, and exposes `WWW-Authenticate`
 //!   and `DPoP-Nonce`.
 //! - **A backstop comes last.** `.route_layer(guard.require(Require::valid_token()))` on the whole router comes after
-//!   the last protected route, and before metadata and health routes are merged in. Layers inside it add to it: the token
-//!   is validated once. But it denies without knowing what the inner layer requires. Its 401 names no scope, it asks for a
-//!   token before axum says 405, and it refuses actors of other namespaces unless it lists them itself. Prefer a layer for
-//!   each route.
+//!   the last protected route, and before metadata and health routes are merged in. Layers inside it add to it: the
+//!   token is validated once. But it denies without knowing what the inner layer requires. Its 401 names no scope, it
+//!   asks for a token before axum says 405, and it refuses actors of other namespaces unless it lists them itself.
+//!   Prefer a layer for each route.
 //! - **A `fallback` is not behind a `route_layer`.** If it does more than answer 404, give it a `guard.require` of its
 //!   own.
 //! - **A handler that asks for a `Grant` behind no guard answers 500**, never a pass. `Option<Grant>` is `None` only

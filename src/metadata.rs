@@ -94,7 +94,7 @@ impl Guard {
             let problem = "expected https, without user, fragment, quotes, braces and spaces";
             return Err(ConfigError::new(&audience, "a resource URL", problem));
         };
-        let (dpop, certificates, required) = self.sender_constraints();
+        let (dpop, certificates) = (self.dpop_settings(), self.accepts_certificates());
         let members = Members {
             resource: audience,
             authorization_servers: self
@@ -107,7 +107,9 @@ impl Guard {
             dpop_signing_alg_values_supported: dpop
                 .map(|dpop| dpop.algs().split(' ').map(str::to_owned).collect()),
             // A proof key is not required if a certificate is sufficient.
-            dpop_bound_access_tokens_required: (required && dpop.is_some() && !certificates)
+            dpop_bound_access_tokens_required: (self.is_sender_constrained()
+                && dpop.is_some()
+                && !certificates)
                 .then_some(true),
             tls_client_certificate_bound_access_tokens: certificates.then_some(true),
             client_list_instead_of_audience: self

@@ -294,7 +294,7 @@ fn what_no_token_can_meet_is_refused_for_good_and_never_challenged() {
 }
 
 #[test]
-#[should_panic(expected = "the guard makes none")]
+#[should_panic(expected = "the guard requires nonces and makes none")]
 fn nonces_are_asked_for_nowhere_without_any() {
     let _ = guard().dpop(dpop(), store()).require_nonce_if(|_, _| true).require(READ);
 }

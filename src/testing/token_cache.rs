@@ -13,7 +13,7 @@ const READ: Scope = Scope::from_static("orders:read");
 
 /// True if the token is cached.
 fn is_cached(guard: &Guard, credential: &Credential, at: UtcDateTime) -> bool {
-    guard.known(guard.place(credential), credential, at).is_some()
+    guard.cached_token(guard.cache_slot(credential), credential, at).is_some()
 }
 
 /// True if the token is cached after a request that brought it.

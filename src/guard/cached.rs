@@ -37,22 +37,22 @@ impl Deref for Trusted<'_> {
 }
 
 impl Guard {
-    /// Where its token is remembered, if it is. `None` where nothing is.
-    pub(crate) fn place(&self, credential: &Credential) -> Option<Digest> {
-        self.inner.verified.place(credential.bytes())
+    /// Returns the cache slot of this credential, or `None` if nothing is cached.
+    pub(crate) fn slot(&self, credential: &Credential) -> Option<Digest> {
+        self.inner.token_cache.slot(credential.bytes())
     }
 
     /// The token as it is remembered, where all that it was verified by is as it was: the keys are asked for, and a tenant
     /// approved, as for any other.
     pub(crate) fn known(
         &self,
-        place: Option<Digest>,
+        slot: Option<Digest>,
         credential: &Credential,
         at: UtcDateTime,
     ) -> Option<Known<'_>> {
-        let memory = &self.inner.verified;
-        let place = place?;
-        let known = memory.get(place, credential.bytes(), at)?;
+        let cache = &self.inner.token_cache;
+        let slot = slot?;
+        let known = cache.get(slot, credential.bytes(), at)?;
         let name = known.claims.issuer()?;
         let issuer = match &known.tenant {
             None => self.inner.issuers.get(name).map(|issuer| Trusted::Named(issuer)),
@@ -63,7 +63,7 @@ impl Guard {
         };
         let issuer = issuer.filter(|issuer| issuer.is_current(known.keys, known.key_hint()));
         if issuer.is_none() {
-            memory.forget(place);
+            cache.remove(slot);
         }
         Some(Known { issuer: issuer?, claims: known.claims })
     }

@@ -24,7 +24,7 @@ use crate::names::Audience;
 use crate::proof::{ClientCertificate, Dpop};
 use crate::replay::ReplayStore;
 use crate::token::{ScopeHierarchy, Terms, UnverifiedToken};
-use crate::token_cache::Memory;
+use crate::token_cache::TokenCache;
 
 pub(crate) use pass::{pass_on, take_off_shown};
 pub(crate) use steps::{Ask, NoCredentials, Step};
@@ -76,9 +76,9 @@ struct Inner {
     clock: Arc<dyn Fn() -> UtcDateTime + Send + Sync>,
     is_secure: Option<Arc<IsSecure>>,
     certificate: Option<Arc<CertificateOf>>,
-    /// How many validated tokens are remembered, and those that are.
-    most_remembered: usize,
-    verified: Arc<Memory>,
+    /// The most validated tokens that are cached, and the cache.
+    token_cache_capacity: usize,
+    token_cache: Arc<TokenCache>,
     /// What remembers proofs, and spent tokens.
     proofs: Option<Arc<dyn ReplayStore>>,
     spent: Option<Arc<dyn ReplayStore>>,
@@ -95,8 +95,8 @@ type NeedsNonce = dyn Fn(&Method, &str) -> bool + Send + Sync;
 type CertificateOf = dyn Fn(&Parts) -> Option<ClientCertificate> + Send + Sync;
 
 impl Guard {
-    /// How many validated tokens are remembered unless somebody says otherwise.
-    const REMEMBERED: usize = 10_000;
+    /// The most validated tokens that are cached by default.
+    const TOKEN_CACHE_CAPACITY: usize = 10_000;
 
     /// A guard for the resource that tokens call `audience`, trusting one issuer.
     pub fn new(audience: impl Into<Audience>, issuer: Issuer) -> Self {
@@ -111,8 +111,8 @@ impl Guard {
             clock: Arc::new(UtcDateTime::now),
             is_secure: None,
             certificate: None,
-            most_remembered: Guard::REMEMBERED,
-            verified: Arc::new(Memory::new(0, 1)),
+            token_cache_capacity: Guard::TOKEN_CACHE_CAPACITY,
+            token_cache: Arc::new(TokenCache::new(0, 1)),
             proofs: None,
             spent: None,
             require_nonce_if: None,
@@ -127,13 +127,13 @@ impl Guard {
         let inner = Arc::make_mut(&mut self.inner);
         inner.id = NEXT.fetch_add(1, Ordering::Relaxed);
         change(inner);
-        // What was remembered under other settings counts for nothing.
+        // A token that was cached under other settings is not used.
         let issuers = match inner.templates.is_empty() {
             true => inner.issuers.len(),
             // Any number of them.
             false => usize::MAX,
         };
-        inner.verified = Arc::new(Memory::new(inner.most_remembered, issuers));
+        inner.token_cache = Arc::new(TokenCache::new(inner.token_cache_capacity, issuers));
         self
     }
 
@@ -222,7 +222,7 @@ impl Guard {
     /// tenants, one in 16.
     #[must_use]
     pub fn token_cache_capacity(self, most: usize) -> Self {
-        self.with(|inner| inner.most_remembered = most)
+        self.with(|inner| inner.token_cache_capacity = most)
     }
 
     /// Scopes that imply others; see [`Validation::scope_hierarchy`](crate::token::Validation::scope_hierarchy).

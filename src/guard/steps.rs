@@ -20,7 +20,7 @@ use crate::proof::{ClientCertificate, normalized_path};
 use crate::reason::Reason;
 use crate::require::Require;
 use crate::token::{AccessToken, Claims, InvalidToken, UnverifiedToken};
-use crate::token_cache::Verified;
+use crate::token_cache::CachedToken;
 
 /// What a layer or a caller asks of one request.
 pub(crate) struct Ask {
@@ -49,8 +49,8 @@ struct Opened<'a> {
     token: UnverifiedToken<'a>,
     algorithm: Algorithm,
     issuer: Arc<Issuer>,
-    /// Where it will be remembered.
-    place: Option<Digest>,
+    /// Its slot in the token cache.
+    slot: Option<Digest>,
 }
 
 /// What the claims are taken from.
@@ -222,8 +222,8 @@ impl Guard {
     /// Phases B and C as far as they need no key; then the rest, or the wait for keys.
     fn judge(&self, mut head: Head, requirement: Arc<Require>, credential: Credential) -> Judged {
         head.scheme = Some(credential.scheme());
-        let place = self.place(&credential);
-        let opened = match self.known(place, &credential, head.at) {
+        let slot = self.slot(&credential);
+        let opened = match self.known(slot, &credential, head.at) {
             // What no token can meet is no challenge.
             _ if self.inner.terms.sender_constrained && !self.can_confirm() => {
                 Err(Reason::PolicyDenied.into())
@@ -231,7 +231,7 @@ impl Guard {
             Some(known) => {
                 return self.conclude(head, requirement, credential, Source::Memory(known));
             }
-            None => self.open(&credential, place),
+            None => self.open(&credential, slot),
         };
         let opened = match opened {
             Ok(opened) => opened,
@@ -314,14 +314,14 @@ impl Guard {
     fn open<'c>(
         &self,
         credential: &'c Credential,
-        place: Option<Digest>,
+        slot: Option<Digest>,
     ) -> Result<Opened<'c>, Refused> {
         let limit = self.inner.max_token_bytes;
         let token = UnverifiedToken::parse_within(credential.expose(), limit)?;
         let issuer = token.issuer().and_then(|name| self.issuer(name));
         let algorithm = token.admit(issuer.as_ref().map(|issuer| &issuer.terms))?;
         let issuer = issuer.ok_or(Reason::IssuerUntrusted)?;
-        Ok(Opened { token, algorithm, issuer, place })
+        Ok(Opened { token, algorithm, issuer, slot })
     }
 
     /// Steps 16 to 51, and 58.
@@ -333,14 +333,14 @@ impl Guard {
     ) -> Result<AccessToken, Refused> {
         let keys =
             keys.map_err(|unavailable| Refused { denial: unavailable.denial(), claims: None })?;
-        let Opened { token, algorithm, issuer, place } = opened;
+        let Opened { token, algorithm, issuer, slot } = opened;
         let terms = &self.inner.terms;
         let token = token.validate_admitted(algorithm, terms, &issuer.terms, &keys, at)?;
         issuer.verified();
-        if let Some(place) = place {
+        if let Some(slot) = slot {
             let tenant = issuer.is_of_template().then_some(issuer);
-            let verified = Verified { claims: token.claims().clone(), keys: keys.id(), tenant };
-            self.inner.verified.insert(place, verified, token.expires_at(), at);
+            let cached = CachedToken { claims: token.claims().clone(), keys: keys.id(), tenant };
+            self.inner.token_cache.insert(slot, cached, token.expires_at(), at);
         }
         Ok(token)
     }

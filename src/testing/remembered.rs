@@ -13,7 +13,7 @@ const READ: Scope = Scope::from_static("orders:read");
 
 /// Is this token remembered?
 fn knows(guard: &Guard, credential: &Credential, at: UtcDateTime) -> bool {
-    guard.known(guard.place(credential), credential, at).is_some()
+    guard.known(guard.slot(credential), credential, at).is_some()
 }
 
 /// Is the token of this request remembered, once it was judged?

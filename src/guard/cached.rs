@@ -57,7 +57,7 @@ impl Guard {
         let issuer = match &known.tenant {
             None => self.inner.issuers.get(name).map(|issuer| Trusted::Named(issuer)),
             Some(tenant) => {
-                let now = self.issuer(name).filter(|now| Arc::ptr_eq(now, tenant));
+                let now = self.issuer(name, at).filter(|now| Arc::ptr_eq(now, tenant));
                 now.map(Trusted::Tenant)
             }
         };
@@ -80,7 +80,7 @@ impl Guard {
         // The text counts only for a proof, which has its hash.
         let text = possession.shown.as_ref().map_or("", |_| credential.expose());
         let token = self.inner.terms.validate(claims, &issuer.terms, (text, possession), at)?;
-        issuer.verified();
+        issuer.mark_used();
         Ok(token)
     }
 }

@@ -357,7 +357,7 @@ impl Guard {
     #[must_use]
     pub fn readiness(&self) -> Readiness {
         let status = |issuer: &Issuer| Some((issuer.name().to_owned(), issuer.key_status()?));
-        Readiness::of(self.issuers().filter_map(status).collect())
+        Readiness::new(self.issuers().filter_map(status).collect())
     }
 
     /// Our names: the first is the one we publish.
@@ -371,8 +371,9 @@ impl Guard {
     }
 
     /// The trusted issuer of that very name; else of a tenant that is approved.
-    fn issuer(&self, name: &str) -> Option<Arc<Issuer>> {
-        let templates = || self.inner.templates.iter().find_map(|issuer| issuer.of_name(name));
+    fn issuer(&self, name: &str, at: UtcDateTime) -> Option<Arc<Issuer>> {
+        let templates =
+            || self.inner.templates.iter().find_map(|issuer| issuer.tenant_issuer(name, at));
         self.inner.issuers.get(name).cloned().or_else(templates)
     }
 

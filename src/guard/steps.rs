@@ -231,7 +231,7 @@ impl Guard {
             Some(known) => {
                 return self.conclude(head, requirement, credential, Source::Memory(known));
             }
-            None => self.open(&credential, slot),
+            None => self.open(&credential, slot, head.at),
         };
         let opened = match opened {
             Ok(opened) => opened,
@@ -315,10 +315,11 @@ impl Guard {
         &self,
         credential: &'c Credential,
         slot: Option<Digest>,
+        at: UtcDateTime,
     ) -> Result<Opened<'c>, Refused> {
         let limit = self.inner.max_token_bytes;
         let token = UnverifiedToken::parse_within(credential.expose(), limit)?;
-        let issuer = token.issuer().and_then(|name| self.issuer(name));
+        let issuer = token.issuer().and_then(|name| self.issuer(name, at));
         let algorithm = token.admit(issuer.as_ref().map(|issuer| &issuer.terms))?;
         let issuer = issuer.ok_or(Reason::IssuerUntrusted)?;
         Ok(Opened { token, algorithm, issuer, slot })
@@ -336,9 +337,9 @@ impl Guard {
         let Opened { token, algorithm, issuer, slot } = opened;
         let terms = &self.inner.terms;
         let token = token.validate_admitted(algorithm, terms, &issuer.terms, &keys, at)?;
-        issuer.verified();
+        issuer.mark_used();
         if let Some(slot) = slot {
-            let tenant = issuer.is_of_template().then_some(issuer);
+            let tenant = issuer.is_tenant().then_some(issuer);
             let cached = CachedToken { claims: token.claims().clone(), keys: keys.id(), tenant };
             self.inner.token_cache.insert(slot, cached, token.expires_at(), at);
         }

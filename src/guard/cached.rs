@@ -14,7 +14,7 @@ use crate::proof::Possession;
 use crate::token::{AccessToken, Claims};
 
 /// A token from the cache, and its issuer.
-pub(crate) struct CachedToken<'g> {
+pub(crate) struct CacheHit<'g> {
     claims: Arc<Claims>,
     issuer: TrustedIssuer<'g>,
 }
@@ -39,7 +39,7 @@ impl Deref for TrustedIssuer<'_> {
 impl Guard {
     /// The slot of this token in the cache. `None` if nothing is cached.
     pub(crate) fn cache_slot(&self, credential: &Credential) -> Option<Digest> {
-        self.inner.token_cache.place(credential.bytes())
+        self.inner.token_cache.slot(credential.bytes())
     }
 
     /// The token from the cache, if its issuer still has the keys that verified it.
@@ -50,7 +50,7 @@ impl Guard {
         slot: Option<Digest>,
         credential: &Credential,
         at: UtcDateTime,
-    ) -> Option<CachedToken<'_>> {
+    ) -> Option<CacheHit<'_>> {
         let cache = &self.inner.token_cache;
         let slot = slot?;
         let cached = cache.get(slot, credential.bytes(), at)?;
@@ -58,30 +58,30 @@ impl Guard {
         let issuer = match &cached.tenant {
             None => self.inner.issuers.get(name).map(|issuer| TrustedIssuer::Named(issuer)),
             Some(tenant) => {
-                let current = self.issuer(name).filter(|issuer| Arc::ptr_eq(issuer, tenant));
+                let current = self.issuer(name, at).filter(|issuer| Arc::ptr_eq(issuer, tenant));
                 current.map(TrustedIssuer::Tenant)
             }
         };
         let issuer = issuer.filter(|issuer| issuer.is_current(cached.keys, cached.key_hint()));
         if issuer.is_none() {
-            cache.forget(slot);
+            cache.remove(slot);
         }
-        Some(CachedToken { issuer: issuer?, claims: cached.claims })
+        Some(CacheHit { issuer: issuer?, claims: cached.claims })
     }
 
     /// Validates a token from the cache: everything but its format and its signature.
     pub(super) fn validate_cached(
         &self,
-        cached: CachedToken<'_>,
+        cached: CacheHit<'_>,
         credential: &Credential,
         possession: &Possession<'_>,
         at: UtcDateTime,
     ) -> Result<AccessToken, Refused> {
-        let CachedToken { claims, issuer } = cached;
+        let CacheHit { claims, issuer } = cached;
         // Only a proof needs the text of the token, since it contains its hash.
         let text = possession.dpop.as_ref().map_or("", |_| credential.expose());
         let token = self.inner.terms.validate(claims, &issuer.terms, (text, possession), at)?;
-        issuer.verified();
+        issuer.mark_used();
         Ok(token)
     }
 }

@@ -34,7 +34,7 @@ use crate::names::Audience;
 use crate::proof::{ClientCertificate, Dpop};
 use crate::replay::ReplayStore;
 use crate::token::Terms;
-use crate::token_cache::Memory;
+use crate::token_cache::TokenCache;
 
 pub(crate) use pass::{remove_possession_fields, replace_credential_with_grant};
 pub(crate) use request::{NoCredentials, RequestAnswer};
@@ -91,7 +91,7 @@ struct Inner {
     is_secure: Option<Arc<IsSecure>>,
     certificate_source: Option<Arc<CertificateSource>>,
     token_cache_capacity: usize,
-    token_cache: Arc<Memory>,
+    token_cache: Arc<TokenCache>,
     /// Remembers accepted proofs.
     proof_store: Option<Arc<dyn ReplayStore>>,
     /// Remembers spent tokens.
@@ -120,8 +120,9 @@ impl Guard {
     }
 
     /// The trusted issuer of exactly this name, or else the issuer of an approved tenant.
-    fn issuer(&self, name: &str) -> Option<Arc<Issuer>> {
-        let of_tenant = || self.inner.templates.iter().find_map(|issuer| issuer.of_name(name));
+    fn issuer(&self, name: &str, at: UtcDateTime) -> Option<Arc<Issuer>> {
+        let of_tenant =
+            || self.inner.templates.iter().find_map(|issuer| issuer.tenant_issuer(name, at));
         self.inner.issuers.get(name).cloned().or_else(of_tenant)
     }
 

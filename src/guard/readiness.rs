@@ -33,6 +33,6 @@ impl Guard {
     #[must_use]
     pub fn readiness(&self) -> Readiness {
         let status = |issuer: &Issuer| Some((issuer.name().to_owned(), issuer.key_status()?));
-        Readiness::of(self.issuers().filter_map(status).collect())
+        Readiness::new(self.issuers().filter_map(status).collect())
     }
 }

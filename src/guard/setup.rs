@@ -17,7 +17,7 @@ use crate::names::Audience;
 use crate::proof::{ClientCertificate, Dpop};
 use crate::replay::ReplayStore;
 use crate::token::{ScopeHierarchy, Terms, UnverifiedToken};
-use crate::token_cache::Memory;
+use crate::token_cache::TokenCache;
 
 impl Guard {
     /// How many validated tokens are cached by default.
@@ -39,7 +39,7 @@ impl Guard {
             is_secure: None,
             certificate_source: None,
             token_cache_capacity: Guard::TOKEN_CACHE_CAPACITY,
-            token_cache: Arc::new(Memory::new(0, 1)),
+            token_cache: Arc::new(TokenCache::new(0, 1)),
             proof_store: None,
             spent_store: None,
             require_nonce_if: None,
@@ -57,7 +57,7 @@ impl Guard {
         // Tokens that were validated under other settings must not be found.
         let has_tenants = !inner.templates.is_empty();
         let issuers = if has_tenants { usize::MAX } else { inner.issuers.len() };
-        inner.token_cache = Arc::new(Memory::new(inner.token_cache_capacity, issuers));
+        inner.token_cache = Arc::new(TokenCache::new(inner.token_cache_capacity, issuers));
         self
     }
 }

@@ -14,7 +14,7 @@ use http::request::Parts;
 use time::UtcDateTime;
 
 use super::Guard;
-use super::cached::CachedToken;
+use super::cached::CacheHit;
 use super::pass::replace_credential_with_grant;
 use super::refused::Refused;
 use super::request::{AccessRule, GuardAnswer, RequestAnswer, RequestContext};
@@ -30,7 +30,7 @@ use crate::proof::normalized_path;
 use crate::reason::Reason;
 use crate::require::Require;
 use crate::token::{AccessToken, UnverifiedToken};
-use crate::token_cache::Verified;
+use crate::token_cache::CachedToken;
 
 /// A token that passed all checks that need no key, and its issuer.
 struct AdmittedToken<'a> {
@@ -47,7 +47,7 @@ enum ClaimsSource<'a> {
     /// The token, and its issuer's keys.
     Token(AdmittedToken<'a>, Result<KeySet, KeysUnavailable>),
     /// The token cache.
-    Cache(CachedToken<'a>),
+    Cache(CacheHit<'a>),
 }
 
 /// # Deciding
@@ -258,7 +258,7 @@ impl Guard {
             let source = ClaimsSource::Cache(cached);
             return self.authorize_token(context, requirement, credential, source);
         } else {
-            self.admit(&credential, cache_slot)
+            self.admit(&credential, cache_slot, context.at)
         };
         let admitted = match admitted {
             Ok(admitted) => admitted,
@@ -349,10 +349,11 @@ impl Guard {
         &self,
         credential: &'c Credential,
         cache_slot: Option<Digest>,
+        at: UtcDateTime,
     ) -> Result<AdmittedToken<'c>, Refused> {
         let limit = self.inner.max_token_bytes;
         let token = UnverifiedToken::parse_within(credential.expose(), limit)?;
-        let issuer = token.issuer().and_then(|name| self.issuer(name));
+        let issuer = token.issuer().and_then(|name| self.issuer(name, at));
         let algorithm = token.admit(issuer.as_ref().map(|issuer| &issuer.terms))?;
         let issuer = issuer.ok_or(Reason::IssuerUntrusted)?;
         Ok(AdmittedToken { token, algorithm, issuer, cache_slot })
@@ -369,11 +370,11 @@ impl Guard {
         let AdmittedToken { token, algorithm, issuer, cache_slot } = admitted;
         let terms = &self.inner.terms;
         let token = token.validate_admitted(algorithm, terms, &issuer.terms, &keys, at)?;
-        issuer.verified();
+        issuer.mark_used();
         if let Some(slot) = cache_slot {
-            let tenant = issuer.is_of_template().then_some(issuer);
-            let verified = Verified { claims: token.claims().clone(), keys: keys.id(), tenant };
-            self.inner.token_cache.insert(slot, verified, token.expires_at(), at);
+            let tenant = issuer.is_tenant().then_some(issuer);
+            let cached = CachedToken { claims: token.claims().clone(), keys: keys.id(), tenant };
+            self.inner.token_cache.insert(slot, cached, token.expires_at(), at);
         }
         Ok(token)
     }

@@ -1,8 +1,6 @@
 //! Requirements: the law of `and`, step-up, scopes that imply others, and how a requirement reads.
 
-mod common;
-
-use common::*;
+use crate::common::*;
 use unconfused::error::Unmet;
 use unconfused::profile::Profile;
 use unconfused::testing::TestToken;

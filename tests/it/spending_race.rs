@@ -1,14 +1,13 @@
 //! One proof, and one token that is spent, offered by many at once to two guards over one store in memory. The same
 //! over Redis is in `redis.rs`.
 
-#[path = "common/race.rs"]
-mod race;
-
 use std::sync::Arc;
 use std::time::Instant;
 
 use time::UtcDateTime;
 use unconfused::replay::MemoryReplayStore;
+
+use crate::common::race;
 
 async fn run(rounds: usize) {
     let login = race::login();
@@ -29,7 +28,7 @@ async fn of_sixty_four_tasks_at_two_guards_one_passes() {
     run(50).await;
 }
 
-/// `cargo test --release --test spending_race -- --ignored`
+/// `cargo test --release --test it spending_race -- --ignored`
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 #[ignore = "minutes; run by the command above"]
 async fn the_same_in_ten_thousand_rounds() {

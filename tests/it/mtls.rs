@@ -1,13 +1,11 @@
 //! Tokens that are bound to a certificate (RFC 8705), and where the certificate is found.
 
-mod common;
-
+use crate::common::{self, *};
 use axum::Router;
 use axum::body::Body;
 use axum::routing::get;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use common::*;
 use http::request::Parts;
 use http::{HeaderMap, Request};
 use http_body_util::BodyExt;

@@ -1,10 +1,8 @@
 //! What holds of every input: parsers do not panic, and nothing that was changed is accepted.
 
-mod common;
-
 use std::sync::OnceLock;
 
-use common::*;
+use crate::common::*;
 use http::{HeaderMap, HeaderValue};
 use proptest::prelude::*;
 use proptest::sample::{Index, select};

@@ -3,9 +3,8 @@
 //!     cargo run --example quickstart
 //!     cargo run --example quickstart -- --serve 8080     stays up, and prints curl lines to try
 //!
-//! This file is what you would write. `quickstart/agents.rs` plays the login and the agents.
+//! This file is what you would write. `agents.rs` plays the login and the agents.
 
-#[path = "quickstart/agents.rs"]
 mod agents;
 
 use std::process::ExitCode;

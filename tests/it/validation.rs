@@ -1,11 +1,9 @@
 //! Validation of one token: every reason of steps 8 to 31, the exact moments at which times
 //! change, the settings, and hostile input.
 
-mod common;
-
 use std::collections::BTreeSet;
 
-use common::*;
+use crate::common::*;
 use serde_json::{Value, json};
 use unconfused::error::WrongClaimType;
 use unconfused::keys::{Algorithm, KeySet};

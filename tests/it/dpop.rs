@@ -1,16 +1,14 @@
 //! DPoP (RFC 9449): the checks of section 4.3, by the plain functions, by a guard, by a layer.
 
-mod common;
-
 use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use crate::common::{self, *};
 use axum::Router;
 use axum::body::Body;
 use axum::routing::{any, get};
-use common::*;
 use http::{HeaderMap, Method, Request, Response, StatusCode};
 use http_body_util::BodyExt;
 use serde::Deserialize;
@@ -429,7 +427,7 @@ fn name<T>(outcome: Result<T, Reason>) -> &'static str {
 
 #[test]
 fn published_proofs_are_accepted_and_near_misses_are_not() {
-    let rows: Vec<Vector> = rows(include_str!("vectors/dpop.jsonl"));
+    let rows: Vec<Vector> = rows(include_str!("../vectors/dpop.jsonl"));
     assert!(rows.len() > 10);
     for row in &rows {
         let dpop = Dpop::for_base_url(&row.base).unwrap();
@@ -448,7 +446,7 @@ fn published_proofs_are_accepted_and_near_misses_are_not() {
 
 #[test]
 fn no_byte_of_a_published_proof_can_be_changed() {
-    let rows: Vec<Vector> = rows(include_str!("vectors/dpop.jsonl"));
+    let rows: Vec<Vector> = rows(include_str!("../vectors/dpop.jsonl"));
     let row = &rows[0];
     let dpop = Dpop::for_base_url(&row.base).unwrap();
     let now = UtcDateTime::from_unix_timestamp(row.now).unwrap();
@@ -464,7 +462,7 @@ fn no_byte_of_a_published_proof_can_be_changed() {
 #[test]
 fn the_bound_token_of_the_rfc_is_nothing_without_its_proof() {
     // RFC 9449 section 6.1
-    let rows: Vec<Vector> = rows(include_str!("vectors/dpop.jsonl"));
+    let rows: Vec<Vector> = rows(include_str!("../vectors/dpop.jsonl"));
     let server = unconfused::testing::TestIssuer::new("https://server.example.com");
     let claims = json!({
         "sub": "someone@example.com",
@@ -506,7 +504,7 @@ struct Htu {
 
 #[test]
 fn uris_are_compared_by_what_they_mean() {
-    let rows: Vec<Htu> = rows(include_str!("vectors/htu.jsonl"));
+    let rows: Vec<Htu> = rows(include_str!("../vectors/htu.jsonl"));
     assert!(rows.len() > 30);
     let key = proof_key();
     for base in ["https://api.example.com", "HTTPS://api.example.com:443/"] {

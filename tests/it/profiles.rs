@@ -1,10 +1,8 @@
 //! Profiles: each vendor's tokens are read, normalised and told from what they are not.
 
-mod common;
-
 use std::sync::{Arc, Mutex};
 
-use common::*;
+use crate::common::*;
 use serde_json::{Value, json};
 use unconfused::audit::TracingAudit;
 use unconfused::error::InvalidToken;

@@ -1,15 +1,13 @@
 //! Keys that are fetched: where from, how often, who waits, what a request sees meanwhile; issuers of tenants.
 //! Nothing sleeps: the clock is paused, and goes on by itself where all wait.
 
-mod common;
-
 use std::collections::BTreeMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use common::*;
+use crate::common::*;
 use http::{HeaderValue, Request, Response};
 use serde_json::{Value, json};
 use tokio::time::{Instant, sleep, timeout};

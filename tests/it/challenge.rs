@@ -1,8 +1,6 @@
 //! The answer to a denied request: the exact challenge, what is told and what is not.
 
-mod common;
-
-use common::*;
+use crate::common::{self, *};
 use http::{HeaderMap, StatusCode};
 use proptest::prelude::*;
 use serde_json::{Value, json};

@@ -1,13 +1,11 @@
 //! What once let a proof, a token or a certificate through, or kept it out, where it should not have been.
 
-mod common;
-
 use std::sync::Arc;
 
+use crate::common::{self, *};
 use axum::Router;
 use axum::body::Body;
 use axum::routing::get;
-use common::*;
 use http::{HeaderValue, Request};
 use serde_json::json;
 use tower::ServiceExt;
@@ -279,7 +277,7 @@ fn the_plain_path_answers_with_challenge_and_nonce_like_a_guard() {
     assert_eq!(offer().unwrap(), Remembered::First);
     assert_eq!(offer().unwrap(), Remembered::Again);
     assert!(ReplayEntry::for_token(&token, now()).is_some());
-    let several = validate(&crate::token().claim("aud", json!([ORDERS.as_str(), "x"]))).unwrap();
+    let several = validate(&common::token().claim("aud", json!([ORDERS.as_str(), "x"]))).unwrap();
     assert!(ReplayEntry::for_token(&several, now()).is_none());
 }
 

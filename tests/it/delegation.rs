@@ -1,8 +1,6 @@
 //! Who acts for whom, and what a requirement says of it.
 
-mod common;
-
-use common::*;
+use crate::common::*;
 use serde_json::json;
 use unconfused::testing::TestToken;
 use unconfused::token::{ActorSource, Validation};

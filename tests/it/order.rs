@@ -1,12 +1,10 @@
 //! The order of the checks: where two fail, the earlier one is the reason, and nothing of the
 //! later ones is seen.
 
-mod common;
-
 use std::collections::BTreeSet;
 use std::sync::atomic::Ordering;
 
-use common::*;
+use crate::common::*;
 use http::Extensions;
 use http::request::Parts;
 use serde_json::{Value, json};

@@ -1,16 +1,14 @@
 //! Tokens that count once: when they are spent, by whom, and what the record says.
 
-mod common;
-
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Barrier, Mutex};
 use std::thread;
 
+use crate::common::{self, *};
 use axum::Router;
 use axum::body::Body;
 use axum::extract::State;
 use axum::routing::post;
-use common::*;
 use http::Request;
 use http::request::Parts;
 use proptest::prelude::*;

@@ -38,7 +38,7 @@ struct Jws {
 
 #[test]
 fn published_signatures_verify_and_near_misses_do_not() {
-    let rows: Vec<Jws> = rows(include_str!("vectors/jws.jsonl"));
+    let rows: Vec<Jws> = rows(include_str!("../vectors/jws.jsonl"));
     assert!(rows.iter().filter(|row| row.expect == "ok").count() >= 2);
     for row in rows {
         let algorithms = row.algorithms.iter().map(|name| algorithm(name));
@@ -55,7 +55,7 @@ fn published_signatures_verify_and_near_misses_do_not() {
 
 #[test]
 fn no_bit_of_a_published_example_can_be_changed() {
-    let rows: Vec<Jws> = rows(include_str!("vectors/jws.jsonl"));
+    let rows: Vec<Jws> = rows(include_str!("../vectors/jws.jsonl"));
     for row in rows.iter().filter(|row| row.expect == "ok") {
         let keys = set_of(&row.key);
         let check = |jws: &str| {
@@ -81,7 +81,7 @@ struct Key {
 
 #[test]
 fn each_key_is_taken_or_has_its_problem() {
-    let rows: Vec<Key> = rows(include_str!("vectors/keys.jsonl"));
+    let rows: Vec<Key> = rows(include_str!("../vectors/keys.jsonl"));
     let mut shown = BTreeSet::new();
     for row in rows {
         let keys = set_of(&row.key);
@@ -104,7 +104,7 @@ fn each_key_is_taken_or_has_its_problem() {
 
 #[test]
 fn a_key_with_a_problem_is_passed_over_and_still_named() {
-    let rows: Vec<Key> = rows(include_str!("vectors/keys.jsonl"));
+    let rows: Vec<Key> = rows(include_str!("../vectors/keys.jsonl"));
     for row in rows.iter().filter(|row| row.problem.is_some()) {
         let mut key = row.key.clone();
         if key["kid"].is_number() {
@@ -136,7 +136,7 @@ struct Example {
 
 impl Example {
     fn read() -> Self {
-        serde_json::from_str(include_str!("vectors/rfc-9068.json")).unwrap()
+        serde_json::from_str(include_str!("../vectors/rfc-9068.json")).unwrap()
     }
 
     /// The example lives longer than a day.

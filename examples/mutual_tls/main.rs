@@ -3,7 +3,7 @@
 //!
 //!     cargo run --example mutual_tls
 //!
-//! This file is what you would write. `mutual_tls/client.rs` plays the login and the clients.
+//! This file is what you would write. `client.rs` plays the login and the clients.
 //!
 //! With tonic the same guard stands as a layer of the server (`Server::builder().layer(..)`), and its TLS puts what it
 //! knows into each request, so all that differs is where the certificate is found:
@@ -15,7 +15,6 @@
 //! })
 //! ```
 
-#[path = "mutual_tls/client.rs"]
 pub(crate) mod client;
 
 use std::error::Error;

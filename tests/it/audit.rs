@@ -1,8 +1,6 @@
 //! The record: one event a decision, what it shows, what it never shows, and that no claim can
 //! forge a line of it.
 
-mod common;
-
 use std::collections::BTreeSet;
 use std::future::{Future as _, IntoFuture as _};
 use std::io;
@@ -11,7 +9,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::task::{Context, Waker};
 
-use common::*;
+use crate::common::{self, *};
 use http::request::Parts;
 use serde_json::json;
 use tower::{Layer as _, Service as _};

@@ -1,6 +1,6 @@
 //! Tokens that are bound to a certificate, over real mutual TLS: the server of the example, and clients of rustls.
 
-#[path = "../examples/mutual_tls.rs"]
+#[path = "../../examples/mutual_tls/main.rs"]
 #[allow(dead_code, reason = "its `main`")]
 mod example;
 

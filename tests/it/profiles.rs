@@ -1,7 +1,11 @@
 //! Profiles: each vendor's tokens are read, normalised and told from what they are not.
 
+use std::collections::BTreeSet;
+use std::fs;
+use std::path::Path;
 use std::sync::{Arc, Mutex};
 
+use crate::common::vendors::{Name, Reading, Vendor, vendor, vendors};
 use crate::common::*;
 use serde_json::{Value, json};
 use unconfused::audit::TracingAudit;
@@ -13,58 +17,14 @@ use unconfused::token::{ActorSource, UnverifiedToken, Validation};
 use unconfused::{AccessToken, Actor, Audience, AuditEvent, Guard, Reason, Require, Scope};
 
 const HOUR: u64 = 3600;
-const TENANT: &str = "11111111-1111-1111-1111-111111111111";
 const OTHER_TENANT: &str = "99999999-9999-9999-9999-999999999999";
 const ENTRA: &str = "https://login.microsoftonline.com/11111111-1111-1111-1111-111111111111/v2.0";
 const ENTRA_CLIENT: &str = "44444444-4444-4444-4444-444444444444";
 const USER: &str = "33333333-3333-3333-3333-333333333333";
 
-/// An issuer of a vendor, how it writes tokens, and what its tokens look like.
-struct Vendor {
-    name: &'static str,
-    profile: Profile,
-    issuer: &'static str,
-    /// The `typ` of its access tokens.
-    typ: Option<&'static str>,
-    user: Value,
-    user_is: Seen,
-    /// Why the user's token is refused where its issuer has no profile.
-    strictly: Option<Reason>,
-    /// A service's own token; `None` where the vendor has none of this shape.
-    machine: Option<(Value, Seen)>,
-    /// ID tokens and others of the same issuer, with their `typ`, and why they are refused.
-    others: Vec<(Option<&'static str>, Value, Reason)>,
-}
-
-/// What is read from a token.
-#[derive(Debug, Clone, Default, PartialEq)]
-struct Seen {
-    subject: &'static str,
-    client: Option<&'static str>,
-    tenant: Option<&'static str>,
-    jti: Option<&'static str>,
-    scopes: &'static [&'static str],
-    actor: Option<(&'static str, ActorSource)>,
-    person: bool,
-}
-
 impl Vendor {
-    fn new(name: &'static str, profile: Profile, issuer: &'static str) -> Self {
-        Vendor {
-            name,
-            profile,
-            issuer,
-            typ: Some("JWT"),
-            user: json!({}),
-            user_is: Seen::default(),
-            strictly: Some(Reason::TokenTypeMismatch),
-            machine: None,
-            others: Vec::new(),
-        }
-    }
-
     fn token(&self, claims: &Value) -> TestToken {
-        minted(self.issuer, self.typ, claims)
+        minted(self.issuer, self.typ(), claims)
     }
 
     fn validation(&self) -> Validation {
@@ -128,607 +88,59 @@ fn with(claims: &Value, changes: Value) -> Value {
 
 /// What a token holds that the table speaks of.
 #[track_caller]
-fn assert_seen(name: &str, issuer: &str, token: &AccessToken, expected: &Seen) {
+fn assert_seen(name: &str, issuer: &str, token: &AccessToken, expected: &Reading) {
     assert_eq!(token.issuer(), issuer, "{name}");
     assert_eq!(token.subject(), expected.subject, "{name}");
     assert_eq!(token.client_id(), expected.client, "{name}");
     assert_eq!(token.tenant(), expected.tenant, "{name}");
-    assert_eq!(token.jti(), expected.jti, "{name}");
+    assert_eq!(token.jti(), expected.token_id, "{name}");
     assert_eq!(token.scopes().collect::<Vec<_>>(), expected.scopes, "{name}");
-    let actor = token.actor().map(|actor| (actor.issuer(), actor.subject(), actor.source()));
-    let wanted = expected.actor.map(|(subject, source)| (issuer, subject, source));
+    let actor = token.actor();
+    let actor = actor.map(|actor| (actor.issuer(), actor.subject(), actor.source().as_str()));
+    let wanted = expected.actor.as_ref().map(|acting| (issuer, acting.subject, acting.source));
     assert_eq!(actor, wanted, "{name}");
-    assert_eq!(token.is_person(), expected.person, "{name}");
+    assert_eq!(token.is_person(), expected.is_person, "{name}");
     assert_eq!(token.audience(), Some(&ORDERS), "{name}");
 }
 
-fn entra_user() -> Value {
-    json!({
-        "tid": TENANT, "oid": USER, "sub": "pairwise", "azp": ENTRA_CLIENT, "azpacr": "1",
-        "scp": "orders:read orders:write", "idtyp": "user", "uti": "u-1", "ver": "2.0",
-        "name": "Ada", "nbf": NOW, "aio": "x", "rh": "0.A",
-    })
-}
-
 fn entra_v2() -> Vendor {
-    let shape = Vendor::new("entra_v2", Profile::entra_v2(), ENTRA);
-    entra(shape, "azp", "2.0")
+    vendor("entra_v2")
 }
 
 fn entra_v1() -> Vendor {
-    let issuer = "https://sts.windows.net/11111111-1111-1111-1111-111111111111/";
-    let shape = Vendor::new("entra_v1", Profile::entra_v1(), issuer);
-    entra(shape, "appid", "1.0")
+    vendor("entra_v1")
 }
 
-fn entra(shape: Vendor, client: &str, ver: &str) -> Vendor {
-    let user = with(&entra_user(), json!({ "azp": null, "ver": ver, client: ENTRA_CLIENT }));
-    let seen = Seen {
-        subject: USER,
-        client: Some(ENTRA_CLIENT),
-        tenant: Some(TENANT),
-        jti: Some("u-1"),
-        scopes: &["orders:read", "orders:write"],
-        actor: None,
-        person: true,
-    };
-    let app = json!({
-        "tid": TENANT, "oid": "app-object", "sub": "app-object", "idtyp": "app", "uti": "u-2",
-        "roles": ["Tasks.Run"], "ver": ver, client: ENTRA_CLIENT,
-    });
-    let id = json!({
-        "tid": TENANT, "oid": USER, "sub": "pairwise", "uti": "u-3", "ver": ver,
-        "aud": ENTRA_CLIENT,
-    });
-    Vendor {
-        user: user.clone(),
-        user_is: seen.clone(),
-        machine: Some((
-            app,
-            Seen { subject: "app-object", jti: Some("u-2"), scopes: &[], person: false, ..seen },
-        )),
-        others: vec![
-            (Some("JWT"), with(&id, json!({ "nonce": "n" })), Reason::TokenKindRejected),
-            (Some("JWT"), id.clone(), Reason::RequiredClaimMissing),
-            // The API is the client too.
-            (
-                Some("JWT"),
-                with(&id, json!({ "aud": ORDERS.as_str() })),
-                Reason::RequiredClaimMissing,
-            ),
-            // The other version of the same issuer's tokens.
-            (Some("JWT"), with(&user, json!({ "ver": "3.0" })), Reason::TokenKindRejected),
-            (Some("JWT"), with(&user, json!({ "ver": null })), Reason::TokenKindRejected),
-        ],
-        ..shape
-    }
-}
-
-fn auth0s() -> [Vendor; 2] {
-    const ISSUER: &str = "https://acme.eu.auth0.com/";
-    let user = json!({
-        "sub": "auth0|1", "aud": [ORDERS.as_str(), "https://acme.eu.auth0.com/userinfo"],
-        "azp": "spa", "scope": "openid orders:read", "permissions": ["orders:write"],
-        "org_id": "org_1", "act": { "sub": "agent-7" },
-    });
-    let machine = json!({
-        "sub": "billing@clients", "azp": "billing", "scope": "orders:read",
-        "gty": "client-credentials",
-    });
-    let id = json!({ "sub": "auth0|1", "aud": "spa", "name": "Ada", "sid": "s" });
-    let is_user = Seen {
-        subject: "auth0|1",
-        client: Some("spa"),
-        tenant: Some("org_1"),
-        jti: None,
-        scopes: &["openid", "orders:read"],
-        actor: Some(("agent-7", ActorSource::Act)),
-        person: true,
-    };
-    let is_machine = Seen {
-        subject: "billing@clients",
-        client: Some("billing"),
-        scopes: &["orders:read"],
-        ..Seen::default()
-    };
-    let default = Vendor {
-        user: user.clone(),
-        user_is: is_user.clone(),
-        machine: Some((machine.clone(), is_machine.clone())),
-        others: vec![
-            (Some("JWT"), with(&id, json!({ "nonce": "n" })), Reason::TokenKindRejected),
-            (Some("JWT"), with(&id, json!({ "at_hash": "h" })), Reason::TokenKindRejected),
-            (Some("JWT"), id.clone(), Reason::RequiredClaimMissing),
-            // One for several audiences names the client.
-            (Some("JWT"), with(&id, json!({ "azp": "spa" })), Reason::AudienceMismatch),
-        ],
-        ..Vendor::new("auth0", Profile::auth0(), ISSUER)
-    };
-    let rfc9068 = Vendor {
-        typ: Some("at+jwt"),
-        user: with(&user, json!({ "azp": null, "client_id": "spa", "jti": "j" })),
-        user_is: Seen { jti: Some("j"), ..is_user },
-        strictly: None,
-        machine: Some((
-            json!({
-                "sub": "billing@clients", "client_id": "billing", "scope": "orders:read",
-                "jti": "k",
-            }),
-            Seen { jti: Some("k"), ..is_machine },
-        )),
-        others: vec![(Some("JWT"), id, Reason::TokenTypeMismatch)],
-        ..Vendor::new("auth0_rfc9068", Profile::auth0_rfc9068(), ISSUER)
-    };
-    [default, rfc9068]
+fn entra_user() -> Value {
+    entra_v2().user
 }
 
 fn okta() -> Vendor {
-    let id = json!({
-        "ver": 1, "sub": "00u1", "aud": "0oa1", "jti": "ID.1", "amr": ["pwd"], "idp": "00o1",
-        "auth_time": NOW - 60,
-    });
-    Vendor {
-        typ: None,
-        user: json!({
-            "ver": 1, "jti": "AT.1", "cid": "0oa1", "uid": "00u1", "sub": "alice@acme.example",
-            "scp": ["orders:read", "orders:write"], "auth_time": NOW - 60, "groups": ["staff"],
-        }),
-        user_is: Seen {
-            subject: "alice@acme.example",
-            client: Some("0oa1"),
-            jti: Some("AT.1"),
-            scopes: &["orders:read", "orders:write"],
-            person: true,
-            ..Seen::default()
-        },
-        machine: Some((
-            json!({
-                "ver": 1, "jti": "AT.2", "cid": "0oa2", "sub": "0oa2", "scp": ["orders:read"],
-            }),
-            Seen {
-                subject: "0oa2",
-                client: Some("0oa2"),
-                jti: Some("AT.2"),
-                scopes: &["orders:read"],
-                ..Seen::default()
-            },
-        )),
-        others: vec![
-            (None, with(&id, json!({ "at_hash": "h" })), Reason::TokenKindRejected),
-            (None, with(&id, json!({ "nonce": "n" })), Reason::TokenKindRejected),
-            (None, id, Reason::RequiredClaimMissing),
-        ],
-        ..Vendor::new("okta", Profile::okta(), "https://acme.okta.com/oauth2/aus1")
-    }
+    vendor("okta")
 }
 
 fn keycloak() -> Vendor {
-    let user = json!({
-        "aud": [ORDERS.as_str(), "account"], "azp": "web", "typ": "Bearer", "jti": "onrtac:1",
-        "sub": "f4a0", "scope": "openid orders:read", "acr": "1", "sid": "s1",
-        "preferred_username": "ada", "realm_access": { "roles": ["user"] },
-        "resource_access": { "api": { "roles": ["writer"] } },
-    });
-    let kind = |kind: &str| with(&user, json!({ "typ": kind }));
-    Vendor {
-        user: user.clone(),
-        user_is: Seen {
-            subject: "f4a0",
-            client: Some("web"),
-            jti: Some("onrtac:1"),
-            scopes: &["openid", "orders:read"],
-            person: true,
-            ..Seen::default()
-        },
-        machine: Some((
-            json!({
-                "azp": "billing", "client_id": "billing", "typ": "Bearer", "jti": "trrtcc:1",
-                "sub": "b0b0", "scope": "orders:read", "clientHost": "10.0.0.1",
-                "preferred_username": "service-account-billing",
-            }),
-            Seen {
-                subject: "b0b0",
-                client: Some("billing"),
-                jti: Some("trrtcc:1"),
-                scopes: &["orders:read"],
-                ..Seen::default()
-            },
-        )),
-        others: vec![
-            (Some("JWT"), with(&kind("ID"), json!({ "aud": "web" })), Reason::TokenKindRejected),
-            (Some("JWT"), kind("ID"), Reason::TokenKindRejected),
-            (Some("JWT"), kind("Refresh"), Reason::TokenKindRejected),
-            (Some("JWT"), kind("Offline"), Reason::TokenKindRejected),
-            (Some("JWT"), kind("Logout"), Reason::TokenKindRejected),
-            (Some("JWT"), kind("bearer"), Reason::TokenKindRejected),
-            (Some("JWT"), with(&user, json!({ "typ": null })), Reason::TokenKindRejected),
-            (Some("at+jwt"), kind("ID"), Reason::TokenKindRejected),
-            // Lightweight tokens.
-            (Some("JWT"), with(&user, json!({ "sub": null })), Reason::RequiredClaimMissing),
-            // No mapper for the audience.
-            (Some("JWT"), with(&user, json!({ "aud": "account" })), Reason::AudienceMismatch),
-            (Some("JWT"), with(&user, json!({ "aud": null })), Reason::RequiredClaimMissing),
-        ],
-        ..Vendor::new("keycloak", Profile::keycloak(), "https://sso.example/realms/acme")
-    }
+    vendor("keycloak")
 }
 
 fn cognito() -> Vendor {
-    let id = json!({
-        "sub": "aaaa", "aud": "web", "token_use": "id", "cognito:username": "ada", "jti": "x",
-        "email": "ada@example.com", "auth_time": NOW - 60, "origin_jti": "o",
-    });
-    Vendor {
-        typ: None,
-        user: json!({
-            "sub": "aaaa", "client_id": "web", "token_use": "access", "version": 2, "jti": "j",
-            "scope": "orders/read openid", "username": "ada", "cognito:groups": ["staff"],
-            "auth_time": NOW - 60, "origin_jti": "o", "event_id": "e",
-        }),
-        user_is: Seen {
-            subject: "aaaa",
-            client: Some("web"),
-            jti: Some("j"),
-            scopes: &["orders/read", "openid"],
-            person: true,
-            ..Seen::default()
-        },
-        machine: Some((
-            json!({
-                "sub": "billing", "client_id": "billing", "token_use": "access", "version": 2,
-                "jti": "k", "scope": "orders/read",
-            }),
-            Seen {
-                subject: "billing",
-                client: Some("billing"),
-                jti: Some("k"),
-                scopes: &["orders/read"],
-                ..Seen::default()
-            },
-        )),
-        others: vec![
-            (None, id.clone(), Reason::TokenKindRejected),
-            (None, with(&id, json!({ "client_id": "web" })), Reason::TokenKindRejected),
-            (Some("JWT"), id.clone(), Reason::TokenTypeMismatch),
-            (None, with(&id, json!({ "token_use": null })), Reason::TokenKindRejected),
-            (None, with(&id, json!({ "token_use": "Access" })), Reason::TokenKindRejected),
-        ],
-        ..Vendor::new(
-            "cognito",
-            Profile::cognito(),
-            "https://cognito-idp.eu-west-1.amazonaws.com/eu-west-1_AAA",
-        )
-    }
+    vendor("cognito")
 }
 
 fn workos() -> Vendor {
-    let id = json!({ "sub": "user_1", "aud": "client_1", "email": "ada@example.com" });
-    Vendor {
-        user: json!({
-            "sub": "user_1", "org_id": "org_1", "sid": "app_consent_1", "jti": "j",
-            "scope": "openid orders:read",
-        }),
-        user_is: Seen {
-            subject: "user_1",
-            tenant: Some("org_1"),
-            jti: Some("j"),
-            scopes: &["openid", "orders:read"],
-            person: true,
-            ..Seen::default()
-        },
-        machine: Some((
-            json!({
-                "sub": "client_2", "client_id": "client_2", "org_id": "org_1", "jti": "k",
-                "scope": "orders:read",
-            }),
-            Seen {
-                subject: "client_2",
-                client: Some("client_2"),
-                tenant: Some("org_1"),
-                jti: Some("k"),
-                scopes: &["orders:read"],
-                ..Seen::default()
-            },
-        )),
-        others: vec![
-            (Some("JWT"), with(&id, json!({ "nonce": "n" })), Reason::TokenKindRejected),
-            (Some("JWT"), id.clone(), Reason::RequiredClaimMissing),
-            (Some("JWT"), with(&id, json!({ "jti": "i" })), Reason::AudienceMismatch),
-            // A token of a session.
-            (
-                Some("JWT"),
-                json!({ "sub": "user_1", "sid": "session_1", "jti": "s", "aud": null, "role": "admin" }),
-                Reason::RequiredClaimMissing,
-            ),
-        ],
-        ..Vendor::new("workos", Profile::workos(), "https://acme.authkit.app")
-    }
-}
-
-fn pingone() -> Vendor {
-    let id = json!({
-        "sub": "p1", "aud": "web", "env": "env-1", "org": "o", "acr": "Single_Factor",
-        "auth_time": NOW - 60, "sid": "s",
-    });
-    Vendor {
-        user: json!({
-            "client_id": "web", "scope": "openid orders:read", "env": "env-1", "org": "o",
-            "sub": "p1", "sid": "s", "aud": [ORDERS.as_str()],
-        }),
-        user_is: Seen {
-            subject: "p1",
-            client: Some("web"),
-            tenant: Some("env-1"),
-            scopes: &["openid", "orders:read"],
-            person: true,
-            ..Seen::default()
-        },
-        machine: Some((
-            json!({
-                "client_id": "billing", "scope": "orders:read", "env": "env-1",
-                "aud": [ORDERS.as_str()],
-            }),
-            Seen {
-                subject: "billing",
-                client: Some("billing"),
-                tenant: Some("env-1"),
-                scopes: &["orders:read"],
-                ..Seen::default()
-            },
-        )),
-        others: vec![
-            (Some("JWT"), with(&id, json!({ "at_hash": "h" })), Reason::TokenKindRejected),
-            (None, with(&id, json!({ "nonce": "n" })), Reason::TokenKindRejected),
-            (Some("JWT"), id, Reason::RequiredClaimMissing),
-        ],
-        ..Vendor::new("pingone", Profile::pingone(), "https://auth.pingone.eu/env-1/as")
-    }
-}
-
-fn wso2() -> Vendor {
-    Vendor {
-        typ: Some("at+jwt"),
-        user: json!({
-            "sub": "w1", "aut": "APPLICATION_USER", "client_id": "web", "azp": "web",
-            "org_id": "org_1", "scope": "openid orders:read", "jti": "j", "nbf": NOW,
-            "act": { "sub": "agent-7", "act": { "sub": "agent-6" } },
-        }),
-        user_is: Seen {
-            subject: "w1",
-            client: Some("web"),
-            tenant: Some("org_1"),
-            jti: Some("j"),
-            scopes: &["openid", "orders:read"],
-            actor: Some(("agent-7", ActorSource::Act)),
-            person: true,
-        },
-        strictly: None,
-        machine: Some((
-            json!({
-                "sub": "owner-of-the-application", "aut": "APPLICATION", "client_id": "billing",
-                "org_id": "org_1", "scope": "orders:read", "jti": "k",
-            }),
-            Seen {
-                subject: "owner-of-the-application",
-                client: Some("billing"),
-                tenant: Some("org_1"),
-                jti: Some("k"),
-                scopes: &["orders:read"],
-                ..Seen::default()
-            },
-        )),
-        others: vec![(
-            Some("JWT"),
-            json!({ "sub": "w1", "aud": "web", "azp": "web", "jti": "i", "at_hash": "h" }),
-            Reason::TokenTypeMismatch,
-        )],
-        ..Vendor::new("wso2", Profile::wso2(), "https://api.asgardeo.io/t/acme/oauth2/token")
-    }
+    vendor("workos")
 }
 
 fn ory_hydra() -> Vendor {
-    let id = json!({
-        "sub": "h1", "aud": ["web"], "jti": "i", "rat": NOW - 70, "auth_time": NOW - 60,
-        "sid": "s",
-    });
-    Vendor {
-        user: json!({
-            "sub": "h1", "client_id": "web", "aud": [ORDERS.as_str()], "jti": "j", "nbf": NOW,
-            "ext": {}, "scp": ["orders:read", "offline"],
-        }),
-        user_is: Seen {
-            subject: "h1",
-            client: Some("web"),
-            jti: Some("j"),
-            scopes: &["orders:read", "offline"],
-            person: true,
-            ..Seen::default()
-        },
-        machine: Some((
-            json!({
-                "sub": "billing", "client_id": "billing", "aud": [ORDERS.as_str()], "jti": "k",
-                "ext": {}, "scp": ["orders:read"],
-            }),
-            Seen {
-                subject: "billing",
-                client: Some("billing"),
-                jti: Some("k"),
-                scopes: &["orders:read"],
-                ..Seen::default()
-            },
-        )),
-        others: vec![
-            (Some("JWT"), with(&id, json!({ "at_hash": "h" })), Reason::TokenKindRejected),
-            (Some("JWT"), id, Reason::RequiredClaimMissing),
-            // Nobody asked for an audience.
-            (
-                Some("JWT"),
-                json!({ "sub": "h1", "client_id": "web", "aud": [], "jti": "j", "scp": [] }),
-                Reason::RequiredClaimMissing,
-            ),
-        ],
-        ..Vendor::new("ory_hydra", Profile::ory_hydra(), "https://hydra.example/")
-    }
+    vendor("ory_hydra")
 }
 
 fn duende() -> Vendor {
-    Vendor {
-        typ: Some("at+jwt"),
-        user: json!({
-            "sub": "d1", "client_id": "web", "scope": ["openid", "orders:read"], "jti": "j",
-            "amr": ["pwd"], "auth_time": NOW - 60, "idp": "local", "nbf": NOW,
-        }),
-        user_is: Seen {
-            subject: "d1",
-            client: Some("web"),
-            jti: Some("j"),
-            scopes: &["openid", "orders:read"],
-            person: true,
-            ..Seen::default()
-        },
-        strictly: Some(Reason::ClaimTypeInvalid),
-        machine: Some((
-            json!({ "client_id": "billing", "scope": "orders:read", "jti": "k", "nbf": NOW }),
-            Seen {
-                subject: "billing",
-                client: Some("billing"),
-                jti: Some("k"),
-                scopes: &["orders:read"],
-                ..Seen::default()
-            },
-        )),
-        others: vec![(
-            Some("JWT"),
-            json!({ "sub": "d1", "aud": "web", "at_hash": "h", "amr": ["pwd"] }),
-            Reason::TokenTypeMismatch,
-        )],
-        ..Vendor::new("duende", Profile::duende(), "https://identity.example")
-    }
-}
-
-fn zitadel() -> Vendor {
-    const ORGANIZATION: &str = "urn:zitadel:iam:user:resourceowner:id";
-    let id = json!({
-        "sub": "z1", "client_id": "web", "azp": "web", "aud": ["web", ORDERS.as_str()],
-        "amr": ["pwd"], "auth_time": NOW - 60, ORGANIZATION: "org-1",
-    });
-    Vendor {
-        user: json!({
-            "sub": "z1", "client_id": "web", "aud": ["web", ORDERS.as_str()], "jti": "j",
-            "nbf": NOW, ORGANIZATION: "org-1",
-            "urn:zitadel:iam:org:project:1:roles": { "admin": { "org-1": "acme.example" } },
-            "act": { "iss": "https://acme.zitadel.cloud", "sub": "agent-7" },
-        }),
-        user_is: Seen {
-            subject: "z1",
-            client: Some("web"),
-            tenant: Some("org-1"),
-            jti: Some("j"),
-            actor: Some(("agent-7", ActorSource::Act)),
-            // Its tokens do not tell.
-            person: false,
-            ..Seen::default()
-        },
-        machine: Some((
-            json!({
-                "sub": "z2", "client_id": "billing", "aud": ["billing", ORDERS.as_str()],
-                "jti": "k", ORGANIZATION: "org-1",
-            }),
-            Seen {
-                subject: "z2",
-                client: Some("billing"),
-                tenant: Some("org-1"),
-                jti: Some("k"),
-                ..Seen::default()
-            },
-        )),
-        // They name the client and the project as access tokens do, and have no `jti`.
-        others: vec![
-            (Some("JWT"), with(&id, json!({ "at_hash": "h" })), Reason::TokenKindRejected),
-            (Some("JWT"), with(&id, json!({ "nonce": "n" })), Reason::TokenKindRejected),
-            (Some("JWT"), id, Reason::RequiredClaimMissing),
-        ],
-        ..Vendor::new("zitadel", Profile::zitadel(), "https://acme.zitadel.cloud")
-    }
-}
-
-fn logto() -> Vendor {
-    Vendor {
-        typ: Some("at+jwt"),
-        user: json!({
-            "sub": "l1", "client_id": "web", "scope": "orders:read", "jti": "j",
-            "organization_id": "org-1", "act": { "sub": "agent-7" },
-        }),
-        user_is: Seen {
-            subject: "l1",
-            client: Some("web"),
-            tenant: Some("org-1"),
-            jti: Some("j"),
-            scopes: &["orders:read"],
-            actor: Some(("agent-7", ActorSource::Act)),
-            person: true,
-        },
-        strictly: None,
-        machine: Some((
-            json!({ "sub": "billing", "client_id": "billing", "scope": "orders:read", "jti": "k" }),
-            Seen {
-                subject: "billing",
-                client: Some("billing"),
-                jti: Some("k"),
-                scopes: &["orders:read"],
-                ..Seen::default()
-            },
-        )),
-        others: vec![(
-            Some("JWT"),
-            json!({ "sub": "l1", "aud": "web", "at_hash": "h" }),
-            Reason::TokenTypeMismatch,
-        )],
-        ..Vendor::new("logto", Profile::logto(), "https://acme.logto.app/oidc")
-    }
+    vendor("duende")
 }
 
 fn clerk() -> Vendor {
-    let id = json!({ "sub": "user_1", "aud": "client_1", "email": "ada@example.com", "jti": "i" });
-    Vendor {
-        user: json!({
-            "sub": "user_1", "azp": "https://app.example", "sid": "sess_1", "sts": "active",
-            "v": 2, "fva": [1, -1], "o": { "id": "org_1", "rol": "admin" }, "nbf": NOW,
-        }),
-        user_is: Seen {
-            subject: "user_1",
-            client: Some("https://app.example"),
-            person: true,
-            ..Seen::default()
-        },
-        others: vec![
-            (Some("JWT"), with(&id, json!({ "nonce": "n" })), Reason::TokenKindRejected),
-            (Some("JWT"), with(&id, json!({ "at_hash": "h" })), Reason::TokenKindRejected),
-            (Some("JWT"), id.clone(), Reason::RequiredClaimMissing),
-            (Some("JWT"), with(&id, json!({ "azp": "client_1" })), Reason::AudienceMismatch),
-            // No template adds the audience.
-            (
-                Some("JWT"),
-                json!({ "sub": "user_1", "azp": "https://app.example", "aud": null }),
-                Reason::RequiredClaimMissing,
-            ),
-            // A machine's token is none of a session.
-            (
-                Some("JWT"),
-                json!({ "sub": "mch_1", "scopes": "mch_2" }),
-                Reason::RequiredClaimMissing,
-            ),
-        ],
-        ..Vendor::new("clerk", Profile::clerk(), "https://clerk.app.example")
-    }
-}
-
-fn vendors() -> Vec<Vendor> {
-    let mut all = vec![entra_v2(), entra_v1()];
-    all.extend(auth0s());
-    all.extend([okta(), keycloak(), cognito(), workos(), pingone(), wso2()]);
-    all.extend([ory_hydra(), duende(), zitadel(), logto(), clerk()]);
-    all
+    vendor("clerk")
 }
 
 fn any() -> Require {
@@ -742,18 +154,39 @@ fn unmet(requirement: &Require, token: &AccessToken) -> Option<Reason> {
 // Each vendor.
 
 #[test]
+fn every_profile_of_a_vendor_has_its_vectors() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let source = fs::read_to_string(root.join("src/profile/vendors.rs")).unwrap();
+    let built: BTreeSet<_> = source
+        .lines()
+        .filter_map(|line| line.trim().strip_prefix("pub fn ")?.strip_suffix("() -> Self {"))
+        .map(str::to_owned)
+        .collect();
+    let files = fs::read_dir(root.join("tests/vectors/profiles")).unwrap();
+    let files: BTreeSet<_> = files
+        .map(|file| file.unwrap().file_name().into_string().unwrap())
+        .map(|name| name.strip_suffix(".json").unwrap().to_owned())
+        .collect();
+    let read: BTreeSet<_> = vendors().iter().map(|vendor| vendor.name.to_owned()).collect();
+    assert_eq!(read, built);
+    assert_eq!(read, files);
+}
+
+#[test]
 fn a_users_token_of_each_vendor_is_read_the_same_way() {
     for vendor in vendors() {
         let token = vendor.read(&vendor.token(&vendor.user));
         let token = token.unwrap_or_else(|invalid| panic!("{}: {invalid}", vendor.name));
-        assert_seen(vendor.name, vendor.issuer, &token, &vendor.user_is);
+        assert_seen(vendor.name, vendor.issuer, &token, &vendor.user_reading);
     }
 }
 
 #[test]
 fn a_machines_token_of_each_vendor_is_accepted_and_speaks_for_itself_alone() {
     for vendor in vendors() {
-        let Some((claims, seen)) = &vendor.machine else { continue };
+        let (Some(claims), Some(seen)) = (&vendor.machine, &vendor.machine_reading) else {
+            continue;
+        };
         let token = vendor.read(&vendor.token(claims));
         let token = token.unwrap_or_else(|invalid| panic!("{}: {invalid}", vendor.name));
         assert_seen(vendor.name, vendor.issuer, &token, seen);
@@ -767,8 +200,8 @@ fn without_its_profile_a_token_of_a_vendor_is_refused_where_it_deviates() {
     for vendor in vendors() {
         let strict = Validation::new(ORDERS, vendor.issuer);
         let found = read(&strict, vendor.issuer, &vendor.token(&vendor.user)).err();
-        let found = found.map(|invalid| invalid.reason());
-        assert_eq!(found, vendor.strictly, "{}", vendor.name);
+        let found = found.map(|invalid| invalid.reason().as_str());
+        assert_eq!(found, vendor.without_profile, "{}", vendor.name);
     }
 }
 
@@ -776,9 +209,10 @@ fn without_its_profile_a_token_of_a_vendor_is_refused_where_it_deviates() {
 fn other_kinds_of_tokens_of_a_vendor_are_refused() {
     for vendor in vendors() {
         assert!(!vendor.others.is_empty());
-        for (typ, claims, reason) in &vendor.others {
-            let token = minted(vendor.issuer, *typ, claims);
-            assert_eq!(vendor.refusal(&token), Some(*reason), "{} {claims}", vendor.name);
+        for other in &vendor.others {
+            let token = minted(vendor.issuer, other.typ, &vendor.claims_of(other));
+            let refusal = vendor.refusal(&token).map(Reason::as_str);
+            assert_eq!(refusal, Some(other.reason), "{}: {}", vendor.name, other.what);
         }
     }
 }
@@ -786,7 +220,7 @@ fn other_kinds_of_tokens_of_a_vendor_are_refused() {
 #[test]
 fn an_access_token_with_a_sign_of_another_kind_is_refused_where_the_type_says_nothing() {
     for vendor in vendors() {
-        let untyped = vendor.typ != Some("at+jwt");
+        let untyped = vendor.typ() != Some("at+jwt");
         for sign in [
             json!({ "nonce": "n" }),
             json!({ "nonce": 1 }),
@@ -838,17 +272,12 @@ fn a_header_of_another_type_is_refused_whatever_the_vendor() {
 #[test]
 fn each_vendor_has_the_header_types_it_writes_and_no_others() {
     for vendor in vendors() {
-        let also: &[Option<&str>] = match vendor.name {
-            "keycloak" => &[Some("at+jwt")],
-            "workos" | "pingone" => &[None],
-            _ => &[],
-        };
         for typ in [Some("at+jwt"), Some("application/AT+JWT"), Some("jwt"), Some("JWT"), None] {
             let token = minted(vendor.issuer, typ, &vendor.user);
             let same = |a: Option<&str>, b: Option<&str>| {
                 a.map(|a| a.to_lowercase().replace("application/", "")) == b.map(str::to_lowercase)
             };
-            let written = same(typ, vendor.typ) || also.iter().any(|one| same(typ, *one));
+            let written = vendor.types.iter().any(|one| same(typ, *one));
             let expected = (!written).then_some(Reason::TokenTypeMismatch);
             assert_eq!(vendor.refusal(&token), expected, "{} {typ:?}", vendor.name);
         }
@@ -886,59 +315,20 @@ fn what_every_token_must_have_every_token_of_a_vendor_must_have() {
 
 #[test]
 fn what_names_subject_client_and_token_is_there_and_not_empty_or_said_to_be_optional() {
-    // subject, client, token id, each with whether it may be missing
-    let table: [(&str, [(&str, bool); 3]); 15] = [
-        ("entra_v2", [("oid", false), ("azp", false), ("uti", true)]),
-        ("entra_v1", [("oid", false), ("appid", false), ("uti", true)]),
-        ("auth0", [("sub", false), ("azp", false), ("jti", true)]),
-        ("auth0_rfc9068", [("sub", false), ("client_id", false), ("jti", false)]),
-        ("okta", [("sub", false), ("cid", false), ("jti", false)]),
-        ("keycloak", [("sub", false), ("azp", false), ("jti", false)]),
-        ("cognito", [("sub", false), ("client_id", false), ("jti", false)]),
-        ("workos", [("sub", false), ("client_id", true), ("jti", false)]),
-        ("pingone", [("sub", true), ("client_id", false), ("jti", true)]),
-        ("wso2", [("sub", false), ("client_id", false), ("jti", false)]),
-        ("ory_hydra", [("sub", false), ("client_id", false), ("jti", false)]),
-        ("duende", [("sub", true), ("client_id", false), ("jti", false)]),
-        ("zitadel", [("sub", false), ("client_id", false), ("jti", false)]),
-        ("logto", [("sub", false), ("client_id", false), ("jti", false)]),
-        ("clerk", [("sub", false), ("azp", false), ("jti", true)]),
-    ];
-    for (vendor, (name, claims)) in vendors().into_iter().zip(table) {
-        assert_eq!(vendor.name, name);
+    for vendor in vendors() {
         let missing = Some(Reason::RequiredClaimMissing);
-        for (claim, optional) in claims {
-            let without = vendor.token(&with(&vendor.user, json!({ claim: null })));
-            let expected = if optional { None } else { missing };
-            assert_eq!(vendor.refusal(&without), expected, "{name} {claim}");
-            let empty = vendor.token(&with(&vendor.user, json!({ claim: "" })));
-            assert_eq!(vendor.refusal(&empty), missing, "{name} {claim}");
+        for Name { claim, optional } in [&vendor.subject, &vendor.client, &vendor.token_id] {
+            let without = vendor.token(&with(&vendor.user, json!({ *claim: null })));
+            let expected = if *optional { None } else { missing };
+            assert_eq!(vendor.refusal(&without), expected, "{} {claim}", vendor.name);
+            let empty = vendor.token(&with(&vendor.user, json!({ *claim: "" })));
+            assert_eq!(vendor.refusal(&empty), missing, "{} {claim}", vendor.name);
         }
     }
 }
 
 #[test]
 fn every_claim_that_a_profile_reads_has_its_type() {
-    let named: [(&str, &[&str]); 15] = [
-        (
-            "entra_v2",
-            &["oid", "azp", "uti", "tid", "scp", "ver", "idtyp", "xms_sub_fct", "xms_act_fct"],
-        ),
-        ("entra_v1", &["oid", "appid", "uti", "tid", "ver", "idtyp", "xms_sub_fct", "xms_act_fct"]),
-        ("auth0", &["azp", "org_id", "gty", "scope"]),
-        ("auth0_rfc9068", &["org_id", "scope"]),
-        ("okta", &["cid"]),
-        ("keycloak", &["azp", "typ", "preferred_username", "scope"]),
-        ("cognito", &["token_use", "scope"]),
-        ("workos", &["org_id", "scope"]),
-        ("pingone", &["env", "scope"]),
-        ("wso2", &["org_id", "aut", "scope"]),
-        ("ory_hydra", &[]),
-        ("duende", &[]),
-        ("zitadel", &["urn:zitadel:iam:user:resourceowner:id", "scope"]),
-        ("logto", &["organization_id", "scope"]),
-        ("clerk", &["azp", "scope"]),
-    ];
     // What RFC 9068 names has its type, also where the profile looks elsewhere.
     let always = ["sub", "client_id", "jti", "acr"];
     let invalid = Some(Reason::ClaimTypeInvalid);
@@ -953,9 +343,9 @@ fn every_claim_that_a_profile_reads_has_its_type() {
         let text = all.to_string().replace("\"NULL\"", "null");
         token.token(&json!({})).payload(text)
     };
-    for (vendor, (name, claims)) in vendors().into_iter().zip(named) {
-        assert_eq!(vendor.name, name);
-        for claim in claims.iter().chain(&always) {
+    for vendor in vendors() {
+        let name = vendor.name;
+        for claim in vendor.typed_claims.iter().chain(&always) {
             for wrong in [json!(7), json!(true), json!(["a"]), json!({ "a": "b" })] {
                 let token = vendor.token(&with(&vendor.user, json!({ *claim: wrong })));
                 assert_eq!(vendor.refusal(&token), invalid, "{name} {claim} {wrong}");
@@ -1002,7 +392,7 @@ fn scopes_of_claims_that_a_profile_does_not_name_do_not_count() {
         claims[if reads_scp { "scope" } else { "scp" }] = json!("admin");
         let token = vendor.read(&vendor.token(&claims)).unwrap();
         assert!(!token.allows(&Scope::from_static("admin")), "{}", vendor.name);
-        assert_eq!(token.scopes().collect::<Vec<_>>(), vendor.user_is.scopes);
+        assert_eq!(token.scopes().collect::<Vec<_>>(), vendor.user_reading.scopes);
     }
 }
 
@@ -1198,14 +588,10 @@ fn a_tenant_mismatch_tells_the_client_nothing_and_the_owner_all() {
 #[test]
 fn a_profile_whose_tenant_is_not_the_issuers_asks_for_none() {
     for vendor in vendors() {
-        let claim = match vendor.name {
-            "entra_v2" | "entra_v1" => continue,
-            "workos" | "wso2" | "auth0" | "auth0_rfc9068" => "org_id",
-            "pingone" => "env",
-            "logto" => "organization_id",
-            "zitadel" => "urn:zitadel:iam:user:resourceowner:id",
-            _ => continue,
-        };
+        let Some(claim) = vendor.tenant else { continue };
+        if vendor.name.starts_with("entra_") {
+            continue;
+        }
         let token = vendor.token(&with(&vendor.user, json!({ claim: null })));
         assert_eq!(vendor.read(&token).unwrap().tenant(), None, "{}", vendor.name);
     }
@@ -1853,7 +1239,7 @@ fn without_a_key_id_the_key_of_another_issuer_is_no_candidate() {
 #[test]
 fn a_service_account_that_cannot_be_told_from_a_user_of_that_name_is_its_clients_subject() {
     let vendor = keycloak();
-    let (machine, _) = vendor.machine.clone().unwrap();
+    let machine = vendor.machine.clone().unwrap();
     for (validation, acts, answer) in [
         (vendor.validation(), false, None),
         (vendor.validation().agent_clients(["billing"]), true, None),
@@ -1871,7 +1257,7 @@ fn a_service_account_that_cannot_be_told_from_a_user_of_that_name_is_its_clients
 #[test]
 fn an_agent_client_that_a_user_logged_in_with_is_the_actor_whatever_claim_names_it() {
     for vendor in vendors() {
-        let Some(client) = vendor.user_is.client else { continue };
+        let Some(client) = vendor.user_reading.client else { continue };
         let claims = with(&vendor.user, json!({ "act": null }));
         let token = vendor.token(&claims);
         let listed = vendor.validation().agent_clients([client]);

@@ -2,6 +2,7 @@
 
 use std::sync::OnceLock;
 
+use crate::common::vendors::{Vendor, vendors};
 use crate::common::*;
 use http::{HeaderMap, HeaderValue};
 use proptest::prelude::*;
@@ -408,7 +409,7 @@ fn tenanted() -> &'static (TestIssuer, KeySet) {
     })
 }
 
-/// All that are named, each with the `typ` it takes, and one of a user's.
+/// Those of vendors, with each `typ` that their tokens have, one with a list of clients, and one of a user's own.
 fn profiles() -> &'static [(Option<&'static str>, Profile)] {
     static PROFILES: OnceLock<Vec<(Option<&'static str>, Profile)>> = OnceLock::new();
     PROFILES.get_or_init(|| {
@@ -422,27 +423,12 @@ fn profiles() -> &'static [(Option<&'static str>, Profile)] {
             .scope_claims([("scope", ScopeShape::Either), ("scp", ScopeShape::Either)])
             .subject_is_not_a_person_if([ClaimRule::present("gty")])
             .client_is_agent_if([ClaimRule::same("azp", "cid")]);
-        let (jwt, at) = (Some("JWT"), Some("at+jwt"));
-        vec![
-            (jwt, Profile::entra_v1()),
-            (jwt, Profile::entra_v2()),
-            (jwt, Profile::auth0()),
-            (at, Profile::auth0_rfc9068()),
-            (None, Profile::okta()),
-            (jwt, Profile::keycloak()),
-            (at, Profile::keycloak()),
-            (None, Profile::cognito()),
-            (None, Profile::cognito().client_list_instead_of_audience(["c"])),
-            (jwt, Profile::workos()),
-            (None, Profile::pingone()),
-            (at, Profile::wso2()),
-            (jwt, Profile::ory_hydra()),
-            (at, Profile::duende()),
-            (jwt, Profile::zitadel()),
-            (at, Profile::logto()),
-            (jwt, Profile::clerk()),
-            (jwt, own),
-        ]
+        let each =
+            |vendor: Vendor| vendor.types.into_iter().map(move |typ| (typ, vendor.profile.clone()));
+        let mut profiles: Vec<_> = vendors().into_iter().flat_map(each).collect();
+        profiles.push((None, Profile::cognito().client_list_instead_of_audience(["c"])));
+        profiles.push((Some("JWT"), own));
+        profiles
     })
 }
 

@@ -1,5 +1,6 @@
 //! What several modules need: one moment, one issuer, one guard.
 pub(crate) mod race;
+pub(crate) mod source;
 pub(crate) mod vendors;
 
 use std::sync::atomic::{AtomicUsize, Ordering};

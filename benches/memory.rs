@@ -50,7 +50,7 @@ fn large(issuer: &TestIssuer) -> TestToken {
         .acr("phr")
         .authenticated(Duration::from_secs(60))
         .lifetime(Duration::from_secs(7000))
-        .actor_of("https://agents.example", "planner-1")
+        .actor_with_issuer("https://agents.example", "planner-1")
         .actor("support-agent")
         .claim("amr", ["pwd", "hwk"])
         .claim("groups", groups)

@@ -8,7 +8,7 @@ use http::request::Parts;
 use http::{HeaderMap, HeaderName, HeaderValue, Method};
 
 use crate::challenge::Scheme;
-use crate::proof::{Dpop, Possession, ProofField, Shown};
+use crate::proof::{Dpop, DpopRequest, Possession, ProofField};
 use crate::reason::Reason;
 
 /// The field of proofs (RFC 9449 section 4.1).
@@ -133,8 +133,8 @@ impl Credential {
             },
         };
         let (method, path) = (method.clone(), Cow::Borrowed(path));
-        let shown = Shown { proof, method, path, nonce_required: true };
-        Possession { shown: Some(shown), certificate: None }
+        let dpop = DpopRequest { proof, method, path, nonce_required: true };
+        Possession { dpop: Some(dpop), certificate: None }
     }
 
     /// The token, as it is in the field.

@@ -1,6 +1,51 @@
+// In Markdown, the first definition of a link counts. So the links of the README, which lead to files on GitHub, lead
+// to the pages of the guide here. A relative path to a picture leads nowhere on docs.rs: its link gets an empty image,
+// and the picture itself is embedded below.
+//! [protect_a_route]: crate::guide::protect_a_route
+//! [step_up]: crate::guide::step_up
+//! [delegation]: crate::guide::delegation
+//! [issuers_and_tenants]: crate::guide::issuers_and_tenants
+//! [vendor_profiles]: crate::guide::vendor_profiles
+//! [proof_of_possession]: crate::guide::proof_of_possession
+//! [plain_functions]: crate::guide::plain_functions
+//! [behind_a_proxy]: crate::guide::behind_a_proxy
+//! [testing_your_service]: crate::guide::testing_your_service
+//! [what_is_not_checked]: crate::guide::what_is_not_checked
+//! [limits]: crate::guide::limits
+//! [security]: crate::guide::security
+//! [benchmark]: data:image/gif;base64,R0lGODlhAQABAIAAAAAAAP///yH5BAEAAAAALAAAAAABAAEAAAIBRAA7
+//!
 #![doc = include_str!("../README.md")]
+//!
+//! <div style="overflow-x: auto">
+//!
+#![doc = include_str!("../benches/peers.svg")]
+//!
+//! </div>
+//!
+//! # Where is what
+//!
+//! | you want to | use |
+//! |---|---|
+//! | guard routes | [`Guard`], [`Guard::require`], [`layer`] |
+//! | say what an operation asks for | [`Require`], [`Scope`], [`Acr`] |
+//! | read who calls, in a handler | [`Grant`], [`AccessToken`], [`Actor`], [`Party`] |
+//! | ask for more, or refuse, in a handler | [`Guard::narrow`], [`Guard::refuse`] |
+//! | say whom you trust | [`Issuer`], [`Guard::trust`], [`Audience`] |
+//! | get, hold or renew keys | [`keys`]: [`RemoteKeys`](keys::RemoteKeys), [`KeySet`](keys::KeySet), [`KeySource`](keys::KeySource) |
+//! | fetch through another HTTP client | [`client`] |
+//! | accept the tokens of a vendor | [`profile`]: [`Profile`](profile::Profile) |
+//! | bind tokens to their sender | [`proof`]: [`Dpop`](proof::Dpop), [`ClientCertificate`](proof::ClientCertificate) |
+//! | accept a proof or a token once | [`replay`]: [`MemoryReplayStore`](replay::MemoryReplayStore), [`ReplayStore`](replay::ReplayStore) |
+//! | keep a record | [`Audit`], [`AuditEvent`], [`audit`] |
+//! | understand a refusal | [`Reason`], [`Denial`], [the messages of profiles](guide::vendor_profiles#from-the-message-to-the-profile) |
+//! | know what clients are told | [`challenge`]: [`Challenge`](challenge::Challenge), [`Metadata`](challenge::Metadata), [`Remedy`](challenge::Remedy) |
+//! | validate a token without a guard | [`token`]: [`UnverifiedToken`](token::UnverifiedToken), [`Validation`](token::Validation) |
+//! | handle errors of set-up | [`error`]: [`ConfigError`](error::ConfigError) |
+//! | await keys and stores, or not | [`Answer`] |
+//! | test your service | [`testing`]: [`TestIssuer`](testing::TestIssuer) |
 #![cfg_attr(docsrs, feature(doc_cfg))]
-// No panic on input: what could panic is a mistake, except where a set-up fails loudly.
+// Nothing panics on input. Only set-up does, for mistakes that its documentation lists.
 #![deny(
     clippy::arithmetic_side_effects,
     clippy::expect_used,
@@ -32,6 +77,7 @@ mod dates;
 mod denial;
 mod evidence;
 mod guard;
+pub mod guide;
 mod jose;
 mod json;
 pub mod keys;
@@ -64,13 +110,59 @@ pub use crate::require::Require;
 pub use crate::token::access_token::AccessToken;
 pub use crate::token::actor::{Actor, Party};
 
-/// The way out: how the crate sends HTTP requests, to fetch the keys of an issuer.
 pub mod client {
+    //! How the crate sends HTTP requests: to fetch the keys of an issuer, and for nothing else.
+    //!
+    //! You need this module if you fetch keys through something other than `reqwest`. With the feature `reqwest`, a
+    //! `reqwest::Client` is an [`HttpClient`]: build it without redirects, and choose its TLS. In tests, use a
+    //! `testing::ScriptedClient`, or a closure.
+    //!
+    //! An implementation keeps three rules, which the page of [`HttpClient`] explains: it follows no redirects, it reads
+    //! at most [`max_bytes`](HttpLimits::max_bytes), and it is done within [`timeout`](HttpLimits::timeout).
+    //!
+    //! ```
+    //! # #[cfg(feature = "remote")] {
+    //! use http::Request;
+    //! use unconfused::client::{HttpAnswer, HttpError, HttpLimits};
+    //! use unconfused::{Answer, Issuer};
+    //!
+    //! // For a test: nothing can be reached, so tokens of this issuer are answered with 503.
+    //! let offline = |_: Request<Vec<u8>>, _: HttpLimits| -> HttpAnswer {
+    //!     Answer::Now(Err(HttpError::Failed("offline".into())))
+    //! };
+    //! let issuer = Issuer::discover("https://login.example", offline)?;
+    //! # }
+    //! # Ok::<(), unconfused::error::ConfigError>(())
+    //! ```
+
     pub use crate::outbound::{HttpAnswer, HttpClient, HttpError, HttpLimits};
 }
 
-/// The errors of set-up, of names and of the plain functions.
 pub mod error {
+    //! The errors of set-up, of names and of the plain functions.
+    //!
+    //! A guard returns none of them: it refuses a request with a [`Denial`](crate::Denial), whose
+    //! [`Reason`](crate::Reason) says why. You meet them if you
+    //!
+    //! - set up a guard from a configuration file: [`ConfigError`], [`InvalidName`], [`ScopeCycle`];
+    //! - call the plain functions: [`InvalidToken`] and [`Unmet`], which become a `Denial` with `from`;
+    //! - read a claim of your own: [`WrongClaimType`].
+    //!
+    //! Errors that belong to one module are there: [`KeySetError`](crate::keys::KeySetError),
+    //! [`HttpError`](crate::client::HttpError), [`StoreUnavailable`](crate::replay::StoreUnavailable).
+    //!
+    //! ```
+    //! use unconfused::token::UnverifiedToken;
+    //! use unconfused::{Denial, Reason, Scope};
+    //!
+    //! assert!(Scope::new("orders:read").is_ok());
+    //! assert!(Scope::new("orders read").is_err()); // a space would make it two scopes
+    //!
+    //! let invalid = UnverifiedToken::parse("not a token").unwrap_err();
+    //! assert_eq!(invalid.reason(), Reason::TokenFormatNotAccepted);
+    //! assert_eq!(Denial::from(invalid).status(), 401);
+    //! ```
+
     pub use crate::config_error::ConfigError;
     pub use crate::names::InvalidName;
     pub use crate::require::Unmet;

@@ -370,7 +370,7 @@ async fn a_full_or_slow_or_odd_server_is_unavailable() {
     let _: String = server.say("CLIENT PAUSE 1000 ALL");
     let began = Instant::now();
     let refused = offer(&store, late("z")).await.unwrap_err().to_string();
-    assert_eq!(refused, "the replay store is unavailable: Redis gave no answer within 200 ms");
+    assert_eq!(refused, "the replay store is unavailable: Redis did not answer within 200 ms");
     assert!(began.elapsed() < Duration::from_millis(900));
     sleep(Duration::from_millis(1100)).await;
     // It was made all the same, and stays spent.

@@ -104,7 +104,7 @@ pub(crate) fn ath(case: &Case<'_>) -> Option<Outcome> {
     let (token, value): (Cow<'_, str>, Cow<'_, str>) = (case.get("token")?, case.get("value")?);
     let key = TestProofKey::new();
     let now = UtcDateTime::UNIX_EPOCH;
-    let proof = key.proof("GET", &format!("{BASE}/")).at(now).claim("ath", &*value).sign();
+    let proof = key.proof("GET", &format!("{BASE}/")).issued_at(now).claim("ath", &*value).sign();
     let possession = Possession::dpop(&proof, &Method::GET, "/");
     let checked = Dpop::for_base_url(BASE).ok()?.check(&possession, &token, &key.thumbprint(), now);
     Some(match checked {

@@ -54,7 +54,7 @@ fuzz_target!(|text: &str| {
     }
 
     // As the URL of a good proof, of its request, and of both.
-    let good = KEY.proof("GET", "https://api.example.com/v1/items").at(now()).token(TOKEN);
+    let good = KEY.proof("GET", "https://api.example.com/v1/items").issued_at(now()).token(TOKEN);
     assert_eq!(check(&DPOP, &good.sign(), PATH), Ok(()));
     let moved = good.clone().claim("htu", first).sign();
     if check(&DPOP, &moved, PATH).is_ok() {

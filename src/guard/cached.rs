@@ -78,7 +78,7 @@ impl Guard {
     ) -> Result<AccessToken, Refused> {
         let Known { claims, issuer } = known;
         // The text counts only for a proof, which has its hash.
-        let text = possession.shown.as_ref().map_or("", |_| credential.expose());
+        let text = possession.dpop.as_ref().map_or("", |_| credential.expose());
         let token = self.inner.terms.validate(claims, &issuer.terms, (text, possession), at)?;
         issuer.verified();
         Ok(token)

@@ -26,7 +26,7 @@ impl Guard {
         let refused = Refused {
             again: Reason::DpopProofReplayed,
             // With a nonce, the client is told a fresh one.
-            forgotten: match proof.is_by_nonce() {
+            forgotten: match proof.is_dated_by_nonce() {
                 true => Reason::DpopNonceInvalid,
                 false => Reason::DpopProofStale,
             },

@@ -271,10 +271,10 @@ impl Guard {
         let path = head.operation.uri_path();
         let mut possession = credential.possession(head.operation.method(), path);
         possession.certificate = head.certificate;
-        if let Some(shown) = &mut possession.shown {
+        if let Some(dpop) = &mut possession.dpop {
             // By the path that a router sees, and by the one that proofs are compared by: no spelling gets round.
             let method = head.operation.method();
-            shown.nonce_required = self.inner.require_nonce_if.as_ref().is_none_or(|wanted| {
+            dpop.nonce_required = self.inner.require_nonce_if.as_ref().is_none_or(|wanted| {
                 let normal = || normalized_path(path).is_none_or(|path| wanted(method, &path));
                 wanted(method, path) || normal()
             });

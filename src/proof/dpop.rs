@@ -1,14 +1,14 @@
 //! DPoP proofs (RFC 9449 section 4.3).
 
-use std::fmt;
-use std::sync::Arc;
 use std::time::Duration;
 
 use base64_simd::URL_SAFE_NO_PAD;
 use time::UtcDateTime;
 
-use super::htu::{normalized, normalized_path};
-use super::{Nonces, Possession, ProofField};
+use super::accepted::AcceptedProof;
+use super::htu::{normalized_path, normalized_uri};
+use super::nonce::Nonces;
+use super::possession::{Possession, ProofField};
 use crate::config_error::ConfigError;
 use crate::dates::{earlier, later, numeric_date};
 use crate::jose::{Algorithm, AlgorithmSet, Embedded, equal, sha256};
@@ -18,138 +18,116 @@ use crate::reason::Reason;
 /// The longest `jti`, in bytes.
 const MAX_JTI: usize = 256;
 
-/// What is asked of DPoP proofs ([RFC 9449 section 4.3](https://www.rfc-editor.org/rfc/rfc9449#section-4.3)).
+/// The rules for DPoP proofs ([RFC 9449 section 4.3](https://www.rfc-editor.org/rfc/rfc9449#section-4.3)).
 ///
-/// The base is the URL under which clients know this resource, before its paths: a proof names the URL that it
-/// was made for, and no `Host` field or proxy has a say in what that is. Algorithms are ES256 and Ed25519; a
-/// proof is good for 60 seconds after it was made, and may come from a clock that is 10 seconds ahead.
+/// A proof names the URL that it was made for. The base URL says under which name clients know this resource, and the
+/// request's path is appended to it. The `Host` field and what proxies report are never used. Pass this to
+/// [`Guard::dpop`], or call [`check`](Self::check) yourself.
+///
+/// | rule | default | set by |
+/// |---|---|---|
+/// | algorithms | ES256 and Ed25519 | [`algorithms`](Self::algorithms) |
+/// | age of a proof | at most 60 seconds | [`window`](Self::window) |
+/// | clock of the client | at most 10 seconds ahead | [`window`](Self::window) |
+/// | nonces | none, and one that a proof has is ignored | [`nonces`](Self::nonces) |
+/// | size of a proof | at most 4096 bytes | fixed, [`MAX_BYTES`](Self::MAX_BYTES) |
+/// | `jti` | from 1 to 256 bytes | fixed |
 ///
 /// ```
+/// use std::time::Duration;
 /// use unconfused::proof::Dpop;
 ///
-/// let dpop = Dpop::for_base_url("https://api.example.com")?;
+/// let dpop = Dpop::for_base_url("https://api.example.com")?
+///     .window(Duration::from_secs(30), Duration::from_secs(5));
 /// assert!(Dpop::for_base_url("api.example.com").is_err());
+/// # let _ = dpop;
 /// # Ok::<(), unconfused::error::ConfigError>(())
 /// ```
+///
+/// [`Guard::dpop`]: crate::Guard::dpop
 #[derive(Debug, Clone)]
 pub struct Dpop {
-    bases: Vec<String>,
+    base_urls: Vec<String>,
     algorithms: Vec<Algorithm>,
-    past: Duration,
-    future: Duration,
+    max_age: Duration,
+    max_ahead: Duration,
     pub(crate) nonces: Option<Nonces>,
 }
 
-/// A proof that was accepted: what names it, so that it can be accepted once.
-///
-/// Whether it was accepted **before** is not checked by the plain functions: a store does that
-/// ([`ReplayEntry::for_proof`](crate::replay::ReplayEntry::for_proof)).
-#[derive(Clone, PartialEq, Eq)]
-pub struct AcceptedProof {
-    key: Arc<str>,
-    jti: Arc<str>,
-    issued_at: UtcDateTime,
-    expires_at: UtcDateTime,
-    by_nonce: bool,
-    wants_nonce: bool,
-}
-
-impl AcceptedProof {
-    /// The thumbprint of the key ([RFC 7638](https://www.rfc-editor.org/rfc/rfc7638)).
-    #[must_use]
-    pub fn key(&self) -> &str {
-        &self.key
-    }
-
-    /// The proof's own id, under its key.
-    #[must_use]
-    pub fn jti(&self) -> &str {
-        &self.jti
-    }
-
-    /// When it was made, at the earliest.
-    #[must_use]
-    pub fn issued_at(&self) -> UtcDateTime {
-        self.issued_at
-    }
-
-    /// Until when it would be accepted again, if nobody remembered it.
-    #[must_use]
-    pub fn expires_at(&self) -> UtcDateTime {
-        self.expires_at
-    }
-
-    /// A nonce of this resource says how fresh it is, and not `iat`.
-    pub(crate) fn is_by_nonce(&self) -> bool {
-        self.by_nonce
-    }
-
-    /// The client should be told the nonce for its next proof.
-    pub(crate) fn wants_nonce(&self) -> bool {
-        self.wants_nonce
-    }
-}
-
 impl Dpop {
-    /// The largest proof that is read, in bytes.
+    /// The size of the largest proof that is read, in bytes.
     pub const MAX_BYTES: usize = 4 * 1024;
 
-    /// Proofs for URLs under this base.
+    /// Accepts proofs for URLs below this base URL.
     ///
     /// # Errors
     ///
-    /// [`ConfigError`] where it is no http or https URL of a host, or has a user, a query or a fragment.
+    /// Returns [`ConfigError`] if it is not an http or https URL with a host, or if it has a user, a query or a
+    /// fragment.
     pub fn for_base_url(base: &str) -> Result<Self, ConfigError> {
         Ok(Dpop {
-            bases: vec![fit(base)?],
+            base_urls: vec![normalized_base_url(base)?],
             algorithms: vec![Algorithm::Es256, Algorithm::Ed25519],
-            past: Duration::from_secs(60),
-            future: Duration::from_secs(10),
+            max_age: Duration::from_secs(60),
+            max_ahead: Duration::from_secs(10),
             nonces: None,
         })
     }
 
-    /// Another base that this resource is known under.
+    /// Accepts proofs for URLs below this base URL, too. For a resource that clients know under several names.
     ///
     /// # Errors
     ///
-    /// As [`for_base_url`](Self::for_base_url).
+    /// Returns [`ConfigError`] for the same base URLs as [`for_base_url`](Self::for_base_url).
     pub fn and_base_url(mut self, base: &str) -> Result<Self, ConfigError> {
-        self.bases.push(fit(base)?);
+        self.base_urls.push(normalized_base_url(base)?);
         Ok(self)
     }
 
-    /// The algorithms of proofs, in place of ES256 and Ed25519. They are told in challenges, in this order.
+    /// Sets the algorithms that proofs may be signed with. Challenges list them in this order.
+    ///
+    /// Defaults to ES256 and Ed25519.
     ///
     /// # Panics
     ///
-    /// Where there is none: no proof could be made.
+    /// Panics if there is none, because no proof could be made.
     #[must_use]
     pub fn algorithms(mut self, algorithms: impl IntoIterator<Item = Algorithm>) -> Self {
         self.algorithms = algorithms.into_iter().collect();
-        assert!(!self.algorithms.is_empty(), "proofs need an algorithm");
+        assert!(!self.algorithms.is_empty(), "DPoP needs at least one algorithm");
         self
     }
 
-    /// How old a proof may be, and how far ahead a client's clock, in place of 60 and 10 seconds. With
-    /// [`nonces`](Self::nonces) the nonce says how fresh a proof is. The same for all guards that share a store: a
-    /// proof is remembered for as long as the guard that accepted it would accept it.
+    /// Sets how old a proof may be (`past`), and how far a client's clock may be ahead (`future`).
+    ///
+    /// Defaults to 60 and 10 seconds. A proof for which a nonce is required is dated by its [nonce](Self::nonces), and
+    /// this window does not apply to it.
+    ///
+    /// Guards that share a replay store need the same window. A store remembers a proof for as long as the guard
+    /// that accepted it would accept it again, so a guard with a longer window could accept it a second time.
     #[must_use]
     pub fn window(mut self, past: Duration, future: Duration) -> Self {
-        (self.past, self.future) = (past, future);
+        (self.max_age, self.max_ahead) = (past, future);
         self
     }
 
-    /// The nonce of this moment, for the field `DPoP-Nonce`; none without [`nonces`](Self::nonces). A guard tells it
-    /// itself.
+    /// Returns the nonce of this moment, for the response field `DPoP-Nonce`. Returns `None` without
+    /// [`nonces`](Self::nonces).
+    ///
+    /// A guard sends nonces to clients itself.
     #[must_use]
     pub fn nonce(&self, now: UtcDateTime) -> Option<String> {
         self.nonces.as_ref().map(|nonces| nonces.make(now))
     }
 
-    /// Proofs must have a nonce of this resource, wherever [`Guard::require_nonce_if`] does not say otherwise. A client
-    /// that sends none is told one. Then `iat` is not looked at: replicas that share a store should agree on nonces,
-    /// also while they are changed.
+    /// Requires that proofs have a nonce of this resource
+    /// ([RFC 9449 section 9](https://www.rfc-editor.org/rfc/rfc9449#section-9)).
+    ///
+    /// With a guard, [`Guard::require_nonce_if`] limits this to some requests. A client whose proof has no nonce is
+    /// refused and given one. If a nonce is required, it alone decides how fresh a proof is, and `iat` is not checked.
+    /// A nonce that is not required is still refused if it is not valid.
+    ///
+    /// Replicas that share a replay store need the same nonces, also while their key is changed.
     ///
     /// [`Guard::require_nonce_if`]: crate::Guard::require_nonce_if
     #[must_use]
@@ -158,18 +136,20 @@ impl Dpop {
         self
     }
 
-    /// What challenges say of algorithms.
+    /// The algorithms as a challenge lists them, with spaces between.
     pub(crate) fn algs(&self) -> String {
         self.algorithms.iter().map(|algorithm| algorithm.as_str()).collect::<Vec<_>>().join(" ")
     }
 
-    /// Checks a proof for a token that is bound to the key of this thumbprint: steps 35 to 47, all of RFC 9449
-    /// section 4.3 but whether the proof was used before. The token may be opaque.
+    /// Checks the proof that came with a token, which is bound to the key with the thumbprint `jkt`.
+    ///
+    /// This is all of RFC 9449 section 4.3, except whether the proof was used before. The token is only hashed, so
+    /// it may be opaque.
     ///
     /// # Errors
     ///
-    /// The first of [`Reason::ALL`] that holds, from [`Reason::DpopProofMissing`] to
-    /// [`Reason::DpopNonceInvalid`].
+    /// Returns the reason of the first check that fails, from [`Reason::DpopProofMissing`] to
+    /// [`Reason::DpopNonceInvalid`] in the order of [`Reason::ALL`].
     pub fn check(
         &self,
         possession: &Possession<'_>,
@@ -177,89 +157,95 @@ impl Dpop {
         jkt: &str,
         now: UtcDateTime,
     ) -> Result<AcceptedProof, Reason> {
-        // 35 and 36
-        let shown = possession.shown.as_ref().ok_or(Reason::DpopProofMissing)?;
-        let jws = match &shown.proof {
+        let request = possession.dpop.as_ref().ok_or(Reason::DpopProofMissing)?;
+        let jws = match &request.proof {
             ProofField::Missing => return Err(Reason::DpopProofMissing),
             ProofField::Several => return Err(Reason::DpopProofMultiple),
             ProofField::One(jws) if jws.contains(',') => return Err(Reason::DpopProofMultiple),
             ProofField::One(jws) => jws,
         };
-        // 37
         let jws = Some(&**jws).filter(|jws| jws.len() <= Self::MAX_BYTES);
         let proof = jws.and_then(Embedded::parse).filter(|proof| proof.is_type("dpop+jwt"));
         let proof = proof.ok_or(Reason::DpopProofMalformed)?;
-        let claims = Proof::read(proof.payload()).ok_or(Reason::DpopProofMalformed)?;
-        // 38 and 39
+        let claims = ProofClaims::read(proof.payload()).ok_or(Reason::DpopProofMalformed)?;
+
         let allowed: AlgorithmSet = self.algorithms.iter().copied().collect();
         let algorithm = proof.algorithm(allowed).ok_or(Reason::DpopAlgorithmNotAllowed)?;
         let key = proof.key(algorithm).ok_or(Reason::DpopKeyInvalid)?;
-        // 40 and 41
-        if claims.htm != shown.method.as_str() {
+
+        if claims.htm != request.method.as_str() {
             return Err(Reason::DpopMethodMismatch);
         }
-        let made_for = normalized(&claims.htu).ok_or(Reason::DpopProofMalformed)?;
-        // The path by itself: it must not climb out of the base.
-        let path = normalized_path(&shown.path);
-        let ours = |base: &String| {
-            let (rest, path) = (made_for.strip_prefix(&**base), path.as_deref());
-            // `/` of a base with a path is the base itself, too.
-            rest.is_some() && (rest == path || (rest == Some("") && path == Some("/")))
-        };
-        if !self.bases.iter().any(ours) {
+        let htu = normalized_uri(&claims.htu).ok_or(Reason::DpopProofMalformed)?;
+        if !self.is_url_of(&htu, &request.path) {
             return Err(Reason::DpopUriMismatch);
         }
-        // 42: where nonces are required, they decide
-        let by_nonce = self.nonces.as_ref().filter(|_| shown.nonce_required);
+
+        let is_dated_by_nonce = self.nonces.is_some() && request.nonce_required;
         let in_window =
-            claims.iat <= later(now, self.future) && now <= later(claims.iat, self.past);
-        if by_nonce.is_none() && !in_window {
+            claims.iat <= later(now, self.max_ahead) && now <= later(claims.iat, self.max_age);
+        if !is_dated_by_nonce && !in_window {
             return Err(Reason::DpopProofStale);
         }
-        // 43
+
         proof.verify(&key, algorithm).map_err(|_| Reason::DpopSignatureInvalid)?;
-        // 44
+
         let hash = URL_SAFE_NO_PAD.encode_to_string(sha256([token]));
         if !claims.ath.is_some_and(|ath| equal(ath.as_bytes(), hash.as_bytes())) {
             return Err(Reason::DpopTokenHashMismatch);
         }
-        // 45
         let thumbprint = key.thumbprint().map_err(|_| Reason::DpopKeyInvalid)?;
         if !equal(thumbprint.as_bytes(), jkt.as_bytes()) {
             return Err(Reason::DpopKeyMismatch);
         }
-        // 46 and 47: a nonce that is there must be ours, also where none is asked for
+
+        // A nonce that is present must be valid, even if none is required.
         let nonce = match (&self.nonces, &claims.nonce) {
             (Some(nonces), Some(nonce)) => {
-                Some(nonces.read(nonce, now).ok_or(Reason::DpopNonceInvalid)?)
+                Some(nonces.check(nonce, now).ok_or(Reason::DpopNonceInvalid)?)
             }
-            (Some(_), None) if by_nonce.is_some() => return Err(Reason::DpopNonceRequired),
+            (Some(_), None) if is_dated_by_nonce => return Err(Reason::DpopNonceRequired),
             (_, _) => None,
         };
-        // By the clock of the client, which may be ahead; where a nonce was required, by ours. One that was not
-        // required may be, the next time.
-        let mut issued_at = earlier(claims.iat, self.future);
-        let mut expires_at = later(claims.iat, self.past);
+
+        // `iat` is by the client's clock, which may be ahead. A required nonce is by our clocks. A nonce that is
+        // not required now may be required when the proof is offered again, so the wider of the two periods counts.
+        let mut issued_at = earlier(claims.iat, self.max_ahead);
+        let mut expires_at = later(claims.iat, self.max_age);
         if let Some(nonce) = nonce {
-            let required = by_nonce.is_some();
-            issued_at = if required { nonce.made_at } else { issued_at.min(nonce.made_at) };
-            expires_at = if required { nonce.until } else { expires_at.max(nonce.until) };
+            if is_dated_by_nonce {
+                (issued_at, expires_at) = (nonce.made_at, nonce.expires_at);
+            } else {
+                issued_at = issued_at.min(nonce.made_at);
+                expires_at = expires_at.max(nonce.expires_at);
+            }
         }
-        // It is accepted at that very moment, too.
+        // A proof is still accepted at the last moment of its period.
         let expires_at = later(expires_at, Duration::from_secs(1));
         Ok(AcceptedProof {
             key: thumbprint.into(),
             jti: claims.jti.into(),
             issued_at,
             expires_at,
-            by_nonce: by_nonce.is_some(),
+            is_dated_by_nonce,
             wants_nonce: self.nonces.is_some() && nonce.is_none_or(|nonce| nonce.is_ending),
+        })
+    }
+
+    /// True if this normalized URL is one of the base URLs followed by the path of the request.
+    fn is_url_of(&self, htu: &str, path: &str) -> bool {
+        // The path is normalized on its own, so that `..` cannot climb out of the base URL.
+        let path = normalized_path(path);
+        self.base_urls.iter().any(|base| {
+            let (rest, path) = (htu.strip_prefix(&**base), path.as_deref());
+            // The path `/` below a base URL that has a path also stands for the base URL itself.
+            rest.is_some() && (rest == path || (rest == Some("") && path == Some("/")))
         })
     }
 }
 
 /// The claims of a proof.
-struct Proof {
+struct ProofClaims {
     jti: String,
     htm: String,
     htu: String,
@@ -268,8 +254,8 @@ struct Proof {
     nonce: Option<String>,
 }
 
-impl Proof {
-    /// `None` where it is no sound object, or a claim is missing or has another type.
+impl ProofClaims {
+    /// Returns `None` if the payload is not a sound object, or if a claim is missing or has the wrong type.
     fn read(payload: &[u8]) -> Option<Self> {
         let text = std::str::from_utf8(payload).ok()?;
         let claims = Object::read(text).filter(Object::is_sound)?;
@@ -281,23 +267,15 @@ impl Proof {
         let jti = text("jti").filter(|jti| (1..=MAX_JTI).contains(&jti.len()))?;
         let iat = claims.get("iat").and_then(numeric_date)?;
         let (ath, nonce) = (optional("ath")?, optional("nonce")?);
-        Some(Proof { jti, htm: text("htm")?, htu: text("htu")?, iat, ath, nonce })
+        Some(ProofClaims { jti, htm: text("htm")?, htu: text("htu")?, iat, ath, nonce })
     }
 }
 
-fn unusable(base: &str) -> ConfigError {
-    let problem = "expected http or https and a host, without user, query and fragment";
-    ConfigError::new(base, "a base URL", problem)
-}
-
-fn fit(base: &str) -> Result<String, ConfigError> {
-    let plain = Some(base).filter(|base| !base.contains(['?', '#']));
-    let normal = plain.and_then(normalized).ok_or_else(|| unusable(base))?;
-    Ok(normal.trim_end_matches('/').to_owned())
-}
-
-impl fmt::Debug for AcceptedProof {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("AcceptedProof(..)")
-    }
+fn normalized_base_url(base: &str) -> Result<String, ConfigError> {
+    let without_query = Some(base).filter(|base| !base.contains(['?', '#']));
+    let normalized = without_query.and_then(normalized_uri).ok_or_else(|| {
+        let problem = "expected http or https and a host, without user, query and fragment";
+        ConfigError::new(base, "a base URL", problem)
+    })?;
+    Ok(normalized.trim_end_matches('/').to_owned())
 }

@@ -1,8 +1,8 @@
-//! The URI of a request, so that two spellings of one are one (RFC 3986 sections 6.2.2 and 6.2.3).
+//! Normalized URIs, so that spellings of the same URI compare as equal (RFC 3986 sections 6.2.2 and 6.2.3).
 
-/// The URI without query and fragment, normalised; `None` where it is no absolute http or https URI of a host,
-/// or names a user.
-pub(super) fn normalized(uri: &str) -> Option<String> {
+/// Returns the URI normalized, without query and fragment. Returns `None` if it is not an absolute http or https URI
+/// with a host, or if it names a user.
+pub(super) fn normalized_uri(uri: &str) -> Option<String> {
     let uri = uri.split(['?', '#']).next()?;
     let visible =
         uri.bytes().all(|byte| byte.is_ascii_graphic() && !br#""\<>^`{|}"#.contains(&byte));
@@ -18,7 +18,7 @@ pub(super) fn normalized(uri: &str) -> Option<String> {
         None => (rest, ""),
     };
     let authority = authority.to_ascii_lowercase();
-    // `https://host:` has a port, which is empty: the default one.
+    // An empty port, as in `https://host:`, stands for the default one.
     let without_port = authority.strip_suffix(default_port).or_else(|| authority.strip_suffix(':'));
     let host = without_port.unwrap_or(&authority);
     if !is_host(authority.strip_suffix(':').unwrap_or(&authority)) {
@@ -27,7 +27,7 @@ pub(super) fn normalized(uri: &str) -> Option<String> {
     Some(format!("{scheme}://{host}{}", normalized_path(path)?))
 }
 
-/// A name or an address, perhaps with a port.
+/// True for a name or an IP address, with or without a port.
 fn is_host(host: &str) -> bool {
     let name_and_port = match host.strip_prefix('[') {
         Some(address) => address.split_once(']').map(|(address, rest)| {
@@ -40,20 +40,21 @@ fn is_host(host: &str) -> bool {
     };
     let Some((name, Some(port))) = name_and_port else { return false };
     let address = host.starts_with('[');
-    let fits = |byte: u8| {
+    let is_allowed = |byte: u8| {
         byte.is_ascii_alphanumeric() || b"-._~".contains(&byte) || (address && byte == b':')
     };
-    !name.is_empty() && name.bytes().all(fits) && port.parse::<u16>().is_ok()
+    !name.is_empty() && name.bytes().all(is_allowed) && port.parse::<u16>().is_ok()
 }
 
-/// A path: percent-encoding in capitals and none of what needs none; no dot segments; at least `/`.
+/// Returns the path normalized: percent-encoding only where it is needed and in capitals, no dot segments, and at
+/// least `/`. Returns `None` if it is not a path.
 pub(crate) fn normalized_path(path: &str) -> Option<String> {
     let path = path.split(['?', '#']).next()?;
     if !path.is_empty() && !path.starts_with('/') {
         return None;
     }
     let visible = |byte: u8| byte.is_ascii_graphic() && !br#""\<>^`{|}"#.contains(&byte);
-    let path = decoded(Some(path).filter(|path| path.bytes().all(visible))?)?;
+    let path = normalized_encoding(Some(path).filter(|path| path.bytes().all(visible))?)?;
     let mut segments: Vec<&str> = Vec::new();
     let mut ends_in_slash = true;
     for segment in path.split('/').skip(1) {
@@ -74,7 +75,8 @@ pub(crate) fn normalized_path(path: &str) -> Option<String> {
     }
 }
 
-fn decoded(path: &str) -> Option<String> {
+/// Decodes unreserved characters and writes every other percent-encoding in capitals.
+fn normalized_encoding(path: &str) -> Option<String> {
     let mut out = String::with_capacity(path.len());
     let mut parts = path.split('%');
     out.push_str(parts.next()?);
@@ -95,8 +97,8 @@ mod tests {
     use super::*;
 
     #[test]
-    fn spellings_of_one_uri_are_one_and_others_are_not() {
-        let ours = normalized("https://api.example.com/v1/items").unwrap();
+    fn spellings_of_the_same_uri_are_equal_and_other_uris_differ() {
+        let ours = normalized_uri("https://api.example.com/v1/items").unwrap();
         for same in [
             "https://api.example.com/v1/items",
             "HTTPS://API.EXAMPLE.COM/v1/items",
@@ -109,7 +111,7 @@ mod tests {
             "https://api.example.com/v1/items#f",
             "https://api.example.com/../v1/items",
         ] {
-            assert_eq!(normalized(same).as_ref(), Some(&ours), "{same}");
+            assert_eq!(normalized_uri(same).as_ref(), Some(&ours), "{same}");
         }
         for other in [
             "https://api.example.com/v1/items/",
@@ -122,7 +124,7 @@ mod tests {
             "https://api.example.com:8443/v1/items",
             "https://api.example.com.evil.example/v1/items",
         ] {
-            let other = normalized(other).unwrap();
+            let other = normalized_uri(other).unwrap();
             assert_ne!(other, ours);
         }
         for bad in [
@@ -146,13 +148,16 @@ mod tests {
             "https://api.example.com\\v1/items",
             "https://api.example.com/v1/\u{e9}",
         ] {
-            assert_eq!(normalized(bad), None, "{bad}");
+            assert_eq!(normalized_uri(bad), None, "{bad}");
         }
-        assert_eq!(normalized("https://api.example.com"), normalized("https://api.example.com/"));
-        assert_eq!(normalized("https://[::1]:443/").as_deref(), Some("https://[::1]/"));
-        assert_eq!(normalized("https://[::1]:8443/").as_deref(), Some("https://[::1]:8443/"));
+        assert_eq!(
+            normalized_uri("https://api.example.com"),
+            normalized_uri("https://api.example.com/")
+        );
+        assert_eq!(normalized_uri("https://[::1]:443/").as_deref(), Some("https://[::1]/"));
+        assert_eq!(normalized_uri("https://[::1]:8443/").as_deref(), Some("https://[::1]:8443/"));
         assert_eq!(normalized_path("*"), None);
         assert_eq!(normalized_path("items"), None);
-        assert_eq!(normalized("https://a/%c3%a9").as_deref(), Some("https://a/%C3%A9"));
+        assert_eq!(normalized_uri("https://a/%c3%a9").as_deref(), Some("https://a/%C3%A9"));
     }
 }

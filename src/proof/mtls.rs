@@ -1,4 +1,4 @@
-//! Certificates that tokens are bound to (RFC 8705), and how proxies hand them on.
+//! Certificates that tokens are bound to (RFC 8705), and the fields in which proxies forward them.
 
 use std::fmt;
 
@@ -7,51 +7,63 @@ use http::request::Parts;
 
 use crate::jose::{equal, sha256};
 
-/// The certificate that the client showed in the TLS handshake, as far as a token can be bound to it: its digest.
+/// The client's TLS certificate, as far as a token can be bound to it: its SHA-256 digest.
 ///
-/// Whoever ends TLS puts it into the extensions of each request of the connection. That the client holds its key
-/// is what the handshake showed; who it is, and whether the certificate is valid, does **not** matter here
+/// The code that terminates TLS inserts it into the extensions of each request on the connection. The handshake has
+/// shown that the client holds the certificate's key. Nothing else about the certificate is checked here: **not** who
+/// issued it, whom it names, or whether it has expired. A token is bound to the certificate itself
 /// ([RFC 8705 section 3](https://www.rfc-editor.org/rfc/rfc8705#section-3)).
+///
+/// Pass [`from_connection`](Self::from_connection) to [`Guard::client_certificate`] if this process terminates TLS.
+/// Behind a proxy, use [`from_client_cert`](Self::from_client_cert) or [`from_xfcc`](Self::from_xfcc).
 ///
 /// ```
 /// use unconfused::proof::ClientCertificate;
 ///
-/// # let der = b"the certificate as rustls hands it out";
-/// let certificate = ClientCertificate::from_der(der);
+/// # let der = b"the certificate as rustls returns it";
 /// let mut request = http::Request::new(());
-/// request.extensions_mut().insert(certificate);
+/// request.extensions_mut().insert(ClientCertificate::from_der(der));
+///
+/// let (head, ()) = request.into_parts();
+/// assert_eq!(ClientCertificate::from_connection(&head), Some(ClientCertificate::from_der(der)));
+/// assert_eq!(ClientCertificate::from_client_cert("not a certificate"), None);
 /// ```
+///
+/// [`Guard::client_certificate`]: crate::Guard::client_certificate
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub struct ClientCertificate {
     digest: [u8; 32],
 }
 
 impl ClientCertificate {
-    /// The one in the extensions of the request.
+    /// Returns the certificate in the extensions of the request, if there is one.
     #[must_use]
     pub fn from_connection(parts: &Parts) -> Option<Self> {
         parts.extensions.get().copied()
     }
 
-    /// From the end-entity certificate, in DER.
+    /// Creates the value from the client's end-entity certificate in DER. The bytes are hashed and not parsed.
     pub fn from_der(der: impl AsRef<[u8]>) -> Self {
         ClientCertificate { digest: sha256([der]) }
     }
 
-    /// `x5t#S256`: the SHA-256 of the certificate, in base64url.
+    /// Returns the SHA-256 digest of the certificate in base64url, as `x5t#S256` has it.
     #[must_use]
     pub fn thumbprint(&self) -> String {
         URL_SAFE_NO_PAD.encode_to_string(self.digest)
     }
 
-    /// Step 51.
-    pub(crate) fn is(&self, thumbprint: &str) -> bool {
+    /// True if a token with this `x5t#S256` is bound to this certificate.
+    pub(crate) fn has_thumbprint(&self, thumbprint: &str) -> bool {
         URL_SAFE_NO_PAD.decode_to_vec(thumbprint).is_ok_and(|digest| equal(&digest, &self.digest))
     }
 
-    /// From the value of a `Client-Cert` field
-    /// ([RFC 9440 section 2.2](https://www.rfc-editor.org/rfc/rfc9440#section-2.2)): `:MIIB..=:`. **Only** from a
-    /// proxy that you know to set it and to take off what clients send.
+    /// Reads the value of a `Client-Cert` field
+    /// ([RFC 9440 section 2.2](https://www.rfc-editor.org/rfc/rfc9440#section-2.2)), such as `:MIIB..=:`.
+    ///
+    /// Returns `None` if the value is not a non-empty byte sequence in base64. The certificate in it is not parsed.
+    ///
+    /// Use this **only** for a field that your own proxy sets, and only if the proxy removes what clients send.
     #[must_use]
     pub fn from_client_cert(value: &str) -> Option<Self> {
         let inner = value.trim().strip_prefix(':')?.strip_suffix(':')?;
@@ -59,15 +71,18 @@ impl ClientCertificate {
         Some(ClientCertificate::from_der(der))
     }
 
-    /// From the value of an Envoy `x-forwarded-client-cert` field: the `Hash` of its one element. **Only** from a proxy
-    /// that you know, in its mode `SANITIZE_SET`, which writes one. Names in a certificate may look like more
-    /// elements, or like more hashes: with more than one of either there is no certificate.
+    /// Reads the `Hash` from the value of an `x-forwarded-client-cert` field, which Envoy sets.
+    ///
+    /// Returns `None` if the value has more than one element, not exactly one hash, or an open quote. Names in a
+    /// certificate are chosen by others and can look like further elements or hashes.
+    ///
+    /// Use this **only** for a field that your own proxy sets in its mode `SANITIZE_SET`, which writes one element.
     #[must_use]
     pub fn from_xfcc(value: &str) -> Option<Self> {
-        if split(value, ',')?.len() != 1 {
+        if split_outside_quotes(value, ',')?.len() != 1 {
             return None;
         }
-        let mut hashes = split(value, ';')?.into_iter().filter_map(|pair| {
+        let mut hashes = split_outside_quotes(value, ';')?.into_iter().filter_map(|pair| {
             let (name, value) = pair.split_once('=')?;
             name.trim().eq_ignore_ascii_case("hash").then(|| value.trim().trim_matches('"'))
         });
@@ -77,16 +92,16 @@ impl ClientCertificate {
             return None;
         }
         for (place, byte) in digest.iter_mut().enumerate() {
-            let at = place.checked_mul(2)?;
-            *byte = u8::from_str_radix(hash.get(at..at.checked_add(2)?)?, 16).ok()?;
+            let start = place.checked_mul(2)?;
+            *byte = u8::from_str_radix(hash.get(start..start.checked_add(2)?)?, 16).ok()?;
         }
         Some(ClientCertificate { digest })
     }
 }
 
-/// Splits at a separator that is not within quotes; a backslash quotes the next character there. `None` where a quote
-/// is not closed: what a proxy put after it would be within.
-fn split(text: &str, separator: char) -> Option<Vec<&str>> {
+/// Splits at separators that are not inside quotes, where a backslash escapes the next character. Returns `None` if a
+/// quote is not closed: what the proxy wrote after it would count as quoted.
+fn split_outside_quotes(text: &str, separator: char) -> Option<Vec<&str>> {
     let (mut quoted, mut escaped) = (false, false);
     let parts = text.split(|c: char| {
         if escaped {
@@ -115,7 +130,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn forwarded_certificates_are_read_and_odd_ones_are_not() {
+    fn forwarded_certificates_are_read_and_malformed_ones_are_refused() {
         let certificate = ClientCertificate::from_der(b"der");
         let field = format!(":{}:", STANDARD.encode_to_string(b"der"));
         assert_eq!(ClientCertificate::from_client_cert(&field), Some(certificate));

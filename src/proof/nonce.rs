@@ -1,5 +1,5 @@
-//! Nonces for DPoP proofs (RFC 9449 section 9): made from the time and a key, so that nothing is stored and every
-//! replica knows them.
+//! Nonces for DPoP proofs (RFC 9449 section 9). They are made from the time and a key, so nothing is stored and every
+//! replica recognizes them.
 
 use std::fmt;
 use std::time::Duration;
@@ -10,97 +10,109 @@ use time::UtcDateTime;
 use crate::dates::{earlier, later};
 use crate::jose::{equal, hmac_sha256};
 
-/// How far the clock of a replica may be ahead.
-const AHEAD: Duration = Duration::from_secs(2);
-/// How much of the code is sent.
-const CODE: usize = 16;
+/// How far the clock of another replica may be ahead.
+const MAX_CLOCK_AHEAD: Duration = Duration::from_secs(2);
+/// How much of the HMAC is sent.
+const CODE_BYTES: usize = 16;
 
-/// Makes and checks nonces for DPoP proofs
-/// ([RFC 9449 section 9](https://www.rfc-editor.org/rfc/rfc9449#section-9)). A nonce says when it was made, under
-/// a key: it cannot be guessed, needs no storage, and is good at every replica that has the key, for 5 minutes
-/// unless set.
+/// Makes and checks the nonces of DPoP proofs
+/// ([RFC 9449 section 9](https://www.rfc-editor.org/rfc/rfc9449#section-9)).
 ///
-/// To change the key, give the new one to every replica with the old one as
-/// [`previous`](Self::previous), and leave the old one out once its nonces have passed.
+/// With nonces, this resource's clock decides how fresh a proof is, not the client's. A nonce contains the time when it
+/// was made and the first 128 bits of an HMAC-SHA-256 over it. It cannot be guessed, nothing is stored, and every
+/// replica that has the key accepts it. A nonce is valid for 5 minutes by [default](Self::lifetime), and may come
+/// from a replica whose clock is up to 2 seconds ahead. It may be used for several proofs.
+///
+/// To change the key, give every replica the new key, and the old one as [`previous`](Self::previous). Drop the old
+/// key when its last nonces have expired.
 ///
 /// ```
-/// use unconfused::proof::Nonces;
+/// use std::time::Duration;
+/// use unconfused::proof::{Dpop, Nonces};
 ///
-/// # let (secret_of_today, secret_of_yesterday) = ([1; 32], [2; 32]);
-/// let nonces = Nonces::new(secret_of_today).previous(secret_of_yesterday);
+/// # let (current_secret, previous_secret) = ([1; 32], [2; 32]);
+/// let nonces = Nonces::new(current_secret).previous(previous_secret).lifetime(Duration::from_secs(120));
+/// let dpop = Dpop::for_base_url("https://api.example.com")?.nonces(nonces);
+/// # let _ = dpop;
+/// # Ok::<(), unconfused::error::ConfigError>(())
 /// ```
 #[derive(Clone)]
 pub struct Nonces {
     key: [u8; 32],
     previous: Option<[u8; 32]>,
-    life: Duration,
+    lifetime: Duration,
 }
 
-/// A nonce of ours that has not passed.
+/// The times of a nonce that was made with one of our keys and has not expired.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Good {
-    /// When it was made, at the earliest.
+pub(super) struct ValidNonce {
+    /// The earliest moment at which it may have been made.
     pub(super) made_at: UtcDateTime,
-    pub(super) until: UtcDateTime,
-    /// It soon passes.
+    pub(super) expires_at: UtcDateTime,
+    /// The client should get a new one: half of the lifetime is over, or the key is the previous one.
     pub(super) is_ending: bool,
 }
 
 impl Nonces {
-    /// Under this key: 32 random bytes, kept secret, the same at every replica.
+    /// Makes nonces with this key: 32 random bytes that are kept secret and are the same at every replica.
     #[must_use]
     pub fn new(key: [u8; 32]) -> Self {
-        Nonces { key, previous: None, life: Duration::from_secs(300) }
+        Nonces { key, previous: None, lifetime: Duration::from_secs(300) }
     }
 
-    /// Nonces of this key are good too, and none is made with it.
+    /// Also accepts nonces that were made with this key. New nonces are never made with it.
+    ///
+    /// At most one previous key is kept: a second call replaces it.
     #[must_use]
     pub fn previous(mut self, key: [u8; 32]) -> Self {
         self.previous = Some(key);
         self
     }
 
-    /// How long a nonce is good, in place of 5 minutes.
+    /// Sets how long a nonce is valid.
+    ///
+    /// Defaults to 5 minutes. A client is given a new nonce when half of this time is over.
     #[must_use]
-    pub fn life(mut self, life: Duration) -> Self {
-        self.life = life;
+    pub fn lifetime(mut self, lifetime: Duration) -> Self {
+        self.lifetime = lifetime;
         self
     }
 
-    /// The nonce of this moment, in whole seconds.
+    /// Makes the nonce of this moment, in whole seconds.
     pub(crate) fn make(&self, now: UtcDateTime) -> String {
-        let at = now.unix_timestamp().to_be_bytes();
-        let mut nonce = at.to_vec();
-        nonce.extend(code(&self.key, at));
+        let made_at = now.unix_timestamp().to_be_bytes();
+        let mut nonce = made_at.to_vec();
+        nonce.extend(code(&self.key, made_at));
         URL_SAFE_NO_PAD.encode_to_string(nonce)
     }
 
-    pub(super) fn read(&self, nonce: &str, now: UtcDateTime) -> Option<Good> {
+    /// Returns `None` if the text is not a nonce of ours, or is one that has expired.
+    pub(super) fn check(&self, nonce: &str, now: UtcDateTime) -> Option<ValidNonce> {
         let bytes = URL_SAFE_NO_PAD.decode_to_vec(nonce).ok()?;
-        let (at, sent) = bytes.split_first_chunk::<8>()?;
-        let made_with = |key: &[u8; 32]| {
-            let code = code(key, *at);
-            code.len() == CODE && equal(&code, sent)
+        let (made_at, sent) = bytes.split_first_chunk::<8>()?;
+        let is_made_with = |key: &[u8; 32]| {
+            let code = code(key, *made_at);
+            code.len() == CODE_BYTES && equal(&code, sent)
         };
-        let current = made_with(&self.key);
-        if !current && !self.previous.as_ref().is_some_and(made_with) {
+        let is_current_key = is_made_with(&self.key);
+        if !is_current_key && !self.previous.as_ref().is_some_and(is_made_with) {
             return None;
         }
-        let made_at = UtcDateTime::from_unix_timestamp(i64::from_be_bytes(*at)).ok()?;
-        let until = later(made_at, self.life);
-        // A replica's clock may be ahead.
-        let is_good = made_at <= later(now, AHEAD) && now <= until;
-        let half = self.life.mul_f32(0.5);
-        let is_ending = !current || now > later(made_at, half);
-        is_good.then_some(Good { made_at: earlier(made_at, AHEAD), until, is_ending })
+        let made_at = UtcDateTime::from_unix_timestamp(i64::from_be_bytes(*made_at)).ok()?;
+        let expires_at = later(made_at, self.lifetime);
+        let is_valid = made_at <= later(now, MAX_CLOCK_AHEAD) && now <= expires_at;
+        let half = self.lifetime.mul_f32(0.5);
+        let is_ending = !is_current_key || now > later(made_at, half);
+        let made_at = earlier(made_at, MAX_CLOCK_AHEAD);
+        is_valid.then_some(ValidNonce { made_at, expires_at, is_ending })
     }
 }
 
-fn code(key: &[u8; 32], at: [u8; 8]) -> Vec<u8> {
+fn code(key: &[u8; 32], made_at: [u8; 8]) -> Vec<u8> {
     let mut message = b"unconfused dpop nonce".to_vec();
-    message.extend(at);
+    message.extend(made_at);
     let mut code = hmac_sha256(key, &message).unwrap_or_default();
-    code.truncate(CODE);
+    code.truncate(CODE_BYTES);
     code
 }
 
@@ -119,13 +131,13 @@ mod tests {
     }
 
     #[test]
-    fn a_nonce_is_good_for_its_life_and_under_its_key_alone() {
+    fn a_nonce_is_valid_for_its_lifetime_and_under_its_key_alone() {
         let nonces = Nonces::new([1; 32]);
         let nonce = nonces.make(at(0));
         let ending = |nonces: &Nonces, seconds| {
-            nonces.read(&nonce, at(seconds)).map(|good| {
-                assert_eq!((good.made_at, good.until), (at(-2), at(300)));
-                good.is_ending
+            nonces.check(&nonce, at(seconds)).map(|valid| {
+                assert_eq!((valid.made_at, valid.expires_at), (at(-2), at(300)));
+                valid.is_ending
             })
         };
         for (seconds, expected) in [
@@ -150,13 +162,13 @@ mod tests {
         let nonce = nonces.make(at(0));
         let longer = format!("{nonce}A");
         for bad in ["", "a", "AAAAAAAAAAA", &nonce[1..], &nonce[..nonce.len() - 1], &longer] {
-            assert_eq!(nonces.read(bad, at(0)), None, "{bad}");
+            assert_eq!(nonces.check(bad, at(0)), None, "{bad}");
         }
         for place in 0..nonce.len() {
             let mut bytes = nonce.clone().into_bytes();
             bytes[place] = if bytes[place] == b'A' { b'B' } else { b'A' };
             let changed = String::from_utf8(bytes).unwrap();
-            assert_eq!(nonces.read(&changed, at(0)), None, "{changed}");
+            assert_eq!(nonces.check(&changed, at(0)), None, "{changed}");
         }
     }
 }

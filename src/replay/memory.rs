@@ -1,4 +1,4 @@
-//! A store in this process.
+//! A replay store in the memory of this process.
 
 use std::cmp::Reverse;
 use std::collections::{BinaryHeap, HashMap};
@@ -9,163 +9,174 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use time::UtcDateTime;
 
-use super::{Remembered, ReplayAnswer, ReplayEntry, ReplayStore, StoreUnavailable};
+use super::entry::ReplayEntry;
+use super::store::{Remembered, ReplayAnswer, ReplayStore, StoreUnavailable};
 use crate::answer::Answer;
 
-/// Remembers in the memory of this process, for a service that is one process.
+/// A replay store in the memory of this process, for a service of one process.
 ///
-/// It is **bounded**: one million entries unless set, at most 5 % of them of one key or client unless
-/// [set](Self::share). An entry takes about 90 bytes, up to 130 where every entry is of another key or client: so a
-/// full store of one million takes 90 to 130 MB. It keeps its place until it [expires](ReplayEntry::expires_at) and is
-/// never put out before, since that would let it in again. So the bound allows a rate: entries, by the seconds for
-/// which one is remembered.
+/// The store is **bounded**. By default it holds one million entries, and at most 5 % of them may belong to one proof
+/// key or client ([`max_share_percent`](Self::max_share_percent)). An entry takes about 90 bytes, and up to 130 if every
+/// entry belongs to another key or client, so a full store of one million entries takes 90 to 130 MB.
 ///
-/// | entries | remembered for | all together | one key, at 5 % |
+/// An entry stays until it [expires](ReplayEntry::expires_at). It is never evicted before, because the proof or token
+/// would then be accepted again. The bound therefore limits the rate of new entries, to the number of entries divided
+/// by the time for which each is remembered:
+///
+/// | entries | remembered for | in total | one key or client, at 5 % |
 /// |---|---|---|---|
-/// | 1,000,000 | 60 s | 16,600 a second | 830 a second |
-/// | 1,000,000 | 5 minutes | 3,300 a second | 166 a second |
-/// | 1,000,000 | 1 hour | 277 a second | 13 a second |
+/// | 1,000,000 | 60 s | 16,600 per second | 830 per second |
+/// | 1,000,000 | 5 minutes | 3,300 per second | 166 per second |
+/// | 1,000,000 | 1 hour | 277 per second | 13 per second |
 ///
-/// Beyond it a new entry is [`StoreUnavailable`], or [`ShareFull`](Remembered::ShareFull) where it is one key's
-/// share that is full. What has expired is dropped as other entries come, a few with each: no request waits for a
-/// sweep. Until then it counts, and before an entry is refused for want of room, some of it is dropped first.
+/// Beyond that rate, a new entry is answered with [`StoreUnavailable`], or with [`ShareFull`](Remembered::ShareFull) if
+/// only the share of its key or client is full. Each insertion drops a few expired entries, so no request waits for a
+/// long sweep. Expired entries count until they are dropped. Before the store refuses an entry for lack of space, it
+/// drops more of them.
 ///
-/// It remembers **since it was made**. What was issued before, or within the same second, since an `iat` is in whole
-/// seconds, is [`BeforeEpoch`](Remembered::BeforeEpoch): a process before this one may have seen it. Time is what
-/// [`ReplayEntry::now`] says; only the moment when it was made is read from the system's clock, and
-/// [`new_at`](Self::new_at) is for another clock.
+/// The store remembers **since it was created**. Something that was issued before then, or within the same second
+/// (`iat` is in whole seconds), is [`BeforeEpoch`](Remembered::BeforeEpoch), because an earlier process may have seen
+/// it. The system's clock is read only when the store is created. After that, time is what [`ReplayEntry::now`] says.
 ///
-/// Not promised: that another process knows of it. A service of several processes needs a store that they share. Nor
-/// that a clock was right: where it was set back while the service was down, what was spent before may be taken for
-/// new.
+/// What this store does not do:
+///
+/// - It does not share entries with other processes. A service of several processes needs a shared store.
+/// - It does not detect a wrong clock. If the clock was set back while the service was down, something that was used
+///   before can count as new.
 ///
 /// ```
 /// use unconfused::replay::MemoryReplayStore;
 ///
-/// let store = MemoryReplayStore::with_capacity(100_000).share(10); // percent
-/// # let _ = store;
+/// let store = MemoryReplayStore::with_capacity(100_000).max_share_percent(10);
+/// assert!(store.is_empty());
 /// ```
 pub struct MemoryReplayStore {
-    /// The second in which it was made.
-    born: i64,
+    /// The second in which the store was created.
+    created_at: i64,
     capacity: usize,
-    most_of_one_share: usize,
+    max_per_share: usize,
     len: AtomicUsize,
     shards: Box<[Mutex<Shard>]>,
-    /// How many entries each share has, below no lock but that of one shard.
-    shares: Box<[Mutex<HashMap<Share, usize>>]>,
+    /// How many entries each share has. A lock here is taken while that of one shard is held, never the other way.
+    share_counts: Box<[Mutex<HashMap<ShareId, usize>>]>,
     random: RandomState,
 }
 
-/// Half of the hash: what is as hard as to break 128 bits is hard enough, and gains a second refusal.
-type Key = [u8; 16];
-/// A hash under a random key, so that nobody can aim at the share of another.
-type Share = [u8; 8];
-/// In whole seconds after `born`.
-type Second = u32;
+/// The first half of an entry's key. Two keys with the same half would cost one false refusal, and are as hard to find
+/// as breaking 128 bits.
+type KeyPrefix = [u8; 16];
+/// A hash under a random key, so that no one can aim at the share of another client.
+type ShareId = [u8; 8];
+/// Whole seconds after `created_at`.
+type Seconds = u32;
 
 /// The entries of some keys.
 #[derive(Default)]
 struct Shard {
-    kept: HashMap<Key, Share>,
-    /// What expires first is first.
-    queue: BinaryHeap<Reverse<(Second, Key)>>,
-    /// The latest expiry that was dropped. What expires by then may have been here: a `now` that jumped ahead, or came
-    /// late, opens nothing.
-    dropped: Second,
+    entries: HashMap<KeyPrefix, ShareId>,
+    /// The next entry to expire comes first.
+    expiries: BinaryHeap<Reverse<(Seconds, KeyPrefix)>>,
+    /// The latest expiry that was dropped. An entry that expires no later may have been here, so it is refused, even
+    /// if some `now` was far ahead or late.
+    dropped_until: Seconds,
 }
 
-/// There is no place.
+/// There is no space for another entry.
 struct Full;
 
 impl MemoryReplayStore {
     const CAPACITY: usize = 1_000_000;
     const SHARE_PERCENT: u8 = 5;
-    /// A table of 2^14 places holds 14,336, and shards are never of quite one size.
-    const PER_SHARD: usize = 13_900;
-    /// How many expired entries one insertion drops of its shard, and a refusal of each.
-    const SWEPT: usize = 16;
+    /// A hash table of 2^14 slots holds 14,336 entries, and shards are never of exactly the same size.
+    const ENTRIES_PER_SHARD: usize = 13_900;
+    /// How many expired entries a sweep drops. An insertion sweeps its own shard, and a refusal sweeps all of them.
+    const SWEEP_LIMIT: usize = 16;
 
-    /// A store of one million entries that remembers from now on, by the clock of the system.
+    /// Creates a store of one million entries that remembers from now on, by the system's clock.
     #[must_use]
     pub fn new() -> Self {
         Self::new_at(UtcDateTime::now())
     }
 
-    /// The same, where it is `now`: for tests, and for a guard with another clock.
+    /// Creates a store of one million entries that counts as created at `now`.
+    ///
+    /// Use this in tests, and for a guard with a clock of its own.
     #[must_use]
     pub fn new_at(now: UtcDateTime) -> Self {
         Self::with_capacity_at(Self::CAPACITY, now)
     }
 
-    /// A store of so many entries, in place of one million. Memory is taken as they come, and kept.
+    /// Creates a store of at most this many entries that remembers from now on, by the system's clock.
+    ///
+    /// Memory is allocated as entries come, and is not freed when they expire.
     ///
     /// # Panics
     ///
-    /// With a capacity of 0.
+    /// Panics if the capacity is 0.
     #[must_use]
     pub fn with_capacity(entries: usize) -> Self {
         Self::with_capacity_at(entries, UtcDateTime::now())
     }
 
-    /// The same, where it is `now`.
+    /// Creates a store of at most this many entries that counts as created at `now`.
     ///
     /// # Panics
     ///
-    /// With a capacity of 0.
+    /// Panics if the capacity is 0.
     #[must_use]
     pub fn with_capacity_at(entries: usize, now: UtcDateTime) -> Self {
-        assert!(entries > 0, "a replay store without a place refuses everything");
-        let shards = entries.div_ceil(Self::PER_SHARD);
+        assert!(entries > 0, "a replay store with a capacity of 0 would refuse everything");
+        let shards = entries.div_ceil(Self::ENTRIES_PER_SHARD);
         let store = MemoryReplayStore {
-            born: now.unix_timestamp(),
+            created_at: now.unix_timestamp(),
             capacity: entries,
-            most_of_one_share: entries,
+            max_per_share: entries,
             len: AtomicUsize::new(0),
             shards: (0..shards).map(|_| Mutex::default()).collect(),
-            shares: (0..shards).map(|_| Mutex::default()).collect(),
+            share_counts: (0..shards).map(|_| Mutex::default()).collect(),
             random: RandomState::new(),
         };
-        store.share(Self::SHARE_PERCENT)
+        store.max_share_percent(Self::SHARE_PERCENT)
     }
 
-    /// How much of it one key or client may take, in percent, in place of 5. At least one entry, and with 100 all of
-    /// them: for a service with one client.
+    /// Sets how much of the store one proof key or client may fill, in percent.
+    ///
+    /// Defaults to 5. The share is at least one entry. Set it to 100 for a service with a single client.
     ///
     /// # Panics
     ///
-    /// With 0, or more than 100.
+    /// Panics if the percentage is 0 or greater than 100.
     #[must_use]
-    pub fn share(mut self, percent: u8) -> Self {
+    pub fn max_share_percent(mut self, percent: u8) -> Self {
         assert!(
             (1..=100).contains(&percent),
-            "a share is from 1 to 100 percent of a replay store, not {percent}"
+            "the share of a replay store must be from 1 to 100 percent, not {percent}"
         );
-        let whole = u128::try_from(self.capacity).unwrap_or(u128::MAX);
-        let most = whole.saturating_mul(u128::from(percent)) / 100;
-        self.most_of_one_share = usize::try_from(most).unwrap_or(self.capacity).max(1);
+        let capacity = u128::try_from(self.capacity).unwrap_or(u128::MAX);
+        let max = capacity.saturating_mul(u128::from(percent)) / 100;
+        self.max_per_share = usize::try_from(max).unwrap_or(self.capacity).max(1);
         self
     }
 
-    /// How many entries take a place, those included that have expired and are not swept yet.
+    /// Returns the number of entries, including those that have expired and are not dropped yet.
     #[must_use]
     pub fn len(&self) -> usize {
         self.len.load(Ordering::Relaxed)
     }
 
-    /// True where nothing takes a place.
+    /// Returns `true` if the store has no entries.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.len() == 0
     }
 
     fn remember(&self, entry: &ReplayEntry) -> Result<Remembered, Full> {
-        if entry.issued_at.unix_timestamp() <= self.born {
+        if entry.issued_at().unix_timestamp() <= self.created_at {
             return Ok(Remembered::BeforeEpoch);
         }
         let mut answer = self.try_to_remember(entry);
-        let now = self.second(entry.now.unix_timestamp());
-        // Before a refusal for want of room, more is dropped, as long as that helps, and not for long.
+        let now = self.seconds(entry.now().unix_timestamp());
+        // Sweeping again helps only while it drops something, and must not take long.
         for _ in 0..8 {
             if !matches!(answer, Err(Full) | Ok(Remembered::ShareFull)) {
                 break;
@@ -183,23 +194,23 @@ impl MemoryReplayStore {
     }
 
     fn try_to_remember(&self, entry: &ReplayEntry) -> Result<Remembered, Full> {
-        let now = self.second(entry.now.unix_timestamp());
-        let until = self.second(ceil(entry.expires_at));
-        let (key, _) = entry.key.split_first_chunk().ok_or(Full)?;
-        let share = self.random.hash_one(entry.share).to_ne_bytes();
+        let now = self.seconds(entry.now().unix_timestamp());
+        let expires_at = self.seconds(rounded_up(entry.expires_at()));
+        let (key, _) = entry.key().split_first_chunk().ok_or(Full)?;
+        let share = self.random.hash_one(entry.share_key()).to_ne_bytes();
 
-        let mut shard = lock(pick(&self.shards, self.random.hash_one(key))?);
+        let mut shard = lock(select(&self.shards, self.random.hash_one(key))?);
         self.sweep(&mut shard, now);
-        if shard.kept.contains_key(key) {
+        if shard.entries.contains_key(key) {
             return Ok(Remembered::Again);
         }
-        if until <= now || until <= shard.dropped {
+        if expires_at <= now || expires_at <= shard.dropped_until {
             return Ok(Remembered::BeforeEpoch);
         }
         {
-            let mut counts = lock(pick(&self.shares, u64::from_ne_bytes(share))?);
+            let mut counts = lock(select(&self.share_counts, u64::from_ne_bytes(share))?);
             let count = counts.get(&share).copied().unwrap_or(0);
-            if count >= self.most_of_one_share {
+            if count >= self.max_per_share {
                 return Ok(Remembered::ShareFull);
             }
             let one_more = |len: usize| len.checked_add(1).filter(|len| *len <= self.capacity);
@@ -208,30 +219,32 @@ impl MemoryReplayStore {
                 .map_err(|_| Full)?;
             counts.insert(share, count.saturating_add(1));
         }
-        shard.kept.insert(*key, share);
-        shard.queue.push(Reverse((until, *key)));
+        shard.entries.insert(*key, share);
+        shard.expiries.push(Reverse((expires_at, *key)));
         Ok(Remembered::First)
     }
 
-    /// Drops some of what has expired.
-    fn sweep(&self, shard: &mut Shard, now: Second) {
-        for _ in 0..Self::SWEPT {
-            let Some(Reverse((until, key))) =
-                shard.queue.peek().copied().filter(|Reverse((until, _))| *until <= now)
+    /// Drops some of the expired entries of a shard.
+    fn sweep(&self, shard: &mut Shard, now: Seconds) {
+        for _ in 0..Self::SWEEP_LIMIT {
+            let next = shard.expiries.peek().copied();
+            let Some(Reverse((expires_at, key))) =
+                next.filter(|Reverse((expires_at, _))| *expires_at <= now)
             else {
                 return;
             };
-            shard.queue.pop();
-            shard.dropped = shard.dropped.max(until);
-            if let Some(share) = shard.kept.remove(&key) {
-                self.give_back(share);
+            shard.expiries.pop();
+            shard.dropped_until = shard.dropped_until.max(expires_at);
+            if let Some(share) = shard.entries.remove(&key) {
+                self.release(share);
             }
         }
     }
 
-    fn give_back(&self, share: Share) {
+    /// Counts one entry less for the store and for the share.
+    fn release(&self, share: ShareId) {
         self.len.fetch_sub(1, Ordering::Relaxed);
-        let Ok(counts) = pick(&self.shares, u64::from_ne_bytes(share)) else { return };
+        let Ok(counts) = select(&self.share_counts, u64::from_ne_bytes(share)) else { return };
         let mut counts = lock(counts);
         match counts.get_mut(&share) {
             Some(count) if *count > 1 => *count = count.saturating_sub(1),
@@ -239,21 +252,21 @@ impl MemoryReplayStore {
         }
     }
 
-    /// Nothing lasts longer than 136 years: what would, is never dropped.
-    fn second(&self, at: i64) -> Second {
-        let after = at.saturating_sub(self.born).max(0);
-        Second::try_from(after).unwrap_or(Second::MAX)
+    /// Caps at 136 years after the start. An entry that expires later is never dropped.
+    fn seconds(&self, timestamp: i64) -> Seconds {
+        let elapsed = timestamp.saturating_sub(self.created_at).max(0);
+        Seconds::try_from(elapsed).unwrap_or(Seconds::MAX)
     }
 }
 
-fn ceil(at: UtcDateTime) -> i64 {
-    at.unix_timestamp().saturating_add(i64::from(at.nanosecond() > 0))
+fn rounded_up(time: UtcDateTime) -> i64 {
+    time.unix_timestamp().saturating_add(i64::from(time.nanosecond() > 0))
 }
 
-fn pick<T>(of: &[T], hash: u64) -> Result<&T, Full> {
-    let len = u64::try_from(of.len()).unwrap_or(u64::MAX);
-    let at = hash.checked_rem(len).and_then(|at| usize::try_from(at).ok());
-    at.and_then(|at| of.get(at)).ok_or(Full)
+fn select<T>(items: &[T], hash: u64) -> Result<&T, Full> {
+    let len = u64::try_from(items.len()).unwrap_or(u64::MAX);
+    let index = hash.checked_rem(len).and_then(|index| usize::try_from(index).ok());
+    index.and_then(|index| items.get(index)).ok_or(Full)
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
@@ -291,8 +304,8 @@ mod tests {
     use super::Remembered::{Again, BeforeEpoch, First, ShareFull};
     use super::*;
 
-    /// Half a second into a second.
-    const BIRTH: UtcDateTime = at(1_000_000_500);
+    /// Half a second after a full second.
+    const START: UtcDateTime = at(1_000_000_500);
 
     const fn at(milliseconds: i64) -> UtcDateTime {
         match UtcDateTime::from_unix_timestamp_nanos(milliseconds as i128 * 1_000_000) {
@@ -302,38 +315,38 @@ mod tests {
     }
 
     fn after(milliseconds: u64) -> UtcDateTime {
-        BIRTH + Duration::from_millis(milliseconds)
+        START + Duration::from_millis(milliseconds)
     }
 
-    /// Issued as late as can be, offered at `now`; both in milliseconds after the birth.
+    /// Issued as late as possible and inserted at `now`. Times are in milliseconds after the start.
     fn entry(name: &str, share: &str, now: u64, until: u64) -> ReplayEntry {
         let issued = after(now.max(1000));
         ReplayEntry::new("p", "a", &[name], &[share], issued, after(until), after(now))
     }
 
-    /// `None`: the store is full.
-    fn offer(store: &MemoryReplayStore, entry: ReplayEntry) -> Option<Remembered> {
+    /// Returns `None` if the store is full.
+    fn insert(store: &MemoryReplayStore, entry: ReplayEntry) -> Option<Remembered> {
         store.insert(entry).now().unwrap().ok()
     }
 
     fn store(capacity: usize) -> MemoryReplayStore {
-        MemoryReplayStore::with_capacity_at(capacity, BIRTH).share(100)
+        MemoryReplayStore::with_capacity_at(capacity, START).max_share_percent(100)
     }
 
     #[test]
     fn the_first_is_first_and_then_it_is_again_until_it_expires() {
         let store = store(10);
-        assert_eq!(offer(&store, entry("x", "s", 1000, 5000)), Some(First));
-        assert_eq!(offer(&store, entry("x", "s", 1000, 5000)), Some(Again));
-        assert_eq!(offer(&store, entry("x", "t", 4999, 5000)), Some(Again));
-        assert_eq!(offer(&store, entry("y", "s", 4999, 5500)), Some(First));
-        // Expired, and swept: not accepted for that.
-        assert_eq!(offer(&store, entry("x", "s", 6000, 5000)), Some(BeforeEpoch));
+        assert_eq!(insert(&store, entry("x", "s", 1000, 5000)), Some(First));
+        assert_eq!(insert(&store, entry("x", "s", 1000, 5000)), Some(Again));
+        assert_eq!(insert(&store, entry("x", "t", 4999, 5000)), Some(Again));
+        assert_eq!(insert(&store, entry("y", "s", 4999, 5500)), Some(First));
+        // It has expired and was dropped, and is still not accepted.
+        assert_eq!(insert(&store, entry("x", "s", 6000, 5000)), Some(BeforeEpoch));
         assert_eq!(store.len(), 0);
     }
 
     #[test]
-    fn what_was_issued_before_it_was_made_or_in_that_second_is_forgotten() {
+    fn an_entry_issued_before_the_store_or_in_its_second_is_before_the_epoch() {
         let store = store(10);
         let issued = |milliseconds| {
             let name = format!("issued at {milliseconds}");
@@ -341,57 +354,57 @@ mod tests {
             ReplayEntry::new("p", "a", &[&name], &[], issued, after(9000), after(1000))
         };
         for milliseconds in [0, 999_999_999, 1_000_000_000, 1_000_000_500, 1_000_000_999] {
-            assert_eq!(offer(&store, issued(milliseconds)), Some(BeforeEpoch), "{milliseconds}");
+            assert_eq!(insert(&store, issued(milliseconds)), Some(BeforeEpoch), "{milliseconds}");
         }
         assert_eq!(store.len(), 0);
-        assert_eq!(offer(&store, issued(1_000_001_000)), Some(First));
+        assert_eq!(insert(&store, issued(1_000_001_000)), Some(First));
     }
 
     #[test]
-    fn a_clock_that_jumps_opens_nothing() {
+    fn a_clock_that_jumps_lets_nothing_in_again() {
         let store = store(10);
-        assert_eq!(offer(&store, entry("x", "s", 1000, 60_000)), Some(First));
+        assert_eq!(insert(&store, entry("x", "s", 1000, 60_000)), Some(First));
         // One request comes with a clock an hour ahead, and the next ones without.
-        assert_eq!(offer(&store, entry("y", "s", 3_600_000, 3_660_000)), Some(First));
-        assert_eq!(offer(&store, entry("x", "s", 2000, 60_000)), Some(BeforeEpoch));
-        assert_eq!(offer(&store, entry("y", "s", 2000, 3_660_000)), Some(Again));
-        assert_eq!(offer(&store, entry("z", "s", 2000, 62_000)), Some(First));
-        // A clock before the birth.
+        assert_eq!(insert(&store, entry("y", "s", 3_600_000, 3_660_000)), Some(First));
+        assert_eq!(insert(&store, entry("x", "s", 2000, 60_000)), Some(BeforeEpoch));
+        assert_eq!(insert(&store, entry("y", "s", 2000, 3_660_000)), Some(Again));
+        assert_eq!(insert(&store, entry("z", "s", 2000, 62_000)), Some(First));
+        // A clock before the start.
         let early = ReplayEntry::new("p", "a", &["w"], &[], after(1000), after(9000), at(0));
-        assert_eq!(offer(&store, early), Some(BeforeEpoch));
+        assert_eq!(insert(&store, early), Some(BeforeEpoch));
         let early = ReplayEntry::new("p", "a", &["v"], &[], after(1000), after(61_500), at(0));
-        assert_eq!(offer(&store, early), Some(First));
+        assert_eq!(insert(&store, early), Some(First));
     }
 
     #[test]
-    fn what_never_expires_is_kept() {
+    fn an_entry_that_never_expires_is_kept() {
         let store = store(10);
         let forever = |now| {
             ReplayEntry::new("p", "a", &["x"], &[], after(1000), at(200_000_000_000_000), now)
         };
-        assert_eq!(offer(&store, forever(after(1000))), Some(First));
-        assert_eq!(offer(&store, forever(at(4_000_000_000_000))), Some(Again));
+        assert_eq!(insert(&store, forever(after(1000))), Some(First));
+        assert_eq!(insert(&store, forever(at(4_000_000_000_000))), Some(Again));
     }
 
     #[test]
-    fn a_full_store_takes_nothing_and_puts_nothing_out() {
-        // Several shards, and the bound is that of all of them.
-        let capacity = 3 * MemoryReplayStore::PER_SHARD;
+    fn a_full_store_accepts_nothing_and_evicts_nothing() {
+        // There are several shards, and the bound applies to all of them together.
+        let capacity = 3 * MemoryReplayStore::ENTRIES_PER_SHARD;
         let store = store(capacity);
         let name = |number: usize| number.to_string();
         for number in 0..capacity {
-            assert_eq!(offer(&store, entry(&name(number), "s", 1000, 60_000)), Some(First));
+            assert_eq!(insert(&store, entry(&name(number), "s", 1000, 60_000)), Some(First));
         }
         for number in capacity..capacity + 100 {
-            assert_eq!(offer(&store, entry(&name(number), "t", 1000, 60_000)), None);
+            assert_eq!(insert(&store, entry(&name(number), "t", 1000, 60_000)), None);
         }
         assert_eq!(store.len(), capacity);
         for number in 0..capacity {
-            assert_eq!(offer(&store, entry(&name(number), "s", 2000, 60_000)), Some(Again));
+            assert_eq!(insert(&store, entry(&name(number), "s", 2000, 60_000)), Some(Again));
         }
-        // When they expire there is room, for a key that falls into any shard.
+        // When they expire there is space, for a key in any shard.
         for number in capacity..2 * capacity {
-            let answer = offer(&store, entry(&name(number), "s", 61_000, 120_000));
+            let answer = insert(&store, entry(&name(number), "s", 61_000, 120_000));
             assert_eq!(answer, Some(First), "{number}");
         }
         assert!(store.len() <= capacity);
@@ -403,74 +416,76 @@ mod tests {
     }
 
     #[test]
-    fn one_share_ends_and_the_others_do_not() {
-        let store = MemoryReplayStore::with_capacity_at(100, BIRTH);
+    fn a_full_share_does_not_fill_the_others() {
+        let store = MemoryReplayStore::with_capacity_at(100, START);
         for name in ["1", "2", "3", "4", "5"] {
-            assert_eq!(offer(&store, entry(name, "s", 1000, 60_000)), Some(First));
+            assert_eq!(insert(&store, entry(name, "s", 1000, 60_000)), Some(First));
         }
-        assert_eq!(offer(&store, entry("6", "s", 1000, 60_000)), Some(ShareFull));
-        assert_eq!(offer(&store, entry("5", "s", 1000, 60_000)), Some(Again));
-        assert_eq!(offer(&store, entry("6", "t", 1000, 60_000)), Some(First));
+        assert_eq!(insert(&store, entry("6", "s", 1000, 60_000)), Some(ShareFull));
+        assert_eq!(insert(&store, entry("5", "s", 1000, 60_000)), Some(Again));
+        assert_eq!(insert(&store, entry("6", "t", 1000, 60_000)), Some(First));
         assert_eq!(store.len(), 6);
-        // Nothing was remembered of what found no place.
-        assert_eq!(offer(&store, entry("7", "s", 1000, 60_000)), Some(ShareFull));
-        assert_eq!(offer(&store, entry("7", "u", 1000, 60_000)), Some(First));
-        // When they expire the share is free again, and is counted anew.
+        // An entry that was refused is not remembered.
+        assert_eq!(insert(&store, entry("7", "s", 1000, 60_000)), Some(ShareFull));
+        assert_eq!(insert(&store, entry("7", "u", 1000, 60_000)), Some(First));
+        // When they expire the share is free again.
         for name in ["11", "12", "13", "14", "15"] {
-            assert_eq!(offer(&store, entry(name, "s", 61_000, 120_000)), Some(First));
+            assert_eq!(insert(&store, entry(name, "s", 61_000, 120_000)), Some(First));
         }
-        assert_eq!(offer(&store, entry("16", "s", 61_000, 120_000)), Some(ShareFull));
+        assert_eq!(insert(&store, entry("16", "s", 61_000, 120_000)), Some(ShareFull));
         assert_eq!(store.len(), 5);
     }
 
     #[test]
     fn a_share_is_at_least_one_entry_and_at_most_all() {
-        let most = |capacity, percent| {
-            MemoryReplayStore::with_capacity_at(capacity, BIRTH).share(percent).most_of_one_share
+        let max = |capacity, percent| {
+            MemoryReplayStore::with_capacity_at(capacity, START)
+                .max_share_percent(percent)
+                .max_per_share
         };
-        assert_eq!(most(1, 1), 1);
-        assert_eq!(most(99, 1), 1);
-        assert_eq!(most(1_000_000, 5), 50_000);
-        assert_eq!(most(1_000_000, 100), 1_000_000);
-        assert_eq!(MemoryReplayStore::new_at(BIRTH).most_of_one_share, 50_000);
-        // Not made: the shards of so many would be.
+        assert_eq!(max(1, 1), 1);
+        assert_eq!(max(99, 1), 1);
+        assert_eq!(max(1_000_000, 5), 50_000);
+        assert_eq!(max(1_000_000, 100), 1_000_000);
+        assert_eq!(MemoryReplayStore::new_at(START).max_per_share, 50_000);
+        // The capacity is set afterwards, because shards for so many entries would not fit in memory.
         let mut vast = store(1);
         vast.capacity = usize::MAX;
-        assert_eq!(vast.share(100).most_of_one_share, usize::MAX);
+        assert_eq!(vast.max_share_percent(100).max_per_share, usize::MAX);
     }
 
     #[test]
-    #[should_panic(expected = "without a place")]
-    fn a_store_of_nothing_is_a_mistake() {
+    #[should_panic(expected = "capacity of 0")]
+    fn a_capacity_of_zero_panics() {
         let _ = MemoryReplayStore::with_capacity(0);
     }
 
     #[test]
     #[should_panic(expected = "from 1 to 100 percent")]
-    fn a_share_of_nothing_is_a_mistake() {
-        let _ = MemoryReplayStore::new().share(0);
+    fn a_share_of_zero_percent_panics() {
+        let _ = MemoryReplayStore::new().max_share_percent(0);
     }
 
     #[test]
-    fn one_insertion_sweeps_a_few() {
+    fn one_insertion_drops_a_few_expired_entries() {
         let store = store(1000);
         for number in 0..1000 {
-            offer(&store, entry(&number.to_string(), "s", 1000, 2000 + number));
+            insert(&store, entry(&number.to_string(), "s", 1000, 2000 + number));
         }
         assert_eq!(store.len(), 1000);
-        offer(&store, entry("x", "s", 10_000, 60_000));
-        assert_eq!(store.len(), 1000 - MemoryReplayStore::SWEPT + 1);
-        for number in 0..1000 / MemoryReplayStore::SWEPT {
-            offer(&store, entry(&format!("y{number}"), "s", 10_000, 60_000));
+        insert(&store, entry("x", "s", 10_000, 60_000));
+        assert_eq!(store.len(), 1000 - MemoryReplayStore::SWEEP_LIMIT + 1);
+        for number in 0..1000 / MemoryReplayStore::SWEEP_LIMIT {
+            insert(&store, entry(&format!("y{number}"), "s", 10_000, 60_000));
         }
-        assert_eq!(store.len(), 1 + 1000 / MemoryReplayStore::SWEPT);
+        assert_eq!(store.len(), 1 + 1000 / MemoryReplayStore::SWEEP_LIMIT);
         let counts: usize =
-            store.shares.iter().map(|counts| lock(counts).values().sum::<usize>()).sum();
+            store.share_counts.iter().map(|counts| lock(counts).values().sum::<usize>()).sum();
         assert_eq!(counts, store.len());
     }
 
     #[test]
-    fn of_sixty_four_threads_one_is_first() {
+    fn one_of_sixty_four_threads_is_first() {
         const ROUNDS: usize = 500;
         let store = store(ROUNDS);
         let together = Barrier::new(64);
@@ -478,7 +493,7 @@ mod tests {
             let mut firsts = 0;
             for round in 0..ROUNDS {
                 together.wait();
-                match offer(&store, entry(&round.to_string(), "s", 1000, 60_000)) {
+                match insert(&store, entry(&round.to_string(), "s", 1000, 60_000)) {
                     Some(First) => firsts += 1,
                     answer => assert_eq!(answer, Some(Again)),
                 }
@@ -489,15 +504,15 @@ mod tests {
             let threads: Vec<_> = (0..64).map(|_| scope.spawn(run)).collect();
             threads.into_iter().map(|thread| thread.join().unwrap()).sum()
         });
-        // One each, since a second one of any would be of a key that is known.
+        // One per key, since a second one would be of a key that is known.
         assert_eq!(firsts, ROUNDS);
         assert_eq!(store.len(), ROUNDS);
     }
 
     #[test]
     fn the_bounds_hold_under_many_threads() {
-        // What all offer does not fit, and what one share offers does not either.
-        let store = store(1000).share(20);
+        // The threads insert more than fits into the store, and more than fits into each share.
+        let store = store(1000).max_share_percent(20);
         std::thread::scope(|scope| {
             for thread in 0..16 {
                 let store = &store;
@@ -506,37 +521,37 @@ mod tests {
                         let (name, share) =
                             (format!("{thread}/{number}"), (number % 10).to_string());
                         let now = 1000 + number;
-                        offer(store, entry(&name, &share, now, now + 300));
+                        insert(store, entry(&name, &share, now, now + 300));
                         assert!(store.len() <= 1000);
                     }
                 });
             }
         });
         let counts: Vec<_> = store
-            .shares
+            .share_counts
             .iter()
             .flat_map(|counts| lock(counts).values().copied().collect::<Vec<_>>())
             .collect();
         assert!(counts.iter().all(|count| (1..=200).contains(count)), "{counts:?}");
         assert_eq!(counts.iter().sum::<usize>(), store.len());
-        let kept: usize = store.shards.iter().map(|shard| lock(shard).kept.len()).sum();
-        let queued: usize = store.shards.iter().map(|shard| lock(shard).queue.len()).sum();
+        let kept: usize = store.shards.iter().map(|shard| lock(shard).entries.len()).sum();
+        let queued: usize = store.shards.iter().map(|shard| lock(shard).expiries.len()).sum();
         assert_eq!((kept, queued), (store.len(), store.len()));
     }
 
     proptest! {
-        /// Against a model that remembers everything: what was accepted is never accepted again, whatever the order
-        /// of the moments.
+        /// Compares with a model that remembers everything: an entry that was accepted is never accepted again, in
+        /// whatever order the moments come.
         #[test]
         fn nothing_is_accepted_twice(
-            offers in proptest::collection::vec((0..12_u64, 1000..20_000_u64, 0..4_u8), 1..200),
+            insertions in proptest::collection::vec((0..12_u64, 1000..20_000_u64, 0..4_u8), 1..200),
         ) {
-            let store = MemoryReplayStore::with_capacity_at(6, BIRTH).share(50);
+            let store = MemoryReplayStore::with_capacity_at(6, START).max_share_percent(50);
             let mut accepted = BTreeSet::new();
-            for (name, now, share) in offers {
-                // The same name expires at the same moment.
+            for (name, now, share) in insertions {
+                // Entries of the same name expire at the same moment.
                 let entry = entry(&name.to_string(), &share.to_string(), now, 2000 + 1500 * name);
-                if offer(&store, entry) == Some(First) {
+                if insert(&store, entry) == Some(First) {
                     prop_assert!(accepted.insert(name), "{name} is accepted twice");
                 }
                 prop_assert!(store.len() <= 6);

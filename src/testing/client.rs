@@ -1,4 +1,4 @@
-//! An HTTP client that is told what to answer.
+//! An HTTP client whose answers are set in advance.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -9,10 +9,12 @@ use http::{Request, Response, StatusCode};
 use crate::answer::Answer;
 use crate::outbound::{HttpAnswer, HttpClient, HttpError, HttpLimits};
 
-type Script = dyn Fn() -> HttpAnswer + Send + Sync;
+type Responder = dyn Fn() -> HttpAnswer + Send + Sync;
 
-/// An [`HttpClient`] for tests: no network, every answer as it was told, every request counted. Clones are one
-/// client. A URL that it was told nothing of is answered with 404.
+/// An [`HttpClient`] for tests, which answers as you say and never uses the network.
+///
+/// It counts the requests to each URL, and answers with 404 if nothing is set for a URL. Methods, headers, bodies and
+/// [`HttpLimits`] of requests are ignored. Clones share their answers and counts.
 ///
 /// ```
 /// use unconfused::testing::{ScriptedClient, TestIssuer};
@@ -25,11 +27,11 @@ type Script = dyn Fn() -> HttpAnswer + Send + Sync;
 /// # #[tokio::main(flavor = "current_thread")]
 /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
 /// let login = TestIssuer::new("https://login.example");
-/// let client = login.client(); // serves the metadata and the keys of the issuer
+/// let client = login.client(); // Serves the metadata and the keys of the issuer.
 /// let guard = Guard::new(ORDERS, Issuer::discover("https://login.example", client.clone())?);
 /// assert!(guard.ready().await.is_ready());
 ///
-/// client.set_down(true); // keys that are here go on serving
+/// client.set_unreachable(true); // Keys that were fetched remain in use.
 /// let token = login.token(&ORDERS).scope("orders:read");
 /// assert_eq!(token.granted_by(&guard, READ).subject(), "alice");
 /// assert_eq!(client.requests("https://login.example/jwks"), 1);
@@ -40,47 +42,48 @@ type Script = dyn Fn() -> HttpAnswer + Send + Sync;
 /// ```
 #[derive(Clone, Default)]
 pub struct ScriptedClient {
-    state: Arc<Mutex<State>>,
+    state: Arc<Mutex<ClientState>>,
 }
 
 #[derive(Default)]
-struct State {
-    scripts: BTreeMap<String, Arc<Script>>,
+struct ClientState {
+    responders: BTreeMap<String, Arc<Responder>>,
     requests: BTreeMap<String, usize>,
-    down: bool,
+    is_unreachable: bool,
 }
 
 impl ScriptedClient {
-    /// A client that was told nothing yet.
+    /// Creates a client that answers every request with 404.
     #[must_use]
     pub fn new() -> Self {
         ScriptedClient::default()
     }
 
-    /// This URL is answered with 200 and this body, until something else is said.
+    /// Answers requests to this URL with 200 and this body. Replaces what was set for the URL before.
     pub fn serve(&self, url: &str, body: impl Into<Vec<u8>>) {
         let body = body.into();
-        self.answer(url, move || Answer::Now(Ok(Response::new(body.clone()))));
+        self.serve_with(url, move || Answer::Now(Ok(Response::new(body.clone()))));
     }
 
-    /// This URL is answered with what `script` makes: any status, an error, an answer that comes
-    /// [later](Answer::later).
-    pub fn answer(&self, url: &str, script: impl Fn() -> HttpAnswer + Send + Sync + 'static) {
-        self.state().scripts.insert(url.to_owned(), Arc::new(script));
+    /// Answers each request to this URL with what the closure returns: any status, an error, or an answer that
+    /// completes [later](Answer::later). Replaces what was set for the URL before.
+    pub fn serve_with(&self, url: &str, answer: impl Fn() -> HttpAnswer + Send + Sync + 'static) {
+        self.lock_state().responders.insert(url.to_owned(), Arc::new(answer));
     }
 
-    /// While it is down, every request fails.
-    pub fn set_down(&self, down: bool) {
-        self.state().down = down;
+    /// Makes every request fail with [`HttpError::Failed`], until this is set to `false` again. Requests are still
+    /// counted.
+    pub fn set_unreachable(&self, is_unreachable: bool) {
+        self.lock_state().is_unreachable = is_unreachable;
     }
 
-    /// How many requests there were to this URL.
+    /// Returns the number of requests to this URL until now.
     #[must_use]
     pub fn requests(&self, url: &str) -> usize {
-        self.state().requests.get(url).copied().unwrap_or_default()
+        self.lock_state().requests.get(url).copied().unwrap_or_default()
     }
 
-    fn state(&self) -> MutexGuard<'_, State> {
+    fn lock_state(&self) -> MutexGuard<'_, ClientState> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -88,17 +91,19 @@ impl ScriptedClient {
 impl HttpClient for ScriptedClient {
     fn send(&self, request: Request<Vec<u8>>, _: HttpLimits) -> HttpAnswer {
         let url = request.uri().to_string();
-        let script = {
-            let mut state = self.state();
+        let responder = {
+            let mut state = self.lock_state();
             let requests = state.requests.entry(url.clone()).or_default();
             *requests = requests.saturating_add(1);
-            if state.down {
-                return Answer::Now(Err(HttpError::Failed("the client is down".into())));
+            if state.is_unreachable {
+                return Answer::Now(Err(HttpError::Failed(
+                    "the client is set to be unreachable".into(),
+                )));
             }
-            state.scripts.get(&url).cloned()
+            state.responders.get(&url).cloned()
         };
-        match script {
-            Some(script) => script(),
+        match responder {
+            Some(responder) => responder(),
             None => {
                 let mut answer = Response::new(Vec::new());
                 *answer.status_mut() = StatusCode::NOT_FOUND;

@@ -1,4 +1,4 @@
-//! Proofs of possession, right and wrong ones.
+//! DPoP proofs, valid and invalid ones.
 
 use std::fmt;
 use std::sync::Arc;
@@ -9,10 +9,10 @@ use serde::Serialize;
 use serde_json::{Map, Value, json};
 use time::UtcDateTime;
 
-use super::object;
+use super::json_object::json_object;
 use crate::jose::{Algorithm, KeySet, SigningKey, encode, sha256};
 
-/// A key that DPoP proofs are signed with. Clones are one key.
+/// A key for DPoP proofs. Clones are the same key.
 ///
 /// ```
 /// use unconfused::testing::{TestIssuer, TestProofKey};
@@ -24,7 +24,7 @@ use crate::jose::{Algorithm, KeySet, SigningKey, encode, sha256};
 /// const READ: Scope = Scope::from_static("orders:read");
 ///
 /// let login = TestIssuer::new("https://login.example");
-/// // as if it had always been there: a store of its own time refuses proofs from before it
+/// // A store refuses proofs from before its start, so this one starts long ago.
 /// let store = MemoryReplayStore::new_at(time::UtcDateTime::UNIX_EPOCH);
 /// let guard = Guard::new(ORDERS, login.issuer()).dpop(Dpop::for_base_url("https://orders.example")?, store);
 ///
@@ -51,27 +51,29 @@ pub struct TestProofKey {
 }
 
 impl TestProofKey {
-    /// A new key for ES256.
+    /// Generates a key for ES256.
     #[must_use]
-    #[expect(clippy::new_without_default, reason = "every call makes another key")]
+    #[expect(clippy::new_without_default, reason = "every call generates another key")]
     pub fn new() -> Self {
         TestProofKey::with_algorithm(Algorithm::Es256)
     }
 
-    /// A new key for this algorithm.
+    /// Generates a key for this algorithm.
     #[must_use]
     pub fn with_algorithm(algorithm: Algorithm) -> Self {
         TestProofKey { algorithm, key: Arc::new(SigningKey::generate(algorithm, "proof")) }
     }
 
-    /// The thumbprint that a token is bound to, `jkt`.
+    /// Returns the thumbprint of the public key (RFC 7638), which a bound token has as `jkt`.
     #[must_use]
     pub fn thumbprint(&self) -> String {
         let set = format!("{{\"keys\":[{}]}}", self.key.public_jwk());
         KeySet::from_json(&set).ok().and_then(|keys| keys.thumbprints().next()).unwrap_or_default()
     }
 
-    /// A proof for a request of this method and URL, made now, with an id of its own.
+    /// Creates a proof for a request with this method and URL, made now.
+    ///
+    /// Its `jti` is unique within the process. It is not for a token yet: see [`TestProof::token`].
     pub fn proof(&self, method: &str, url: &str) -> TestProof {
         static JTI: AtomicU64 = AtomicU64::new(1);
         let claims = json!({
@@ -87,7 +89,11 @@ impl TestProofKey {
             }
         }
         let header = json!({ "typ": "dpop+jwt", "alg": self.algorithm.as_str(), "jwk": jwk });
-        TestProof { header: object(header), claims: object(claims), key: self.key.clone() }
+        TestProof {
+            header: json_object(header),
+            claims: json_object(claims),
+            key: self.key.clone(),
+        }
     }
 }
 
@@ -97,7 +103,18 @@ impl fmt::Debug for TestProofKey {
     }
 }
 
-/// A proof to be made. A clone of it is the same proof, with the same `jti`.
+/// A DPoP proof to be signed, from [`TestProofKey::proof`].
+///
+/// The methods change one thing each. A clone is the same proof, with the same `jti`.
+///
+/// ```
+/// use unconfused::testing::TestProofKey;
+///
+/// let proof = TestProofKey::new().proof("GET", "https://orders.example/orders");
+/// let for_another_token = proof.clone().token("another token").sign();
+/// let without_id = proof.token("token").without_claim("jti").sign();
+/// # let _ = (for_another_token, without_id);
+/// ```
 #[derive(Clone)]
 #[must_use]
 pub struct TestProof {
@@ -107,52 +124,52 @@ pub struct TestProof {
 }
 
 impl TestProof {
-    /// For this access token, `ath`.
+    /// Sets the access token that the proof is for, by its hash `ath`.
     pub fn token(self, token: &str) -> Self {
         self.claim("ath", URL_SAFE_NO_PAD.encode_to_string(sha256([token])))
     }
 
-    /// Made at this moment, in place of now.
-    pub fn at(self, moment: UtcDateTime) -> Self {
+    /// Sets when the proof is made, `iat`.
+    pub fn issued_at(self, moment: UtcDateTime) -> Self {
         self.claim("iat", moment.unix_timestamp())
     }
 
-    /// With this nonce of the resource.
+    /// Sets the nonce that the resource provided.
     pub fn nonce(self, nonce: &str) -> Self {
         self.claim("nonce", nonce)
     }
 
-    /// Any claim, of any type.
+    /// Sets any claim to a value of any type. A value that cannot be serialized becomes `null`.
     pub fn claim(mut self, name: &str, value: impl Serialize) -> Self {
         self.claims.insert(name.to_owned(), serde_json::to_value(value).unwrap_or_default());
         self
     }
 
-    /// Without this claim.
-    pub fn without(mut self, name: &str) -> Self {
+    /// Removes this claim.
+    pub fn without_claim(mut self, name: &str) -> Self {
         self.claims.remove(name);
         self
     }
 
-    /// Any header parameter.
+    /// Sets any header parameter to a value of any type. A value that cannot be serialized becomes `null`.
     pub fn header(mut self, name: &str, value: impl Serialize) -> Self {
         self.header.insert(name.to_owned(), serde_json::to_value(value).unwrap_or_default());
         self
     }
 
-    /// Without this header parameter.
+    /// Removes this header parameter.
     pub fn without_header(mut self, name: &str) -> Self {
         self.header.remove(name);
         self
     }
 
-    /// Signed by another key than the header names.
+    /// Signs with another key, while the header still contains this one.
     pub fn forged_by(mut self, other: &TestProofKey) -> Self {
         self.key = other.key.clone();
         self
     }
 
-    /// The value of a `DPoP` field.
+    /// Signs the proof and returns the value of a `DPoP` field.
     #[must_use]
     pub fn sign(&self) -> String {
         let part = |object: &Map<String, Value>| encode(Value::Object(object.clone()).to_string());

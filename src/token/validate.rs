@@ -286,7 +286,7 @@ impl Terms {
             None if self.sender_constrained => return Err(Reason::SenderConstraintRequired),
             None => (None, None),
         };
-        let proof = match (jkt, &possession.shown) {
+        let proof = match (jkt, &possession.dpop) {
             // 33: RFC 9449 section 7.2
             (Some(_), None) => return Err(Reason::BoundTokenAsBearer),
             // 34: RFC 9449 section 7.1
@@ -302,7 +302,9 @@ impl Terms {
         match (x5t, &possession.certificate) {
             (None, _) => Ok(Confirmed { proof, certificate: false }),
             (Some(_), None) => Err(Reason::ClientCertificateMissing),
-            (Some(x5t), Some(shown)) if shown.is(x5t) => Ok(Confirmed { proof, certificate: true }),
+            (Some(x5t), Some(shown)) if shown.has_thumbprint(x5t) => {
+                Ok(Confirmed { proof, certificate: true })
+            }
             (Some(_), Some(_)) => Err(Reason::ClientCertificateMismatch),
         }
     }

@@ -127,7 +127,7 @@ fn every_decision_is_one_event_allowed_or_denied() {
         ("token_format_not_accepted", vec!["Bearer opaque".into()]),
         ("signature_invalid", vec![good.clone().forged_by(forger()).bearer()]),
         ("token_expired", vec![good.clone().expired().bearer()]),
-        ("actor_untrusted", vec![good.clone().actor_of(OTHER, "a").bearer()]),
+        ("actor_untrusted", vec![good.clone().actor_with_issuer(OTHER, "a").bearer()]),
         ("insufficient_scope", vec![token().bearer()]),
     ];
     for (outcome, fields) in cases {
@@ -364,7 +364,7 @@ fn an_allowed_event_shows_who_acted_for_whom_and_how() {
         .client("web")
         .claim("jti", "t-1")
         .actor("first")
-        .actor_of(OTHER, "second")
+        .actor_with_issuer(OTHER, "second")
         .actor("third")
         .scope("orders:read extra")
         .acr("phr")
@@ -461,7 +461,7 @@ fn nothing_of_a_proof_is_in_the_record() {
 #[test]
 fn the_parts_of_an_event_are_what_its_line_says() {
     let token = token()
-        .actor_of(OTHER, "first")
+        .actor_with_issuer(OTHER, "first")
         .actor("second")
         .acr("phr")
         .authenticated(secs(5))
@@ -797,7 +797,7 @@ fn hostile_tokens(text: &str) -> Vec<TestToken> {
         token().scope(&text.replace(' ', "_")),
         token().actor(text),
         token().actor("agent-7").claim("act", json!({ "sub": "x", "act": { "sub": text } })),
-        token().actor_of(text, text),
+        token().actor_with_issuer(text, text),
         token().claim("aud", text),
         token().claim("iss", text),
         token().header("kid", text),
@@ -1007,7 +1007,7 @@ async fn keys_that_come_later_give_the_same_answers() {
         good.clone(),
         good.clone().forged_by(forger()),
         good.clone().expired(),
-        good.clone().actor_of(OTHER, "a"),
+        good.clone().actor_with_issuer(OTHER, "a"),
         good.clone().header("kid", "nobody"),
         token(),
     ] {
@@ -1111,7 +1111,7 @@ fn the_record_says_why_keys_are_unavailable_and_which_claim_is_missing() {
     let guard = Guard::new(ORDERS, down).clock(now).audit(sink.clone());
     assert!(ask(&guard, &token(), READ).is_err());
     let guard = common::guard().audit(sink);
-    assert!(ask(&guard, &token().without("jti"), READ).is_err());
+    assert!(ask(&guard, &token().without_claim("jti"), READ).is_err());
     assert!(ask(&guard, &token().header("kid", "somebody-elses"), READ).is_err());
     let details = record.take();
     assert!(details[0].as_ref().unwrap().contains(r"connection\nrefused"), "{details:?}");

@@ -150,7 +150,7 @@ fn a_resource_without_metadata_is_challenged_all_the_same() {
     let denial = answer(&guard, &[], READ);
     assert_eq!(challenge(&denial), r#"Bearer scope="orders:read""#);
 
-    let weak = login().token(&audience).at(now());
+    let weak = login().token(&audience).issued_at(now());
     let denial = ask(&guard, &weak, READ).unwrap_err();
     assert!(denial.challenge().is_some());
     assert_eq!(
@@ -169,9 +169,11 @@ fn an_insecure_request_is_not_asked_for_a_token() {
 
 #[test]
 fn the_scopes_of_an_operation_are_not_told_to_who_sent_a_bad_token() {
-    for token in
-        [token().expired(), token().forged_by(forger()), token().actor_of(OTHER, "agent-7")]
-    {
+    for token in [
+        token().expired(),
+        token().forged_by(forger()),
+        token().actor_with_issuer(OTHER, "agent-7"),
+    ] {
         let denial = denied(&token, READ);
         assert!(!challenge(&denial).contains("scope="), "{denial}");
     }
@@ -292,7 +294,7 @@ fn an_unknown_key_looks_like_a_bad_signature() {
 #[test]
 fn an_untrusted_actor_looks_like_one_that_is_not_permitted() {
     let local = denied(&token().actor("a"), Require::scope(READ).undelegated());
-    let foreign = denied(&token().actor_of(OTHER, "a"), READ);
+    let foreign = denied(&token().actor_with_issuer(OTHER, "a"), READ);
     assert_eq!(local.reason(), Reason::ActorUnauthorized);
     assert_eq!(foreign.reason(), Reason::ActorUntrusted);
     assert_eq!(told(&foreign), told(&local));
@@ -391,7 +393,7 @@ fn descriptions_are_constants() {
     for (first, second) in [
         (denied(&token().claim("aud", "a"), READ), denied(&token().claim("aud", "b"), READ)),
         (denied(&token().claim("iss", "a"), READ), denied(&token().claim("iss", "b"), READ)),
-        (denied(&token().without("jti"), READ), denied(&token().without("sub"), READ)),
+        (denied(&token().without_claim("jti"), READ), denied(&token().without_claim("sub"), READ)),
     ] {
         assert_eq!(told(&first), told(&second));
     }

@@ -38,7 +38,7 @@ fn each_atom_has_its_answer_to_each_kind_of_caller() {
         ("alice herself", seen(&token())),
         ("agent-7 for alice", seen(&token().actor("agent-7"))),
         ("agent-8 for alice", seen(&token().actor("agent-8"))),
-        ("a stranger for alice", seen(&token().actor_of(OTHER, "agent-7"))),
+        ("a stranger for alice", seen(&token().actor_with_issuer(OTHER, "agent-7"))),
         ("an agent client", seen(&token().client("agent-app"))),
         ("a machine", seen(&token().subject("test-client"))),
     ];
@@ -130,13 +130,13 @@ fn an_actor_without_an_issuer_is_of_the_issuer_of_the_token() {
 #[test]
 fn an_actor_that_names_the_issuer_is_the_same_as_one_that_does_not() {
     let short = seen(&token().actor("agent-7"));
-    let long = seen(&token().actor_of(LOGIN, "agent-7"));
+    let long = seen(&token().actor_with_issuer(LOGIN, "agent-7"));
     assert_eq!(short.actor(), long.actor());
 }
 
 #[test]
 fn a_foreign_actor_is_untrusted_unless_that_very_pair_is_listed() {
-    let token = seen(&token().actor_of(OTHER, "agent-7"));
+    let token = seen(&token().actor_with_issuer(OTHER, "agent-7"));
     for (list, answer) in [
         (vec![FOREIGN], None),
         (vec![AGENT, FOREIGN], None),
@@ -152,7 +152,7 @@ fn a_foreign_actor_is_untrusted_unless_that_very_pair_is_listed() {
 
 #[test]
 fn issuer_and_name_of_an_actor_are_not_run_together() {
-    let token = seen(&token().actor_of("https://other.example/a", "b"));
+    let token = seen(&token().actor_with_issuer("https://other.example/a", "b"));
     let requirement = any().actor_if_any([("https://other.example/", "ab")]);
     assert_eq!(refused(&requirement, &token), Some(Reason::ActorUntrusted));
 }
@@ -161,7 +161,7 @@ fn issuer_and_name_of_an_actor_are_not_run_together() {
 fn a_subject_that_acts_for_itself_is_a_direct_call() {
     for token in [
         token().actor("alice"),
-        token().actor_of(LOGIN, "alice"),
+        token().actor_with_issuer(LOGIN, "alice"),
         token().claim("act", json!({ "sub": "alice", "sub_profile": "user" })),
     ] {
         let token = seen(&token);
@@ -174,7 +174,7 @@ fn a_subject_that_acts_for_itself_is_a_direct_call() {
 
 #[test]
 fn the_same_name_of_another_issuer_is_somebody_else() {
-    let token = seen(&token().actor_of(OTHER, "alice"));
+    let token = seen(&token().actor_with_issuer(OTHER, "alice"));
     assert!(token.actor().is_some());
     assert_eq!(refused(&any(), &token), Some(Reason::ActorUntrusted));
 }
@@ -189,7 +189,7 @@ fn a_subject_that_acts_after_others_is_an_actor() {
 
 #[test]
 fn the_outermost_link_acts_and_the_others_are_for_the_record() {
-    let chain = token().actor("first").actor_of(OTHER, "second").actor("third");
+    let chain = token().actor("first").actor_with_issuer(OTHER, "second").actor("third");
     let token = seen(&chain);
     assert_eq!(token.actor().unwrap().subject(), "third");
     let prior: Vec<_> =
@@ -210,9 +210,9 @@ fn prior_actors_never_decide() {
     let plain = seen(&token().actor("agent-7"));
     let pasts = [
         token().actor("tool"),
-        token().actor_of(OTHER, "tool"),
+        token().actor_with_issuer(OTHER, "tool"),
         token().actor("alice"),
-        token().actor("tool").actor_of(OTHER, "agent-7"),
+        token().actor("tool").actor_with_issuer(OTHER, "agent-7"),
     ];
     for past in pasts {
         let chained = seen(&past.actor("agent-7"));

@@ -94,16 +94,16 @@ fn each_point_of_the_checklist_has_its_reason() {
         good().header("jwk", jwk)
     };
     let ed25519 = TestProofKey::with_algorithm(Algorithm::Ed25519);
-    let ed25519 = ed25519.proof("GET", URL).at(now()).token("token");
+    let ed25519 = ed25519.proof("GET", URL).issued_at(now()).token("token");
     let weak = json!({ "kty": "RSA", "n": base64url([0xff; 128]), "e": "AQAB" });
     use Reason::*;
     let table: Vec<(&str, TestProof, Option<Reason>)> = vec![
         ("good", good(), None),
         // 3: all claims
-        ("no jti", good().without("jti"), Some(DpopProofMalformed)),
-        ("no htm", good().without("htm"), Some(DpopProofMalformed)),
-        ("no htu", good().without("htu"), Some(DpopProofMalformed)),
-        ("no iat", good().without("iat"), Some(DpopProofMalformed)),
+        ("no jti", good().without_claim("jti"), Some(DpopProofMalformed)),
+        ("no htm", good().without_claim("htm"), Some(DpopProofMalformed)),
+        ("no htu", good().without_claim("htu"), Some(DpopProofMalformed)),
+        ("no iat", good().without_claim("iat"), Some(DpopProofMalformed)),
         ("jti is empty", good().claim("jti", ""), Some(DpopProofMalformed)),
         ("jti is a number", good().claim("jti", 1), Some(DpopProofMalformed)),
         ("jti is as long as it may be", good().claim("jti", "j".repeat(256)), None),
@@ -170,14 +170,14 @@ fn each_point_of_the_checklist_has_its_reason() {
         // 9: htu has a table of its own
         ("another URL", good().claim("htu", format!("{URL}/7")), Some(DpopUriMismatch)),
         // 11: iat
-        ("old", good().at(at(-60)), None),
-        ("too old", good().at(at(-61)), Some(DpopProofStale)),
-        ("ahead", good().at(at(10)), None),
-        ("too far ahead", good().at(at(11)), Some(DpopProofStale)),
+        ("old", good().issued_at(at(-60)), None),
+        ("too old", good().issued_at(at(-61)), Some(DpopProofStale)),
+        ("ahead", good().issued_at(at(10)), None),
+        ("too far ahead", good().issued_at(at(11)), Some(DpopProofStale)),
         ("from 1970", good().claim("iat", 0), Some(DpopProofStale)),
         ("from the end of time", good().claim("iat", 253_402_300_799_u64), Some(DpopProofStale)),
         // 12: ath, key
-        ("no ath", good().without("ath"), Some(DpopTokenHashMismatch)),
+        ("no ath", good().without_claim("ath"), Some(DpopTokenHashMismatch)),
         ("ath of nothing", good().token(""), Some(DpopTokenHashMismatch)),
         ("ath of another token", good().token("other"), Some(DpopTokenHashMismatch)),
         ("ath is the token", good().claim("ath", "token"), Some(DpopTokenHashMismatch)),
@@ -196,7 +196,7 @@ fn each_point_of_the_checklist_has_its_reason() {
 
 /// A good proof of somebody else.
 fn other() -> TestProof {
-    other_key().proof("GET", URL).at(now()).token("token")
+    other_key().proof("GET", URL).issued_at(now()).token("token")
 }
 
 #[test]
@@ -286,7 +286,7 @@ fn algorithms_are_es256_and_ed25519_and_others_by_option() {
     ];
     for algorithm in all {
         let key = TestProofKey::with_algorithm(algorithm);
-        let field = key.proof("GET", URL).at(now()).token("token").sign();
+        let field = key.proof("GET", URL).issued_at(now()).token("token").sign();
         let possession = Possession::dpop(&field, &Method::GET, "/orders");
         let check =
             |dpop: Dpop| dpop.check(&possession, "token", &key.thumbprint(), now()).map(|_| ());
@@ -310,7 +310,7 @@ fn weak_rsa_keys_are_refused_where_rsa_is_taken() {
         let possession = Possession::dpop(&field, &Method::GET, "/orders");
         dpop.check(&possession, "token", &key.thumbprint(), now()).map(|_| ())
     };
-    let good = key.proof("GET", URL).at(now()).token("token");
+    let good = key.proof("GET", URL).issued_at(now()).token("token");
     assert_eq!(check(&good), Ok(()));
     let n = public_jwk(&good)["n"].clone();
     for jwk in [
@@ -331,7 +331,7 @@ fn the_window_is_the_owners() {
     let wide = dpop().window(secs(300), secs(60));
     let exact = dpop().window(Duration::ZERO, Duration::ZERO);
     let check = |dpop: &Dpop, offset| {
-        let proof = good().at(at(offset)).sign();
+        let proof = good().issued_at(at(offset)).sign();
         check_field(dpop, &proof, "token").map(|proof| (proof.issued_at(), proof.expires_at()))
     };
     for (offset, fits) in [(-301, false), (-300, true), (60, true), (61, false)] {
@@ -513,7 +513,7 @@ fn uris_are_compared_by_what_they_mean() {
         let guard = guard().dpop(dpop.clone(), store());
         let raw = bound().sign();
         for Htu { path, htu, expect } in &rows {
-            let proof = key.proof("GET", htu).at(now()).token(&raw).sign();
+            let proof = key.proof("GET", htu).issued_at(now()).token(&raw).sign();
             let possession = Possession::dpop(&proof, &Method::GET, path);
             let outcome = dpop.check(&possession, &raw, &key.thumbprint(), now());
             assert_eq!(name(outcome), expect, "{path} {htu}");
@@ -543,7 +543,7 @@ fn validate_shown(
 fn no_plain_function_makes_an_access_token_of_a_bound_one_without_its_proof() {
     let raw = bound().sign();
     let proof = proof(&raw).sign();
-    let wrong = other_key().proof("GET", URL).at(now()).token(&raw).sign();
+    let wrong = other_key().proof("GET", URL).issued_at(now()).token(&raw).sign();
     let certificate = ClientCertificate::from_der("x");
     let shown = |proof| Possession::dpop(proof, &Method::GET, "/orders");
     let takes = validation().dpop(dpop());
@@ -728,7 +728,7 @@ fn two_credentials_are_refused_on_both_schemes() {
 fn the_audience_need_not_be_a_url() {
     const API: Audience = Audience::from_static("api://orders");
     let guard = Guard::new(API, login().issuer()).clock(now).dpop(dpop(), store());
-    let raw = login().token(&API).at(now()).bound_to(proof_key()).sign();
+    let raw = login().token(&API).issued_at(now()).bound_to(proof_key()).sign();
     assert!(ask_with_proof(&guard, &raw, &proof(&raw), Require::valid_token()).is_ok());
 }
 
@@ -832,7 +832,7 @@ fn each_denial_has_its_exact_challenges() {
         ),
         (
             "another key",
-            proved(other_key().proof("GET", URL).at(now()).token(&raw)),
+            proved(other_key().proof("GET", URL).issued_at(now()).token(&raw)),
             401,
             vec![format!(
                 r#"DPoP error="invalid_token", error_description="Invalid DPoP key binding", {ALGS}, {METADATA}"#
@@ -840,7 +840,7 @@ fn each_denial_has_its_exact_challenges() {
         ),
         (
             "stale",
-            proved(proof(&raw).at(at(-100))),
+            proved(proof(&raw).issued_at(at(-100))),
             401,
             vec![format!(
                 r#"DPoP error="invalid_dpop_proof", error_description="The DPoP proof is not recent", {ALGS}, {METADATA}"#
@@ -921,7 +921,7 @@ fn one_jti_under_two_keys_is_two_proofs() {
     let ours = bound().sign();
     let theirs = token().scope("orders:read").bound_to(other_key()).sign();
     assert!(ask_with_proof(&guard, &ours, &proof(&ours).claim("jti", "1"), READ).is_ok());
-    let proof = other_key().proof("GET", URL).at(now()).token(&theirs).claim("jti", "1");
+    let proof = other_key().proof("GET", URL).issued_at(now()).token(&theirs).claim("jti", "1");
     assert!(ask_with_proof(&guard, &theirs, &proof, READ).is_ok());
 }
 
@@ -983,16 +983,16 @@ fn a_store_that_began_just_now_knows_nothing_of_before() {
     let raw = bound().sign();
     let guard = guard().dpop(dpop(), MemoryReplayStore::new_at(now()));
     for offset in [-60, 0, 10] {
-        let denied = ask_with_proof(&guard, &raw, &proof(&raw).at(at(offset)), READ);
+        let denied = ask_with_proof(&guard, &raw, &proof(&raw).issued_at(at(offset)), READ);
         assert_eq!(reason(denied), Some(Reason::DpopProofStale), "{offset}");
     }
     let later = guard.clock(|| at(11));
-    assert!(ask_with_proof(&later, &raw, &proof(&raw).at(at(11)), READ).is_ok());
+    assert!(ask_with_proof(&later, &raw, &proof(&raw).issued_at(at(11)), READ).is_ok());
 }
 
 #[test]
 fn one_key_has_its_share_of_a_memory_store() {
-    let store = MemoryReplayStore::with_capacity_at(40, at(-1000)).share(10);
+    let store = MemoryReplayStore::with_capacity_at(40, at(-1000)).max_share_percent(10);
     let guard = guard().dpop(dpop(), store);
     let raw = bound().sign();
     for _ in 0..4 {
@@ -1002,13 +1002,13 @@ fn one_key_has_its_share_of_a_memory_store() {
     assert_eq!(reason(full), Some(Reason::RateLimited));
     // Another key has its own.
     let theirs = token().scope("orders:read").bound_to(other_key()).sign();
-    let proof = other_key().proof("GET", URL).at(now()).token(&theirs);
+    let proof = other_key().proof("GET", URL).issued_at(now()).token(&theirs);
     assert!(ask_with_proof(&guard, &theirs, &proof, READ).is_ok());
 }
 
 #[test]
 fn a_full_memory_store_is_unavailable() {
-    let store = MemoryReplayStore::with_capacity_at(2, at(-1000)).share(100);
+    let store = MemoryReplayStore::with_capacity_at(2, at(-1000)).max_share_percent(100);
     let guard = guard().dpop(dpop(), store);
     let raw = bound().sign();
     for _ in 0..2 {
@@ -1091,7 +1091,7 @@ fn a_nonce_says_how_fresh_a_proof_is_and_the_clock_of_the_client_does_not() {
     let raw = bound().lifetime(secs(3000)).sign();
     let nonce = told(&ask_with_proof(&guard, &raw, &proof(&raw), READ).unwrap_err());
     for clock_of_client in [-1_000_000, 1_000_000] {
-        let proof = proof(&raw).at(at(clock_of_client)).nonce(&nonce);
+        let proof = proof(&raw).issued_at(at(clock_of_client)).nonce(&nonce);
         assert!(ask_with_proof(&guard, &raw, &proof, READ).is_ok(), "{clock_of_client}");
     }
     let kept = proof(&raw).nonce(&nonce);
@@ -1153,7 +1153,7 @@ fn an_expensive_check_comes_after_a_cheap_one_also_with_nonces() {
         (proof(&raw).claim("htm", "POST"), Reason::DpopMethodMismatch),
         (proof(&raw).forged_by(other_key()), Reason::DpopSignatureInvalid),
         (proof("another"), Reason::DpopTokenHashMismatch),
-        (other_key().proof("GET", URL).at(now()).token(&raw), Reason::DpopKeyMismatch),
+        (other_key().proof("GET", URL).issued_at(now()).token(&raw), Reason::DpopKeyMismatch),
     ] {
         for proof in [proof.clone(), proof.nonce("x")] {
             assert_eq!(reason(ask_with_proof(&guard, &raw, &proof, READ)), Some(expected));
@@ -1174,7 +1174,10 @@ fn nonces_may_be_for_chosen_routes() {
     };
     assert_eq!(reason(ask("/orders", proof(&raw))), None);
     // There its own time counts.
-    assert_eq!(reason(ask("/orders", proof(&raw).at(at(-61)))), Some(Reason::DpopProofStale));
+    assert_eq!(
+        reason(ask("/orders", proof(&raw).issued_at(at(-61)))),
+        Some(Reason::DpopProofStale)
+    );
     let denial = ask("/payments", proof(&raw)).unwrap_err();
     assert_eq!(denial.reason(), Reason::DpopNonceRequired);
     let nonce = told(&denial);
@@ -1182,7 +1185,7 @@ fn nonces_may_be_for_chosen_routes() {
     assert_eq!(reason(ask("/orders", proof(&raw).nonce(&nonce))), None);
     // One that is there must be good, also where none is asked for; and it lengthens nothing.
     assert_eq!(reason(ask("/orders", proof(&raw).nonce("x"))), Some(Reason::DpopNonceInvalid));
-    let old = proof(&raw).nonce(&nonce).at(at(-61));
+    let old = proof(&raw).nonce(&nonce).issued_at(at(-61));
     assert_eq!(reason(ask("/orders", old)), Some(Reason::DpopProofStale));
 }
 
@@ -1295,8 +1298,9 @@ async fn inside_nested_routers_the_path_is_the_requests_own() {
     let app = Router::new().nest("/v1/orders", orders).layer(guard.require(Require::valid_token()));
 
     let raw = bound().sign();
-    let proof =
-        |path: &str| proof_key().proof("GET", &format!("{BASE}{path}")).at(now()).token(&raw);
+    let proof = |path: &str| {
+        proof_key().proof("GET", &format!("{BASE}{path}")).issued_at(now()).token(&raw)
+    };
     let path = "/v1/orders/items/7?x=1";
     let response = send(&app, path, &raw, &proof("/v1/orders/items/7")).await;
     assert_eq!(denial(&response), None);
@@ -1320,7 +1324,7 @@ async fn a_guard_that_stands_only_inside_a_nested_router_sees_the_whole_path_too
     let inner = Router::new().route("/items", any(inside)).layer(guard.require(READ));
     let app = Router::new().nest("/v1", Router::new().nest("/shop", inner));
     let raw = bound().sign();
-    let proof = |url: &str| proof_key().proof("GET", url).at(now()).token(&raw);
+    let proof = |url: &str| proof_key().proof("GET", url).issued_at(now()).token(&raw);
     let whole = proof("https://orders.example/v1/shop/items");
     assert_eq!(denial(&send(&app, "/v1/shop/items", &raw, &whole).await), None);
     let part = proof("https://orders.example/items");

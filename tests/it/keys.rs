@@ -70,22 +70,22 @@ impl World {
     /// The keys come after this time.
     fn keys_take(&self, takes: Duration) {
         let login = self.login.clone();
-        self.client.answer(KEYS, move || slow(takes, login.jwks()));
+        self.client.serve_with(KEYS, move || slow(takes, login.jwks()));
     }
 
     fn keys_fail(&self) {
-        self.client.answer(KEYS, || failing("down"));
+        self.client.serve_with(KEYS, || failing("down"));
     }
 
     fn keys_hang(&self) {
-        self.client.answer(KEYS, || Answer::later(std::future::pending()));
+        self.client.serve_with(KEYS, || Answer::later(std::future::pending()));
     }
 
     /// The keys come after this time; when they were asked for is noted.
     fn noted(&self, takes: Duration) -> Arc<Mutex<Vec<Instant>>> {
         let times = Arc::new(Mutex::new(Vec::new()));
         let (login, noted) = (self.login.clone(), times.clone());
-        self.client.answer(KEYS, move || {
+        self.client.serve_with(KEYS, move || {
             noted.lock().unwrap().push(Instant::now());
             slow(takes, login.jwks())
         });
@@ -167,7 +167,7 @@ fn no_more_than_two_within_30_seconds(times: &[Instant]) {
 #[tokio::test(start_paused = true)]
 async fn discover_asks_nobody_and_no_issuer_that_is_down_is_an_error() {
     let client = ScriptedClient::new();
-    client.set_down(true);
+    client.set_unreachable(true);
     let guard = Guard::new(ORDERS, Issuer::discover(LOGIN, client.clone()).unwrap());
     sleep(secs(3600)).await;
     assert_eq!(client.requests(METADATA) + client.requests(OPENID) + client.requests(KEYS), 0);
@@ -283,14 +283,14 @@ async fn keys_may_be_on_loopback_without_tls_where_that_is_said() {
 async fn keys_that_move_are_found_again_through_the_metadata() {
     let world = World::warm().await;
     let moved = "https://login.example/keys-2";
-    world.client.answer(KEYS, || answered(410, ""));
+    world.client.serve_with(KEYS, || answered(410, ""));
     world.client.serve(moved, world.login.jwks());
     world.client.serve(METADATA, json!({ "issuer": LOGIN, "jwks_uri": moved }).to_string());
     sleep(secs(1200)).await;
     assert_eq!(world.status().state, KeyState::Fresh);
     assert!(world.client.requests(moved) >= 1);
     // And where the metadata is gone, the place is still known.
-    world.client.answer(METADATA, || answered(500, ""));
+    world.client.serve_with(METADATA, || answered(500, ""));
     sleep(secs(2 * 24 * 3600)).await;
     assert_eq!(world.status().state, KeyState::Fresh);
     assert_eq!(at_once(&world.guard, &world.token()), Some(Ok(())));
@@ -304,12 +304,12 @@ async fn the_state_of_an_issuer_is_missing_fresh_stale_expired_and_fresh_again()
     assert_eq!(world.status().state, KeyState::Missing);
     assert!(world.guard.ready().await.is_ready());
     assert_eq!(world.status().state, KeyState::Fresh);
-    world.client.set_down(true);
+    world.client.set_unreachable(true);
     sleep(secs(601)).await;
     let status = world.status();
     assert_eq!((status.state, status.is_ready()), (KeyState::Stale, true));
     assert_eq!(status.age, Some(secs(601)));
-    assert!(world.error().contains("the client is down"), "{}", world.error());
+    assert!(world.error().contains("the client is set to be unreachable"), "{}", world.error());
     assert_eq!(at_once(&world.guard, &world.token()), Some(Ok(())));
 
     sleep(secs(3600 - 602)).await;
@@ -324,7 +324,7 @@ async fn the_state_of_an_issuer_is_missing_fresh_stale_expired_and_fresh_again()
     assert!(denial.challenge().is_none());
 
     // Nobody starts anything again.
-    world.client.set_down(false);
+    world.client.set_unreachable(false);
     sleep(secs(301)).await;
     assert_eq!(world.status().state, KeyState::Fresh);
     assert_eq!(at_once(&world.guard, &world.token()), Some(Ok(())));
@@ -452,14 +452,14 @@ async fn a_caller_that_goes_away_neither_stops_the_fetch_nor_strands_who_waits()
 /// What is said of the keys where the first fetch came to this.
 async fn of(script: impl Fn() -> HttpAnswer + Send + Sync + 'static) -> (World, String) {
     let world = World::new();
-    world.client.answer(KEYS, script);
+    world.client.serve_with(KEYS, script);
     let first = timeout(secs(3), judged(&world.guard, &world.token().bearer())).await.unwrap();
     assert_eq!(first.unwrap_err().reason(), Reason::KeysUnavailable);
     sleep(secs(29)).await;
     let error = world.error();
     // Whatever it was, it ends: the origin is well again, and so is the guard.
     let login = world.login.clone();
-    world.client.answer(KEYS, move || answered(200, login.jwks()));
+    world.client.serve_with(KEYS, move || answered(200, login.jwks()));
     sleep(secs(31)).await;
     assert_eq!(reason(&world.guard, &world.token()).await, None, "{error}");
     (world, error)
@@ -510,8 +510,8 @@ async fn the_largest_answer_that_is_read_has_256_kib_and_100_keys_and_an_odd_key
 async fn a_fetch_that_drags_on_ends_and_is_tried_again() {
     // Each answer just in time, and three metadata documents that are none.
     let world = World::new();
-    world.client.answer(METADATA, || slow(millis(4900), "{}".to_owned()));
-    world.client.answer(OPENID, || slow(millis(4900), "{}".to_owned()));
+    world.client.serve_with(METADATA, || slow(millis(4900), "{}".to_owned()));
+    world.client.serve_with(OPENID, || slow(millis(4900), "{}".to_owned()));
     assert!(!world.guard.ready().await.is_ready());
     sleep(secs(10)).await;
     assert!(world.error().contains("names") || world.error().contains("another issuer"));
@@ -555,7 +555,7 @@ fn a_runtime_that_ends_in_the_middle_of_a_fetch_is_no_end() {
     drop(runtime);
     assert!(world.error().contains("broken off"), "{}", world.error());
     let login = world.login.clone();
-    world.client.answer(KEYS, move || answered(200, login.jwks()));
+    world.client.serve_with(KEYS, move || answered(200, login.jwks()));
     assert_eq!(build().block_on(reason(&world.guard, &world.token())), None);
 
     // Nobody renews where that runtime is gone too; a request does it in its own.
@@ -605,7 +605,7 @@ async fn a_flood_at_8_tokens_a_millisecond_on_an_issuer_that_is_down_stops_no_va
     let world = World::warm().await;
     let times = Arc::new(Mutex::new(Vec::new()));
     let noted = times.clone();
-    world.client.answer(KEYS, move || {
+    world.client.serve_with(KEYS, move || {
         noted.lock().unwrap().push(Instant::now());
         Answer::later(async {
             sleep(millis(1500)).await;
@@ -693,7 +693,7 @@ async fn a_withdrawn_key_is_refused_as_soon_as_a_fetch_came_without_it() {
     let world = World::warm().await;
     let old = world.token();
     world.login.rotate();
-    world.login.withdraw();
+    world.login.withdraw_old_keys();
     assert_eq!(at_once(&world.guard, &old), Some(Ok(())), "nobody knows yet");
     assert_eq!(reason(&world.guard, &world.token()).await, None);
     assert_eq!(reason(&world.guard, &old).await, Some(Reason::KeyNotFound));
@@ -708,7 +708,7 @@ async fn an_empty_set_is_believed_and_its_end_noticed() {
     assert_eq!((world.status().state, world.status().keys), (KeyState::Fresh, 0));
     assert!(!world.guard.readiness().is_ready());
     let login = world.login.clone();
-    world.client.answer(KEYS, move || answered(200, login.jwks()));
+    world.client.serve_with(KEYS, move || answered(200, login.jwks()));
     sleep(secs(61)).await;
     assert_eq!(reason(&world.guard, &world.token()).await, None);
 }
@@ -719,7 +719,7 @@ async fn an_empty_set_is_believed_and_its_end_noticed() {
 async fn how_long_keys_serve_without_their_issuer_can_be_set() {
     let world = World::with(|keys| keys.stale_for(secs(60)));
     assert!(world.guard.ready().await.is_ready());
-    world.client.set_down(true);
+    world.client.set_unreachable(true);
     sleep(secs(60) - millis(1)).await;
     assert_eq!(at_once(&world.guard, &world.token()), Some(Ok(())));
     sleep(millis(1)).await;
@@ -727,7 +727,7 @@ async fn how_long_keys_serve_without_their_issuer_can_be_set() {
 
     let world = World::with(|keys| keys.stale_for(Duration::MAX));
     assert!(world.guard.ready().await.is_ready());
-    world.client.set_down(true);
+    world.client.set_unreachable(true);
     sleep(secs(7 * 24 * 3600)).await;
     assert_eq!(at_once(&world.guard, &world.token()), Some(Ok(())));
     assert_eq!(world.status().state, KeyState::Stale);
@@ -756,7 +756,7 @@ async fn cache_control_says_how_often_keys_are_renewed_within_bounds() {
     for (said, least, most) in cases {
         let world = World::with(|keys| keys.stale_for(secs(48 * 3600)));
         let login = world.login.clone();
-        world.client.answer(KEYS, move || {
+        world.client.serve_with(KEYS, move || {
             let mut answer = Response::new(login.jwks().into_bytes());
             if let Some(said) = said {
                 answer.headers_mut().insert("cache-control", HeaderValue::from_static(said));
@@ -800,7 +800,7 @@ async fn an_issuer_that_is_down_is_asked_ever_more_seldom_and_asked_again_by_its
     // About every five minutes.
     assert!((100..200).contains(&tried), "{tried}");
     let login = world.login.clone();
-    world.client.answer(KEYS, move || answered(200, login.jwks()));
+    world.client.serve_with(KEYS, move || answered(200, login.jwks()));
     sleep(secs(300)).await;
     assert_eq!(world.status().state, KeyState::Fresh);
 }
@@ -811,7 +811,7 @@ async fn an_issuer_that_is_down_is_asked_ever_more_seldom_and_asked_again_by_its
 async fn a_cold_start_against_a_slow_issuer_is_one_clear_answer_and_one_fetch_for_all() {
     let world = World::new();
     let metadata = json!({ "issuer": LOGIN, "jwks_uri": KEYS }).to_string();
-    world.client.answer(METADATA, move || slow(secs(2), metadata.clone()));
+    world.client.serve_with(METADATA, move || slow(secs(2), metadata.clone()));
     world.keys_take(secs(2));
     let start = Instant::now();
     let herd: Vec<_> = (0..1000).map(|_| world.spawn(&world.token())).collect();
@@ -866,7 +866,7 @@ async fn two_issuers_with_the_same_key_id_are_told_apart() {
     assert_eq!(at_once(&guard, &crossed), Some(Err(Reason::SignatureInvalid)));
 
     // One that is down is not the other's trouble, and no fetch is the other's either.
-    others.set_down(true);
+    others.set_unreachable(true);
     sleep(secs(3601)).await;
     let states: Vec<_> = guard.readiness().issuers().map(|(_, status)| status.state).collect();
     assert_eq!(states, [KeyState::Fresh, KeyState::Expired]);

@@ -143,7 +143,7 @@ fn of_two_members_both_must_match() {
     let both = bound().bound_to_certificate(ours());
     let raw = both.sign();
     let ask = |certificate, key: &unconfused::testing::TestProofKey| {
-        let proof = key.proof("GET", URL).at(now()).token(&raw).sign();
+        let proof = key.proof("GET", URL).issued_at(now()).token(&raw).sign();
         let mut head = with(dpop_head("/orders", &raw, &[&proof]), certificate);
         guard.authorize(&mut head, READ).now().unwrap()
     };

@@ -168,7 +168,7 @@ fn faults() -> Vec<Fault> {
     });
     // C
     fault(Reason::IssuerMissing, &["iss"], |s| {
-        s.token = s.token.clone().without("iss");
+        s.token = s.token.clone().without_claim("iss");
     });
     fault(Reason::IssuerUntrusted, &["iss"], |s| {
         s.token = s.token.clone().claim("iss", OTHER);
@@ -198,7 +198,7 @@ fn faults() -> Vec<Fault> {
         s.profile = s.profile.clone().requires([ClaimRule::is("use", "api")]);
     });
     fault(Reason::RequiredClaimMissing, &["jti"], |s| {
-        s.token = s.token.clone().without("jti");
+        s.token = s.token.clone().without_claim("jti");
     });
     fault(Reason::TokenExpired, &["exp"], |s| {
         s.token = s.token.clone().claim("exp", NOW - 100);
@@ -228,13 +228,13 @@ fn faults() -> Vec<Fault> {
         s.token = s.token.clone().claim("cnf", json!({ "jwk": {} }));
     });
     fault(Reason::SenderConstraintRequired, &["cnf"], |s| {
-        s.token = s.token.clone().without("cnf");
+        s.token = s.token.clone().without_claim("cnf");
         s.guard.push(Guard::sender_constrained);
     });
     fault(Reason::BoundTokenAsBearer, &["scheme", "jkt"], |s| s.scheme = "Bearer");
     fault(Reason::DpopTokenUnbound, &["cnf", "jkt"], |s| {
         let certificate = ClientCertificate::from_der("ours");
-        s.token = s.token.clone().without("cnf").bound_to_certificate(certificate);
+        s.token = s.token.clone().without_claim("cnf").bound_to_certificate(certificate);
     });
     fault(Reason::DpopProofMissing, &["field"], |s| s.fields = |_| Vec::new());
     fault(Reason::DpopProofMultiple, &["field"], |s| {
@@ -256,7 +256,7 @@ fn faults() -> Vec<Fault> {
         s.proof.push(|proof| proof.claim("htu", "https://orders.example/other"));
     });
     fault(Reason::DpopProofStale, &["moment"], |s| {
-        s.proof.push(|proof| proof.at(at(-61)));
+        s.proof.push(|proof| proof.issued_at(at(-61)));
     });
     fault(Reason::DpopSignatureInvalid, &[], |s| {
         s.proof.push(|proof| proof.forged_by(other_key()));
@@ -266,7 +266,7 @@ fn faults() -> Vec<Fault> {
     });
     fault(Reason::DpopKeyMismatch, &["cnf"], |s| {
         let certificate = ClientCertificate::from_der("ours");
-        let token = s.token.clone().without("cnf").bound_to(other_key());
+        let token = s.token.clone().without_claim("cnf").bound_to(other_key());
         s.token = token.bound_to_certificate(certificate);
     });
     // Where nonces are required, they say how fresh a proof is.
@@ -303,7 +303,7 @@ fn faults() -> Vec<Fault> {
         s.requirement = s.requirement.clone().delegated();
     });
     fault(Reason::ActorUntrusted, &["act"], |s| {
-        s.token = s.token.clone().actor_of(OTHER, "agent-7");
+        s.token = s.token.clone().actor_with_issuer(OTHER, "agent-7");
     });
     fault(Reason::ActorUnauthorized, &["act"], |s| {
         s.token = s.token.clone().actor("agent-7");
@@ -311,7 +311,7 @@ fn faults() -> Vec<Fault> {
     });
     // I
     fault(Reason::AuthenticationContextMissing, &["acr"], |s| {
-        s.token = s.token.clone().without("acr");
+        s.token = s.token.clone().without_claim("acr");
         s.requirement = s.requirement.clone().acr([PHR]);
     });
     fault(Reason::AuthenticationLevelInsufficient, &["acr"], |s| {
@@ -492,7 +492,7 @@ fn a_claim_of_a_wrong_type_is_refused_before_a_missing_one() {
 #[test]
 fn a_claim_of_a_wrong_type_is_refused_before_another_kind_and_that_before_a_missing_claim() {
     let untyped = validation().profile(Profile::rfc9068().types([HeaderType::Jwt]));
-    let id_token = token().header("typ", "JWT").claim("nonce", "n").without("client_id");
+    let id_token = token().header("typ", "JWT").claim("nonce", "n").without_claim("client_id");
     let refused = |token| validate_by(&untyped, &token, now()).unwrap_err().reason();
     assert_eq!(refused(id_token.clone()), Reason::TokenKindRejected);
     assert_eq!(refused(id_token.clone().claim("act", json!([]))), Reason::TokenKindRejected);
@@ -560,7 +560,7 @@ fn a_malformed_actor_is_refused_before_a_deep_chain() {
 
 #[test]
 fn a_foreign_actor_that_is_not_listed_is_untrusted_before_it_is_unauthorized() {
-    let token = token().scope("orders:read").actor_of(OTHER, "agent-7");
+    let token = token().scope("orders:read").actor_with_issuer(OTHER, "agent-7");
     for requirement in
         [Require::scope(READ).undelegated(), Require::scope(READ).actor([(LOGIN, "agent-7")])]
     {
@@ -581,7 +581,7 @@ fn a_weak_class_without_a_moment_lacks_the_moment() {
 
 #[test]
 fn a_client_that_is_not_allowed_is_refused_before_its_actor_is_looked_at() {
-    let token = token().scope("orders:read").actor_of(OTHER, "agent-7");
+    let token = token().scope("orders:read").actor_with_issuer(OTHER, "agent-7");
     let requirement = Require::scope(READ).client(["another-client"]).actor([(LOGIN, "agent-1")]);
     let denial = ask(&guard(), &token, requirement).unwrap_err();
     assert_eq!(denial.reason(), Reason::ClientNotAllowed);

@@ -48,7 +48,7 @@ fn a_token_is_spent_once_at_guards_of_another_leeway() {
     assert_eq!(reason(ask(&strict, &token, once())), None);
     let lenient = guard().leeway(secs(60)).replay(shared.clone()).clock(|| at(150));
     // What has expired is swept as others come.
-    let fresh = common::token().scope("orders:read").at(at(150));
+    let fresh = common::token().scope("orders:read").issued_at(at(150));
     assert_eq!(reason(ask(&lenient, &fresh, once())), None);
     assert_eq!(reason(ask(&lenient, &token, once())), Some(Reason::TokenSpent));
 }
@@ -114,7 +114,7 @@ fn a_token_that_names_no_audience_is_meant_for_several() {
             .replay(shared.clone())
     };
     let token = token()
-        .without("aud")
+        .without_claim("aud")
         .client("c")
         .claim("token_use", "access")
         .without_header("typ")
@@ -173,7 +173,7 @@ fn the_challenge_to_an_unknown_binding_has_the_algorithms() {
 #[test]
 fn the_window_is_the_same_with_a_store() {
     let raw = bound().sign();
-    let oldest = ask_with_proof(&proof_guard(), &raw, &proof(&raw).at(at(-60)), READ);
+    let oldest = ask_with_proof(&proof_guard(), &raw, &proof(&raw).issued_at(at(-60)), READ);
     assert_eq!(reason(oldest), None);
 }
 

@@ -1314,7 +1314,7 @@ fn seen(validation: &Validation, token: &TestToken) -> AccessToken {
 fn an_agent_by_a_rule_whose_token_names_no_client_is_not_nobody() {
     let profile = Profile::rfc9068().client_optional();
     let validation = validation().profile(profile).agent_clients_by(|_| true);
-    let token = seen(&validation, &token().without("client_id"));
+    let token = seen(&validation, &token().without_claim("client_id"));
     assert!(unmet(&Require::valid_token().undelegated(), &token).is_some());
 }
 
@@ -1322,7 +1322,7 @@ fn an_agent_by_a_rule_whose_token_names_no_client_is_not_nobody() {
 fn an_agent_by_a_profile_whose_token_names_no_client_is_not_nobody() {
     let profile =
         Profile::rfc9068().client_optional().client_is_agent_if([ClaimRule::is("kind", "agent")]);
-    let token = token().without("client_id").claim("kind", "agent");
+    let token = token().without_claim("client_id").claim("kind", "agent");
     let token = seen(&validation().profile(profile), &token);
     assert!(unmet(&Require::valid_token().undelegated(), &token).is_some());
 }
@@ -1331,7 +1331,7 @@ fn an_agent_by_a_profile_whose_token_names_no_client_is_not_nobody() {
 fn where_every_client_must_act_a_token_without_a_client_is_refused_too() {
     let profile = Profile::rfc9068().client_optional();
     let validation = validation().profile(profile).agents_must_act();
-    let token = seen(&validation, &token().without("client_id"));
+    let token = seen(&validation, &token().without_claim("client_id"));
     assert_eq!(unmet(&Require::valid_token(), &token), Some(Reason::ActorRequired));
 }
 
@@ -1340,7 +1340,7 @@ fn a_service_of_workos_whose_token_names_no_client_is_no_person() {
     let profile = Profile::workos();
     let token = token()
         .header("typ", "JWT")
-        .without("client_id")
+        .without_claim("client_id")
         .subject("client_01M2M")
         .claim("org_id", "org_1");
     let token = seen(&validation().profile(profile), &token);
@@ -1361,7 +1361,8 @@ fn every_claim_that_may_name_the_client_has_its_type() {
 #[test]
 fn a_name_that_a_user_chose_does_not_hide_an_agent() {
     let keycloak = |validation: Validation, claims: serde_json::Value| {
-        let mut token = token().header("typ", "JWT").claim("typ", "Bearer").without("client_id");
+        let mut token =
+            token().header("typ", "JWT").claim("typ", "Bearer").without_claim("client_id");
         for (name, value) in claims.as_object().unwrap() {
             token = token.claim(name, value);
         }
@@ -1391,7 +1392,7 @@ fn a_part_of_the_issuer_that_is_no_tenant_is_none() {
     let minted = TestIssuer::new(issuer);
     let raw = minted
         .token(&ORDERS)
-        .at(now())
+        .issued_at(now())
         .header("typ", "JWT")
         .claim("tid", "v2.0")
         .claim("ver", "2.0")

@@ -83,15 +83,15 @@ fn tokens() -> Vec<AccessToken> {
         web().actor("agent-7"),
         web().actor("agent-7").scope("orders:read orders:write"),
         web().actor("agent-8").scope("orders:write"),
-        web().actor_of(OTHER, "agent-7"),
-        web().actor_of(OTHER, "agent-7").scope("orders:read"),
-        web().actor_of(OTHER, "agent-8"),
-        web().actor("agent-7").actor_of(OTHER, "agent-7"),
-        web().actor_of(OTHER, "agent-7").actor("agent-7"),
+        web().actor_with_issuer(OTHER, "agent-7"),
+        web().actor_with_issuer(OTHER, "agent-7").scope("orders:read"),
+        web().actor_with_issuer(OTHER, "agent-8"),
+        web().actor("agent-7").actor_with_issuer(OTHER, "agent-7"),
+        web().actor_with_issuer(OTHER, "agent-7").actor("agent-7"),
         logged_in("phr", 10).actor("agent-7").scope("orders:read"),
-        logged_in("mfa", 100).actor_of(OTHER, "agent-7"),
+        logged_in("mfa", 100).actor_with_issuer(OTHER, "agent-7"),
         web().actor("admin"),
-        web().actor_of(OTHER, "admin"),
+        web().actor_with_issuer(OTHER, "admin"),
         web().actor("alice"),
         token().client("agent-app"),
         token().client("agent-app").scope("orders:read"),
@@ -214,7 +214,7 @@ fn what_is_asked_on_top_never_admits_more() {
 
 #[test]
 fn a_plain_requirement_beside_a_listed_stranger_refuses_the_stranger() {
-    let stranger = validate(&token().actor_of(OTHER, "agent-7")).unwrap();
+    let stranger = validate(&token().actor_with_issuer(OTHER, "agent-7")).unwrap();
     let listed = any().actor([(OTHER, "agent-7")]);
     assert!(listed.check(&stranger, now()).is_ok());
     for both in [listed.clone().and(any()), any().and(&listed)] {

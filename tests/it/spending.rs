@@ -179,11 +179,11 @@ fn a_token_from_before_the_store_may_have_been_spent() {
         // Within the leeway: its issuer's clock may be ahead.
         (30, Some(Reason::TokenSpent)),
     ] {
-        let denied = ask(&guard, &reader().at(at(issued)), once());
+        let denied = ask(&guard, &reader().issued_at(at(issued)), once());
         assert_eq!(reason(denied), expected, "{issued}");
     }
     let later = guard.clock(|| at(31));
-    assert_eq!(reason(ask(&later, &reader().at(at(31)), once())), None);
+    assert_eq!(reason(ask(&later, &reader().issued_at(at(31)), once())), None);
 }
 
 // Set-up.
@@ -307,7 +307,7 @@ fn a_token_for_several_audiences_or_without_an_id_cannot_be_spent() {
     let guard = guard.clock(now).replay(counted);
     let several = reader().claim("aud", ["https://billing.example", ORDERS.as_str()]);
     for (token, why) in
-        [(several, "not meant for one audience"), (reader().without("jti"), "no id")]
+        [(several, "not meant for one audience"), (reader().without_claim("jti"), "no id")]
     {
         let denial = ask(&guard, &token, once()).unwrap_err();
         assert_eq!(denial.reason(), Reason::TokenSpent);
@@ -325,7 +325,7 @@ fn tokens_of_two_issuers_with_one_id_are_two() {
     let other = unconfused::testing::TestIssuer::new(OTHER);
     let guard = spending().trust(Issuer::new(OTHER, other.keys()));
     let ours = reader().claim("jti", "1");
-    let theirs = other.token(&ORDERS).at(now()).scope("orders:read").claim("jti", "1");
+    let theirs = other.token(&ORDERS).issued_at(now()).scope("orders:read").claim("jti", "1");
     assert_eq!(reason(ask(&guard, &ours, once())), None);
     assert_eq!(reason(ask(&guard, &theirs, once())), None);
     assert_eq!(reason(ask(&guard, &theirs, once())), Some(Reason::TokenSpent));
@@ -416,7 +416,8 @@ fn there_is_no_waiting_between_the_answer_of_a_store_and_the_record() {
 fn of_many_at_two_guards_one_spends() {
     const THREADS: usize = 64;
     const ROUNDS: usize = 1000;
-    let shared = Arc::new(MemoryReplayStore::with_capacity_at(100_000, at(-100_000)).share(100));
+    let shared =
+        Arc::new(MemoryReplayStore::with_capacity_at(100_000, at(-100_000)).max_share_percent(100));
     let allowed = Arc::new(AtomicUsize::new(0));
     let guards: Vec<_> = (0..2)
         .map(|_| {

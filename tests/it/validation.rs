@@ -97,7 +97,7 @@ fn every_reason_from_the_shape_to_possession_has_a_token_that_is_refused_for_it(
         (Reason::AlgorithmNotAllowed, token().header("alg", "EdDSA").sign(), &usable),
         (Reason::AlgorithmNotAllowed, token().header("alg", "ES512").sign(), &usable),
         // 14
-        (Reason::IssuerMissing, token().without("iss").sign(), &usable),
+        (Reason::IssuerMissing, token().without_claim("iss").sign(), &usable),
         (Reason::IssuerMissing, token().claim("iss", "").sign(), &usable),
         (Reason::IssuerMissing, token().claim("iss", json!([LOGIN])).sign(), &usable),
         (Reason::IssuerMissing, token().payload("[]").sign(), &usable),
@@ -182,7 +182,7 @@ fn each_of_the_seven_claims_is_required() {
             "iss" => Reason::IssuerMissing,
             _ => Reason::RequiredClaimMissing,
         };
-        assert_eq!(refusal(&token().without(claim)), Some(expected), "{claim}");
+        assert_eq!(refusal(&token().without_claim(claim)), Some(expected), "{claim}");
     }
 }
 
@@ -329,7 +329,7 @@ fn a_token_of_an_agent_client_may_live_two_hours() {
 
 #[test]
 fn a_direct_call_is_not_delegated_and_may_live_a_day() {
-    let direct = token().actor_of(LOGIN, "alice").lifetime(secs(24 * HOUR));
+    let direct = token().actor_with_issuer(LOGIN, "alice").lifetime(secs(24 * HOUR));
     assert_eq!(refusal(&direct), None);
 }
 
@@ -640,11 +640,11 @@ fn one_broken_key_does_not_spoil_the_others() {
 #[test]
 fn withdrawn_keys_verify_nothing() {
     let issuer = TestIssuer::new(LOGIN);
-    let raw = issuer.token(&ORDERS).at(now()).sign();
+    let raw = issuer.token(&ORDERS).issued_at(now()).sign();
     assert_eq!(reason_of(&raw, &issuer.keys()), None);
     issuer.rotate();
     assert_eq!(reason_of(&raw, &issuer.keys()), None);
-    issuer.withdraw();
+    issuer.withdraw_old_keys();
     assert_eq!(reason_of(&raw, &issuer.keys()), Some(Reason::KeyNotFound));
     let empty = KeySet::from_json(r#"{"keys":[]}"#).unwrap();
     assert_eq!(reason_of(&raw, &empty), Some(Reason::KeyNotFound));
@@ -663,7 +663,7 @@ fn every_algorithm_that_is_offered_verifies_where_it_is_allowed() {
         Algorithm::EdDsa,
     ] {
         let issuer = TestIssuer::with_algorithm(LOGIN, algorithm);
-        let raw = issuer.token(&ORDERS).at(now()).sign();
+        let raw = issuer.token(&ORDERS).issued_at(now()).sign();
         let check = |validation: Validation| {
             let token = UnverifiedToken::parse(&raw)?;
             token.validate(&validation, &issuer.keys(), now()).map(drop)
@@ -682,7 +682,7 @@ fn every_algorithm_that_is_offered_verifies_where_it_is_allowed() {
 #[test]
 fn a_key_that_names_its_algorithm_verifies_no_other() {
     let issuer = TestIssuer::with_algorithm(LOGIN, Algorithm::Ps256);
-    let raw = issuer.token(&ORDERS).at(now()).sign();
+    let raw = issuer.token(&ORDERS).issued_at(now()).sign();
     let with_alg = |alg: Option<&str>| {
         let mut set: Value = serde_json::from_str(&issuer.jwks()).unwrap();
         let key = set["keys"][0].as_object_mut().unwrap();

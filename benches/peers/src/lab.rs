@@ -117,9 +117,9 @@ impl Lab {
             ("an unknown crit", token().header("crit", ["b65"]).header("b65", true).sign()),
             ("bound to a proof key", token().bound_to(&TestProofKey::new()).sign()),
             ("aud twice", twice.sign()),
-            ("no client_id", token().without("client_id").sign()),
-            ("no jti", token().without("jti").sign()),
-            ("no scope", token().without("scope").sign()),
+            ("no client_id", token().without_claim("client_id").sign()),
+            ("no jti", token().without_claim("jti").sign()),
+            ("no scope", token().without_claim("scope").sign()),
         ]
     }
 
@@ -148,7 +148,7 @@ pub fn unsigned(issuer: &TestIssuer, audience: &'static str) -> TestToken {
         .acr("phr")
         .authenticated(Duration::from_secs(60))
         .lifetime(Duration::from_secs(7000))
-        .actor_of("https://agents.example", "planner-1")
+        .actor_with_issuer("https://agents.example", "planner-1")
         .actor("support-agent")
         .claim("amr", ["pwd", "hwk"])
         .claim("groups", groups)

@@ -18,7 +18,7 @@ const TOP: f64 = 84.0;
 pub fn run(here: &Path) -> Fallible<()> {
     let report = std::fs::read_to_string(here.join("results.json"))?;
     let report: Report = serde_json::from_str(&report)?;
-    std::fs::write(here.join("results.svg"), picture(&report)?)?;
+    std::fs::write(here.with_extension("svg"), picture(&report)?)?;
     std::fs::write(here.join("results.md"), table(&report)?)?;
     Ok(())
 }

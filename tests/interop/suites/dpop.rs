@@ -29,7 +29,7 @@ async fn set_up(life: Duration) -> Scene {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let base = format!("http://{}", listener.local_addr().unwrap());
     let issuer = Issuer::discover_without_tls_on_loopback(peer.issuer(), http()).unwrap();
-    let dpop = Dpop::for_base_url(&base).unwrap().nonces(Nonces::new([7; 32]).life(life));
+    let dpop = Dpop::for_base_url(&base).unwrap().nonces(Nonces::new([7; 32]).lifetime(life));
     let guard =
         Guard::new(ORDERS, issuer).dpop(dpop, MemoryReplayStore::new()).sender_constrained();
     assert!(guard.ready().await.is_ready());

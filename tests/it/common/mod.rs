@@ -53,7 +53,7 @@ pub(crate) fn forger() -> &'static TestIssuer {
 
 /// A good token, issued at the moment, for 5 minutes.
 pub(crate) fn token() -> TestToken {
-    login().token(&ORDERS).at(now())
+    login().token(&ORDERS).issued_at(now())
 }
 
 pub(crate) fn validation() -> Validation {
@@ -158,7 +158,7 @@ pub(crate) fn bound() -> TestToken {
 
 /// A good proof for this token, made at the moment.
 pub(crate) fn proof(raw: &str) -> TestProof {
-    proof_key().proof("GET", URL).at(now()).token(raw)
+    proof_key().proof("GET", URL).issued_at(now()).token(raw)
 }
 
 /// The head of a request with this token under `DPoP` and these `DPoP` fields.

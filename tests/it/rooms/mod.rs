@@ -17,6 +17,7 @@ const FLOORS: &[(&str, &[&str])] = &[
     ("seams", &["outbound", "replay", "keys", "token_cache", "audit"]),
     ("shell", &["guard"]),
     ("adapters", &["layer", "metadata", "axum", "testing"]),
+    ("documentation", &["guide"]),
 ];
 
 /// No clock, no I/O, no async: `now` is an argument.

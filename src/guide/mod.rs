@@ -1,0 +1,56 @@
+//! The guide: one chapter for each thing that you set out to do.
+//!
+//! Start with [protect a route](protect_a_route). The other chapters can be read in any order.
+//!
+//! 1. [Protect a route](protect_a_route): where a guard stands, and what a handler does with its grant.
+//! 2. [Step-up](step_up): ask for a strong and recent login before a destructive operation.
+//! 3. [Delegation](delegation): which agents may act for a user.
+//! 4. [Issuers and tenants](issuers_and_tenants): keys, several issuers, issuers with tenants.
+//! 5. [Vendor profiles](vendor_profiles): tokens that are not RFC 9068, and how to find the right profile.
+//! 6. [Proof of possession](proof_of_possession): DPoP, certificates, tokens that count once.
+//! 7. [Plain functions](plain_functions): without tower, guard, async or clock.
+//! 8. [Behind a proxy](behind_a_proxy): what changes if something else terminates TLS.
+//! 9. [Testing your service](testing_your_service): tokens for your own tests.
+//! 10. [What is not checked](what_is_not_checked): what a grant does not say.
+//! 11. [Limits](limits): every number, and how to change it.
+//! 12. [Security](security): the threats, and what the guard does about each.
+//!
+//! The chapters hold no code of the crate. Their examples run as its tests.
+
+#[doc = include_str!("behind_a_proxy.md")]
+pub mod behind_a_proxy {}
+
+#[doc = include_str!("delegation.md")]
+pub mod delegation {}
+
+#[doc = include_str!("issuers_and_tenants.md")]
+pub mod issuers_and_tenants {}
+
+#[doc = include_str!("limits.md")]
+pub mod limits {}
+
+#[doc = include_str!("plain_functions.md")]
+pub mod plain_functions {}
+
+#[doc = include_str!("proof_of_possession.md")]
+pub mod proof_of_possession {}
+
+#[doc = include_str!("protect_a_route.md")]
+pub mod protect_a_route {}
+
+/// The threats, what the guard does about each, and how to report a vulnerability.
+///
+#[doc = include_str!("../../SECURITY.md")]
+pub mod security {}
+
+#[doc = include_str!("step_up.md")]
+pub mod step_up {}
+
+#[doc = include_str!("testing_your_service.md")]
+pub mod testing_your_service {}
+
+#[doc = include_str!("vendor_profiles.md")]
+pub mod vendor_profiles {}
+
+#[doc = include_str!("what_is_not_checked.md")]
+pub mod what_is_not_checked {}

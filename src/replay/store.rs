@@ -1,0 +1,125 @@
+//! The trait of replay stores, and what they answer.
+
+use std::fmt;
+use std::sync::Arc;
+
+use super::entry::ReplayEntry;
+use crate::answer::Answer;
+
+/// The answer of a [`ReplayStore`].
+pub type ReplayAnswer = Answer<'static, Result<Remembered, StoreUnavailable>>;
+
+/// A store that remembers what was used, so that nothing is accepted twice.
+///
+/// [`MemoryReplayStore`](super::MemoryReplayStore) is for a service of one process, `RedisReplayStore` (feature `redis`)
+/// for a service of several. A closure is a store too, and so is an [`Arc`] of a store.
+///
+/// An implementation of your own must keep four rules:
+///
+/// - **Insert in one atomic step.** If several callers insert the same [`key`](ReplayEntry::key) at the same time,
+///   exactly one of them gets [`First`](Remembered::First). A lookup followed by a write does not do that.
+/// - **Keep entries until they expire.** An entry that was answered with `First` stays until its
+///   [`expires_at`](ReplayEntry::expires_at). If memory runs short, refuse new entries and never evict old ones.
+/// - **Know when the store started.** Answer [`BeforeEpoch`](Remembered::BeforeEpoch), never `First`, to an entry that
+///   was issued before then.
+/// - **If in doubt, answer [`StoreUnavailable`].** This includes a server whose answer was lost.
+///
+/// ```
+/// use std::collections::HashSet;
+/// use std::sync::Mutex;
+///
+/// use unconfused::Answer;
+/// use unconfused::replay::{Remembered, ReplayAnswer, ReplayEntry, ReplayStore, StoreUnavailable};
+///
+/// // For a test: it has no start, never forgets, and grows without a bound.
+/// let seen = Mutex::new(HashSet::new());
+/// let store = move |entry: ReplayEntry| -> ReplayAnswer {
+///     Answer::Now(match seen.lock() {
+///         Ok(mut seen) if seen.insert(*entry.key()) => Ok(Remembered::First),
+///         Ok(_) => Ok(Remembered::Again),
+///         Err(_) => Err(StoreUnavailable::new("a thread panicked while it inserted")),
+///     })
+/// };
+/// # fn is_store(_: impl ReplayStore) {}
+/// # is_store(store);
+/// ```
+pub trait ReplayStore: Send + Sync + 'static {
+    /// Inserts the entry unless it is known, and returns whether it was. This is one atomic step.
+    ///
+    /// If the answer is [`Later`](Answer::Later) and is dropped before it completes, the entry may or may not have been
+    /// inserted.
+    fn insert(&self, entry: ReplayEntry) -> ReplayAnswer;
+}
+
+impl<F> ReplayStore for F
+where
+    F: Fn(ReplayEntry) -> ReplayAnswer + Send + Sync + ?Sized + 'static,
+{
+    fn insert(&self, entry: ReplayEntry) -> ReplayAnswer {
+        self(entry)
+    }
+}
+
+impl<S: ReplayStore + ?Sized> ReplayStore for Arc<S> {
+    fn insert(&self, entry: ReplayEntry) -> ReplayAnswer {
+        (**self).insert(entry)
+    }
+}
+
+impl fmt::Debug for dyn ReplayStore {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("ReplayStore(..)")
+    }
+}
+
+/// Whether a store knew the entry that was inserted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Remembered {
+    /// The entry was not known, and is known from now on.
+    First,
+    /// The entry was known already.
+    Again,
+    /// The entry was issued before the store started to remember, or has expired. Whether it was used before is not
+    /// known, and nothing is remembered of it.
+    BeforeEpoch,
+    /// The entry was not known and was not inserted: its [share](ReplayEntry::share_key) of the store is full. It can be
+    /// inserted when some entries of that share have expired.
+    ShareFull,
+}
+
+/// The error of a store that cannot answer now, because it is down, too slow or full.
+///
+/// A guard answers the request with 503. The proof or token of the request may have been recorded as used, or not.
+#[derive(Debug, thiserror::Error)]
+#[error("the replay store is unavailable: {cause}")]
+pub struct StoreUnavailable {
+    #[source]
+    cause: Box<dyn std::error::Error + Send + Sync>,
+}
+
+impl StoreUnavailable {
+    /// Creates the error with a cause for the operator. The cause goes into the audit record, so it must not contain
+    /// secrets.
+    pub fn new(cause: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> Self {
+        StoreUnavailable { cause: cause.into() }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use time::UtcDateTime;
+
+    use super::*;
+
+    const THEN: UtcDateTime = UtcDateTime::UNIX_EPOCH;
+
+    #[test]
+    fn a_closure_and_an_arc_of_a_store_are_stores() {
+        let store: Arc<dyn ReplayStore> =
+            Arc::new(|_: ReplayEntry| -> ReplayAnswer { Answer::Now(Ok(Remembered::Again)) });
+        let entry = ReplayEntry::new("p", "a", &[], &[], THEN, THEN, THEN);
+        let answer = ReplayStore::insert(&store, entry).now().unwrap().unwrap();
+        assert_eq!(answer, Remembered::Again);
+    }
+}

@@ -1,7 +1,7 @@
 //! The store in Redis, at a real server: `redis-server` on the PATH (Debian: `apt-get install redis-server`).
 //! Without one, each test says so and passes.
 
-#[path = "common/race.rs"]
+#[path = "it/common/race.rs"]
 mod race;
 
 use std::collections::BTreeSet;

@@ -1,25 +1,45 @@
 #![no_main]
-//! Any payload, rightly signed, under a profile that the first letter chooses: what is accepted is for
-//! us, in time, of somebody with a name, and what the profile asks for is in it.
+//! Any payload, validly signed, under a profile that the first letter chooses. What is accepted is meant for this
+//! resource and in time, its subject has a name, and what the profile requires is in it.
+//!
+//! The letters stand for the vendors of `tests/vectors/profiles`, in the order of their names, then for Cognito with a
+//! list of clients, and for a user's own profile.
+
+#[path = "../../tests/it/common/vendors.rs"]
+#[allow(dead_code, reason = "of the vectors, only the shapes are read")]
+mod vendors;
 
 use std::sync::LazyLock;
 
 use libfuzzer_sys::fuzz_target;
 use serde_json::Value;
+use unconfused::Require;
 use unconfused::profile::{ClaimRule, HeaderType, Profile, ScopeShape};
 use unconfused::token::ActorSource;
-use unconfused::Require;
 use unconfused_fuzz::{AUDIENCE, NOW, TENANTED, read_again, signed_by};
+use vendors::{Vendor, vendor, vendors};
 
-/// The `typ` of a user's token, the profile, and what may name the subject and the client.
-type Shape = (Option<&'static str>, Profile, &'static [&'static str], &'static [&'static str]);
+struct Shape {
+    /// The `typ` of a user's token.
+    typ: Option<&'static str>,
+    profile: Profile,
+    /// The claims that may name the subject and the client; the first that is there does.
+    subjects: Vec<&'static str>,
+    clients: Vec<&'static str>,
+}
+
+impl From<Vendor> for Shape {
+    fn from(vendor: Vendor) -> Self {
+        let clients = vec![vendor.client.claim];
+        let mut subjects = vec![vendor.subject.claim];
+        if vendor.subject.optional {
+            subjects.extend(&clients);
+        }
+        Shape { typ: vendor.typ(), profile: vendor.profile, subjects, clients }
+    }
+}
 
 static SHAPES: LazyLock<Vec<Shape>> = LazyLock::new(|| {
-    const JWT: Option<&str> = Some("JWT");
-    const AT: Option<&str> = Some("at+jwt");
-    const CLIENT: &[&str] = &["client_id"];
-    const SUB: &[&str] = &["sub"];
-    const SUB_OR_CLIENT: &[&str] = &["sub", "client_id"];
     let own = Profile::rfc9068()
         .types([HeaderType::Jwt])
         .subject_claim("uid")
@@ -33,31 +53,18 @@ static SHAPES: LazyLock<Vec<Shape>> = LazyLock::new(|| {
         .client_is_agent_if([ClaimRule::same("azp", "cid")])
         .act_names_impersonators()
         .client_list_instead_of_audience(["c"]);
-    vec![
-        (JWT, Profile::entra_v1(), &["oid"], &["appid"]),
-        (JWT, Profile::entra_v2(), &["oid"], &["azp"]),
-        (JWT, Profile::auth0(), SUB, &["azp"]),
-        (AT, Profile::auth0_rfc9068(), SUB, CLIENT),
-        (None, Profile::okta(), SUB, &["cid"]),
-        (JWT, Profile::keycloak(), SUB, &["azp"]),
-        (None, Profile::cognito(), SUB, CLIENT),
-        (None, Profile::cognito().client_list_instead_of_audience(["c"]), SUB, CLIENT),
-        (JWT, Profile::workos(), SUB, CLIENT),
-        (JWT, Profile::pingone(), SUB_OR_CLIENT, CLIENT),
-        (AT, Profile::wso2(), SUB, CLIENT),
-        (JWT, Profile::ory_hydra(), SUB, CLIENT),
-        (AT, Profile::duende(), SUB_OR_CLIENT, CLIENT),
-        (JWT, Profile::zitadel(), SUB, CLIENT),
-        (AT, Profile::logto(), SUB, CLIENT),
-        (JWT, Profile::clerk(), SUB, &["azp"]),
-        (JWT, own, &["uid", "cid", "azp"], &["cid", "azp"]),
-    ]
+    let mut shapes: Vec<Shape> = vendors().into_iter().map(Shape::from).collect();
+    let listed = Profile::cognito().client_list_instead_of_audience(["c"]);
+    shapes.push(Shape { profile: listed, ..vendor("cognito").into() });
+    let (subjects, clients) = (vec!["uid", "cid", "azp"], vec!["cid", "azp"]);
+    shapes.push(Shape { typ: Some("JWT"), profile: own, subjects, clients });
+    shapes
 });
 
 fuzz_target!(|input: &str| {
     let mut letters = input.chars();
     let letter = letters.next().map_or(0, u32::from);
-    let Some((typ, profile, subjects, clients)) =
+    let Some(Shape { typ, profile, subjects, clients }) =
         letter.checked_sub(u32::from('a')).and_then(|nth| SHAPES.get(nth as usize))
     else {
         return;

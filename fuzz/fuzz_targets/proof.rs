@@ -8,10 +8,10 @@ use http::Method;
 use libfuzzer_sys::fuzz_target;
 use serde_json::{Map, Value};
 use time::UtcDateTime;
-use unconfused::testing::TestProofKey;
+use unconfused::Reason;
 use unconfused::keys::Algorithm;
 use unconfused::proof::{ClientCertificate, Dpop, Nonces, Possession};
-use unconfused::Reason;
+use unconfused::testing::TestProofKey;
 use unconfused_fuzz::NOW;
 
 const TOKEN: &str = "token";

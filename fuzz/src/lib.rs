@@ -4,10 +4,10 @@ use std::sync::LazyLock;
 
 use serde_json::Value;
 use time::UtcDateTime;
-use unconfused::testing::TestIssuer;
 use unconfused::error::InvalidToken;
 use unconfused::keys::{Backend, KeySet};
 use unconfused::profile::Profile;
+use unconfused::testing::TestIssuer;
 use unconfused::token::{UnverifiedToken, Validation};
 use unconfused::{AccessToken, Audience};
 

@@ -1,0 +1,202 @@
+//! What several modules need: one moment, one issuer, one guard.
+pub(crate) mod race;
+pub(crate) mod source;
+pub(crate) mod vendors;
+
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, OnceLock};
+use std::time::Duration;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use http::request::Parts;
+use time::UtcDateTime;
+use unconfused::error::InvalidToken;
+use unconfused::proof::Dpop;
+use unconfused::replay::{
+    MemoryReplayStore, Remembered, ReplayAnswer, ReplayEntry, ReplayStore, StoreUnavailable,
+};
+use unconfused::testing::{TestIssuer, TestProof, TestProofKey, TestToken};
+use unconfused::token::{UnverifiedToken, Validation};
+use unconfused::{AccessToken, Answer, Audience, Denial, Grant, Guard, Reason, Require};
+
+pub(crate) const LOGIN: &str = "https://login.example";
+pub(crate) const OTHER: &str = "https://other.example";
+pub(crate) const ORDERS: Audience = Audience::from_static("https://orders.example");
+/// The moment of every test, in seconds since 1970.
+pub(crate) const NOW: i64 = 1_800_000_000;
+
+pub(crate) const fn secs(seconds: u64) -> Duration {
+    Duration::from_secs(seconds)
+}
+
+/// So many seconds after the moment.
+pub(crate) fn at(offset: i64) -> UtcDateTime {
+    UtcDateTime::from_unix_timestamp(NOW + offset).unwrap()
+}
+
+pub(crate) fn now() -> UtcDateTime {
+    at(0)
+}
+
+/// The one issuer of this file.
+pub(crate) fn login() -> &'static TestIssuer {
+    static LOGIN_ISSUER: OnceLock<TestIssuer> = OnceLock::new();
+    LOGIN_ISSUER.get_or_init(|| TestIssuer::new(LOGIN))
+}
+
+/// Somebody who has the name of the issuer and not its key.
+pub(crate) fn forger() -> &'static TestIssuer {
+    static FORGER: OnceLock<TestIssuer> = OnceLock::new();
+    FORGER.get_or_init(|| TestIssuer::new(LOGIN))
+}
+
+/// A good token, issued at the moment, for 5 minutes.
+pub(crate) fn token() -> TestToken {
+    login().token(&ORDERS).issued_at(now())
+}
+
+pub(crate) fn validation() -> Validation {
+    Validation::new(ORDERS, LOGIN)
+}
+
+/// Parsed and validated at the moment.
+pub(crate) fn validate(token: &TestToken) -> Result<AccessToken, InvalidToken> {
+    validate_by(&validation(), token, now())
+}
+
+pub(crate) fn validate_by(
+    validation: &Validation,
+    token: &TestToken,
+    now: UtcDateTime,
+) -> Result<AccessToken, InvalidToken> {
+    UnverifiedToken::parse(&token.sign())?.validate(validation, &login().keys(), now)
+}
+
+/// Why the token is refused, or `None`.
+pub(crate) fn refusal(token: &TestToken) -> Option<Reason> {
+    validate(token).err().map(|invalid| invalid.reason())
+}
+
+/// A guard whose clock stands still.
+pub(crate) fn guard() -> Guard {
+    Guard::new(ORDERS, login().issuer()).clock(now)
+}
+
+/// The head of a request with these `Authorization` fields.
+pub(crate) fn head(uri: &str, authorization: &[&str]) -> Parts {
+    let mut request = http::Request::get(uri);
+    for field in authorization {
+        request = request.header("authorization", field.as_bytes());
+    }
+    request.body(()).unwrap().into_parts().0
+}
+
+/// What the guard says of a request with this token.
+pub(crate) fn ask(
+    guard: &Guard,
+    token: &TestToken,
+    requirement: impl Into<Require>,
+) -> Result<Grant, Denial> {
+    let mut head = head("/orders", &[&token.bearer()]);
+    guard.authorize(&mut head, requirement).now().unwrap()
+}
+
+/// The challenge of a denial, as the field is sent.
+pub(crate) fn challenge(denial: &Denial) -> String {
+    let headers = denial.headers();
+    headers["www-authenticate"].to_str().unwrap().to_owned()
+}
+
+pub(crate) fn base64url(bytes: impl AsRef<[u8]>) -> String {
+    URL_SAFE_NO_PAD.encode(bytes)
+}
+
+/// A token whose parts are these, whatever they are.
+pub(crate) fn compact(header: &str, payload: impl AsRef<[u8]>, signature: &[u8]) -> String {
+    let parts = [base64url(header), base64url(payload), base64url(signature)];
+    parts.join(".")
+}
+
+// Tokens that are bound to their sender.
+
+/// Under which clients know the resource.
+pub(crate) const BASE: &str = "https://orders.example";
+/// What proofs are made for.
+pub(crate) const URL: &str = "https://orders.example/orders";
+
+/// The one proof key of this file.
+pub(crate) fn proof_key() -> &'static TestProofKey {
+    static KEY: OnceLock<TestProofKey> = OnceLock::new();
+    KEY.get_or_init(TestProofKey::new)
+}
+
+/// Somebody else's.
+pub(crate) fn other_key() -> &'static TestProofKey {
+    static KEY: OnceLock<TestProofKey> = OnceLock::new();
+    KEY.get_or_init(TestProofKey::new)
+}
+
+pub(crate) fn dpop() -> Dpop {
+    Dpop::for_base_url(BASE).unwrap()
+}
+
+/// A store that has remembered for long.
+pub(crate) fn store() -> MemoryReplayStore {
+    MemoryReplayStore::new_at(at(-100_000))
+}
+
+/// The guard, and it takes proofs.
+pub(crate) fn proof_guard() -> Guard {
+    guard().dpop(dpop(), store())
+}
+
+/// A good token that is bound to the proof key.
+pub(crate) fn bound() -> TestToken {
+    token().scope("orders:read").bound_to(proof_key())
+}
+
+/// A good proof for this token, made at the moment.
+pub(crate) fn proof(raw: &str) -> TestProof {
+    proof_key().proof("GET", URL).issued_at(now()).token(raw)
+}
+
+/// The head of a request with this token under `DPoP` and these `DPoP` fields.
+pub(crate) fn dpop_head(uri: &str, raw: &str, proofs: &[&str]) -> Parts {
+    let mut head = head(uri, &[&format!("DPoP {raw}")]);
+    for proof in proofs {
+        head.headers.append("dpop", proof.parse().unwrap());
+    }
+    head
+}
+
+/// What the guard says of a request with this token and this proof.
+pub(crate) fn ask_with_proof(
+    guard: &Guard,
+    raw: &str,
+    proof: &TestProof,
+    requirement: impl Into<Require>,
+) -> Result<Grant, Denial> {
+    let mut head = dpop_head("/orders", raw, &[&proof.sign()]);
+    guard.authorize(&mut head, requirement).now().unwrap()
+}
+
+/// A store that answers one thing, and counts how often it is asked.
+pub(crate) fn store_that(
+    answer: fn() -> Result<Remembered, StoreUnavailable>,
+) -> (impl ReplayStore + Clone, Arc<AtomicUsize>) {
+    let asked = Arc::new(AtomicUsize::new(0));
+    let counter = asked.clone();
+    let store = move |_: ReplayEntry| -> ReplayAnswer {
+        counter.fetch_add(1, Ordering::SeqCst);
+        Answer::Now(answer())
+    };
+    (store, asked)
+}
+
+/// The values of the challenges, as the fields are sent.
+pub(crate) fn challenges(denial: &Denial) -> Vec<String> {
+    let headers = denial.headers();
+    let fields = headers.get_all("www-authenticate").iter();
+    fields.map(|field| field.to_str().unwrap().to_owned()).collect()
+}

@@ -1,0 +1,1188 @@
+//! Keys that are fetched: where from, how often, who waits, what a request sees meanwhile; issuers of tenants.
+//! Nothing sleeps: the clock is paused, and goes on by itself where all wait.
+
+use std::collections::BTreeMap;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use crate::common::*;
+use http::{HeaderValue, Request, Response};
+use serde_json::{Value, json};
+use tokio::time::{Instant, sleep, timeout};
+use unconfused::client::{HttpAnswer, HttpError, HttpLimits};
+use unconfused::keys::{Algorithm, KeySet, KeyState, KeyStatus, RemoteKeys};
+use unconfused::profile::Profile;
+use unconfused::testing::{ScriptedClient, TestIssuer, TestToken};
+use unconfused::{Answer, AuditEvent, Denial, Grant, Guard, Issuer, Reason, Scope};
+
+const READ: Scope = Scope::from_static("orders:read");
+const METADATA: &str = "https://login.example/.well-known/oauth-authorization-server";
+const OPENID: &str = "https://login.example/.well-known/openid-configuration";
+const KEYS: &str = "https://login.example/jwks";
+
+const fn millis(millis: u64) -> Duration {
+    Duration::from_millis(millis)
+}
+
+/// One issuer, its origin, a guard that discovers it.
+struct World {
+    login: TestIssuer,
+    client: ScriptedClient,
+    guard: Guard,
+    details: Arc<Mutex<Vec<String>>>,
+}
+
+impl World {
+    fn new() -> Self {
+        World::with(|keys| keys)
+    }
+
+    fn with(settings: impl FnOnce(RemoteKeys) -> RemoteKeys) -> Self {
+        let login = TestIssuer::new(LOGIN);
+        let client = login.client();
+        let keys = settings(RemoteKeys::discover(LOGIN, client.clone()).unwrap());
+        let details = Arc::new(Mutex::new(Vec::new()));
+        let seen = details.clone();
+        let guard =
+            Guard::new(ORDERS, Issuer::new(LOGIN, keys)).audit(move |event: &AuditEvent<'_>| {
+                seen.lock().unwrap().extend(event.detail().map(|detail| detail.to_string()));
+            });
+        World { login, client, guard, details }
+    }
+
+    async fn warm() -> Self {
+        let world = World::new();
+        assert!(world.guard.ready().await.is_ready());
+        world
+    }
+
+    fn token(&self) -> TestToken {
+        self.login.token(&ORDERS).scope("orders:read")
+    }
+
+    /// A token with a key id that nobody has.
+    fn stranger(&self, id: usize) -> TestToken {
+        self.token().header("kid", format!("x{id}"))
+    }
+
+    /// The keys come after this time.
+    fn keys_take(&self, takes: Duration) {
+        let login = self.login.clone();
+        self.client.serve_with(KEYS, move || slow(takes, login.jwks()));
+    }
+
+    fn keys_fail(&self) {
+        self.client.serve_with(KEYS, || failing("down"));
+    }
+
+    fn keys_hang(&self) {
+        self.client.serve_with(KEYS, || Answer::later(std::future::pending()));
+    }
+
+    /// The keys come after this time; when they were asked for is noted.
+    fn noted(&self, takes: Duration) -> Arc<Mutex<Vec<Instant>>> {
+        let times = Arc::new(Mutex::new(Vec::new()));
+        let (login, noted) = (self.login.clone(), times.clone());
+        self.client.serve_with(KEYS, move || {
+            noted.lock().unwrap().push(Instant::now());
+            slow(takes, login.jwks())
+        });
+        times
+    }
+
+    fn fetches(&self) -> usize {
+        self.client.requests(KEYS)
+    }
+
+    fn status(&self) -> KeyStatus {
+        status(&self.guard)
+    }
+
+    fn error(&self) -> String {
+        self.status().last_error.unwrap_or_default()
+    }
+
+    fn last_detail(&self) -> String {
+        self.details.lock().unwrap().last().cloned().unwrap_or_default()
+    }
+
+    /// Asks in a task of its own.
+    fn spawn(&self, token: &TestToken) -> tokio::task::JoinHandle<(Result<(), Reason>, Instant)> {
+        let (guard, bearer) = (self.guard.clone(), token.bearer());
+        tokio::spawn(async move {
+            let verdict = judged(&guard, &bearer).await;
+            (verdict.map(drop).map_err(|denial| denial.reason()), Instant::now())
+        })
+    }
+}
+
+fn slow(takes: Duration, body: String) -> HttpAnswer {
+    Answer::later(async move {
+        sleep(takes).await;
+        Ok(Response::new(body.into_bytes()))
+    })
+}
+
+fn failing(why: &'static str) -> HttpAnswer {
+    Answer::Now(Err(HttpError::Failed(why.into())))
+}
+
+fn answered(status: u16, body: impl Into<Vec<u8>>) -> HttpAnswer {
+    let mut answer = Response::new(body.into());
+    *answer.status_mut() = status.try_into().unwrap();
+    Answer::Now(Ok(answer))
+}
+
+fn status(guard: &Guard) -> KeyStatus {
+    guard.readiness().issuers().next().unwrap().1.clone()
+}
+
+async fn judged(guard: &Guard, bearer: &str) -> Result<Grant, Denial> {
+    let mut head = head("/orders", &[bearer]);
+    guard.authorize(&mut head, READ).await
+}
+
+async fn reason(guard: &Guard, token: &TestToken) -> Option<Reason> {
+    judged(guard, &token.bearer()).await.err().map(|denial| denial.reason())
+}
+
+/// What is said without waiting.
+fn at_once(guard: &Guard, token: &TestToken) -> Option<Result<(), Reason>> {
+    let mut head = head("/orders", &[&token.bearer()]);
+    let verdict = guard.authorize(&mut head, READ).now()?;
+    Some(verdict.map(drop).map_err(|denial| denial.reason()))
+}
+
+fn no_more_than_two_within_30_seconds(times: &[Instant]) {
+    for window in times.windows(3) {
+        let apart = window[2] - window[0];
+        assert!(apart >= secs(30), "three fetches within {apart:?}");
+    }
+}
+
+// Discovery
+
+#[tokio::test(start_paused = true)]
+async fn discover_asks_nobody_and_no_issuer_that_is_down_is_an_error() {
+    let client = ScriptedClient::new();
+    client.set_unreachable(true);
+    let guard = Guard::new(ORDERS, Issuer::discover(LOGIN, client.clone()).unwrap());
+    sleep(secs(3600)).await;
+    assert_eq!(client.requests(METADATA) + client.requests(OPENID) + client.requests(KEYS), 0);
+    assert_eq!(status(&guard).state, KeyState::Missing);
+    assert!(!guard.readiness().is_ready());
+    for url in ["http://login.example", "http://127.0.0.1", "https://", "https://a@b.example", "x"]
+    {
+        assert!(Issuer::discover(url, client.clone()).is_err(), "{url}");
+    }
+    for url in ["http://127.0.0.1:1", "http://localhost", "http://[::1]:8080/a", LOGIN] {
+        assert!(Issuer::discover_without_tls_on_loopback(url, client.clone()).is_ok(), "{url}");
+    }
+    assert!(Issuer::discover_without_tls_on_loopback("http://10.0.0.1", client).is_err());
+}
+
+#[tokio::test(start_paused = true)]
+async fn ready_fetches_once_and_says_how_it_stands() {
+    let world = World::new();
+    assert_eq!(world.status().state, KeyState::Missing);
+    let readiness = world.guard.ready().await;
+    assert!(readiness.is_ready());
+    let (name, status) = readiness.issuers().next().unwrap();
+    assert_eq!(name, LOGIN);
+    assert_eq!((status.state, status.keys, status.skipped), (KeyState::Fresh, 1, 0));
+    assert_eq!((status.fetches, &status.last_error), (1, &None));
+    // With keys at hand the answer is there at once.
+    assert!(world.guard.ready().now().unwrap().is_ready());
+    assert_eq!(world.fetches(), 1);
+    assert_eq!(at_once(&world.guard, &world.token()), Some(Ok(())));
+}
+
+#[tokio::test(start_paused = true)]
+async fn metadata_is_looked_for_in_order_and_once_found_no_further() {
+    let login = TestIssuer::new("https://login.example/t/1");
+    let asked = Arc::new(Mutex::new(Vec::new()));
+    let (noted, keys) = (asked.clone(), login.clone());
+    let client = move |request: Request<Vec<u8>>, limits: HttpLimits| -> HttpAnswer {
+        assert_eq!(limits.max_bytes, 256 * 1024);
+        assert_eq!(limits.timeout, secs(5));
+        assert_eq!(request.method(), "GET");
+        let url = request.uri().to_string();
+        noted.lock().unwrap().push(url.clone());
+        match &*url {
+            "https://login.example/t/1/.well-known/openid-configuration" => answered(
+                200,
+                r#"{"issuer":"https://login.example/t/1","jwks_uri":"https://keys.example/k?v=1"}"#,
+            ),
+            "https://keys.example/k?v=1" => answered(200, keys.jwks()),
+            _ => answered(404, ""),
+        }
+    };
+    let guard = Guard::new(ORDERS, Issuer::discover("https://login.example/t/1", client).unwrap());
+    assert!(guard.ready().await.is_ready());
+    assert_eq!(
+        *asked.lock().unwrap(),
+        [
+            "https://login.example/.well-known/oauth-authorization-server/t/1",
+            "https://login.example/.well-known/openid-configuration/t/1",
+            "https://login.example/t/1/.well-known/openid-configuration",
+            "https://keys.example/k?v=1",
+        ]
+    );
+    let token = login.token(&ORDERS).scope("orders:read");
+    assert_eq!(at_once(&guard, &token), Some(Ok(())));
+}
+
+#[tokio::test(start_paused = true)]
+async fn metadata_of_another_issuer_gives_no_keys_and_says_so() {
+    for other in ["https://login.example/", "https://evil.example", "https://LOGIN.example"] {
+        let world = World::new();
+        let metadata = json!({ "issuer": other, "jwks_uri": KEYS }).to_string();
+        world.client.serve(METADATA, metadata.clone());
+        world.client.serve(OPENID, metadata);
+        assert!(!world.guard.ready().await.is_ready());
+        assert_eq!(world.fetches(), 0, "{other}");
+        assert_eq!(reason(&world.guard, &world.token()).await, Some(Reason::KeysUnavailable));
+        assert!(world.error().contains("is the metadata of another issuer"), "{}", world.error());
+        assert!(world.last_detail().contains("another issuer"), "{}", world.last_detail());
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn keys_are_never_fetched_without_tls_or_from_a_url_in_a_token() {
+    let world = World::new();
+    let metadata = json!({ "issuer": LOGIN, "jwks_uri": "http://login.example/jwks" }).to_string();
+    world.client.serve(METADATA, metadata);
+    assert_eq!(reason(&world.guard, &world.token()).await, Some(Reason::KeysUnavailable));
+    assert_eq!(world.client.requests("http://login.example/jwks"), 0);
+
+    let world = World::warm().await;
+    let token = world.stranger(1).header("jku", "https://evil.example/jwks");
+    assert!(reason(&world.guard, &token).await.is_some());
+    let token = world.stranger(1).header("x5u", "https://evil.example/x");
+    assert!(reason(&world.guard, &token).await.is_some());
+    let token = world.stranger(1).claim("iss", "https://evil.example");
+    assert_eq!(reason(&world.guard, &token).await, Some(Reason::IssuerUntrusted));
+    assert_eq!(world.client.requests("https://evil.example/jwks"), 0);
+    assert_eq!(world.client.requests("https://evil.example/x"), 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn keys_may_be_on_loopback_without_tls_where_that_is_said() {
+    let name = "http://127.0.0.1:4444";
+    let login = TestIssuer::new(name);
+    let issuer = Issuer::discover_without_tls_on_loopback(name, login.client()).unwrap();
+    let guard = Guard::new(ORDERS, issuer);
+    assert!(guard.ready().await.is_ready());
+    let token = login.token(&ORDERS).scope("orders:read");
+    assert_eq!(at_once(&guard, &token), Some(Ok(())));
+}
+
+#[tokio::test(start_paused = true)]
+async fn keys_that_move_are_found_again_through_the_metadata() {
+    let world = World::warm().await;
+    let moved = "https://login.example/keys-2";
+    world.client.serve_with(KEYS, || answered(410, ""));
+    world.client.serve(moved, world.login.jwks());
+    world.client.serve(METADATA, json!({ "issuer": LOGIN, "jwks_uri": moved }).to_string());
+    sleep(secs(1200)).await;
+    assert_eq!(world.status().state, KeyState::Fresh);
+    assert!(world.client.requests(moved) >= 1);
+    // And where the metadata is gone, the place is still known.
+    world.client.serve_with(METADATA, || answered(500, ""));
+    sleep(secs(2 * 24 * 3600)).await;
+    assert_eq!(world.status().state, KeyState::Fresh);
+    assert_eq!(at_once(&world.guard, &world.token()), Some(Ok(())));
+}
+
+// The state
+
+#[tokio::test(start_paused = true)]
+async fn the_state_of_an_issuer_is_missing_fresh_stale_expired_and_fresh_again() {
+    let world = World::new();
+    assert_eq!(world.status().state, KeyState::Missing);
+    assert!(world.guard.ready().await.is_ready());
+    assert_eq!(world.status().state, KeyState::Fresh);
+    world.client.set_unreachable(true);
+    sleep(secs(601)).await;
+    let status = world.status();
+    assert_eq!((status.state, status.is_ready()), (KeyState::Stale, true));
+    assert_eq!(status.age, Some(secs(601)));
+    assert!(world.error().contains("the client is set to be unreachable"), "{}", world.error());
+    assert_eq!(at_once(&world.guard, &world.token()), Some(Ok(())));
+
+    sleep(secs(3600 - 602)).await;
+    assert_eq!(at_once(&world.guard, &world.token()), Some(Ok(())));
+    sleep(secs(1)).await;
+    let status = world.status();
+    assert_eq!((status.state, status.is_ready()), (KeyState::Expired, false));
+    let denial = judged(&world.guard, &world.token().bearer()).await.unwrap_err();
+    assert_eq!(denial.status(), 503);
+    assert_eq!(denial.reason(), Reason::KeysUnavailable);
+    assert!(denial.headers().contains_key("retry-after"));
+    assert!(denial.challenge().is_none());
+
+    // Nobody starts anything again.
+    world.client.set_unreachable(false);
+    sleep(secs(301)).await;
+    assert_eq!(world.status().state, KeyState::Fresh);
+    assert_eq!(at_once(&world.guard, &world.token()), Some(Ok(())));
+}
+
+#[tokio::test(start_paused = true)]
+async fn keys_that_were_handed_in_are_fixed_and_a_source_that_does_not_say_is_untold() {
+    let login = TestIssuer::new(LOGIN);
+    let guard = Guard::new(ORDERS, Issuer::new(LOGIN, login.keys()));
+    assert_eq!((status(&guard).state, status(&guard).keys), (KeyState::Fixed, 1));
+    assert!(guard.ready().now().unwrap().is_ready());
+    let guard = Guard::new(ORDERS, login.issuer());
+    assert_eq!(status(&guard).state, KeyState::Unreported);
+    assert!(guard.ready().now().unwrap().is_ready());
+    let guard = Guard::new(ORDERS, Issuer::new(LOGIN, KeySet::default()));
+    assert!(!guard.readiness().is_ready());
+}
+
+// Who waits
+
+#[tokio::test(start_paused = true)]
+async fn a_request_whose_key_is_known_never_waits_for_a_renewal_that_hangs() {
+    let world = World::warm().await;
+    world.keys_hang();
+    for _ in 0..3500 {
+        sleep(secs(1)).await;
+        assert_eq!(at_once(&world.guard, &world.token()), Some(Ok(())), "{}", world.status());
+    }
+    assert!(world.fetches() > 3);
+    assert_eq!(world.status().state, KeyState::Stale);
+}
+
+#[tokio::test(start_paused = true)]
+async fn two_hundred_requests_with_a_new_key_wait_for_one_fetch_and_pass() {
+    let world = World::warm().await;
+    world.login.rotate();
+    world.keys_take(millis(700));
+    let start = Instant::now();
+    let asked: Vec<_> = (0..200).map(|_| world.spawn(&world.token())).collect();
+    for asked in asked {
+        let (verdict, at) = asked.await.unwrap();
+        assert_eq!(verdict, Ok(()));
+        assert!(at - start < secs(1));
+    }
+    assert_eq!(world.fetches(), 2);
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_257th_that_would_wait_is_answered_at_once_and_seats_are_given_back() {
+    let world = World::warm().await;
+    for round in 0..3 {
+        world.keys_take(millis(500));
+        let start = Instant::now();
+        let asked: Vec<_> = (0..300).map(|_| world.spawn(&world.stranger(round))).collect();
+        let mut at_the_end = 0;
+        let mut turned_away = 0;
+        for asked in asked {
+            match asked.await.unwrap() {
+                (Err(Reason::KeyNotFound), at) if at - start >= millis(500) => at_the_end += 1,
+                (Err(Reason::KeysUnavailable), at) if at == start => turned_away += 1,
+                other => panic!("{other:?}"),
+            }
+        }
+        assert_eq!((at_the_end, turned_away), (256, 44));
+        assert!(world.details.lock().unwrap().iter().any(|it| it.contains("256 requests wait")));
+        sleep(secs(60)).await;
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn nobody_waits_longer_than_two_seconds() {
+    let world = World::warm().await;
+    world.keys_take(secs(5));
+    let start = Instant::now();
+    let denial = judged(&world.guard, &world.stranger(1).bearer()).await.unwrap_err();
+    assert_eq!(denial.status(), 503);
+    assert_eq!(denial.headers()["retry-after"], "2");
+    assert!((secs(2)..millis(2002)).contains(&(Instant::now() - start)));
+    assert!(
+        world.last_detail().contains("not answered within 2 seconds"),
+        "{}",
+        world.last_detail()
+    );
+    // The same fetch goes on.
+    assert_eq!(reason(&world.guard, &world.stranger(1)).await, Some(Reason::KeysUnavailable));
+    assert_eq!(world.fetches(), 2);
+    assert_eq!(reason(&world.guard, &world.stranger(1)).await, Some(Reason::KeyNotFound));
+    assert_eq!(world.fetches(), 2);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_caller_that_goes_away_neither_stops_the_fetch_nor_strands_who_waits() {
+    let world = World::warm().await;
+    world.login.rotate();
+    world.keys_take(secs(1));
+    let first = world.spawn(&world.token());
+    tokio::task::yield_now().await;
+    let others: Vec<_> = (0..255).map(|_| world.spawn(&world.token())).collect();
+    sleep(millis(100)).await;
+    first.abort();
+    // Its seat is free again; one that was never polled holds none either.
+    sleep(millis(1)).await;
+    let bearer = world.token().bearer();
+    let mut unpolled = head("/orders", &[&bearer]);
+    drop(world.guard.authorize(&mut unpolled, READ));
+    let late = world.spawn(&world.token());
+    for other in others {
+        assert_eq!(other.await.unwrap().0, Ok(()));
+    }
+    assert_eq!(late.await.unwrap().0, Ok(()));
+    assert_eq!(world.fetches(), 2);
+
+    // All go away, and the fetch still comes in.
+    let world = World::new();
+    world.keys_take(secs(1));
+    let asked = timeout(millis(10), judged(&world.guard, &world.token().bearer())).await;
+    assert!(asked.is_err());
+    sleep(secs(2)).await;
+    assert_eq!(at_once(&world.guard, &world.token()), Some(Ok(())));
+    assert_eq!(world.fetches(), 1);
+}
+
+// Clients and answers of all kinds
+
+/// What is said of the keys where the first fetch came to this.
+async fn of(script: impl Fn() -> HttpAnswer + Send + Sync + 'static) -> (World, String) {
+    let world = World::new();
+    world.client.serve_with(KEYS, script);
+    let first = timeout(secs(3), judged(&world.guard, &world.token().bearer())).await.unwrap();
+    assert_eq!(first.unwrap_err().reason(), Reason::KeysUnavailable);
+    sleep(secs(29)).await;
+    let error = world.error();
+    // Whatever it was, it ends: the origin is well again, and so is the guard.
+    let login = world.login.clone();
+    world.client.serve_with(KEYS, move || answered(200, login.jwks()));
+    sleep(secs(31)).await;
+    assert_eq!(reason(&world.guard, &world.token()).await, None, "{error}");
+    (world, error)
+}
+
+#[tokio::test(start_paused = true)]
+async fn no_answer_and_no_client_breaks_the_guard() {
+    let keys = json!({ "keys": vec![json!({ "kty": "EC", "kid": "k" }); 101] }).to_string();
+    let mut long = br#"{"keys":[]}"#.to_vec();
+    long.resize(256 * 1024 + 1, b' ');
+    let said = async |part: &str, script: Box<dyn Fn() -> HttpAnswer + Send + Sync>| {
+        let (_, error) = of(script).await;
+        assert!(error.contains(part), "{part}: {error}");
+    };
+    said("aborted", Box::new(|| panic!("the client is broken"))).await;
+    said("aborted", Box::new(|| Answer::later(async { panic!("broken") }))).await;
+    said("no answer within 5 seconds", Box::new(|| Answer::later(std::future::pending()))).await;
+    said("answered 500", Box::new(|| answered(500, ""))).await;
+    said("answered 302", Box::new(|| answered(302, ""))).await;
+    said("answered 204", Box::new(|| answered(204, ""))).await;
+    said("redirect", Box::new(|| Answer::Now(Err(HttpError::Redirected)))).await;
+    said("more than 262144 bytes", Box::new(move || answered(200, long.clone()))).await;
+    said("not a JWK Set", Box::new(|| answered(200, "<html>"))).await;
+    said("not a JWK Set", Box::new(|| answered(200, ""))).await;
+    said("not UTF-8", Box::new(|| answered(200, vec![0xff, 0xfe]))).await;
+    said("has 101 keys", Box::new(move || answered(200, keys.clone()))).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_largest_answer_that_is_read_has_256_kib_and_100_keys_and_an_odd_key_is_counted() {
+    let world = World::new();
+    let mut keys = serde_json::from_str::<Value>(&world.login.jwks()).unwrap();
+    let list = keys["keys"].as_array_mut().unwrap();
+    list.extend(vec![json!({ "kty": "EC", "kid": "odd" }); 99]);
+    let mut body = keys.to_string().into_bytes();
+    body.resize(256 * 1024, b' ');
+    world.client.serve(KEYS, body);
+    assert!(world.guard.ready().await.is_ready());
+    assert_eq!((world.status().keys, world.status().skipped), (1, 99));
+    assert_eq!(at_once(&world.guard, &world.token()), Some(Ok(())));
+    // It is there, and cannot be used: nobody looks for it.
+    let odd = world.token().header("kid", "odd");
+    assert_eq!(at_once(&world.guard, &odd), Some(Err(Reason::KeyUnusable)));
+    assert_eq!(world.fetches(), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_fetch_that_drags_on_ends_and_is_tried_again() {
+    // Each answer just in time, and three metadata documents that are none.
+    let world = World::new();
+    world.client.serve_with(METADATA, || slow(millis(4900), "{}".to_owned()));
+    world.client.serve_with(OPENID, || slow(millis(4900), "{}".to_owned()));
+    assert!(!world.guard.ready().await.is_ready());
+    sleep(secs(10)).await;
+    assert!(world.error().contains("names") || world.error().contains("another issuer"));
+    assert_eq!(world.client.requests(METADATA), 1);
+    sleep(secs(31)).await;
+    assert_eq!(world.client.requests(METADATA), 2);
+}
+
+// Without a runtime, and with one that ends
+
+#[test]
+fn outside_a_runtime_known_keys_serve_and_nothing_else_is_answered_but_500_with_the_cause() {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    let world = World::new();
+    for _ in 0..2 {
+        assert_eq!(at_once(&world.guard, &world.token()), Some(Err(Reason::InternalError)));
+        assert!(world.last_detail().contains("Tokio runtime"), "{}", world.last_detail());
+    }
+    assert_eq!(world.client.requests(METADATA), 0);
+    assert!(runtime.block_on(async { world.guard.ready().await.is_ready() }));
+    drop(runtime);
+    assert_eq!(at_once(&world.guard, &world.token()), Some(Ok(())));
+    assert_eq!(at_once(&world.guard, &world.stranger(1)), Some(Err(Reason::InternalError)));
+    assert_eq!(world.fetches(), 1);
+}
+
+#[test]
+fn a_runtime_that_ends_in_the_middle_of_a_fetch_is_no_end() {
+    let build = || tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    let world = World::new();
+    world.keys_hang();
+    let runtime = build();
+    runtime.block_on(async {
+        let asked = world.spawn(&world.token());
+        while world.fetches() == 0 {
+            tokio::task::yield_now().await;
+        }
+        asked.abort();
+    });
+    assert_eq!(world.error(), "");
+    drop(runtime);
+    assert!(world.error().contains("aborted"), "{}", world.error());
+    let login = world.login.clone();
+    world.client.serve_with(KEYS, move || answered(200, login.jwks()));
+    assert_eq!(build().block_on(reason(&world.guard, &world.token())), None);
+
+    // Nobody renews where that runtime is gone too; a request does it in its own.
+    assert_eq!(world.status().fetches, 2);
+    assert_eq!(build().block_on(reason(&world.guard, &world.token())), None);
+}
+
+// A flood
+
+#[tokio::test(start_paused = true)]
+async fn a_flood_of_10_000_random_key_ids_in_30_seconds_costs_two_fetches_a_window_and_valid_tokens_pass()
+ {
+    let world = World::new();
+    let fetched = world.noted(millis(200));
+    assert!(world.guard.ready().await.is_ready());
+    let valid = world.token();
+    let start = Instant::now();
+    let mut asked = Vec::new();
+    let mut passed = 0;
+    for id in 0..10_000 {
+        asked.push(world.spawn(&world.stranger(id)));
+        if id % 10 == 0 {
+            assert_eq!(at_once(&world.guard, &valid), Some(Ok(())));
+            passed += 1;
+        }
+        sleep(millis(3)).await;
+    }
+    assert_eq!(Instant::now() - start, secs(30));
+    let mut seen: BTreeMap<&str, usize> = BTreeMap::new();
+    for asked in asked {
+        *seen.entry(asked.await.unwrap().0.unwrap_err().as_str()).or_default() += 1;
+    }
+    let fetched = fetched.lock().unwrap().clone();
+    no_more_than_two_within_30_seconds(&fetched);
+    let flood = start..start + secs(30);
+    let while_flooded = fetched.iter().filter(|at| flood.contains(at)).count();
+    println!("10,000 random ids in 30 s: {while_flooded} fetches, {seen:?}, {passed} valid passed");
+    assert!(while_flooded <= 2);
+    // Those that a fetch looked for are not there; of the others nobody knows.
+    assert_eq!(seen.values().sum::<usize>(), 10_000);
+    assert!(seen.keys().all(|name| ["key_not_found", "keys_unavailable"].contains(name)));
+    assert!(seen["key_not_found"] >= 2);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_flood_at_8_tokens_a_millisecond_on_an_issuer_that_is_down_stops_no_valid_token() {
+    let world = World::warm().await;
+    let times = Arc::new(Mutex::new(Vec::new()));
+    let noted = times.clone();
+    world.client.serve_with(KEYS, move || {
+        noted.lock().unwrap().push(Instant::now());
+        Answer::later(async {
+            sleep(millis(1500)).await;
+            Err(HttpError::Failed("down".into()))
+        })
+    });
+    let valid = world.token();
+    let strangers: Vec<_> = (0..64).map(|id| world.stranger(id)).collect();
+    let mut asked = Vec::new();
+    for round in 0..4000 {
+        asked.extend((0..8).map(|at| world.spawn(&strangers[(round * 8 + at) % 64])));
+        assert_eq!(at_once(&world.guard, &valid), Some(Ok(())));
+        sleep(millis(1)).await;
+    }
+    for asked in asked {
+        assert_eq!(asked.await.unwrap().0, Err(Reason::KeysUnavailable));
+    }
+    let times = times.lock().unwrap();
+    no_more_than_two_within_30_seconds(&times);
+    assert!(times.len() <= 2, "{}", times.len());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn many_threads_at_once_find_every_key_that_is_known_and_fetch_within_the_budget() {
+    let world = World::warm().await;
+    let valid = world.token().bearer();
+    let strangers: Vec<_> = (0..16).map(|id| world.stranger(id).bearer()).collect();
+    let tasks: Vec<_> = (0..8)
+        .map(|task| {
+            let (guard, valid, strangers) = (world.guard.clone(), valid.clone(), strangers.clone());
+            tokio::spawn(async move {
+                for round in 0..300 {
+                    let mut known = head("/orders", &[&valid]);
+                    let verdict = guard.authorize(&mut known, READ).now();
+                    assert!(verdict.expect("it must not wait").is_ok());
+                    let stranger = &strangers[(task + round) % 16];
+                    let denial = judged(&guard, stranger).await.unwrap_err();
+                    let refused = [Reason::KeyNotFound, Reason::KeysUnavailable];
+                    assert!(refused.contains(&denial.reason()));
+                }
+            })
+        })
+        .collect();
+    for task in tasks {
+        task.await.unwrap();
+    }
+    // The first one, and one more: all of it takes less than 30 seconds.
+    assert!(world.fetches() <= 2, "{}", world.fetches());
+}
+
+// Rotation
+
+#[tokio::test(start_paused = true)]
+async fn a_key_that_is_published_before_it_signs_fails_no_request() {
+    let world = World::warm().await;
+    for _ in 0..5 {
+        let old = world.token();
+        world.login.rotate();
+        // Tokens of the new key come at once.
+        for _ in 0..10 {
+            assert_eq!(reason(&world.guard, &world.token()).await, None);
+            assert_eq!(at_once(&world.guard, &old), Some(Ok(())));
+            sleep(secs(5)).await;
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_key_that_signs_before_it_is_published_is_found_within_30_seconds_of_the_first_token() {
+    let world = World::warm().await;
+    let before = world.login.jwks();
+    world.client.serve(KEYS, before);
+    world.login.rotate();
+    assert_eq!(reason(&world.guard, &world.token()).await, Some(Reason::KeyNotFound));
+    world.client.serve(KEYS, world.login.jwks());
+    sleep(secs(29)).await;
+    assert_eq!(reason(&world.guard, &world.token()).await, Some(Reason::KeyNotFound));
+    sleep(secs(1)).await;
+    assert_eq!(reason(&world.guard, &world.token()).await, None);
+    assert_eq!(world.fetches(), 3);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_withdrawn_key_is_refused_as_soon_as_a_fetch_came_without_it() {
+    let world = World::warm().await;
+    let old = world.token();
+    world.login.rotate();
+    world.login.withdraw_old_keys();
+    assert_eq!(at_once(&world.guard, &old), Some(Ok(())), "nobody knows yet");
+    assert_eq!(reason(&world.guard, &world.token()).await, None);
+    assert_eq!(reason(&world.guard, &old).await, Some(Reason::KeyNotFound));
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_empty_set_is_believed_and_its_end_noticed() {
+    let world = World::warm().await;
+    world.client.serve(KEYS, r#"{"keys":[]}"#);
+    assert_eq!(reason(&world.guard, &world.stranger(1)).await, Some(Reason::KeyNotFound));
+    assert_eq!(reason(&world.guard, &world.token()).await, Some(Reason::KeyNotFound));
+    assert_eq!((world.status().state, world.status().keys), (KeyState::Fresh, 0));
+    assert!(!world.guard.readiness().is_ready());
+    let login = world.login.clone();
+    world.client.serve_with(KEYS, move || answered(200, login.jwks()));
+    sleep(secs(61)).await;
+    assert_eq!(reason(&world.guard, &world.token()).await, None);
+}
+
+// How long keys serve
+
+#[tokio::test(start_paused = true)]
+async fn how_long_keys_serve_without_their_issuer_can_be_set() {
+    let world = World::with(|keys| keys.stale_for(secs(60)));
+    assert!(world.guard.ready().await.is_ready());
+    world.client.set_unreachable(true);
+    sleep(secs(60) - millis(1)).await;
+    assert_eq!(at_once(&world.guard, &world.token()), Some(Ok(())));
+    sleep(millis(1)).await;
+    assert_eq!(reason(&world.guard, &world.token()).await, Some(Reason::KeysUnavailable));
+
+    let world = World::with(|keys| keys.stale_for(Duration::MAX));
+    assert!(world.guard.ready().await.is_ready());
+    world.client.set_unreachable(true);
+    sleep(secs(7 * 24 * 3600)).await;
+    assert_eq!(at_once(&world.guard, &world.token()), Some(Ok(())));
+    assert_eq!(world.status().state, KeyState::Stale);
+}
+
+#[test]
+fn keys_that_serve_for_less_than_a_minute_are_a_mistake() {
+    let keys = || RemoteKeys::from_jwks_uri(KEYS, ScriptedClient::new()).unwrap();
+    let tried = catch_unwind(AssertUnwindSafe(|| drop(keys().stale_for(millis(59_999)))));
+    assert!(tried.is_err());
+    drop(keys().stale_for(secs(60)));
+}
+
+#[tokio::test(start_paused = true)]
+async fn cache_control_says_how_often_keys_are_renewed_within_bounds() {
+    // In a day: what is said, and how often that may be at least and at most.
+    let cases = [
+        (None, 160, 193),
+        (Some("max-age=0"), 320, 385),
+        (Some("no-store"), 320, 385),
+        (Some("max-age=3600"), 26, 33),
+        (Some("max-age=99999999999"), 1, 2),
+        (Some("max-age=18446744073709551615"), 1, 2),
+        (Some("max-age=never"), 160, 193),
+    ];
+    for (said, least, most) in cases {
+        let world = World::with(|keys| keys.stale_for(secs(48 * 3600)));
+        let login = world.login.clone();
+        world.client.serve_with(KEYS, move || {
+            let mut answer = Response::new(login.jwks().into_bytes());
+            if let Some(said) = said {
+                answer.headers_mut().insert("cache-control", HeaderValue::from_static(said));
+            }
+            Answer::Now(Ok(answer))
+        });
+        assert!(world.guard.ready().await.is_ready());
+        let before = world.fetches();
+        sleep(secs(24 * 3600)).await;
+        let renewed = world.fetches() - before;
+        assert!((least..=most).contains(&renewed), "{said:?}: {renewed}");
+        assert_eq!(world.status().state, KeyState::Fresh, "{said:?}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn renewal_goes_on_without_requests_and_ends_with_the_guard() {
+    let world = World::warm().await;
+    sleep(secs(6 * 3600)).await;
+    let renewed = world.fetches();
+    assert!((36..=49).contains(&renewed), "{renewed}");
+    assert_eq!(world.status().state, KeyState::Fresh);
+    let another = world.guard.clone();
+    let World { client, guard, .. } = world;
+    drop(guard);
+    sleep(secs(3600)).await;
+    assert!(client.requests(KEYS) > renewed);
+    let renewed = client.requests(KEYS);
+    drop(another);
+    sleep(secs(24 * 3600)).await;
+    assert_eq!(client.requests(KEYS), renewed);
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_issuer_that_is_down_is_asked_ever_more_seldom_and_asked_again_by_itself() {
+    let world = World::warm().await;
+    world.keys_fail();
+    let before = world.fetches();
+    sleep(secs(12 * 3600)).await;
+    let tried = world.fetches() - before;
+    // About every five minutes.
+    assert!((100..200).contains(&tried), "{tried}");
+    let login = world.login.clone();
+    world.client.serve_with(KEYS, move || answered(200, login.jwks()));
+    sleep(secs(300)).await;
+    assert_eq!(world.status().state, KeyState::Fresh);
+}
+
+// The cold start
+
+#[tokio::test(start_paused = true)]
+async fn a_cold_start_against_a_slow_issuer_is_one_clear_answer_and_one_fetch_for_all() {
+    let world = World::new();
+    let metadata = json!({ "issuer": LOGIN, "jwks_uri": KEYS }).to_string();
+    world.client.serve_with(METADATA, move || slow(secs(2), metadata.clone()));
+    world.keys_take(secs(2));
+    let start = Instant::now();
+    let herd: Vec<_> = (0..1000).map(|_| world.spawn(&world.token())).collect();
+    let mut seen: BTreeMap<(String, Duration), usize> = BTreeMap::new();
+    for asked in herd {
+        let (verdict, at) = asked.await.unwrap();
+        let verdict =
+            verdict.map_or_else(|reason| reason.as_str().to_owned(), |()| "ok".to_owned());
+        *seen.entry((verdict, at - start)).or_default() += 1;
+    }
+    println!("1,000 requests at the start: {seen:?}");
+    assert!(
+        seen.keys().all(|(verdict, after)| verdict == "keys_unavailable" && *after < millis(2002))
+    );
+    assert_eq!((world.client.requests(METADATA), world.fetches()), (1, 1));
+
+    // One request every 50 ms.
+    let mut accepted = Vec::new();
+    for _ in 0..80 {
+        accepted.push((Instant::now() - start, world.spawn(&world.token())));
+        sleep(millis(50)).await;
+    }
+    let mut first = None;
+    for (asked, verdict) in accepted {
+        let (verdict, at) = verdict.await.unwrap();
+        // The herd was told after two seconds; whoever comes now waits for the rest of the fetch, and passes.
+        assert_eq!(verdict, Ok(()), "asked after {asked:?}");
+        first.get_or_insert((asked, at - start));
+    }
+    let (asked, first) = first.unwrap();
+    println!("first accepted {first:?} after the start, asked after {asked:?}");
+    assert!(first <= millis(4010), "{first:?}");
+    assert_eq!((world.client.requests(METADATA), world.fetches()), (1, 1));
+    assert_eq!(world.status().fetches, 1);
+}
+
+// Several issuers
+
+#[tokio::test(start_paused = true)]
+async fn two_issuers_with_the_same_key_id_are_told_apart() {
+    // Both call their first key `test-1`.
+    let (one, other) = (TestIssuer::new(LOGIN), TestIssuer::new(OTHER));
+    let (client, others) = (one.client(), other.client());
+    let guard = Guard::new(ORDERS, Issuer::discover(LOGIN, client.clone()).unwrap())
+        .trust(Issuer::discover(OTHER, others.clone()).unwrap());
+    assert!(guard.ready().await.is_ready());
+    for login in [&one, &other] {
+        let token = login.token(&ORDERS).scope("orders:read");
+        assert_eq!(at_once(&guard, &token), Some(Ok(())));
+    }
+    let crossed = one.token(&ORDERS).scope("orders:read").forged_by(&other);
+    assert_eq!(at_once(&guard, &crossed), Some(Err(Reason::SignatureInvalid)));
+
+    // One that is down is not the other's trouble, and no fetch is the other's either.
+    others.set_unreachable(true);
+    sleep(secs(3601)).await;
+    let states: Vec<_> = guard.readiness().issuers().map(|(_, status)| status.state).collect();
+    assert_eq!(states, [KeyState::Fresh, KeyState::Expired]);
+    assert!(!guard.readiness().is_ready());
+    assert_eq!(at_once(&guard, &one.token(&ORDERS).scope("orders:read")), Some(Ok(())));
+    let before = client.requests(KEYS);
+    let stranger = other.token(&ORDERS).header("kid", "x");
+    assert_eq!(reason(&guard, &stranger).await, Some(Reason::KeysUnavailable));
+    assert_eq!(client.requests(KEYS), before);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_thousand_issuers_each_have_their_own_keys() {
+    let issuers: Vec<_> =
+        (0..1000).map(|id| TestIssuer::new(format!("https://t{id}.example"))).collect();
+    let discover = |login: &TestIssuer, id: usize| {
+        Issuer::discover(&format!("https://t{id}.example"), login.client()).unwrap()
+    };
+    let mut guard = Guard::new(ORDERS, discover(&issuers[0], 0));
+    for (id, login) in issuers.iter().enumerate().skip(1) {
+        guard = guard.trust(discover(login, id));
+    }
+    assert!(guard.ready().await.is_ready());
+    for id in [0, 1, 500, 999] {
+        let token = issuers[id].token(&ORDERS).scope("orders:read");
+        assert_eq!(at_once(&guard, &token), Some(Ok(())));
+        let forged = token.forged_by(&issuers[(id + 1) % 1000]);
+        assert_eq!(at_once(&guard, &forged), Some(Err(Reason::SignatureInvalid)));
+    }
+}
+
+// Tenants
+
+const TEMPLATE: &str = "https://login.example/{tenant}/v2";
+
+fn tenant(name: &str) -> TestIssuer {
+    TestIssuer::new(format!("https://login.example/{name}/v2"))
+}
+
+fn of_tenant(login: &TestIssuer) -> TestToken {
+    login.token(&ORDERS).scope("orders:read")
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_tenant_is_approved_for_every_token_and_before_anything_is_made_of_its_name() {
+    let acme = tenant("acme");
+    let asked = Arc::new(Mutex::new(Vec::new()));
+    let made = Arc::new(Mutex::new(Vec::new()));
+    let approved = Arc::new(AtomicBool::new(false));
+    let (told, making, approve) = (asked.clone(), made.clone(), approved.clone());
+    let client = acme.client();
+    let issuer = Issuer::tenants(
+        TEMPLATE,
+        move |tenant| {
+            told.lock().unwrap().push(tenant.to_owned());
+            approve.load(Ordering::SeqCst)
+        },
+        move |issuer| {
+            making.lock().unwrap().push(issuer.to_owned());
+            RemoteKeys::discover(issuer, client.clone())
+        },
+    )
+    .unwrap();
+    let guard = Guard::new(ORDERS, issuer);
+    // Which tenants there are, is not known.
+    assert_eq!(guard.ready().await.issuers().count(), 0);
+    assert!(guard.readiness().is_ready());
+
+    assert_eq!(reason(&guard, &of_tenant(&acme)).await, Some(Reason::IssuerUntrusted));
+    assert_eq!(*asked.lock().unwrap(), ["acme"]);
+    assert!(made.lock().unwrap().is_empty());
+    approved.store(true, Ordering::SeqCst);
+    for _ in 0..3 {
+        assert_eq!(reason(&guard, &of_tenant(&acme)).await, None);
+    }
+    assert_eq!(asked.lock().unwrap().len(), 4);
+    assert_eq!(*made.lock().unwrap(), ["https://login.example/acme/v2"]);
+    approved.store(false, Ordering::SeqCst);
+    assert_eq!(reason(&guard, &of_tenant(&acme)).await, Some(Reason::IssuerUntrusted));
+}
+
+#[test]
+fn nobody_is_asked_about_a_tenant_that_is_no_word() {
+    let asked = Arc::new(AtomicUsize::new(0));
+    let counted = asked.clone();
+    let issuer = Issuer::tenants(
+        TEMPLATE,
+        move |_| {
+            counted.fetch_add(1, Ordering::SeqCst);
+            true
+        },
+        |_| Ok(KeySet::default()),
+    );
+    let guard = Guard::new(ORDERS, issuer.unwrap());
+    let long = "a".repeat(65);
+    for bad in [
+        "", ".", "..", "../evil", "a/b", "a%2Fb", "a?b", "a#b", "a@b", "a:b", "a_b", "a b",
+        "\u{e4}", "{tenant}", &long,
+    ] {
+        let token = of_tenant(&tenant(bad));
+        assert_eq!(at_once(&guard, &token), Some(Err(Reason::IssuerUntrusted)), "{bad:?}");
+    }
+    for other in ["https://login.example/a/v2/", "https://login.example//v2", "https://x/a/v2"] {
+        let token = of_tenant(&TestIssuer::new(other));
+        assert_eq!(at_once(&guard, &token), Some(Err(Reason::IssuerUntrusted)), "{other:?}");
+    }
+    assert_eq!(asked.load(Ordering::SeqCst), 0);
+    let token = of_tenant(&tenant(&"a".repeat(64)));
+    assert_eq!(at_once(&guard, &token), Some(Err(Reason::KeyNotFound)));
+    assert_eq!(asked.load(Ordering::SeqCst), 1);
+}
+
+#[test]
+fn the_keys_of_the_tenant_that_was_not_used_for_longest_are_forgotten() {
+    let made = Arc::new(Mutex::new(Vec::new()));
+    let making = made.clone();
+    let all: BTreeMap<_, _> = ["a", "b", "c"]
+        .map(|name| (format!("https://login.example/{name}/v2"), tenant(name)))
+        .into();
+    let keys = all.clone();
+    let issuer = Issuer::tenants(
+        TEMPLATE,
+        |_| true,
+        move |issuer| {
+            making.lock().unwrap().push(issuer.chars().nth(22).unwrap());
+            Ok(keys[issuer].keys())
+        },
+    );
+    let guard = Guard::new(ORDERS, issuer.unwrap().max_tenants(2));
+    let use_it = |name: &str| {
+        let token = of_tenant(&all[&format!("https://login.example/{name}/v2")]);
+        assert_eq!(at_once(&guard, &token), Some(Ok(())), "{name}");
+        made.lock().unwrap().iter().collect::<String>()
+    };
+    assert_eq!(use_it("a"), "a");
+    assert_eq!(use_it("b"), "ab");
+    assert_eq!(use_it("a"), "ab");
+    assert_eq!(use_it("c"), "abc"); // in place of b
+    assert_eq!(use_it("a"), "abc");
+    assert_eq!(use_it("c"), "abc");
+}
+
+/// What nobody verified neither keeps a place nor takes one from those in use, and costs little.
+#[test]
+fn tokens_that_nobody_verified_put_out_no_tenant_that_is_in_use() {
+    let made = Arc::new(AtomicUsize::new(0));
+    let (making, acme) = (made.clone(), tenant("acme"));
+    let keys = acme.keys();
+    let issuer = Issuer::tenants(
+        TEMPLATE,
+        |_| true,
+        move |issuer| {
+            making.fetch_add(1, Ordering::SeqCst);
+            Ok(if issuer.contains("acme") { keys.clone() } else { KeySet::default() })
+        },
+    );
+    let guard = Guard::new(ORDERS, issuer.unwrap().max_tenants(3));
+    assert_eq!(at_once(&guard, &of_tenant(&acme)), Some(Ok(())));
+    for number in 0..1000 {
+        let forged = of_tenant(&acme).claim("iss", format!("https://login.example/t{number}/v2"));
+        let refused =
+            [Reason::KeyNotFound, Reason::KeysUnavailable].map(|reason| Some(Err(reason)));
+        assert!(refused.contains(&at_once(&guard, &forged)));
+    }
+    // It is still there.
+    let before = made.load(Ordering::SeqCst);
+    assert_eq!(at_once(&guard, &of_tenant(&acme)), Some(Ok(())));
+    assert_eq!(made.load(Ordering::SeqCst), before);
+    // Two free places, and then one a second.
+    assert!(before < 20, "{before}");
+}
+
+#[test]
+fn settings_of_a_clone_are_not_the_others() {
+    let acme = tenant("acme");
+    let keys = acme.keys();
+    let issuer = Issuer::tenants(TEMPLATE, |_| true, move |_| Ok(keys.clone())).unwrap();
+    let strict = Guard::new(ORDERS, issuer.clone());
+    let other = Guard::new(ORDERS, issuer.clone().algorithms([Algorithm::Rs256]));
+    let profiled = Profile::rfc9068().tenant_claim("tid").tenant_in_issuer();
+    let profiled = Guard::new(ORDERS, issuer.profile(profiled));
+    let token = of_tenant(&acme);
+    let wrong = of_tenant(&acme).claim("tid", "evil");
+    for _ in 0..2 {
+        assert_eq!(at_once(&strict, &token), Some(Ok(())));
+        assert_eq!(at_once(&other, &token), Some(Err(Reason::AlgorithmNotAllowed)));
+        assert_eq!(at_once(&strict, &wrong), Some(Ok(())));
+        assert_eq!(at_once(&profiled, &wrong), Some(Err(Reason::TenantMismatch)));
+    }
+}
+
+#[test]
+fn the_tenant_claim_must_say_the_tenant_of_the_issuer() {
+    let acme = tenant("acme");
+    let keys = acme.keys();
+    let issuer = Issuer::tenants(TEMPLATE, |_| true, move |_| Ok(keys.clone())).unwrap();
+    let profile = Profile::rfc9068().tenant_claim("tid");
+    let lax = Guard::new(ORDERS, issuer.clone().profile(profile.clone()));
+    let guard = Guard::new(ORDERS, issuer.profile(profile.tenant_in_issuer()));
+    // The claim may be another thing.
+    assert_eq!(at_once(&lax, &of_tenant(&acme).claim("tid", "org_1")), Some(Ok(())));
+    let of = |tenant: &str| at_once(&guard, &of_tenant(&acme).claim("tid", tenant));
+    assert_eq!(of("acme"), Some(Ok(())));
+    for other in ["ACME", "acme ", "", "evil"] {
+        assert_eq!(of(other), Some(Err(Reason::TenantMismatch)), "{other:?}");
+    }
+}
+
+#[test]
+fn a_template_lets_nobody_choose_where_keys_come_from() {
+    let fits = |template: &str| {
+        Issuer::tenants(template, |_| true, |_| Ok(KeySet::default())).map(drop).is_ok()
+    };
+    for good in [TEMPLATE, "https://{tenant}.login.example", "https://{tenant}.login.example/o"] {
+        assert!(fits(good), "{good}");
+    }
+    for bad in [
+        "",
+        "https://login.example",
+        "https://login.example/{tenant}/{tenant}",
+        "https://{tenant}",
+        "https://{tenant}/",
+        "https://{tenant}:443/",
+        "https://login.{tenant}/x",
+        "https://login.{tenant}.example/x",
+        "https://login-{tenant}.example/x",
+        "http://login.example/{tenant}",
+        "https://login.example/{tenant}?x",
+        "https://login.example/x?{tenant}",
+        "https://login.example/x#{tenant}",
+        "https://{tenant}@login.example/",
+        "https://login.example:{tenant}/",
+        "{tenant}://login.example/",
+        "https://login.example/../{tenant}",
+    ] {
+        assert!(!fits(bad), "{bad}");
+    }
+    let error = Issuer::tenants("https://login.example", |_| true, |_| Ok(KeySet::default()));
+    let error = error.unwrap_err().to_string();
+    assert!(error.contains("`{tenant}` once"), "{error}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_key_of_a_shared_set_serves_the_issuer_that_it_names_and_one_without_a_name_none() {
+    let (acme, other) = (tenant("acme"), tenant("other"));
+    let named = |login: &TestIssuer, kid: &str, issuer: Option<&str>| {
+        let mut key = serde_json::from_str::<Value>(&login.jwks()).unwrap()["keys"][0].clone();
+        key["kid"] = kid.into();
+        if let Some(issuer) = issuer {
+            key["issuer"] = issuer.into();
+        }
+        key
+    };
+    let any = "https://login.example/{tenantid}/v2";
+    let jwks = json!({ "keys": [
+        named(&acme, "acme", Some("https://login.example/acme/v2")),
+        named(&other, "any", Some(any)),
+        named(&acme, "nobody", None),
+    ]});
+    let client = ScriptedClient::new();
+    client.serve(KEYS, jwks.to_string());
+    let keys = RemoteKeys::from_jwks_uri(KEYS, client.clone()).unwrap();
+    let issuer = Issuer::tenants_with_shared_keys(TEMPLATE, |_| true, keys).unwrap();
+    let guard = Guard::new(ORDERS, issuer);
+    // They are one set, so it is known before the first token whether it is there.
+    let readiness = guard.ready().await;
+    assert!(readiness.is_ready());
+    assert_eq!(readiness.issuers().next().map(|(name, _)| name), Some(TEMPLATE));
+
+    let ask = |login: &TestIssuer, kid: &str, by: &TestIssuer| {
+        at_once(&guard, &of_tenant(login).header("kid", kid).forged_by(by))
+    };
+    assert_eq!(ask(&acme, "acme", &acme), Some(Ok(())));
+    assert_eq!(ask(&other, "acme", &acme), Some(Err(Reason::KeyUnusable)));
+    assert_eq!(ask(&acme, "any", &other), Some(Ok(())));
+    assert_eq!(ask(&other, "any", &other), Some(Ok(())));
+    assert_eq!(ask(&acme, "nobody", &acme), Some(Err(Reason::KeyUnusable)));
+    assert_eq!(client.requests(KEYS), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_issuer_that_is_trusted_by_its_name_is_no_tenant() {
+    let acme = tenant("acme");
+    let asked = Arc::new(AtomicUsize::new(0));
+    let counted = asked.clone();
+    let template = Issuer::tenants(
+        TEMPLATE,
+        move |_| {
+            counted.fetch_add(1, Ordering::SeqCst);
+            true
+        },
+        |_| Ok(KeySet::default()),
+    );
+    let guard = Guard::new(ORDERS, template.unwrap()).trust(acme.issuer());
+    assert_eq!(at_once(&guard, &of_tenant(&acme)), Some(Ok(())));
+    assert_eq!(asked.load(Ordering::SeqCst), 0);
+    assert_eq!(at_once(&guard, &of_tenant(&tenant("b"))), Some(Err(Reason::KeyNotFound)));
+    assert_eq!(asked.load(Ordering::SeqCst), 1);
+    // The template's own name is nobody's.
+    let template = of_tenant(&TestIssuer::new(TEMPLATE));
+    assert_eq!(at_once(&guard, &template), Some(Err(Reason::IssuerUntrusted)));
+}
+
+#[test]
+fn tenants_with_one_set_of_keys_are_as_many_as_there_are() {
+    let acme = tenant("acme");
+    let named =
+        acme.jwks().replace(r#""kty""#, r#""issuer":"https://login.example/{tenantid}/v2","kty""#);
+    let keys = KeySet::from_json(&named).unwrap();
+    let issuer = Issuer::tenants_with_shared_keys(TEMPLATE, |_| true, keys).unwrap();
+    let guard = Guard::new(ORDERS, issuer.max_tenants(2));
+    for _ in 0..2 {
+        for number in 0..50 {
+            let token =
+                of_tenant(&acme).claim("iss", format!("https://login.example/t{number}/v2"));
+            assert_eq!(at_once(&guard, &token), Some(Ok(())), "{number}");
+        }
+    }
+}

@@ -1,0 +1,29 @@
+//! Integration tests that need nothing but this crate, as one binary with a module for each topic.
+//!
+//! `cargo test --test it dpop` runs the tests of one topic.
+
+mod common;
+
+mod audit;
+mod autotraits;
+mod challenge;
+mod delegation;
+mod dpop;
+mod keys;
+mod layer;
+mod memory;
+mod metadata;
+mod mtls;
+mod mutual_tls;
+mod order;
+mod outbound;
+mod possession;
+mod profiles;
+mod properties;
+mod require;
+mod rooms;
+mod router;
+mod spending;
+mod spending_race;
+mod validation;
+mod vectors;

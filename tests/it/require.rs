@@ -1,0 +1,579 @@
+//! Requirements: the law of `and`, step-up, scopes that imply others, and how a requirement reads.
+
+use crate::common::*;
+use unconfused::error::Unmet;
+use unconfused::profile::Profile;
+use unconfused::testing::TestToken;
+use unconfused::token::{ScopeHierarchy, Validation};
+use unconfused::{AccessToken, Acr, Denial, Reason, Require, Scope};
+
+const READ: Scope = Scope::from_static("orders:read");
+const WRITE: Scope = Scope::from_static("orders:write");
+const REFUND: Scope = Scope::from_static("orders:refund");
+const PHR: Acr = Acr::from_static("phr");
+const MFA: Acr = Acr::from_static("mfa");
+const PWD: Acr = Acr::from_static("pwd");
+
+fn any() -> Require {
+    Require::valid_token()
+}
+
+/// Requirements of every kind, each met by some token and not by all.
+fn family() -> Vec<Require> {
+    let local = (LOGIN, "agent-7");
+    let foreign = (OTHER, "agent-7");
+    vec![
+        any(),
+        READ.into(),
+        WRITE.into(),
+        [READ, WRITE].into(),
+        Require::any_scope([READ, WRITE]),
+        Require::any_scope([WRITE, REFUND]),
+        Require::any_scope([REFUND, WRITE, READ]),
+        any().acr([PHR]),
+        any().acr([PHR, MFA]),
+        any().acr([MFA, PWD]),
+        any().max_age(secs(60)),
+        any().max_age(secs(300)),
+        Require::scope(READ).acr([PHR, MFA]).max_age(secs(300)),
+        any().actor([local]),
+        any().actor([foreign]),
+        any().actor([local, foreign, (LOGIN, "agent-8")]),
+        any().actor_if_any([local]),
+        any().actor_if_any([foreign]),
+        any().actor_if_any([foreign, local]),
+        any().actor_if_any([local; 0]),
+        any().actor_if_any([(LOGIN, "admin")]),
+        any().actor([(LOGIN, "admin"), local]),
+        any().delegated(),
+        any().undelegated(),
+        any().person(),
+        any().client(["web"]),
+        any().client(["web", "agent-app"]),
+        any().client(["agent-app", "machine"]),
+        Require::scope(WRITE).person().delegated(),
+        Require::scope(READ).undelegated().acr([MFA]),
+    ]
+}
+
+/// Validated tokens of every kind.
+fn tokens() -> Vec<AccessToken> {
+    let hierarchy = ScopeHierarchy::new([(WRITE, [READ])]).unwrap();
+    let validations = [
+        validation().agent_clients(["agent-app"]),
+        validation().agent_clients(["agent-app"]).agents_must_act().scope_hierarchy(hierarchy),
+        // Whoever is in `act` took the subject's place.
+        validation().profile(Profile::rfc9068().act_names_impersonators()),
+    ];
+    let web = || token().client("web");
+    let logged_in = |acr: &str, ago| web().acr(acr).authenticated(secs(ago));
+    let kinds = [
+        web(),
+        web().scope("orders:read"),
+        web().scope("orders:write"),
+        web().scope("orders:read orders:write orders:refund"),
+        web().scope("orders:refund"),
+        logged_in("phr", 10),
+        logged_in("phr", 10).scope("orders:read orders:write"),
+        logged_in("mfa", 200).scope("orders:read"),
+        logged_in("pwd", 10),
+        logged_in("mfa", 4000).scope("orders:write"),
+        web().acr("phr").scope("orders:read"),
+        web().authenticated(secs(10)).scope("orders:refund"),
+        web().actor("agent-7"),
+        web().actor("agent-7").scope("orders:read orders:write"),
+        web().actor("agent-8").scope("orders:write"),
+        web().actor_with_issuer(OTHER, "agent-7"),
+        web().actor_with_issuer(OTHER, "agent-7").scope("orders:read"),
+        web().actor_with_issuer(OTHER, "agent-8"),
+        web().actor("agent-7").actor_with_issuer(OTHER, "agent-7"),
+        web().actor_with_issuer(OTHER, "agent-7").actor("agent-7"),
+        logged_in("phr", 10).actor("agent-7").scope("orders:read"),
+        logged_in("mfa", 100).actor_with_issuer(OTHER, "agent-7"),
+        web().actor("admin"),
+        web().actor_with_issuer(OTHER, "admin"),
+        web().actor("alice"),
+        token().client("agent-app"),
+        token().client("agent-app").scope("orders:read"),
+        token().client("agent-app").actor("agent-7"),
+        token().client("machine").subject("machine"),
+        token().client("machine").subject("machine").scope("orders:read orders:write"),
+        token().client("machine").subject("machine").actor("agent-7"),
+        token().client("machine").subject("machine").acr("phr").authenticated(secs(1)),
+        token().client("other").scope("orders:write"),
+        token().client("other").acr("mfa").scope("orders:read"),
+    ];
+    let validate =
+        |kind: &TestToken, validation: &Validation| validate_by(validation, kind, now()).unwrap();
+    kinds.iter().flat_map(|kind| validations.iter().map(|by| validate(kind, by))).collect()
+}
+
+/// Which tokens a requirement admits.
+fn admitted(requirement: &Require, tokens: &[AccessToken]) -> Vec<bool> {
+    tokens.iter().map(|token| requirement.check(token, now()).is_ok()).collect()
+}
+
+fn unmet(requirement: &Require, token: &TestToken) -> Unmet {
+    let token = validate(token).unwrap();
+    requirement.check(&token, now()).unwrap_err()
+}
+
+#[test]
+fn the_family_and_the_tokens_tell_requirements_apart() {
+    let tokens = tokens();
+    let family = family();
+    assert!(family.len() >= 25 && tokens.len() >= 30);
+    for requirement in &family {
+        let admitted = admitted(requirement, &tokens);
+        assert!(admitted.contains(&true), "{requirement}");
+        assert!(admitted.contains(&false), "{requirement}");
+    }
+    let mut rows: Vec<_> = family.iter().map(|one| admitted(one, &tokens)).collect();
+    rows.sort();
+    rows.dedup();
+    assert!(rows.len() >= 25, "{}", rows.len());
+}
+
+#[test]
+fn both_admit_exactly_what_each_admits() {
+    let (family, tokens) = (family(), tokens());
+    for a in &family {
+        for b in &family {
+            let both = a.clone().and(b);
+            let each: Vec<_> = admitted(a, &tokens)
+                .into_iter()
+                .zip(admitted(b, &tokens))
+                .map(|(a, b)| a && b)
+                .collect();
+            assert_eq!(admitted(&both, &tokens), each, "({a}) and ({b})");
+        }
+    }
+}
+
+#[test]
+fn a_requirement_and_itself_is_itself() {
+    for a in family() {
+        assert_eq!(a.clone().and(&a), a);
+    }
+}
+
+#[test]
+fn the_order_of_two_requirements_does_not_change_what_they_admit() {
+    let (family, tokens) = (family(), tokens());
+    for a in &family {
+        for b in &family {
+            assert_eq!(
+                admitted(&a.clone().and(b), &tokens),
+                admitted(&b.clone().and(a), &tokens),
+                "({a}) and ({b})"
+            );
+        }
+    }
+}
+
+#[test]
+fn the_grouping_of_three_requirements_does_not_change_what_they_admit() {
+    let (family, tokens) = (family(), tokens());
+    let some: Vec<_> = family.iter().step_by(2).collect();
+    for a in &some {
+        for b in &some {
+            for c in &some {
+                let left = (**a).clone().and(*b).and(*c);
+                let right = (**a).clone().and((**b).clone().and(*c));
+                assert_eq!(
+                    admitted(&left, &tokens),
+                    admitted(&right, &tokens),
+                    "({a}) and ({b}) and ({c})"
+                );
+            }
+        }
+    }
+}
+
+#[test]
+fn what_is_asked_on_top_never_admits_more() {
+    let tokens = tokens();
+    for a in family() {
+        let before = admitted(&a, &tokens);
+        for more in [
+            a.clone().acr([PHR]),
+            a.clone().max_age(secs(60)),
+            a.clone().delegated(),
+            a.clone().undelegated(),
+            a.clone().person(),
+            a.clone().client(["web"]),
+            a.clone().and(READ),
+            a.clone().and([READ, WRITE]),
+        ] {
+            let after = admitted(&more, &tokens);
+            let narrower = before.iter().zip(&after).all(|(before, after)| before >= after);
+            assert!(narrower, "{a} became {more}");
+        }
+    }
+}
+
+#[test]
+fn a_plain_requirement_beside_a_listed_stranger_refuses_the_stranger() {
+    let stranger = validate(&token().actor_with_issuer(OTHER, "agent-7")).unwrap();
+    let listed = any().actor([(OTHER, "agent-7")]);
+    assert!(listed.check(&stranger, now()).is_ok());
+    for both in [listed.clone().and(any()), any().and(&listed)] {
+        assert_eq!(both.check(&stranger, now()).unwrap_err().reason(), Reason::ActorUntrusted);
+    }
+}
+
+#[test]
+fn a_challenge_prefers_what_the_left_requirement_prefers() {
+    let classes = |requirement: &Require| {
+        let unmet = unmet(requirement, &token().acr("none"));
+        Denial::from(&unmet).challenge().unwrap().acr_values().to_vec()
+    };
+    let (a, b) = (any().acr([PHR, MFA, PWD]), any().acr([PWD, MFA]));
+    assert_eq!(classes(&a.clone().and(&b)), [MFA, PWD]);
+    assert_eq!(classes(&b.and(&a)), [PWD, MFA]);
+
+    let scopes = |requirement: Require| {
+        let unmet = unmet(&requirement, &token());
+        Denial::from(&unmet).challenge().unwrap().scope().to_vec()
+    };
+    let (a, b) = (Require::any_scope([READ, WRITE]), Require::any_scope([WRITE, READ]));
+    assert_eq!(scopes(a.clone().and(&b)), [READ]);
+    assert_eq!(scopes(b.and(&a)), [WRITE]);
+    assert_eq!(scopes(Require::scope(REFUND).and(READ)), [REFUND, READ]);
+    assert_eq!(scopes(Require::scope(READ).and(REFUND)), [READ, REFUND]);
+}
+
+#[test]
+fn the_shorter_age_is_asked_for() {
+    for (a, b) in [(60, 300), (300, 60)] {
+        let both = any().max_age(secs(a)).and(any().max_age(secs(b)));
+        let unmet = unmet(&both, &token());
+        assert_eq!(Denial::from(&unmet).challenge().unwrap().max_age(), Some(secs(60)));
+    }
+}
+
+#[test]
+fn what_nobody_can_meet_is_refused_for_good_and_without_a_challenge() {
+    let impossible = [
+        any().delegated().undelegated(),
+        any().actor([(LOGIN, "agent-7")]).undelegated(),
+        any().actor([(LOGIN, "agent-7")]).and(any().undelegated()),
+        any().acr([PHR]).and(any().acr([MFA])),
+        any().acr([PHR]).acr([MFA]),
+        any().acr([]),
+        any().client(["web"]).client(["app"]),
+        any().client([""; 0]),
+        any().actor([("", ""); 0]),
+        any().actor([(LOGIN, "a")]).actor([(LOGIN, "b")]),
+        Require::any_scope([]),
+        Require::scope(READ).and(Require::any_scope([])),
+    ];
+    let tokens = tokens();
+    let rich = token().scope("orders:read").acr("phr").authenticated(secs(1));
+    for requirement in impossible {
+        assert!(requirement.is_unmeetable(), "{requirement}");
+        assert!(!admitted(&requirement, &tokens).contains(&true), "{requirement}");
+        for token in [&rich, &token()] {
+            let denial = ask(&guard(), token, &requirement).unwrap_err();
+            assert_eq!(denial.reason(), Reason::PolicyDenied, "{requirement}");
+            assert_eq!(denial.status(), 403, "{requirement}");
+            assert!(denial.challenge().is_none(), "{requirement}");
+            assert!(!denial.headers().contains_key("www-authenticate"), "{requirement}");
+        }
+    }
+}
+
+#[test]
+fn what_somebody_can_meet_is_not_called_unmeetable() {
+    for requirement in family() {
+        assert!(!requirement.is_unmeetable(), "{requirement}");
+    }
+}
+
+#[test]
+#[should_panic(expected = "no token can meet the requirement")]
+fn a_layer_that_nobody_can_pass_panics_when_it_is_made() {
+    let _ = guard().require(any().delegated().undelegated());
+}
+
+// Step-up.
+
+#[test]
+fn authentication_has_a_reason_for_what_is_missing_weak_or_old() {
+    use Reason::{
+        AuthenticationContextMissing as Missing, AuthenticationLevelInsufficient as Weak,
+        AuthenticationTooOld as Old,
+    };
+    let class = any().acr([PHR, MFA]);
+    let age = any().max_age(secs(300));
+    let both = any().acr([PHR, MFA]).max_age(secs(300));
+    let plain = || token();
+    let ago = |seconds: i64| token().claim("auth_time", NOW - seconds);
+    let table: Vec<(&Require, TestToken, Option<Reason>)> = vec![
+        (&class, plain(), Some(Missing)),
+        (&class, plain().acr("pwd"), Some(Weak)),
+        (&class, plain().acr("PHR"), Some(Weak)),
+        (&class, plain().acr("phr mfa"), Some(Weak)),
+        (&class, plain().acr(""), Some(Weak)),
+        (&class, plain().acr("phr"), None),
+        (&class, plain().acr("mfa"), None),
+        (&age, plain(), Some(Missing)),
+        (&age, ago(330), None),
+        (&age, ago(331), Some(Old)),
+        (&age, ago(0), None),
+        (&age, ago(-30), None),
+        (&age, ago(-31), Some(Old)),
+        (&age, ago(-1_000_000), Some(Old)),
+        (&both, plain(), Some(Missing)),
+        (&both, plain().acr("phr"), Some(Missing)),
+        (&both, ago(0), Some(Missing)),
+        (&both, ago(0).acr("pwd"), Some(Weak)),
+        (&both, ago(1000).acr("pwd"), Some(Weak)),
+        (&both, ago(1000).acr("phr"), Some(Old)),
+        (&both, ago(10).acr("phr"), None),
+    ];
+    for (i, (requirement, token, reason)) in table.iter().enumerate() {
+        let token = validate(token).unwrap();
+        let unmet = requirement.check(&token, now()).err();
+        assert_eq!(unmet.map(|unmet| unmet.reason()), *reason, "row {i}");
+    }
+}
+
+#[test]
+fn the_leeway_of_the_validation_holds_for_the_age_too() {
+    let age = any().max_age(secs(100));
+    for (leeway, last) in [(0, 100), (60, 160)] {
+        let validation = validation().leeway(secs(leeway));
+        let met = |ago: i64| {
+            let token = token().claim("auth_time", NOW - ago);
+            let token = validate_by(&validation, &token, now()).unwrap();
+            age.check(&token, now()).is_ok()
+        };
+        assert!(met(last), "{leeway}");
+        assert!(!met(last + 1), "{leeway}");
+    }
+}
+
+#[test]
+fn an_age_of_nothing_admits_who_authenticated_now() {
+    let age = any().max_age(secs(0));
+    let met = |ago: i64| {
+        let token = validate(&token().claim("auth_time", NOW - ago)).unwrap();
+        age.check(&token, now()).is_ok()
+    };
+    assert!(met(0));
+    assert!(!met(31));
+}
+
+#[test]
+fn an_age_without_end_overflows_nothing() {
+    let age = any().max_age(std::time::Duration::MAX);
+    let token = validate(&token().claim("auth_time", 0)).unwrap();
+    assert!(age.check(&token, now()).is_ok());
+}
+
+#[test]
+fn whatever_lacks_in_authentication_the_challenge_says_all_of_it() {
+    let both = any().acr([PHR]).max_age(secs(300));
+    for token in [
+        token(),
+        token().acr("phr"),
+        token().acr("phr").claim("auth_time", NOW - 1000),
+        token().acr("low").claim("auth_time", NOW),
+    ] {
+        let denial = Denial::from(&unmet(&both, &token));
+        let challenge = denial.challenge().unwrap();
+        assert_eq!(challenge.acr_values(), [PHR]);
+        assert_eq!(challenge.max_age(), Some(secs(300)));
+        assert!(challenge.scope().is_empty());
+    }
+}
+
+#[test]
+fn a_missing_scope_alone_asks_for_no_authentication() {
+    let requirement = Require::scope(READ).acr([PHR]).max_age(secs(300));
+    let unmet = unmet(&requirement, &token().acr("phr").authenticated(secs(1)));
+    assert_eq!(unmet.reasons(), [Reason::InsufficientScope]);
+    let denial = Denial::from(&unmet);
+    let challenge = denial.challenge().unwrap();
+    assert!(challenge.acr_values().is_empty());
+    assert_eq!(challenge.max_age(), None);
+    assert_eq!(challenge.scope(), [READ]);
+}
+
+#[test]
+fn a_token_without_a_user_is_not_sent_to_log_in() {
+    let machine = || token().subject("test-client");
+    for requirement in [
+        any().acr([PHR]),
+        any().max_age(secs(300)),
+        Require::scope(READ).acr([PHR]),
+        any().person(),
+    ] {
+        let denial = ask(&guard(), &machine(), &requirement).unwrap_err();
+        assert_eq!(denial.reason(), Reason::SubjectAmbiguous, "{requirement}");
+        assert_eq!(denial.status(), 403);
+        assert!(denial.challenge().is_none());
+    }
+    // A scope it can get.
+    let denial = ask(&guard(), &machine(), READ).unwrap_err();
+    assert_eq!(denial.reason(), Reason::InsufficientScope);
+}
+
+#[test]
+fn a_login_that_a_token_without_a_user_claims_counts_for_nothing() {
+    let machine = token().subject("test-client").acr("phr").authenticated(secs(1));
+    for requirement in [any().acr([PHR]), any().max_age(secs(300))] {
+        let denial = ask(&guard(), &machine, requirement).unwrap_err();
+        assert_eq!(denial.reason(), Reason::SubjectAmbiguous);
+    }
+}
+
+// Scopes that imply others.
+
+const ADMIN: Scope = Scope::from_static("orders:admin");
+
+fn hierarchy() -> ScopeHierarchy {
+    ScopeHierarchy::new([(ADMIN, vec![WRITE, REFUND]), (WRITE, vec![READ])]).unwrap()
+}
+
+#[test]
+fn a_scope_implies_what_the_implied_ones_imply() {
+    let validation = validation().scope_hierarchy(hierarchy());
+    for (held, allowed) in [
+        ("orders:admin", vec![ADMIN, WRITE, REFUND, READ]),
+        ("orders:write", vec![WRITE, READ]),
+        ("orders:read", vec![READ]),
+        ("orders:refund", vec![REFUND]),
+        ("orders", vec![]),
+        ("orders:administrator", vec![]),
+        ("orders:refund orders:write", vec![REFUND, WRITE, READ]),
+    ] {
+        let token = validate_by(&validation, &token().scope(held), now()).unwrap();
+        for scope in [ADMIN, WRITE, REFUND, READ] {
+            let expected = allowed.contains(&scope);
+            assert_eq!(token.allows(&scope), expected, "{held} {scope}");
+            let met = Require::scope(scope.clone()).check(&token, now()).is_ok();
+            assert_eq!(met, expected, "{held} {scope}");
+        }
+    }
+}
+
+#[test]
+fn the_scopes_of_a_token_stay_what_it_says() {
+    let validation = validation().scope_hierarchy(hierarchy());
+    let token = token().scope("orders:admin  x");
+    let token = validate_by(&validation, &token, now()).unwrap();
+    assert_eq!(token.scopes().collect::<Vec<_>>(), ["orders:admin", "x"]);
+}
+
+#[test]
+fn nothing_is_implied_that_is_not_written() {
+    let token = validate(&token().scope("orders:admin orders:read:all ORDERS:READ")).unwrap();
+    assert!(!token.allows(&READ));
+    assert!(!token.allows(&WRITE));
+}
+
+#[test]
+fn a_hierarchy_that_goes_round_is_refused() {
+    assert!(ScopeHierarchy::new([(READ, [READ])]).is_err());
+    assert!(ScopeHierarchy::new([(READ, [WRITE]), (WRITE, [READ])]).is_err());
+    let round = [(ADMIN, [WRITE]), (WRITE, [REFUND]), (REFUND, [ADMIN])];
+    let error = ScopeHierarchy::new(round).unwrap_err();
+    assert_eq!(error.to_string(), "the scope `orders:admin` implies itself");
+    // a cycle further down, that the first scope only reaches
+    let below = [(ADMIN, [WRITE]), (WRITE, [READ]), (READ, [WRITE])];
+    assert!(ScopeHierarchy::new(below).is_err());
+}
+
+#[test]
+fn two_ways_to_one_scope_are_no_cycle() {
+    let diamond = [(ADMIN, vec![WRITE, REFUND]), (WRITE, vec![READ]), (REFUND, vec![READ])];
+    let hierarchy = ScopeHierarchy::new(diamond).unwrap();
+    assert!(hierarchy.implies("orders:admin", &READ));
+    assert!(!hierarchy.implies("orders:read", &READ));
+}
+
+#[test]
+fn a_challenge_names_the_scope_that_was_asked_and_not_a_broader_one() {
+    let guard = guard().scope_hierarchy(hierarchy());
+    let denial = ask(&guard, &token().scope("orders:refund"), READ).unwrap_err();
+    assert_eq!(denial.challenge().unwrap().scope(), [READ]);
+}
+
+#[test]
+fn a_challenge_names_all_scopes_of_the_operation_and_not_only_the_missing() {
+    let token = token().scope("orders:read");
+    let denial = ask(&guard(), &token, [READ, WRITE]).unwrap_err();
+    assert_eq!(denial.challenge().unwrap().scope(), [READ, WRITE]);
+}
+
+#[test]
+fn of_a_choice_of_scopes_the_challenge_names_the_first() {
+    let requirement = Require::any_scope([WRITE, READ]);
+    let denial = ask(&guard(), &token(), &requirement).unwrap_err();
+    assert_eq!(denial.challenge().unwrap().scope(), [WRITE]);
+    assert!(ask(&guard(), &token().scope("orders:read"), &requirement).is_ok());
+}
+
+// How it reads.
+
+#[test]
+fn a_requirement_reads_as_what_it_asks() {
+    for (requirement, text) in [
+        (any(), "valid_token"),
+        (READ.into(), "scope=orders:read"),
+        ([READ, WRITE].into(), "scope=orders:read scope=orders:write"),
+        (Require::any_scope([READ, WRITE, READ]), "scope=orders:read|orders:write"),
+        (any().acr([PHR, MFA]), "acr=phr|mfa"),
+        (any().max_age(secs(300)), "max_age=300"),
+        (
+            any().actor([(LOGIN, "a"), (OTHER, "b")]),
+            r#"actor="a" of "https://login.example"|"b" of "https://other.example""#,
+        ),
+        (any().actor_if_any([(LOGIN, "a")]), r#"actor_if_any="a" of "https://login.example""#),
+        (any().delegated(), "delegated"),
+        (any().undelegated(), "undelegated"),
+        (any().client(["web", "app"]), r#"client="web"|"app""#),
+        (any().person(), "person"),
+        (
+            Require::scope(READ)
+                .person()
+                .client(["web"])
+                .undelegated()
+                .max_age(secs(60))
+                .acr([PHR]),
+            r#"scope=orders:read acr=phr max_age=60 undelegated client="web" person"#,
+        ),
+    ] {
+        assert_eq!(requirement.to_string(), text);
+    }
+}
+
+#[test]
+fn what_is_unmet_reads_as_its_reasons() {
+    let requirement = Require::scope(READ).acr([PHR]);
+    let unmet = unmet(&requirement, &token());
+    assert_eq!(unmet.to_string(), "authentication_context_missing, insufficient_scope");
+}
+
+#[test]
+fn a_requirement_is_equal_to_one_that_asks_the_same_in_the_same_words() {
+    assert_eq!(Require::from([READ, WRITE]), Require::scope(READ).and(WRITE));
+    assert_eq!(Require::any_scope([READ]), Require::scope(READ));
+    assert_ne!(Require::scope(READ), any());
+}
+
+#[test]
+fn requirements_that_differ_in_whom_they_admit_read_differently() {
+    let listed = Require::valid_token().actor([(OTHER, "bot")]);
+    let joined = Require::valid_token().and(&listed);
+    assert_ne!(listed.to_string(), joined.to_string());
+}
+
+#[test]
+fn all_of_no_scopes_is_met_by_nobody() {
+    assert!(Require::all_scopes([]).is_unmeetable());
+    assert!(Require::from([] as [Scope; 0]).is_unmeetable());
+    assert_eq!(Require::all_scopes([READ, WRITE]), Require::from([READ, WRITE]));
+}

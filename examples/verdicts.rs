@@ -75,7 +75,7 @@ use unconfused::keys::{Algorithm, KeySet};
 use unconfused::profile::{HeaderType, Profile, ScopeShape};
 use unconfused::proof::{ClientCertificate, Dpop, Nonces, Possession};
 use unconfused::testing::TestProofKey;
-use unconfused::token::{Credential, UnverifiedToken, Validation};
+use unconfused::token::{Credential, TokenLimits, UnverifiedToken, Validation};
 use unconfused::{AccessToken, Acr, Actor, Audience, Party, Reason, Require, Scope};
 
 fn main() -> io::Result<()> {
@@ -328,8 +328,7 @@ fn access_token(case: &Case<'_>, policy: &Policy) -> Option<Outcome> {
         return None;
     }
     let now = time(case.get("now")?)?;
-    let max_bytes = policy.size("max_token_bytes")?;
-    let max_bytes = max_bytes.unwrap_or(UnverifiedToken::MAX_BYTES);
+    let max_bytes = policy.size("max_token_bytes")?.unwrap_or(16 * 1024);
     let scheme: Option<Cow<'_, str>> = case.optional("scheme")?;
     let token: Option<Cow<'_, str>> = case.optional("token")?;
     let expected = Expected::of(policy)?;
@@ -448,7 +447,8 @@ impl Expected {
         if !self.bound_by.is_empty() {
             validation = validation.sender_constrained();
         }
-        let token = UnverifiedToken::parse_within(token, max_bytes)
+        let limits = TokenLimits::default().max_bytes(max_bytes);
+        let token = UnverifiedToken::parse_with(token, &limits)
             .and_then(|token| token.with_possession(possession).validate(&validation, keys, now))
             .map_err(|invalid| invalid.reason())?;
         let cnf = token.claim::<Value>("cnf").ok().flatten().unwrap_or_default();
@@ -683,18 +683,20 @@ impl Policy {
         };
         let leeway = self.seconds("leeway_s")?.unwrap_or_default();
         let lifetime = self.seconds("max_lifetime_s")?.unwrap_or(Duration::MAX);
-        let mut validation = Validation::new(first, self.text("issuer")??)
-            .profile(self.profile()?)
-            .algorithms(self.algorithms()?)
-            .leeway(leeway.min(Validation::MAX_LEEWAY))
+        let mut limits = TokenLimits::default()
+            .leeway(leeway.min(TokenLimits::MAX_LEEWAY))
             .max_lifetime(lifetime)
             .max_delegated_lifetime(lifetime);
         if let Some(age) = self.seconds("max_token_age_s")? {
-            validation = validation.max_token_age(age);
+            limits = limits.max_token_age(age);
         }
         if let Some(actors) = self.size("max_chain")? {
-            validation = validation.max_actors(actors);
+            limits = limits.max_actors(actors);
         }
+        let validation = Validation::new(first, self.text("issuer")??)
+            .profile(self.profile()?)
+            .algorithms(self.algorithms()?)
+            .limits(limits);
         Some(others.iter().fold(validation, Validation::also_accept))
     }
 

@@ -10,7 +10,6 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::Duration;
 
 use http::Method;
 use http::request::Parts;
@@ -23,7 +22,7 @@ use crate::keys::{Issuer, Readiness};
 use crate::names::Audience;
 use crate::proof::{ClientCertificate, Dpop};
 use crate::replay::ReplayStore;
-use crate::token::{ScopeHierarchy, Terms, UnverifiedToken};
+use crate::token::{ScopeHierarchy, Terms, TokenLimits};
 use crate::token_cache::Memory;
 
 pub(crate) use pass::{pass_on, take_off_shown};
@@ -72,7 +71,6 @@ struct Inner {
     /// Issuers whose name has a tenant in it.
     templates: Vec<Issuer>,
     metadata_url: Option<MetadataUrl>,
-    max_token_bytes: usize,
     clock: Arc<dyn Fn() -> UtcDateTime + Send + Sync>,
     is_secure: Option<Arc<IsSecure>>,
     certificate: Option<Arc<CertificateOf>>,
@@ -107,7 +105,6 @@ impl Guard {
             terms: Terms::new(audience),
             issuers: BTreeMap::new(),
             templates: Vec::new(),
-            max_token_bytes: UnverifiedToken::MAX_BYTES,
             clock: Arc::new(UtcDateTime::now),
             is_secure: None,
             certificate: None,
@@ -167,52 +164,11 @@ impl Guard {
         self.with(|inner| inner.terms.audiences.push(audience.into()))
     }
 
-    /// The tolerance between the clocks, in place of 30 seconds.
-    ///
-    /// # Panics
-    ///
-    /// Over 60 seconds.
+    /// Sets the limits on tokens: leeway, lifetimes, and sizes. Defaults to [`TokenLimits::default`]. They replace
+    /// all limits that were set before.
     #[must_use]
-    pub fn leeway(self, leeway: Duration) -> Self {
-        self.with(|inner| inner.terms.set_leeway(leeway))
-    }
-
-    /// The longest life of a token; see [`Validation::max_lifetime`](crate::token::Validation::max_lifetime).
-    #[must_use]
-    pub fn max_lifetime(self, lifetime: Duration) -> Self {
-        self.with(|inner| inner.terms.max_lifetime = lifetime)
-    }
-
-    /// The longest life of a token with which somebody acts for the subject; see
-    /// [`Validation::max_delegated_lifetime`](crate::token::Validation::max_delegated_lifetime).
-    #[must_use]
-    pub fn max_delegated_lifetime(self, lifetime: Duration) -> Self {
-        self.with(|inner| inner.terms.max_delegated_lifetime = lifetime)
-    }
-
-    /// The greatest age of a token; see [`Validation::max_token_age`](crate::token::Validation::max_token_age).
-    #[must_use]
-    pub fn max_token_age(self, age: Duration) -> Self {
-        self.with(|inner| inner.terms.max_token_age = Some(age))
-    }
-
-    /// Refuse a token that is meant for more than one audience; see
-    /// [`Validation::single_audience`](crate::token::Validation::single_audience).
-    #[must_use]
-    pub fn single_audience(self) -> Self {
-        self.with(|inner| inner.terms.max_audiences = 1)
-    }
-
-    /// How many actors `act` may name; see [`Validation::max_actors`](crate::token::Validation::max_actors).
-    #[must_use]
-    pub fn max_actors(self, actors: usize) -> Self {
-        self.with(|inner| inner.terms.max_actors = actors)
-    }
-
-    /// The most bytes of a token, in place of 16 KiB. A larger one is answered with 431.
-    #[must_use]
-    pub fn max_token_bytes(self, bytes: usize) -> Self {
-        self.with(|inner| inner.max_token_bytes = bytes)
+    pub fn limits(self, limits: TokenLimits) -> Self {
+        self.with(|inner| inner.terms.limits = limits)
     }
 
     /// How many validated tokens are remembered, in place of 10,000; 0: none. A token that is sent again is not

@@ -206,7 +206,7 @@ impl Guard {
             Some(grant) => Ok(grant.credential().clone()),
             None => {
                 let takes_proofs = self.inner.terms.dpop.is_some();
-                let limit = self.inner.max_token_bytes;
+                let limit = self.inner.terms.limits.max_bytes;
                 Credential::unread(&parts.headers, limit, takes_proofs)
             }
         };
@@ -316,8 +316,7 @@ impl Guard {
         credential: &'c Credential,
         place: Option<Digest>,
     ) -> Result<Opened<'c>, Refused> {
-        let limit = self.inner.max_token_bytes;
-        let token = UnverifiedToken::parse_within(credential.expose(), limit)?;
+        let token = UnverifiedToken::parse_with(credential.expose(), &self.inner.terms.limits)?;
         let issuer = token.issuer().and_then(|name| self.issuer(name));
         let algorithm = token.admit(issuer.as_ref().map(|issuer| &issuer.terms))?;
         let issuer = issuer.ok_or(Reason::IssuerUntrusted)?;

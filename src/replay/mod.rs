@@ -14,7 +14,7 @@ use crate::answer::Answer;
 use crate::dates::{earlier, later};
 use crate::jose::sha256;
 use crate::proof::AcceptedProof;
-use crate::token::{AccessToken, Validation};
+use crate::token::{AccessToken, TokenLimits};
 
 pub use self::memory::MemoryReplayStore;
 #[cfg(feature = "redis")]
@@ -165,7 +165,7 @@ impl ReplayEntry {
         let share = [token.issuer(), token.client_id().unwrap_or_default()];
         let issued_at = earlier(token.issued_at(), token.leeway());
         // By the greatest leeway: another guard with the same store may have more.
-        let until = Validation::MAX_LEEWAY.saturating_add(Duration::from_secs(1));
+        let until = TokenLimits::MAX_LEEWAY.saturating_add(Duration::from_secs(1));
         let expires_at = later(token.expires_at(), until);
         let audience = audience.as_str();
         Some(ReplayEntry::new("access token", audience, &parts, &share, issued_at, expires_at, now))

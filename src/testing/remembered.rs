@@ -7,6 +7,7 @@ use super::TestIssuer;
 use crate::credential::Credential;
 use crate::guard::Guard;
 use crate::names::{Audience, Scope};
+use crate::token::TokenLimits;
 
 const ORDERS: Audience = Audience::from_static("https://orders.example");
 const READ: Scope = Scope::from_static("orders:read");
@@ -56,7 +57,11 @@ fn a_change_of_the_settings_forgets_and_clones_share() {
     let credential = Credential::from_headers(&head.headers, 16_384).unwrap();
     let now = UtcDateTime::now();
     assert!(knows(&guard.clone(), &credential, now));
-    assert!(!knows(&guard.clone().single_audience(), &credential, now));
+    assert!(!knows(
+        &guard.clone().limits(TokenLimits::default().single_audience()),
+        &credential,
+        now
+    ));
     login.rotate();
     assert!(!knows(&guard, &credential, now));
 }

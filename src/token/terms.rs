@@ -3,32 +3,25 @@
 use std::collections::BTreeSet;
 use std::fmt;
 use std::sync::Arc;
-use std::time::Duration;
 
-use super::{AccessToken, ScopeHierarchy, Validation};
+use super::access_token::AccessToken;
+use super::hierarchy::ScopeHierarchy;
+use super::limits::TokenLimits;
 use crate::jose::{Algorithm, AlgorithmSet, Backend};
 use crate::names::Audience;
 use crate::profile::Profile;
 use crate::proof::Dpop;
-
-/// The most values of `aud`.
-const MAX_AUDIENCES: usize = 64;
 
 /// What this resource asks of every token.
 #[derive(Debug, Clone)]
 pub(crate) struct Terms {
     /// Our names, the first being the one we publish.
     pub(crate) audiences: Vec<Audience>,
-    pub(crate) max_lifetime: Duration,
-    pub(crate) max_delegated_lifetime: Duration,
-    pub(crate) max_token_age: Option<Duration>,
-    pub(crate) max_audiences: usize,
-    pub(crate) max_actors: usize,
+    pub(crate) limits: TokenLimits,
     pub(crate) hierarchy: Option<Arc<ScopeHierarchy>>,
     pub(crate) dpop: Option<Dpop>,
     /// A token must be bound to its sender.
     pub(crate) sender_constrained: bool,
-    pub(super) leeway: Duration,
 }
 
 /// What is particular to one issuer's tokens.
@@ -108,26 +101,12 @@ impl IssuerTerms {
 
 impl Terms {
     pub(crate) fn new(audience: Audience) -> Self {
-        const HOUR: u64 = 3600;
         Terms {
             audiences: vec![audience],
-            max_lifetime: Duration::from_secs(24 * HOUR),
-            max_delegated_lifetime: Duration::from_secs(2 * HOUR),
-            max_token_age: None,
-            max_audiences: MAX_AUDIENCES,
-            max_actors: 8,
+            limits: TokenLimits::default(),
             hierarchy: None,
             dpop: None,
             sender_constrained: false,
-            leeway: Duration::from_secs(30),
         }
-    }
-
-    pub(crate) fn set_leeway(&mut self, leeway: Duration) {
-        assert!(
-            leeway <= Validation::MAX_LEEWAY,
-            "the leeway is at most 60 seconds, not {leeway:?}"
-        );
-        self.leeway = leeway;
     }
 }

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use time::UtcDateTime;
 
 use super::invalid::start;
+use super::limits::TokenLimits;
 use super::{AccessToken, Claims, InvalidToken, IssuerTerms, Terms, Validation, claims};
 use crate::jose::{Algorithm, Compact, Header, KeySet, Signer};
 use crate::json::{Document, Text};
@@ -92,31 +93,32 @@ impl fmt::Debug for KeyHint<'_> {
 }
 
 impl<'a> UnverifiedToken<'a> {
-    /// The most bytes of a token that [`parse`](Self::parse) reads.
-    pub const MAX_BYTES: usize = Compact::MAX_BYTES;
-
-    /// Takes a token apart: the credential after the scheme, and nothing round it.
+    /// Parses a token: the credential that follows the scheme, without spaces around it.
     ///
     /// # Errors
     ///
-    /// [`Reason::CredentialTooLarge`] over [`MAX_BYTES`](Self::MAX_BYTES), or with a payload over 32 KiB;
-    /// [`Reason::TokenFormatNotAccepted`], [`Reason::TokenMalformed`], [`Reason::JoseHeaderInvalid`] or
-    /// [`Reason::CriticalHeaderUnsupported`] where it is no compact JWS with a header that is
-    /// understood. Flaws of the payload are told by [`validate`](Self::validate), once the signature
-    /// stands.
+    /// Returns [`InvalidToken`] with the reason
+    ///
+    /// - [`Reason::CredentialTooLarge`] if the token has more than 16 KiB, or its payload more than 32 KiB;
+    /// - [`Reason::TokenFormatNotAccepted`], [`Reason::TokenMalformed`], [`Reason::JoseHeaderInvalid`] or
+    ///   [`Reason::CriticalHeaderUnsupported`] if it is not a compact JWS with a header that is understood.
+    ///
+    /// Problems in the payload are reported by [`validate`](Self::validate), after the signature was verified.
     pub fn parse(token: &'a str) -> Result<Self, InvalidToken> {
-        Self::parse_within(token, Self::MAX_BYTES)
+        Self::parse_with(token, &TokenLimits::default())
     }
 
-    /// The same with another limit, in bytes. The header has at most 4 KiB and the payload 32 KiB, whatever
-    /// the limit; the payload and those of its strings that have an escape, without it, 64 KiB together: a claim that has no
-    /// room any more counts as one of another type.
+    /// Parses a token of at most [`TokenLimits::max_bytes`].
+    ///
+    /// Whatever the limit, a header may have 4 KiB and a payload 32 KiB. A payload and, once more without their
+    /// escapes, those of its strings that have an escape may have 64 KiB together; a claim for which there is no room
+    /// is refused as if it had the wrong type.
     ///
     /// # Errors
     ///
-    /// As [`parse`](Self::parse).
-    pub fn parse_within(token: &'a str, max_bytes: usize) -> Result<Self, InvalidToken> {
-        if token.len() > max_bytes {
+    /// Returns the errors of [`parse`](Self::parse).
+    pub fn parse_with(token: &'a str, limits: &TokenLimits) -> Result<Self, InvalidToken> {
+        if token.len() > limits.max_bytes {
             return Err(Reason::CredentialTooLarge.into());
         }
         let Compact { signing_input, header, payload, signature } = Compact::parse(token)?;

@@ -7,6 +7,7 @@ use time::UtcDateTime;
 
 use super::access_token::ClientRole;
 use super::invalid::start;
+use super::limits::TokenLimits;
 use super::{AccessToken, ActorSource, Claims, InvalidToken, IssuerTerms, ScopeHierarchy, Terms};
 use crate::dates::since;
 use crate::jose::{Algorithm, Backend};
@@ -28,9 +29,6 @@ pub struct Validation {
 }
 
 impl Validation {
-    /// The most that [`leeway`](Self::leeway) takes.
-    pub const MAX_LEEWAY: Duration = Duration::from_secs(60);
-
     /// Tokens for `audience`, issued by `issuer`: both compared code point by code point.
     pub fn new(audience: impl Into<Audience>, issuer: impl Into<String>) -> Self {
         Validation { terms: Terms::new(audience.into()), issuer: IssuerTerms::new(issuer.into()) }
@@ -64,52 +62,12 @@ impl Validation {
         self
     }
 
-    /// The tolerance between the clocks, in place of 30 seconds.
+    /// Sets the limits on tokens: leeway, lifetimes, and sizes. Defaults to [`TokenLimits::default`].
     ///
-    /// # Panics
-    ///
-    /// Over [`MAX_LEEWAY`](Self::MAX_LEEWAY), 60 seconds: that is no clock error, that is a longer life.
+    /// [`TokenLimits::max_bytes`] has no effect here: pass it to [`UnverifiedToken::parse_with`](crate::token::UnverifiedToken::parse_with).
     #[must_use]
-    pub fn leeway(mut self, leeway: Duration) -> Self {
-        self.terms.set_leeway(leeway);
-        self
-    }
-
-    /// The longest life of a token, `exp - iat`, in place of 24 hours.
-    #[must_use]
-    pub fn max_lifetime(mut self, lifetime: Duration) -> Self {
-        self.terms.max_lifetime = lifetime;
-        self
-    }
-
-    /// The longest life of a token with which somebody acts for the subject, in place of 2 hours.
-    /// The shorter of this and [`max_lifetime`](Self::max_lifetime) holds.
-    #[must_use]
-    pub fn max_delegated_lifetime(mut self, lifetime: Duration) -> Self {
-        self.terms.max_delegated_lifetime = lifetime;
-        self
-    }
-
-    /// The greatest age of a token, `now - iat`, leeway added. Without this, only `exp` ends it.
-    #[must_use]
-    pub fn max_token_age(mut self, age: Duration) -> Self {
-        self.terms.max_token_age = Some(age);
-        self
-    }
-
-    /// Refuse a token that is meant for more than one audience: its scopes are ambiguous
-    /// ([RFC 9068 section 5](https://www.rfc-editor.org/rfc/rfc9068#section-5)).
-    #[must_use]
-    pub fn single_audience(mut self) -> Self {
-        self.terms.max_audiences = 1;
-        self
-    }
-
-    /// How many actors `act` may name, the current one included, in place of 8. Nesting of more than 31
-    /// is refused whatever this says.
-    #[must_use]
-    pub fn max_actors(mut self, actors: usize) -> Self {
-        self.terms.max_actors = actors;
+    pub fn limits(mut self, limits: TokenLimits) -> Self {
+        self.terms.limits = limits;
         self
     }
 
@@ -183,7 +141,7 @@ impl Terms {
         let mut token = AccessToken {
             claims,
             audience,
-            leeway: self.leeway,
+            leeway: self.limits.leeway,
             hierarchy: self.hierarchy.clone(),
             client: ClientRole::Plain,
             confirmed,
@@ -235,15 +193,15 @@ impl Terms {
         // 25: RFC 9068 section 2.2
         let (issued_at, expires_at) = check_required(claims, &issuer.profile)?;
         // 26: RFC 9068 section 4, step 6; RFC 7519 section 4.1.4
-        if since(expires_at, now) >= self.leeway {
+        if since(expires_at, now) >= self.limits.leeway {
             return Err(Reason::TokenExpired.into());
         }
         // 27: RFC 7519 section 4.1.5
-        if claims.nbf.is_some_and(|not_before| since(now, not_before) > self.leeway) {
+        if claims.nbf.is_some_and(|not_before| since(now, not_before) > self.limits.leeway) {
             return Err(Reason::TokenNotYetValid.into());
         }
         // 28
-        if since(now, issued_at) > self.leeway {
+        if since(now, issued_at) > self.limits.leeway {
             return Err(Reason::IssuedInFuture.into());
         }
         // 29
@@ -251,8 +209,9 @@ impl Terms {
         let itself = claims.subject_kind == SubjectKind::Client;
         let delegated = claims.is_acted() || (agent && !itself);
         self.check_lifetime(issued_at, expires_at, delegated)?;
-        let too_old = |age: Duration| since(issued_at, now) > age.saturating_add(self.leeway);
-        if self.max_token_age.is_some_and(too_old) {
+        let too_old =
+            |age: Duration| since(issued_at, now) > age.saturating_add(self.limits.leeway);
+        if self.limits.max_token_age.is_some_and(too_old) {
             return Err(Reason::TokenLifetimeExceeded.into());
         }
         // 30
@@ -261,8 +220,9 @@ impl Terms {
         if let Some(flaw) = late {
             return Err(flaw.reason.into());
         }
-        if claims.links().len() > self.max_actors {
-            let detail = format!("{} actors, {} allowed", claims.links().len(), self.max_actors);
+        if claims.links().len() > self.limits.max_actors {
+            let detail =
+                format!("{} actors, {} allowed", claims.links().len(), self.limits.max_actors);
             return Err(InvalidToken::from(Reason::ActorChainTooDeep).with_detail(detail));
         }
         Ok(audience)
@@ -327,7 +287,7 @@ impl Terms {
         }
         let ours = |ours: &&Audience| claims.audiences().any(|name| name == ours.as_str());
         match self.audiences.iter().find(ours) {
-            Some(audience) if claims.aud.len() <= self.max_audiences => Ok(Some(audience)),
+            Some(audience) if claims.aud.len() <= self.limits.max_audiences => Ok(Some(audience)),
             Some(_) => mismatch(format!("meant for {} audiences", claims.aud.len())),
             None => {
                 let found: Vec<_> = claims.audiences().take(3).map(start).collect();
@@ -345,8 +305,8 @@ impl Terms {
         delegated: bool,
     ) -> Result<(), Reason> {
         let most = match delegated {
-            true => self.max_lifetime.min(self.max_delegated_lifetime),
-            false => self.max_lifetime,
+            true => self.limits.max_lifetime.min(self.limits.max_delegated_lifetime),
+            false => self.limits.max_lifetime,
         };
         if since(issued_at, expires_at) > most {
             return Err(Reason::TokenLifetimeExceeded);

@@ -193,13 +193,13 @@ impl Reader<'_> {
             Confirmation::read(reader.claims.document.json_mut(), raw).map(Some)
         });
         self.claims.may_act = self.typed("may_act", Self::may_act);
-        self.claims.impersonated = profile.impersonators;
-        for name in profile.tested() {
+        self.claims.impersonated = profile.act_names_impersonators;
+        for name in profile.string_claims() {
             self.is_text(name);
         }
         self.details();
         let document = &self.claims.document;
-        if let Some(claim) = profile.other_kind(document, self.claims.client()) {
+        if let Some(claim) = profile.rejected_kind(document, self.claims.client()) {
             self.note(Reason::TokenKindRejected, claim);
         }
         // Last: step 60 comes after 24.

@@ -211,7 +211,7 @@ impl<'a> UnverifiedToken<'a> {
         let typ = self.header.typ();
         let accepted = match issuer {
             Some(issuer) => issuer.profile.accepts_type(typ),
-            None => HeaderType::of(typ) == Some(HeaderType::AccessToken),
+            None => HeaderType::parse(typ) == Some(HeaderType::AccessToken),
         };
         if !accepted {
             return Err(InvalidToken::unverified(Reason::TokenTypeMismatch, "typ", typ));

@@ -146,7 +146,7 @@ impl Memory {
         if at >= until {
             return;
         }
-        let issuer = verified.claims.issuer().unwrap_or_default();
+        let issuer = verified.claims.issuer();
         let note = self.share.map_or(0, |share| held.make_room(issuer, place, share));
         held.entries.insert(place, Entry { verified, until, note });
     }

@@ -143,7 +143,7 @@ impl<'a> AuditEvent<'a> {
     /// Who issued the token.
     #[must_use]
     pub fn issuer(&self) -> Option<Printable<'a>> {
-        self.claims().and_then(Claims::issuer).map(Printable::from)
+        self.claims().map(Claims::issuer).map(Printable::from)
     }
 
     /// For whom.

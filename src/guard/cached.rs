@@ -11,7 +11,7 @@ use crate::credential::Credential;
 use crate::jose::Digest;
 use crate::keys::Issuer;
 use crate::proof::Possession;
-use crate::token::{AccessToken, Claims};
+use crate::token::{AccessToken, Claims, Presented};
 
 /// A token that is remembered, and its issuer.
 pub(crate) struct Known<'g> {
@@ -53,7 +53,7 @@ impl Guard {
         let memory = &self.inner.verified;
         let place = place?;
         let known = memory.get(place, credential.bytes(), at)?;
-        let name = known.claims.issuer()?;
+        let name = known.claims.issuer();
         let issuer = match &known.tenant {
             None => self.inner.issuers.get(name).map(|issuer| Trusted::Named(issuer)),
             Some(tenant) => {
@@ -79,7 +79,8 @@ impl Guard {
         let Known { claims, issuer } = known;
         // The text counts only for a proof, which has its hash.
         let text = possession.shown.as_ref().map_or("", |_| credential.expose());
-        let token = self.inner.terms.validate(claims, &issuer.terms, (text, possession), at)?;
+        let presented = Presented { token: text, possession };
+        let token = self.inner.terms.validate(claims, &issuer.terms, presented, at)?;
         issuer.verified();
         Ok(token)
     }

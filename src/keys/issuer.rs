@@ -220,7 +220,7 @@ impl Issuer {
     /// for itself (`sub` is `client_id`) acts for nobody else, and is no actor.
     #[must_use]
     pub fn agent_clients(self, clients: impl IntoIterator<Item = impl Into<String>>) -> Self {
-        self.with(|terms| terms.agents.list(clients))
+        self.with(|terms| terms.agents.add_clients(clients))
     }
 
     /// The same by a rule, beside the list. The rule sees a validated token: what follows from its word, a
@@ -230,7 +230,7 @@ impl Issuer {
         self,
         is_agent: impl Fn(&AccessToken) -> bool + Send + Sync + 'static,
     ) -> Self {
-        self.with(|terms| terms.agents.rule(is_agent))
+        self.with(|terms| terms.agents.add_rule(is_agent))
     }
 
     /// Agents must be named in `act`: a token that names no actor, and whose client is one of the
@@ -239,7 +239,7 @@ impl Issuer {
     /// named, every client is one. A client that speaks for itself needs no `act`.
     #[must_use]
     pub fn agents_must_act(self) -> Self {
-        self.with(|terms| terms.agents.must_act())
+        self.with(|terms| terms.agents.require_act())
     }
 
     /// A change of the terms. What was made of the old ones is not used again.

@@ -330,8 +330,8 @@ impl Default for Profile {
     }
 }
 
-/// RFC 8725 section 3.12: a claim that an ID token, a refresh token, a logout token or an event has, and an access token
-/// has not.
+/// RFC 8725 section 3.12: a claim that an ID token, a refresh token, a logout token or an event has, and an access
+/// token has not.
 fn mark_of_another_kind(claims: &Document) -> Option<&'static str> {
     let marks = ["nonce", "at_hash", "c_hash", "events"];
     if let Some(name) = marks.into_iter().find(|name| claims.get(name).is_some()) {

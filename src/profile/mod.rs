@@ -4,8 +4,8 @@
 //! `JWT`, there is no `jti`, the client is in `azp`. You need this module if tokens of your issuer are refused with
 //! `token_type_mismatch`, `required_claim_missing`, `claim_type_invalid` or `token_kind_rejected`. A [`Profile`] is
 //! data: it says which claim holds what, and what is checked instead of what the issuer leaves out. Set it with
-//! [`Issuer::profile`](crate::Issuer::profile). Whatever the profile, subject, client, actor, tenant and scopes are read
-//! from the token with the same methods.
+//! [`Issuer::profile`](crate::Issuer::profile). Whatever the profile, subject, client, actor, tenant and scopes are
+//! read from the token with the same methods.
 //!
 //! | profile | what deviates from RFC 9068 |
 //! |---|---|

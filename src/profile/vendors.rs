@@ -66,8 +66,8 @@ impl Profile {
     /// | a token without a user | `sub` is the client followed by `@clients` |
     /// | a subject that is not a person | `sub` ends in `@clients`, or `sub_profile` lists `ai_agent` |
     ///
-    /// An agent that is the subject itself has `ai_agent` in `sub_profile` only if the API requests that claim: have the
-    /// API request it.
+    /// An agent that is the subject itself has `ai_agent` in `sub_profile` only if the API requests that claim: have
+    /// the API request it.
     #[must_use]
     pub fn auth0_rfc9068() -> Self {
         Profile::rfc9068()
@@ -107,9 +107,9 @@ impl Profile {
     /// A user may have the name that a service account has. So a service account counts as a party other than its
     /// client, and if that client is one of your agents, it is the actor.
     ///
-    /// Keycloak does not write this API's audience by itself: add an audience mapper to the client's scopes. Lightweight
-    /// tokens name no subject and are refused. So are tokens with a `nonce`, which versions before 25 write. Roles are
-    /// not scopes.
+    /// Keycloak does not write this API's audience by itself: add an audience mapper to the client's scopes.
+    /// Lightweight tokens name no subject and are refused. So are tokens with a `nonce`, which versions before 25
+    /// write. Roles are not scopes.
     #[must_use]
     pub fn keycloak() -> Self {
         Profile::rfc9068()

@@ -98,7 +98,8 @@ pub struct Actor<'a> {
 }
 
 impl<'a> Actor<'a> {
-    /// Returns the issuer in whose namespace the actor's name is one: `act.iss`, or the token's issuer if that is absent.
+    /// Returns the issuer in whose namespace the actor's name is one: `act.iss`, or the token's issuer if that is
+    /// absent.
     #[must_use]
     pub fn issuer(&self) -> &'a str {
         self.issuer

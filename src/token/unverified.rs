@@ -213,8 +213,8 @@ impl<'a> UnverifiedToken<'a> {
         terms.validate(claims, issuer, presented, now)
     }
 
-    /// Runs the checks that need no key: type, algorithm, issuer. `issuer` is `None` if no issuer of the token's name is
-    /// trusted.
+    /// Runs the checks that need no key: type, algorithm, issuer. `issuer` is `None` if no issuer of the token's name
+    /// is trusted.
     pub(crate) fn admit(&self, issuer: Option<&IssuerTerms>) -> Result<Algorithm, InvalidToken> {
         // RFC 9068 section 4; rfc8725bis section 3.11
         let typ = self.header.typ();

@@ -149,7 +149,7 @@ impl TokenCache {
         if at >= valid_until {
             return;
         }
-        let issuer = token.claims.issuer().unwrap_or_default();
+        let issuer = token.claims.issuer();
         let insertion = self.share.map_or(0, |share| storage.count_insertion(issuer, slot, share));
         storage.entries.insert(slot, Entry { token, valid_until, insertion });
     }

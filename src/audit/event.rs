@@ -165,7 +165,7 @@ impl<'a> AuditEvent<'a> {
     /// Returns the issuer of the token.
     #[must_use]
     pub fn issuer(&self) -> Option<Printable<'a>> {
-        self.claims().and_then(Claims::issuer).map(Printable::from)
+        self.claims().map(Claims::issuer).map(Printable::from)
     }
 
     /// Returns the subject of the token, on whose behalf the request is made.

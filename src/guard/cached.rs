@@ -11,7 +11,7 @@ use crate::credential::Credential;
 use crate::jose::Digest;
 use crate::keys::Issuer;
 use crate::proof::Possession;
-use crate::token::{AccessToken, Claims};
+use crate::token::{AccessToken, Claims, Presented};
 
 /// A token from the cache, and its issuer.
 pub(crate) struct CacheHit<'g> {
@@ -54,7 +54,7 @@ impl Guard {
         let cache = &self.inner.token_cache;
         let slot = slot?;
         let cached = cache.get(slot, credential.bytes(), at)?;
-        let name = cached.claims.issuer()?;
+        let name = cached.claims.issuer();
         let issuer = match &cached.tenant {
             None => self.inner.issuers.get(name).map(|issuer| TrustedIssuer::Named(issuer)),
             Some(tenant) => {
@@ -80,7 +80,8 @@ impl Guard {
         let CacheHit { claims, issuer } = cached;
         // Only a proof needs the text of the token, since it contains its hash.
         let text = possession.dpop.as_ref().map_or("", |_| credential.expose());
-        let token = self.inner.terms.validate(claims, &issuer.terms, (text, possession), at)?;
+        let presented = Presented { token: text, possession };
+        let token = self.inner.terms.validate(claims, &issuer.terms, presented, at)?;
         issuer.mark_used();
         Ok(token)
     }

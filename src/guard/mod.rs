@@ -86,7 +86,6 @@ struct Inner {
     /// Issuers that have a tenant in their name.
     templates: Vec<Issuer>,
     metadata_url: Option<MetadataUrl>,
-    max_token_bytes: usize,
     clock: Arc<dyn Fn() -> UtcDateTime + Send + Sync>,
     is_secure: Option<Arc<IsSecure>>,
     certificate_source: Option<Arc<CertificateSource>>,

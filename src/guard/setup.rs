@@ -3,7 +3,6 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::Duration;
 
 use http::Method;
 use http::request::Parts;
@@ -16,7 +15,7 @@ use crate::keys::Issuer;
 use crate::names::Audience;
 use crate::proof::{ClientCertificate, Dpop};
 use crate::replay::ReplayStore;
-use crate::token::{ScopeHierarchy, Terms, UnverifiedToken};
+use crate::token::{ScopeHierarchy, Terms, TokenLimits};
 use crate::token_cache::TokenCache;
 
 impl Guard {
@@ -34,7 +33,6 @@ impl Guard {
             terms: Terms::new(audience),
             issuers: BTreeMap::new(),
             templates: Vec::new(),
-            max_token_bytes: UnverifiedToken::MAX_BYTES,
             clock: Arc::new(UtcDateTime::now),
             is_secure: None,
             certificate_source: None,
@@ -106,55 +104,35 @@ impl Guard {
 
 /// # Limits on tokens
 impl Guard {
-    /// Sets the tolerance between clocks. Defaults to 30 seconds.
+    /// Sets the limits on tokens: leeway, lifetimes, age, audiences, actors and bytes.
     ///
-    /// # Panics
+    /// Defaults to [`TokenLimits::default`]. This replaces all limits that were set before.
     ///
-    /// Panics if it exceeds 60 seconds.
+    /// ```
+    /// # #[cfg(feature = "testing")] {
+    /// use std::time::Duration;
+    /// use unconfused::token::TokenLimits;
+    /// use unconfused::{Audience, Guard, Reason, Scope};
+    /// # use unconfused::testing::TestIssuer;
+    ///
+    /// const ORDERS: Audience = Audience::from_static("https://orders.example");
+    /// const READ: Scope = Scope::from_static("orders:read");
+    /// # let login = TestIssuer::new("https://login.example");
+    /// # let issuer = login.issuer();
+    ///
+    /// let limits = TokenLimits::default().max_lifetime(Duration::from_secs(600)).max_actors(2);
+    /// let guard = Guard::new(ORDERS, issuer).limits(limits);
+    ///
+    /// let token = login.token(&ORDERS).scope("orders:read").lifetime(Duration::from_secs(3600));
+    /// let request = http::Request::get("/orders").header("authorization", token.bearer());
+    /// let (mut head, ()) = request.body(()).unwrap().into_parts();
+    /// let denial = guard.authorize(&mut head, READ).now().unwrap().unwrap_err();
+    /// assert_eq!(denial.reason(), Reason::TokenLifetimeExceeded);
+    /// # }
+    /// ```
     #[must_use]
-    pub fn leeway(self, leeway: Duration) -> Self {
-        self.with(|inner| inner.terms.set_leeway(leeway))
-    }
-
-    /// Sets the longest lifetime of a token; see
-    /// [`Validation::max_lifetime`](crate::token::Validation::max_lifetime).
-    #[must_use]
-    pub fn max_lifetime(self, lifetime: Duration) -> Self {
-        self.with(|inner| inner.terms.max_lifetime = lifetime)
-    }
-
-    /// Sets the longest lifetime of a token that has an actor; see
-    /// [`Validation::max_delegated_lifetime`](crate::token::Validation::max_delegated_lifetime).
-    #[must_use]
-    pub fn max_delegated_lifetime(self, lifetime: Duration) -> Self {
-        self.with(|inner| inner.terms.max_delegated_lifetime = lifetime)
-    }
-
-    /// Sets the greatest age of a token; see
-    /// [`Validation::max_token_age`](crate::token::Validation::max_token_age).
-    #[must_use]
-    pub fn max_token_age(self, age: Duration) -> Self {
-        self.with(|inner| inner.terms.max_token_age = Some(age))
-    }
-
-    /// Refuses tokens that are meant for more than one audience; see
-    /// [`Validation::single_audience`](crate::token::Validation::single_audience).
-    #[must_use]
-    pub fn single_audience(self) -> Self {
-        self.with(|inner| inner.terms.max_audiences = 1)
-    }
-
-    /// Sets how many actors `act` may name; see
-    /// [`Validation::max_actors`](crate::token::Validation::max_actors).
-    #[must_use]
-    pub fn max_actors(self, actors: usize) -> Self {
-        self.with(|inner| inner.terms.max_actors = actors)
-    }
-
-    /// Sets how many bytes a token may have. Defaults to 16 KiB. A larger token is answered with 431.
-    #[must_use]
-    pub fn max_token_bytes(self, bytes: usize) -> Self {
-        self.with(|inner| inner.max_token_bytes = bytes)
+    pub fn limits(self, limits: TokenLimits) -> Self {
+        self.with(|inner| inner.terms.limits = limits)
     }
 }
 

@@ -232,7 +232,7 @@ impl Guard {
         }
         let accepts_proofs = self.dpop_settings().is_some();
         let Some(grant) = earlier else {
-            let limit = self.inner.max_token_bytes;
+            let limit = self.inner.terms.limits.max_bytes;
             return Credential::from_headers_unchecked(&parts.headers, limit, accepts_proofs);
         };
         // The other guard accepts proofs, but this one may not.
@@ -351,8 +351,7 @@ impl Guard {
         cache_slot: Option<Digest>,
         at: UtcDateTime,
     ) -> Result<AdmittedToken<'c>, Refused> {
-        let limit = self.inner.max_token_bytes;
-        let token = UnverifiedToken::parse_within(credential.expose(), limit)?;
+        let token = UnverifiedToken::parse_with(credential.expose(), &self.inner.terms.limits)?;
         let issuer = token.issuer().and_then(|name| self.issuer(name, at));
         let algorithm = token.admit(issuer.as_ref().map(|issuer| &issuer.terms))?;
         let issuer = issuer.ok_or(Reason::IssuerUntrusted)?;

@@ -56,6 +56,14 @@ pub struct KeySet {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct KeySetId(u64);
 
+/// What a JWS is signed over, and the signature.
+#[derive(Clone, Copy)]
+pub(crate) struct Signed<'a> {
+    /// Header, dot, payload, as they were sent (RFC 7515 section 5.1).
+    pub(crate) signing_input: &'a str,
+    pub(crate) signature: &'a [u8],
+}
+
 /// A document is not a JWK Set.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
@@ -168,7 +176,7 @@ impl KeySet {
         let compact = Compact::parse(jws)?;
         let algorithm = compact.header.algorithm(algorithms.into_iter().collect())?;
         let kid = compact.header.kid();
-        let signed = (compact.signing_input, &*compact.signature);
+        let signed = Signed { signing_input: compact.signing_input, signature: &compact.signature };
         self.verify_signature(None, kid, algorithm, signed, backend)?;
         Ok(compact.payload)
     }
@@ -192,14 +200,15 @@ impl KeySet {
         signer: Option<Signer<'_>>,
         kid: Option<&str>,
         algorithm: Algorithm,
-        (message, signature): (&str, &[u8]),
+        signed: Signed<'_>,
         backend: Backend,
     ) -> Result<(), Reason> {
         let fits = |key: &&ParsedJwk| {
             key.fits(algorithm) && signer.is_none_or(|signer| key.may_sign_for(signer))
         };
+        let Signed { signing_input, signature } = signed;
         let verifies =
-            |key: &ParsedJwk| key.verify(algorithm, message.as_bytes(), signature, backend);
+            |key: &ParsedJwk| key.verify(algorithm, signing_input.as_bytes(), signature, backend);
         let Some(kid) = kid else {
             // Without an id, a key is used only if no other key fits (RFC 7515 section 4.1.4).
             let mut candidates = self.keys.iter().filter(fits);

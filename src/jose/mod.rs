@@ -28,6 +28,7 @@ pub(crate) use digest::{Digest, DigestKey, constant_time_eq, hmac_sha256, sha256
 pub(crate) use embedded::Embedded;
 pub(crate) use jwk::Signer;
 pub use key_problem::{KeyProblem, SkippedKey};
+pub(crate) use key_set::Signed;
 pub use key_set::{KeySet, KeySetError, KeySetId};
 #[cfg(feature = "testing")]
 pub(crate) use signing::SigningKey;

@@ -340,7 +340,7 @@ impl Issuer {
     /// not an actor.
     #[must_use]
     pub fn agent_clients(self, clients: impl IntoIterator<Item = impl Into<String>>) -> Self {
-        self.with(|terms| terms.agents.list(clients))
+        self.with(|terms| terms.agents.add_clients(clients))
     }
 
     /// Adds a rule that says which clients are agents, beside [`agent_clients`](Self::agent_clients).
@@ -352,7 +352,7 @@ impl Issuer {
         self,
         is_agent: impl Fn(&AccessToken) -> bool + Send + Sync + 'static,
     ) -> Self {
-        self.with(|terms| terms.agents.rule(is_agent))
+        self.with(|terms| terms.agents.add_rule(is_agent))
     }
 
     /// Requires that agents are named in `act`.
@@ -363,7 +363,7 @@ impl Issuer {
     /// needs no `act`.
     #[must_use]
     pub fn agents_must_act(self) -> Self {
-        self.with(|terms| terms.agents.must_act())
+        self.with(|terms| terms.agents.require_act())
     }
 
     /// Changes the terms. Tenants that were made with the old ones are not used again.

@@ -64,7 +64,37 @@ pub use crate::require::Require;
 pub use crate::token::access_token::AccessToken;
 pub use crate::token::actor::{Actor, Party};
 
-/// The way out: how the crate sends HTTP requests, to fetch the keys of an issuer.
+/// The HTTP client that the crate sends requests with, to fetch the keys of an issuer.
+///
+/// You need this module to give [`Issuer::discover`](crate::Issuer::discover) or
+/// [`RemoteKeys`](crate::keys::RemoteKeys) a client other than `reqwest::Client`, which implements
+/// [`HttpClient`](client::HttpClient) with the feature `reqwest`. The crate opens no connection itself and chooses no TLS
+/// library. Keys that you pass in need no client.
+///
+/// The trait has one method. Implement it for a type of yours, or pass a closure. A client must not follow redirects, and
+/// must keep to the [`HttpLimits`](client::HttpLimits). In tests, use
+/// [`ScriptedClient`](crate::testing::ScriptedClient), which also counts requests and can be down.
+///
+/// ```
+/// # #[cfg(feature = "remote")] {
+/// use http::{Request, Response};
+/// use unconfused::client::{HttpAnswer, HttpError, HttpLimits};
+/// use unconfused::{Answer, Issuer};
+///
+/// # async fn download(url: &str, limits: HttpLimits) -> std::io::Result<Vec<u8>> { Ok(url.into()) }
+/// // `download` is yours: it keeps to the limits, and follows no redirects
+/// let client = |request: Request<Vec<u8>>, limits: HttpLimits| -> HttpAnswer {
+///     Answer::later(async move {
+///         match download(&request.uri().to_string(), limits).await {
+///             Ok(body) => Ok(Response::new(body)),
+///             Err(error) => Err(HttpError::Failed(error.into())),
+///         }
+///     })
+/// };
+/// let issuer = Issuer::discover("https://login.example", client)?;
+/// # }
+/// # Ok::<(), unconfused::error::ConfigError>(())
+/// ```
 pub mod client {
     pub use crate::outbound::{HttpAnswer, HttpClient, HttpError, HttpLimits};
 }

@@ -120,7 +120,7 @@ enum Traffic {
     Idle,
     /// Requests with this time between two, on average.
     Steady(Duration),
-    /// Requests with this time between two, on average, mostly with key ids that do not exist.
+    /// Requests with this time between two, on average, most of them with key ids that do not exist.
     Flood(Duration),
 }
 

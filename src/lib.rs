@@ -68,11 +68,11 @@ pub use crate::token::actor::{Actor, Party};
 ///
 /// You need this module to give [`Issuer::discover`](crate::Issuer::discover) or
 /// [`RemoteKeys`](crate::keys::RemoteKeys) a client other than `reqwest::Client`, which implements
-/// [`HttpClient`](client::HttpClient) with the feature `reqwest`. The crate opens no connection itself and chooses no TLS
-/// library. Keys that you pass in need no client.
+/// [`HttpClient`](client::HttpClient) with the feature `reqwest`. The crate opens no HTTP connection itself and chooses
+/// no TLS library. Keys that you pass in need no client.
 ///
-/// The trait has one method. Implement it for a type of yours, or pass a closure. A client must not follow redirects, and
-/// must keep to the [`HttpLimits`](client::HttpLimits). In tests, use
+/// The trait has one method. Implement it for a type of yours, or pass a closure. A client must not follow redirects,
+/// and must keep to the [`HttpLimits`](client::HttpLimits). In tests, use
 /// [`ScriptedClient`](crate::testing::ScriptedClient), which also counts requests and can be down.
 ///
 /// ```
@@ -95,6 +95,10 @@ pub use crate::token::actor::{Actor, Party};
 /// # }
 /// # Ok::<(), unconfused::error::ConfigError>(())
 /// ```
+#[cfg_attr(
+    not(all(feature = "remote", feature = "testing")),
+    allow(rustdoc::broken_intra_doc_links, reason = "some lead to items of these features")
+)]
 pub mod client {
     pub use crate::outbound::{HttpAnswer, HttpClient, HttpError, HttpLimits};
 }

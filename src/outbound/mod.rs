@@ -23,8 +23,8 @@ pub type HttpAnswer = Answer<'static, Result<Response<Vec<u8>>, HttpError>>;
 /// - It reads at most [`max_bytes`](HttpLimits::max_bytes) of the body into memory.
 /// - It is done, or gives up, within [`timeout`](HttpLimits::timeout).
 ///
-/// An answer with any status is an answer, not an error. The keys of an issuer are only as trustworthy as the TLS of the
-/// client that fetched them.
+/// An answer with any status is an answer, not an error. The keys of an issuer are only as trustworthy as the TLS of
+/// the client that fetched them.
 ///
 /// ```
 /// use http::{Request, Response};

@@ -8,8 +8,8 @@ use reqwest::Client;
 use super::{HttpAnswer, HttpClient, HttpError, HttpLimits};
 use crate::answer::Answer;
 
-/// Sends requests with the TLS, the proxies and the connections of this client, and with its redirect policy: **build it
-/// with `redirect::Policy::none()`**. A client that follows redirects sends requests to other servers. Its answer is
+/// Sends requests with the TLS, the proxies and the connections of this client, and with its redirect policy: **build
+/// it with `redirect::Policy::none()`**. A client that follows redirects sends requests to other servers. Its answer is
 /// refused ([`HttpError::Redirected`]) only if it comes from another URL in the end.
 impl HttpClient for Client {
     fn send(&self, request: Request<Vec<u8>>, limits: HttpLimits) -> HttpAnswer {

@@ -22,8 +22,8 @@ use crate::keys::status::KeyState;
 const HOUR: Duration = Duration::from_secs(3600);
 /// A healthy origin answers within this time.
 const PROMPT: Duration = Duration::from_secs(1);
-/// Once the origin is healthy and publishes a key, a request with that key is accepted after this time at the latest. That is
-/// two windows of 30 seconds, and the time of a fetch.
+/// Once the origin is healthy and publishes a key, a request with that key is accepted after this time at the latest.
+/// That is two windows of 30 seconds, and the time of a fetch.
 const RECOVERED: Duration = Duration::from_secs(62);
 
 // The limits that users are promised. They are repeated here so that a change of a constant fails.

@@ -55,7 +55,7 @@ pub(crate) fn api(issuer: Issuer) -> Router {
 }
 
 async fn list(grant: Grant) -> String {
-    format!("orders of {}", grant.subject())
+    format!("orders of {}", grant.subject().name())
 }
 
 /// A client may show a certificate. Whose it is does not matter: the token says which one it must be.

@@ -42,7 +42,7 @@ use crate::require::Require;
 /// const READ: Scope = Scope::from_static("orders:read");
 ///
 /// async fn list(grant: Grant) -> String {
-///     format!("orders of {}", grant.subject())
+///     format!("orders of {}", grant.subject().name())
 /// }
 /// # tokio::runtime::Builder::new_current_thread().build()?.block_on(async {
 /// # let login = TestIssuer::new("https://login.example");

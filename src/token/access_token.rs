@@ -7,7 +7,7 @@ use std::time::Duration;
 use serde::Deserialize;
 use time::UtcDateTime;
 
-use super::actor::{Actor, ActorSource, MayAct};
+use super::actor::{Actor, ActorSource, MayAct, Party};
 use super::claims::Claims;
 use super::hierarchy::ScopeHierarchy;
 use crate::json::Span;
@@ -61,15 +61,33 @@ impl AccessToken {
         self.claims.issuer()
     }
 
-    /// Returns whose authority the token carries: `sub`, or the claim that the issuer's
-    /// [`Profile`](crate::profile::Profile) names instead. It is a name in the namespace of
-    /// [`issuer`](Self::issuer).
+    /// Returns whose authority the token carries: [`issuer`](Self::issuer), and the name that it gives the subject,
+    /// which is `sub` or the claim that the issuer's [`Profile`](crate::profile::Profile) names instead.
+    ///
+    /// The party borrows from the token and is compared with both parts of what your database holds. A string does
+    /// not compile there, since another issuer may give the same name to another subject.
+    ///
+    /// ```
+    /// use unconfused::{AccessToken, Party};
+    ///
+    /// struct Order {
+    ///     owner_issuer: String,
+    ///     owner_name: String,
+    /// }
+    ///
+    /// fn is_owner(order: &Order, token: &AccessToken) -> bool {
+    ///     token.subject() == Party::new(&order.owner_issuer, &order.owner_name)
+    /// }
+    /// ```
     #[must_use]
-    pub fn subject(&self) -> &str {
-        self.claims.text(self.required.subject)
+    pub fn subject(&self) -> Party<'_> {
+        Party::new(self.issuer(), self.claims.text(self.required.subject))
     }
 
     /// Returns the software that the token was issued to, `client_id`.
+    ///
+    /// It is a name in the namespace of [`issuer`](Self::issuer), and other issuers may give it to other clients. To
+    /// decide by it, use [`Require::client`](crate::Require::client), which compares both.
     ///
     /// Every token of RFC 9068 has it. A [`Profile`](crate::profile::Profile) may read it from another claim, or
     /// allow a token without it.
@@ -164,8 +182,8 @@ impl AccessToken {
     pub fn actor(&self) -> Option<Actor<'_>> {
         self.claims.current_actor().or_else(|| match self.client {
             ClientRole::Agent(source) => {
-                let subject = self.client_id()?;
-                Some(Actor { issuer: self.issuer(), subject, source })
+                let name = self.client_id()?;
+                Some(Actor { issuer: self.issuer(), name, source })
             }
             ClientRole::Plain | ClientRole::AgentWithoutAct => None,
         })
@@ -180,8 +198,8 @@ impl AccessToken {
     /// Returns who may become the subject's actor, `may_act`. It is not evidence that anyone acts.
     #[must_use]
     pub fn may_act(&self) -> Option<MayAct<'_>> {
-        let Actor { issuer, subject, .. } = self.claims.actor(self.claims.may_act?);
-        Some(MayAct { issuer, subject })
+        let Actor { issuer, name, .. } = self.claims.actor(self.claims.may_act?);
+        Some(MayAct { issuer, name })
     }
 
     /// Returns true if the subject is a person, as far as the token shows it.

@@ -31,7 +31,7 @@ use crate::reason::Reason;
 /// # #[cfg(feature = "testing")] {
 /// use time::UtcDateTime;
 /// use unconfused::token::{UnverifiedToken, Validation};
-/// use unconfused::{Audience, Reason, Require, Scope};
+/// use unconfused::{Audience, Party, Reason, Require, Scope};
 /// # use unconfused::testing::TestIssuer;
 ///
 /// const ORDERS: Audience = Audience::from_static("https://orders.example");
@@ -44,7 +44,7 @@ use crate::reason::Reason;
 ///
 /// let token = UnverifiedToken::parse(&raw)?.validate(&validation, &keys, now)?;
 /// Require::scope(READ).check(&token, now)?;
-/// assert_eq!(token.subject(), "alice");
+/// assert_eq!(token.subject(), Party::new("https://login.example", "alice"));
 ///
 /// // for another resource the same token is refused
 /// let elsewhere = Validation::new(Audience::from_static("https://billing.example"), "https://login.example");

@@ -148,10 +148,12 @@ impl AccessToken {
     /// with.
     #[must_use]
     pub fn allows(&self, scope: &Scope) -> bool {
-        let implied = |held: &str| {
-            self.hierarchy.as_ref().is_some_and(|hierarchy| hierarchy.implies(held, scope))
-        };
-        self.scopes().any(|held| held == scope.as_str() || implied(held))
+        if self.scopes().any(|held| held == scope.as_str()) {
+            return true;
+        }
+        // Asked for once, and not once for each scope of the token.
+        let broader = self.hierarchy.as_ref().and_then(|hierarchy| hierarchy.broader(scope));
+        broader.is_some_and(|broader| self.scopes().any(|held| broader.contains(held)))
     }
 
     /// Returns how well the subject authenticated, `acr`.

@@ -1,34 +1,64 @@
-//! An answer that may be there at once, or later.
+//! An answer that is available at once or later.
 
 use std::future::{Future, pending};
 use std::mem;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
-/// A boxed future.
-type Boxed<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
+type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
 
-/// What a seam answers: at once where it can, else a future. `.await` it, or take what is there with
-/// [`now`](Self::now).
+/// An answer that is either available now or takes waiting.
 ///
-/// With warm keys and memory stores every answer is [`Now`](Self::Now), nothing is boxed, and no executor is
-/// needed.
-#[expect(clippy::exhaustive_enums, reason = "there is no third way to answer")]
+/// In async code, `.await` it like any other future. Without an executor, call [`now`](Self::now), or match on the two
+/// variants.
+///
+/// It is not a plain future because most answers need no waiting. A guard asks for keys, for replay entries and for its
+/// own decision on every request. While keys are cached and stores are in memory, each of these answers is
+/// [`Now`](Self::Now): nothing is boxed, nothing is allocated, and no executor is needed. A trait method that returns
+/// `Answer` also stays usable as a trait object, and a closure can implement it.
+///
+/// ```
+/// use unconfused::Answer;
+///
+/// fn lookup(cached: Option<u32>) -> Answer<'static, u32> {
+///     match cached {
+///         Some(value) => Answer::Now(value),
+///         None => Answer::later(async { 7 }), // fetched from somewhere
+///     }
+/// }
+///
+/// # tokio::runtime::Builder::new_current_thread().build().unwrap().block_on(async {
+/// assert_eq!(lookup(None).await, 7);
+/// # });
+///
+/// // Without an executor, there is only what is available now.
+/// assert_eq!(lookup(Some(3)).now(), Some(3));
+/// assert_eq!(lookup(None).now(), None);
+///
+/// match lookup(None) {
+///     Answer::Now(value) => println!("{value}"),
+///     Answer::Later(future) => drop(future), // or hand it to an executor
+/// }
+/// ```
+#[expect(clippy::exhaustive_enums, reason = "an answer is there or not")]
 #[must_use]
 pub enum Answer<'a, T> {
-    /// Here it is.
+    /// The answer.
     Now(T),
-    /// It takes waiting.
-    Later(Boxed<'a, T>),
+    /// A future that resolves to the answer.
+    Later(BoxFuture<'a, T>),
 }
 
 impl<'a, T> Answer<'a, T> {
-    /// An answer that takes waiting.
+    /// Boxes a future that resolves to the answer.
     pub fn later(future: impl Future<Output = T> + Send + 'a) -> Self {
         Answer::Later(Box::pin(future))
     }
 
-    /// The answer, where it is there. One that takes waiting is dropped.
+    /// Returns the answer if it is available without waiting.
+    ///
+    /// `None` is not a yes. It means that there is no answer yet, so a caller that does not wait must refuse. The
+    /// pending answer is dropped; whatever it was doing may or may not have happened.
     pub fn now(self) -> Option<T> {
         match self {
             Answer::Now(answer) => Some(answer),
@@ -44,7 +74,7 @@ impl<'a, T: Unpin + 'a> Future for Answer<'a, T> {
         if let Answer::Later(future) = &mut *self {
             return future.as_mut().poll(cx);
         }
-        // A future without a size takes no allocation.
+        // `Pending` has no size, so boxing it allocates nothing.
         match mem::replace(&mut *self, Answer::later(pending())) {
             Answer::Now(answer) => Poll::Ready(answer),
             Answer::Later(_) => Poll::Pending,

@@ -1,4 +1,4 @@
-//! For axum: the grant as an extractor, the denial as a response, the metadata as a route.
+//! For axum: `Grant` as an extractor, `Denial` as a response, `Metadata` as a route.
 
 use ::axum::Router;
 use axum_core::body::Body;
@@ -12,7 +12,7 @@ use crate::guard::NoCredentials;
 use crate::metadata::Metadata;
 use crate::reason::Reason;
 
-/// The grant of the guard before this handler. Where no guard stood, 500: never a pass.
+/// Extracts the grant of the guard that stands before the handler. If there is no guard, the answer is 500.
 impl<S: Sync> FromRequestParts<S> for Grant {
     type Rejection = Denial;
 
@@ -21,7 +21,8 @@ impl<S: Sync> FromRequestParts<S> for Grant {
     }
 }
 
-/// `None` only where an optional guard looked and found no credentials. Where no guard stood, 500.
+/// Extracts the grant, or `None` if [`Guard::optional`](crate::Guard::optional) let a request without credentials pass.
+/// If there is no guard, the answer is 500.
 impl<S: Sync> OptionalFromRequestParts<S> for Grant {
     type Rejection = Denial;
 
@@ -37,11 +38,11 @@ impl<S: Sync> OptionalFromRequestParts<S> for Grant {
 fn no_grant(parts: &Parts) -> Denial {
     let hint = match parts.extensions.get::<NoCredentials>() {
         Some(_) => {
-            "a handler behind an optional guard asks for a `Grant` and there is none: \
-             take an `Option<Grant>`"
+            "a handler behind an optional guard asks for a `Grant` and the request has none: \
+             extract an `Option<Grant>`"
         }
         None => {
-            "a handler asks for a `Grant` and no guard stands before it: \
+            "a handler asks for a `Grant` and there is no guard before it: \
              add `.route_layer(guard.require(..))` after its method"
         }
     };
@@ -50,7 +51,7 @@ fn no_grant(parts: &Parts) -> Denial {
     Denial::from(Reason::InternalError).with_detail(hint)
 }
 
-/// Status and headers of the denial, an empty body, and the denial in the extensions.
+/// The response has the status and headers of the denial, an empty body, and the denial in its extensions.
 impl IntoResponse for Denial {
     fn into_response(self) -> Response {
         self.respond(Body::empty())
@@ -58,11 +59,12 @@ impl IntoResponse for Denial {
 }
 
 impl Metadata {
-    /// A router with the one route of the document. Merge it **after** the guarded routes and their
-    /// backstop, so that it needs no token.
+    /// Returns a router whose only route serves the document.
+    ///
+    /// Merge it **after** the guarded routes and any guard on the whole router, so that it needs no token.
     pub fn router<S: Clone + Send + Sync + 'static>(&self) -> Router<S> {
-        // A segment may begin with `:` or `*`, which axum's older patterns used. Braces, which its
-        // patterns use now, are in no URL.
+        // A segment may start with `:` or `*`, which were patterns in older versions of axum. Braces, which are its
+        // patterns now, are not in URLs.
         Router::new().without_v07_checks().route_service(self.path(), self.service())
     }
 }

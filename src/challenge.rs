@@ -1,6 +1,35 @@
-//! The challenge: what a client must know to come back with a token that will do.
+//! What a denied client is told, and where it learns how to get a token.
 //!
-//! Rendering only. Which denial is challenged, and how, is decided by its reason.
+//! A [`Challenge`] is the content of the `WWW-Authenticate` fields of a denial. The layer, the axum integration and
+//! [`Denial::respond`](crate::Denial::respond) write these fields for you. You need this module
+//!
+//! - to serve the [`Metadata`] of your resource, the document that every challenge points to
+//!   ([RFC 9728](https://www.rfc-editor.org/rfc/rfc9728));
+//! - to write a denial in a protocol of your own, or to read it in a test: see [`Challenge`];
+//! - to tell the users of your own client what to do about a denial: see [`Remedy`].
+//!
+//! A challenge is made of the reason, the requirement and the set-up of the guard, and never of anything that was in
+//! the request.
+//!
+//! ```
+//! # #[cfg(feature = "testing")] {
+//! use unconfused::{Audience, Guard, Scope};
+//! # use unconfused::testing::TestIssuer;
+//! # let issuer = TestIssuer::new("https://login.example").issuer();
+//!
+//! let guard = Guard::new(Audience::from_static("https://orders.example"), issuer);
+//!
+//! // A request without a token.
+//! let (mut head, ()) = http::Request::new(()).into_parts();
+//! let answer = guard.authorize(&mut head, Scope::from_static("orders:read")).now().unwrap();
+//!
+//! let denial = answer.unwrap_err();
+//! assert_eq!(
+//!     denial.challenge().unwrap().to_string(),
+//!     r#"Bearer scope="orders:read", resource_metadata="https://orders.example/.well-known/oauth-protected-resource""#
+//! );
+//! # }
+//! ```
 
 use std::fmt;
 use std::time::Duration;
@@ -21,16 +50,18 @@ pub(crate) enum Scheme {
     Dpop,
 }
 
-/// The challenge of the scheme `Bearer`, and where proofs are taken of `DPoP`, each for a `WWW-Authenticate` field of
-/// its own ([RFC 6750 section 3](https://www.rfc-editor.org/rfc/rfc6750#section-3),
+/// What a client needs to know to come back with a sufficient token.
+///
+/// A [`Denial`](crate::Denial) has a challenge if the client can do something about it. The challenge names the scheme
+/// `Bearer`, or `DPoP` if the guard accepts proofs, or both; each scheme has a `WWW-Authenticate` field of its own
+/// ([RFC 6750 section 3](https://www.rfc-editor.org/rfc/rfc6750#section-3),
 /// [RFC 9449 section 7.1](https://www.rfc-editor.org/rfc/rfc9449#section-7.1),
 /// [RFC 9470 section 3](https://www.rfc-editor.org/rfc/rfc9470#section-3),
 /// [RFC 9728 section 5.1](https://www.rfc-editor.org/rfc/rfc9728#section-5.1)).
+/// [`to_header_values`](Self::to_header_values) returns the fields; `Display` writes them as one, separated by commas.
 ///
-/// Every value is quoted and none needs an escape: names are checked when they are made, and
-/// descriptions are constants.
-///
-/// It comes with a [`Denial`](crate::Denial), where something can be done about it.
+/// Every value is quoted and none needs an escape, since names are checked when they are made and descriptions are
+/// constants.
 ///
 /// ```
 /// use unconfused::{Denial, Reason};
@@ -51,42 +82,42 @@ pub struct Challenge {
     resource_metadata: Option<MetadataUrl>,
     /// The scheme that the client used.
     used: Option<Scheme>,
-    /// The algorithms of proofs, where the scheme `DPoP` is offered.
+    /// The algorithms of proofs, if the scheme `DPoP` is offered.
     algs: Option<String>,
 }
 
 impl Challenge {
-    /// The `error`; none where no credential was sent.
+    /// Returns the `error`, or `None` if no credential was sent.
     #[must_use]
     pub fn error(&self) -> Option<&'static str> {
         self.reason.error()
     }
 
-    /// The classes of which one is enough, in order of preference.
+    /// Returns the authentication context classes of which one is sufficient, in order of preference.
     #[must_use]
     pub fn acr_values(&self) -> &[Acr] {
         &self.acr_values
     }
 
-    /// How long ago the subject may have authenticated.
+    /// Returns how long ago the subject may have authenticated.
     #[must_use]
     pub fn max_age(&self) -> Option<Duration> {
         self.max_age
     }
 
-    /// All scopes that the operation needs.
+    /// Returns all scopes that the operation requires.
     #[must_use]
     pub fn scope(&self) -> &[Scope] {
         &self.scope
     }
 
-    /// Where the metadata of this resource is.
+    /// Returns the URL of the metadata of this resource.
     #[must_use]
     pub fn resource_metadata(&self) -> Option<&MetadataUrl> {
         self.resource_metadata.as_ref()
     }
 
-    pub(crate) fn of(reason: Reason) -> Self {
+    pub(crate) fn for_reason(reason: Reason) -> Self {
         Challenge {
             reason: reason.for_client(),
             acr_values: Vec::new(),
@@ -98,12 +129,12 @@ impl Challenge {
         }
     }
 
-    pub(crate) fn asking(unmet: &Unmet) -> Self {
+    pub(crate) fn for_unmet(unmet: &Unmet) -> Self {
         Challenge {
             acr_values: unmet.acr_values.clone(),
             max_age: unmet.max_age,
             scope: unmet.scopes.clone(),
-            ..Challenge::of(unmet.reason())
+            ..Challenge::for_reason(unmet.reason())
         }
     }
 
@@ -117,65 +148,64 @@ impl Challenge {
         self
     }
 
-    /// For a client that used this scheme, at a resource that takes proofs of these algorithms.
+    /// Sets the scheme that the client used, and the algorithms of proofs if this resource accepts proofs.
     pub(crate) fn with_schemes(mut self, used: Option<Scheme>, algs: Option<String>) -> Self {
         (self.used, self.algs) = (used, algs);
         self
     }
 
-    /// The values of the `WWW-Authenticate` fields, one a scheme.
+    /// Returns the values of the `WWW-Authenticate` fields, one for each scheme.
     pub fn to_header_values(&self) -> impl Iterator<Item = HeaderValue> {
-        self.lines().map(|line| {
-            // The grammars of the names leave only visible ASCII and spaces.
-            HeaderValue::try_from(line.to_string())
+        self.schemes().map(|challenge| {
+            // The grammars of the names allow only visible ASCII, so this does not fail.
+            HeaderValue::try_from(challenge.to_string())
                 .unwrap_or_else(|_| HeaderValue::from_static("Bearer realm=\"\""))
         })
     }
 
-    /// What is offered: under the scheme that was used, else under every one. What is wrong with a proof, or with
-    /// there being none, is told under `DPoP` alone.
-    fn lines(&self) -> impl Iterator<Item = Line<'_>> {
-        let line = |scheme| Line { challenge: self, scheme, with_error: true };
-        let plain = Line { with_error: false, ..line(Scheme::Bearer) };
+    /// Returns the challenge of the scheme that the client used, or of every scheme if it used none. An error about a
+    /// proof, or about a missing one, is in the challenge of `DPoP` only.
+    fn schemes(&self) -> impl Iterator<Item = SchemeChallenge<'_>> {
+        let of_scheme = |scheme| SchemeChallenge { challenge: self, scheme, with_error: true };
+        let without_error = SchemeChallenge { with_error: false, ..of_scheme(Scheme::Bearer) };
         let about_proofs = (Reason::ConfirmationUnsupported..=Reason::DpopNonceInvalid)
             .contains(&self.reason)
             || self.reason == Reason::SenderConstraintRequired;
-        let lines = match (self.algs.is_some(), self.used) {
-            (false, _) => [Some(line(Scheme::Bearer)), None],
+        let schemes = match (self.algs.is_some(), self.used) {
+            (false, _) => [Some(of_scheme(Scheme::Bearer)), None],
             (true, _) if self.reason == Reason::BoundTokenAsBearer => {
-                [Some(line(Scheme::Dpop)), Some(plain)]
+                [Some(of_scheme(Scheme::Dpop)), Some(without_error)]
             }
-            (true, _) if about_proofs => [Some(line(Scheme::Dpop)), None],
+            (true, _) if about_proofs => [Some(of_scheme(Scheme::Dpop)), None],
             (true, Some(used)) if self.reason != Reason::MultipleCredentials => {
-                [Some(line(used)), None]
+                [Some(of_scheme(used)), None]
             }
-            (true, _) => [Some(line(Scheme::Bearer)), Some(line(Scheme::Dpop))],
+            (true, _) => [Some(of_scheme(Scheme::Bearer)), Some(of_scheme(Scheme::Dpop))],
         };
-        lines.into_iter().flatten()
+        schemes.into_iter().flatten()
     }
 }
 
 /// The challenge of one scheme.
-struct Line<'a> {
+struct SchemeChallenge<'a> {
     challenge: &'a Challenge,
     scheme: Scheme,
     with_error: bool,
 }
 
-/// Of every scheme, with commas between.
 impl fmt::Display for Challenge {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        for (place, line) in self.lines().enumerate() {
-            if place > 0 {
+        for (index, challenge) in self.schemes().enumerate() {
+            if index > 0 {
                 f.write_str(", ")?;
             }
-            line.fmt(f)?;
+            challenge.fmt(f)?;
         }
         Ok(())
     }
 }
 
-impl fmt::Display for Line<'_> {
+impl fmt::Display for SchemeChallenge<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Challenge { reason, acr_values, max_age, scope, resource_metadata, .. } =
             self.challenge;
@@ -199,7 +229,7 @@ impl fmt::Display for Line<'_> {
         if let Some(url) = resource_metadata {
             parameters.add("resource_metadata", url)?;
         }
-        // RFC 6750 section 3: at least one parameter.
+        // At least one parameter is required (RFC 6750 section 3).
         if !parameters.any {
             parameters.add("realm", "")?;
         }
@@ -225,8 +255,10 @@ impl Parameters<'_, '_> {
     }
 }
 
-/// Where the metadata document of a resource is: made from its name by configuration, never from
-/// a request ([RFC 9728 section 3](https://www.rfc-editor.org/rfc/rfc9728#section-3)).
+/// The URL of the metadata document of a resource
+/// ([RFC 9728 section 3](https://www.rfc-editor.org/rfc/rfc9728#section-3)).
+///
+/// It is made from the configured name of the resource, never from a request.
 ///
 /// ```
 /// use unconfused::challenge::MetadataUrl;
@@ -242,15 +274,17 @@ impl Parameters<'_, '_> {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct MetadataUrl {
     url: String,
-    /// Where in `url` the path begins.
+    /// The index in `url` at which the path begins.
     path: usize,
 }
 
 impl MetadataUrl {
     const WELL_KNOWN: &'static str = "/.well-known/oauth-protected-resource";
 
-    /// The place for this resource. `None` where its name is no https URL (http is fine on a loopback
-    /// host), or one with a user, a fragment, a quote, a brace or a space: then it can have no metadata.
+    /// Returns the URL for this resource, or `None` if it cannot have metadata.
+    ///
+    /// The name of the resource must be an https URL without a user, a fragment, quotes, backslashes, braces, spaces
+    /// and characters outside ASCII. An http URL is accepted for the hosts `localhost`, `127.0.0.1` and `[::1]`.
     #[must_use]
     pub fn for_resource(audience: &Audience) -> Option<Self> {
         let name = audience.as_str();
@@ -272,7 +306,7 @@ impl MetadataUrl {
         Some(MetadataUrl { url: format!("{origin}{}{rest}", Self::WELL_KNOWN), path })
     }
 
-    /// The path at which the document is served.
+    /// Returns the path at which the document is served.
     #[must_use]
     pub fn path(&self) -> &str {
         let path = self.url.get(self.path..).unwrap_or_default();
@@ -295,7 +329,7 @@ mod tests {
     }
 
     #[test]
-    fn the_well_known_path_stands_between_host_and_path() {
+    fn the_well_known_path_is_between_host_and_path() {
         // RFC 9728 section 3.1
         let at = |rest: &str| {
             Some(format!("https://api.example.com/.well-known/oauth-protected-resource{rest}"))
@@ -311,7 +345,7 @@ mod tests {
     }
 
     #[test]
-    fn a_name_that_is_no_https_url_has_no_metadata() {
+    fn a_name_that_is_not_an_https_url_has_no_metadata() {
         for name in [
             "orders",
             "api://orders",

@@ -4,9 +4,17 @@ use std::fmt;
 
 /// A setting cannot be used.
 ///
-/// Set-up returns this for text that may come from a configuration file: a URL, a base URL, a template of
-/// issuers, an audience that must be a URL. It panics for a mistake that is visible at the call site, such as an
-/// issuer that is trusted twice or a requirement that the guard has no store for; each method lists its panics.
+/// One rule says when set-up returns this error and when it panics:
+///
+/// - Set-up **returns an error** for a text that it cannot use, since a text may come from a configuration file: the
+///   URL of an issuer or of its keys, a base URL, a template of issuer names, an audience that must be a URL.
+/// - Set-up **panics** for any other mistake, since that is one in the program and visible at the call site: a number
+///   outside its range, an issuer that is trusted twice, a requirement for which the guard has no store. Each method
+///   lists its panics.
+///
+/// Names have an error of their own, [`InvalidName`](crate::error::InvalidName), by the same rule.
+///
+/// The message contains the value as it was given.
 ///
 /// ```
 /// use unconfused::proof::Dpop;
@@ -25,18 +33,18 @@ pub struct ConfigError {
 }
 
 impl ConfigError {
-    /// `value` is not `expected`, because of `problem`.
+    /// Makes the error that says: `value` is not `expected`, because of `problem`.
     pub(crate) fn new(value: &str, expected: &'static str, problem: impl Into<String>) -> Self {
         ConfigError { value: value.to_owned(), expected, problem: problem.into() }
     }
 
-    /// The value that was refused.
+    /// Returns the value that cannot be used.
     #[must_use]
     pub fn value(&self) -> &str {
         &self.value
     }
 
-    /// What is wrong with the value.
+    /// Returns what is wrong with the value.
     #[must_use]
     pub fn problem(&self) -> &str {
         &self.problem

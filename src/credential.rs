@@ -1,4 +1,4 @@
-//! The one credential of a request (phase A, as far as the head shows it).
+//! The one credential of a request, as far as the head shows it.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -14,21 +14,38 @@ use crate::reason::Reason;
 /// The field of proofs (RFC 9449 section 4.1).
 pub(crate) const DPOP: HeaderName = HeaderName::from_static("dpop");
 
-/// The access token as it came in. `Debug` does not show it.
+/// An access token as it was sent.
 ///
-/// It stops here: a handler that calls another service gets a new token for that service, for instance by
-/// token exchange ([RFC 8693](https://www.rfc-editor.org/rfc/rfc8693)), and hands this one to
-/// the authorization server and to nobody else.
+/// It must not be forwarded. A handler that calls another service gets a new token for that service, for instance by
+/// token exchange ([RFC 8693](https://www.rfc-editor.org/rfc/rfc8693)), and sends this one to the authorization server
+/// and to no one else.
+///
+/// `Debug` does not show the token.
+///
+/// ```
+/// use http::{HeaderMap, HeaderValue, header::AUTHORIZATION};
+/// use unconfused::Reason;
+/// use unconfused::token::{Credential, UnverifiedToken};
+///
+/// let mut headers = HeaderMap::new();
+/// let missing = Credential::from_headers(&headers, UnverifiedToken::MAX_BYTES).unwrap_err();
+/// assert_eq!(missing, Reason::MissingCredentials);
+///
+/// headers.insert(AUTHORIZATION, HeaderValue::from_static("Bearer abc.def.ghi"));
+/// let credential = Credential::from_headers(&headers, UnverifiedToken::MAX_BYTES)?;
+/// assert_eq!(credential.expose(), "abc.def.ghi");
+/// # Ok::<(), unconfused::Reason>(())
+/// ```
 #[derive(Clone)]
 pub struct Credential {
     field: HeaderValue,
-    /// Where in `field` the token begins.
-    token: usize,
+    /// Where the token starts in `field`.
+    token_start: usize,
     scheme: Scheme,
     proof: ProofFields,
 }
 
-/// The `DPoP` fields.
+/// The `DPoP` fields of the request.
 #[derive(Clone)]
 enum ProofFields {
     Missing,
@@ -37,31 +54,37 @@ enum ProofFields {
 }
 
 impl Credential {
-    /// Takes the credential from the head of a request: one `Authorization` field of the scheme `Bearer` or `DPoP`,
-    /// spaces, a token68; under `DPoP` the field of that name too, whose number and content are judged with the
-    /// token ([RFC 9110 section 11.4](https://www.rfc-editor.org/rfc/rfc9110#section-11.4), OAuth 2.1
-    /// section 5.1.1). Nothing else is looked at: not the query, not the body, not cookies.
+    /// Reads the credential from the headers of a request.
+    ///
+    /// There must be one `Authorization` field: the scheme `Bearer` or `DPoP`, spaces, and a token68
+    /// ([RFC 9110 section 11.4](https://www.rfc-editor.org/rfc/rfc9110#section-11.4), OAuth 2.1 section 5.1.1). If the
+    /// scheme is `DPoP`, the fields named `DPoP` are read too. Their number and content are checked later, with the
+    /// token. The query, the body and cookies are not read.
     ///
     /// # Errors
     ///
-    /// [`Reason::CredentialTooLarge`] where the token would have more than `max_bytes`, or a `DPoP` field more than
-    /// [`Dpop::MAX_BYTES`](crate::proof::Dpop::MAX_BYTES),
-    /// [`Reason::MultipleCredentials`], [`Reason::MissingCredentials`],
-    /// [`Reason::UnsupportedAuthScheme`] or [`Reason::MalformedAuthorization`].
+    /// - [`Reason::CredentialTooLarge`] if the token has more than `max_bytes`, or a `DPoP` field has more than
+    ///   [`Dpop::MAX_BYTES`](crate::proof::Dpop::MAX_BYTES).
+    /// - [`Reason::MultipleCredentials`] if there are several `Authorization` fields.
+    /// - [`Reason::MissingCredentials`] if there is none.
+    /// - [`Reason::UnsupportedAuthScheme`] if the scheme is another one.
+    /// - [`Reason::MalformedAuthorization`] if the field is not written in this form.
     pub fn from_headers(headers: &HeaderMap, max_bytes: usize) -> Result<Self, Reason> {
-        let credential = Credential::unread(headers, max_bytes, true)?;
+        let credential = Credential::from_headers_unchecked(headers, max_bytes, true)?;
         credential.is_token68().then_some(credential).ok_or(Reason::MalformedAuthorization)
     }
 
-    /// The same, where the scheme `DPoP` may not be taken, and without a look at the characters of the token:
-    /// [`is_token68`](Self::is_token68) is left to the caller. A JWS that can be taken apart has no others.
-    pub(crate) fn unread(
+    /// Reads the credential without checking the characters of the token.
+    ///
+    /// The caller checks [`is_token68`](Self::is_token68). A token that parses as a JWS has no other characters.
+    /// The scheme `DPoP` is supported only if `accepts_proofs` is true.
+    pub(crate) fn from_headers_unchecked(
         headers: &HeaderMap,
         max_bytes: usize,
-        takes_proofs: bool,
+        accepts_proofs: bool,
     ) -> Result<Self, Reason> {
         let (fields, proofs) = (headers.get_all(AUTHORIZATION), headers.get_all(DPOP));
-        // 2: before anything looks at the bytes
+        // Size comes first, before anything reads the bytes. 64 more leave room for the scheme and spaces.
         let too_large = |field: &HeaderValue| field.len() > max_bytes.saturating_add(64);
         let large_proof = |field: &HeaderValue| field.len() > Dpop::MAX_BYTES;
         if fields.iter().any(too_large) || proofs.iter().any(large_proof) {
@@ -69,21 +92,20 @@ impl Credential {
         }
         let mut fields = fields.iter();
         let field = match (fields.next(), fields.next()) {
-            // 3: never pick one of two
+            // Never pick one of two.
             (_, Some(_)) => return Err(Reason::MultipleCredentials),
-            // 5
             (None, None) => return Err(Reason::MissingCredentials),
             (Some(field), None) => field,
         };
-        // 7 and 6
         let name = field.as_bytes().split(|byte| *byte == b' ').next().unwrap_or_default();
-        let scheme = match () {
-            () if name.eq_ignore_ascii_case(b"bearer") => Scheme::Bearer,
-            () if takes_proofs && name.eq_ignore_ascii_case(b"dpop") => Scheme::Dpop,
-            () if name.is_empty() || !name.iter().all(|byte| is_token_byte(*byte)) => {
-                return Err(Reason::MalformedAuthorization);
-            }
-            () => return Err(Reason::UnsupportedAuthScheme),
+        let scheme = if name.eq_ignore_ascii_case(b"bearer") {
+            Scheme::Bearer
+        } else if accepts_proofs && name.eq_ignore_ascii_case(b"dpop") {
+            Scheme::Dpop
+        } else if name.is_empty() || !name.iter().all(|byte| is_tchar(*byte)) {
+            return Err(Reason::MalformedAuthorization);
+        } else {
+            return Err(Reason::UnsupportedAuthScheme);
         };
         let mut token = field.as_bytes().get(name.len()..).unwrap_or_default();
         while let [b' ', rest @ ..] = token {
@@ -92,33 +114,33 @@ impl Credential {
         if token.len() > max_bytes {
             return Err(Reason::CredentialTooLarge);
         }
-        let token = field.len().saturating_sub(token.len());
+        let token_start = field.len().saturating_sub(token.len());
         let mut proofs = proofs.iter().filter(|_| scheme == Scheme::Dpop);
         let proof = match (proofs.next(), proofs.next()) {
             (None, _) => ProofFields::Missing,
             (Some(proof), None) => ProofFields::One(proof.clone()),
             (Some(_), Some(_)) => ProofFields::Several,
         };
-        Ok(Credential { field: field.clone(), token, scheme, proof })
+        Ok(Credential { field: field.clone(), token_start, scheme, proof })
     }
 
-    /// The token is written as one (step 7).
+    /// True if the token is written as a token68.
     pub(crate) fn is_token68(&self) -> bool {
         is_token68(self.bytes())
     }
 
-    /// True where it came under the scheme `DPoP`: it is worth nothing without a new proof.
+    /// Returns true if the token was sent under the scheme `DPoP`, so that it cannot be used without a new proof.
     #[must_use]
     pub fn is_dpop(&self) -> bool {
         self.scheme == Scheme::Dpop
     }
 
-    /// The scheme it came under.
+    /// The scheme that the token was sent under.
     pub(crate) fn scheme(&self) -> Scheme {
         self.scheme
     }
 
-    /// What it shows of possession, in a request of this method and path.
+    /// What the sender shows to prove possession, in a request of this method and path.
     pub(crate) fn possession<'a>(&'a self, method: &Method, path: &'a str) -> Possession<'a> {
         if self.scheme == Scheme::Bearer {
             return Possession::bearer();
@@ -128,7 +150,7 @@ impl Credential {
             ProofFields::Several => ProofField::Several,
             ProofFields::One(field) => match field.to_str() {
                 Ok(proof) => ProofField::One(Cow::Borrowed(proof)),
-                // No proof, whatever else it is.
+                // It is not text, so it is not a proof.
                 Err(_) => ProofField::One(Cow::Borrowed("")),
             },
         };
@@ -137,16 +159,18 @@ impl Credential {
         Possession { dpop: Some(dpop), certificate: None }
     }
 
-    /// The token, as it is in the field.
+    /// The token as it is in the field.
     pub(crate) fn bytes(&self) -> &[u8] {
-        self.field.as_bytes().get(self.token..).unwrap_or_default()
+        self.field.as_bytes().get(self.token_start..).unwrap_or_default()
     }
 
-    /// The token itself. **Whoever has it can use it**: never log it, never send it to another service.
+    /// Returns the token itself.
+    ///
+    /// **Anyone who has the token can use it.** Never log it, and never send it to another service.
     #[must_use]
     pub fn expose(&self) -> &str {
         let text = self.field.to_str().unwrap_or_default();
-        text.get(self.token..).unwrap_or_default()
+        text.get(self.token_start..).unwrap_or_default()
     }
 }
 
@@ -156,23 +180,23 @@ impl fmt::Debug for Credential {
     }
 }
 
-/// OAuth 2.1 section 5.1: a token in the query is ignored. That somebody sent one goes into the record.
+/// True if the query holds an access token, which is ignored (OAuth 2.1 section 5.1) but recorded.
 pub(crate) fn has_query_token(parts: &Parts) -> bool {
     let is_token = |pair: &str| pair.split('=').next() == Some("access_token");
     parts.uri.query().is_some_and(|query| query.split('&').any(is_token))
 }
 
-/// RFC 9110 section 5.6.2.
-fn is_token_byte(byte: u8) -> bool {
+/// A `tchar` of RFC 9110 section 5.6.2.
+fn is_tchar(byte: u8) -> bool {
     byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte)
 }
 
-/// RFC 9110 section 11.2.
+/// True if this is a `token68` of RFC 9110 section 11.2.
 fn is_token68(mut body: &[u8]) -> bool {
     while let [rest @ .., b'='] = body {
         body = rest;
     }
-    // Without an early end it is done many bytes at a time.
+    // A fold that does not stop early is vectorized.
     let fits =
         |byte: u8| byte.is_ascii_alphanumeric() | matches!(byte, b'-'..=b'/' | b'_' | b'~' | b'+');
     !body.is_empty() && body.iter().fold(true, |all, byte| all & fits(*byte))
@@ -191,7 +215,7 @@ mod tests {
     }
 
     #[test]
-    fn one_bearer_token_is_taken_whatever_the_case_and_the_spaces() {
+    fn one_bearer_token_is_read_in_any_case_and_with_any_number_of_spaces() {
         for field in ["Bearer a.b.c", "bearer a.b.c", "bEaReR   a.b.c"] {
             assert_eq!(read(&[field]).as_deref(), Ok("a.b.c"), "{field}");
         }
@@ -199,7 +223,7 @@ mod tests {
     }
 
     #[test]
-    fn everything_else_has_its_reason() {
+    fn any_other_field_is_refused_with_its_reason() {
         use Reason::*;
         let long = format!("Bearer {}", "a".repeat(101));
         let longer = format!("Basic {}", "a".repeat(1000));

@@ -1,13 +1,13 @@
-//! Times in JSON.
+//! Times in claims, and arithmetic with times that cannot overflow.
 
 use std::time::Duration;
 
 use time::UtcDateTime;
 
-/// The last second of the year 9999: the latest time a claim may name.
+/// The last second of the year 9999, the latest time that a claim may name.
 const MAX_SECONDS: u64 = 253_402_300_799;
 
-/// RFC 7519 section 2, NumericDate: seconds, perhaps with a fraction; from 1970 to 9999.
+/// Reads a NumericDate (RFC 7519 section 2): seconds, possibly with a fraction or an exponent, from 1970 to 9999.
 pub(crate) fn numeric_date(raw: &str) -> Option<UtcDateTime> {
     if !raw.starts_with(|first: char| first.is_ascii_digit()) {
         return None;
@@ -16,27 +16,30 @@ pub(crate) fn numeric_date(raw: &str) -> Option<UtcDateTime> {
         let seconds = i64::try_from(seconds).ok().filter(|_| seconds <= MAX_SECONDS)?;
         return UtcDateTime::from_unix_timestamp(seconds).ok();
     }
-    // A fraction or an exponent.
+    // It has a fraction or an exponent.
     let nanoseconds = raw.parse::<f64>().ok()? * 1e9;
-    let most = (MAX_SECONDS as f64) * 1e9;
-    if !(0.0..=most).contains(&nanoseconds) {
+    let max = (MAX_SECONDS as f64) * 1e9;
+    if !(0.0..=max).contains(&nanoseconds) {
         return None;
     }
     UtcDateTime::from_unix_timestamp_nanos(nanoseconds as i128).ok()
 }
 
-/// `time + by`, or the end of time.
+/// Returns `time + by`, or the latest possible time if that overflows.
 pub(crate) fn later(time: UtcDateTime, by: Duration) -> UtcDateTime {
     time::Duration::try_from(by).map_or(UtcDateTime::MAX, |by| time.saturating_add(by))
 }
 
-/// `time - by`, or the beginning of time.
+/// Returns `time - by`, or the earliest possible time if that overflows.
 pub(crate) fn earlier(time: UtcDateTime, by: Duration) -> UtcDateTime {
     time::Duration::try_from(by).map_or(UtcDateTime::MIN, |by| time.saturating_sub(by))
 }
 
-/// From `then` to `now`; below zero where `then` is yet to come.
-#[expect(clippy::arithmetic_side_effects, reason = "a duration has room for all of time")]
+/// Returns the time from `then` to `now`, which is negative if `then` is in the future.
+#[expect(
+    clippy::arithmetic_side_effects,
+    reason = "a duration can hold the difference of any two times"
+)]
 pub(crate) fn since(then: UtcDateTime, now: UtcDateTime) -> time::Duration {
     now - then
 }
@@ -59,7 +62,7 @@ mod tests {
     }
 
     #[test]
-    fn between_any_two_times_there_is_a_duration() {
+    fn any_two_times_have_a_difference() {
         let all = since(UtcDateTime::MIN, UtcDateTime::MAX);
         assert!(all > Duration::from_secs(MAX_SECONDS));
         assert_eq!(since(UtcDateTime::MAX, UtcDateTime::MIN), -all);

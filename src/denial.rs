@@ -1,4 +1,4 @@
-//! A denial: the operator's reason, and the client's answer.
+//! A denial: the reason for the operator, and the answer for the client.
 
 use std::fmt;
 use std::time::Duration;
@@ -17,14 +17,31 @@ use crate::reason::Reason;
 use crate::require::{Require, Unmet};
 use crate::token::InvalidToken;
 
-/// RFC 9449 section 8.1.
+/// The field for nonces (RFC 9449 section 8.1).
 pub(crate) const DPOP_NONCE: HeaderName = HeaderName::from_static("dpop-nonce");
 
-/// No, and why: for the operator [`reason`](Self::reason) and `Display`; for the client a status,
-/// headers, and if the owner wants a body.
+/// A refused request: the reason for the operator, and the answer for the client.
 ///
-/// Status and headers follow from the reason and cannot be changed. A denied response carries its denial
-/// in its extensions, so that an outer layer can see it.
+/// The operator reads [`reason`](Self::reason) and `Display`, which may quote an unverified token: do not send them to
+/// the client. The client gets a status and headers, and a body if the owner of the service wants one.
+///
+/// Status and headers follow from the reason and cannot be changed. A denied response carries its denial in its
+/// extensions, so that an outer layer can see it. With the feature `axum` a denial is a response itself, with an empty
+/// body, so that handlers can return `Result<_, Denial>`.
+///
+/// ```
+/// use http::StatusCode;
+/// use http::header::WWW_AUTHENTICATE;
+/// use unconfused::{Denial, Reason};
+///
+/// let denial = Denial::from(Reason::TokenExpired);
+/// assert_eq!(denial.status(), StatusCode::UNAUTHORIZED);
+/// let response = denial.respond("");
+/// let challenge = response.headers()[WWW_AUTHENTICATE].to_str()?;
+/// assert!(challenge.starts_with(r#"Bearer error="invalid_token""#));
+/// assert_eq!(response.extensions().get::<Denial>().unwrap().reason(), Reason::TokenExpired);
+/// # Ok::<(), http::header::ToStrError>(())
+/// ```
 #[derive(Clone)]
 #[must_use]
 pub struct Denial(Box<Inner>);
@@ -35,7 +52,7 @@ struct Inner {
     also: Vec<Reason>,
     detail: Option<String>,
     challenge: Option<Challenge>,
-    /// In seconds.
+    /// Seconds.
     retry_after: u64,
     nonce: Option<String>,
     decision: Option<DecisionId>,
@@ -47,46 +64,55 @@ impl Denial {
             reason,
             also: Vec::new(),
             detail: None,
-            challenge: reason.challenged().then_some(challenge),
+            challenge: reason.has_challenge().then_some(challenge),
             retry_after: 5,
             nonce: None,
             decision: None,
         }))
     }
 
-    /// The first check that failed. For the operator: what the client may know is
-    /// [`Reason::for_client`].
+    /// Returns the reason of the first check that failed.
+    ///
+    /// It is for the operator. The client may know [`Reason::for_client`].
     #[must_use]
     pub fn reason(&self) -> Reason {
         self.0.reason
     }
 
-    /// What else was lacking, where one challenge asks for all of it.
+    /// Returns the further reasons, if one challenge asks for everything that is lacking.
     #[must_use]
     pub fn also(&self) -> &[Reason] {
         &self.0.also
     }
 
-    /// The HTTP status.
+    /// Returns the HTTP status of the answer.
     #[must_use]
     pub fn status(&self) -> StatusCode {
         self.0.reason.status()
     }
 
-    /// What the client can come back with; none where nothing helps.
+    /// Returns the challenge, which tells the client what to come back with.
+    ///
+    /// `None` if nothing helps.
     #[must_use]
     pub fn challenge(&self) -> Option<&Challenge> {
         self.0.challenge.as_ref()
     }
 
-    /// The decision in the record, where a guard made it.
+    /// Returns the id of the decision in the audit record.
+    ///
+    /// `None` if no guard made this denial.
     #[must_use]
     pub fn decision(&self) -> Option<DecisionId> {
         self.0.decision
     }
 
-    /// The headers of the answer: the challenges, `Cache-Control: no-store`, `Retry-After` where a
-    /// dependency is down or there were too many requests, `DPoP-Nonce` where the next proof needs one.
+    /// Returns the headers of the answer.
+    ///
+    /// - `Cache-Control: no-store`
+    /// - `WWW-Authenticate`: the challenges
+    /// - `Retry-After`: if a dependency is down or there were too many requests
+    /// - `DPoP-Nonce`: if the next proof needs a nonce
     #[must_use]
     pub fn headers(&self) -> HeaderMap {
         let mut headers = HeaderMap::with_capacity(3);
@@ -106,8 +132,9 @@ impl Denial {
         headers
     }
 
-    /// The answer, with this body, and the denial in its extensions. It has no `Content-Type`: that is the
-    /// body's.
+    /// Makes the response, with this body and with the denial in its extensions.
+    ///
+    /// It has no `Content-Type`. Set the one of your body.
     ///
     /// ```
     /// # use unconfused::{Denial, Reason};
@@ -125,19 +152,21 @@ impl Denial {
         response
     }
 
-    /// A body of the media type `application/problem+json`
-    /// ([RFC 9457](https://www.rfc-editor.org/rfc/rfc9457)): what the client may know, which is
-    /// [`Reason::for_client`] and what the challenge says, and the id of the decision.
+    /// Returns a body of the media type `application/problem+json`
+    /// ([RFC 9457](https://www.rfc-editor.org/rfc/rfc9457)).
+    ///
+    /// It says what the client may know: [`Reason::for_client`], the contents of the challenge, and the id of the
+    /// decision (`trace_id`).
     #[must_use]
     pub fn problem_json(&self) -> String {
-        let told = self.0.reason.for_client();
+        let reason = self.0.reason.for_client();
         let mut problem = Map::new();
         let mut put = |name: &str, value: Value| problem.insert(name.to_owned(), value);
         put("type", "about:blank".into());
-        put("title", told.description().into());
+        put("title", reason.description().into());
         put("status", self.status().as_u16().into());
-        put("reason", told.as_str().into());
-        if let Some(error) = told.error() {
+        put("reason", reason.as_str().into());
+        if let Some(error) = reason.error() {
             put("error", error.into());
         }
         if let Some(challenge) = &self.0.challenge {
@@ -167,15 +196,19 @@ impl Denial {
         Value::Object(problem).to_string()
     }
 
-    /// The same, with a challenge that names the place of the resource's metadata. A guard does this itself.
+    /// Adds the URL of the resource's metadata to the challenge.
+    ///
+    /// A guard does this itself.
     pub fn with_resource_metadata(mut self, url: &MetadataUrl) -> Self {
         let challenge = self.0.challenge.take();
         self.0.challenge = challenge.map(|it| it.with_resource_metadata(url.clone()));
         self
     }
 
-    /// The same, with a challenge that names the scopes of the operation, where the client has no
-    /// credential yet, or none any more; otherwise unchanged. A guard does this itself.
+    /// Adds the scopes that the operation needs to the challenge, if the client needs a new token anyway.
+    ///
+    /// That is the case if it sent none, sent another scheme, or the token is spent. Any other denial stays as it is. A
+    /// guard does this itself.
     pub fn with_scope_hint(mut self, requirement: &Require) -> Self {
         if matches!(
             self.reason(),
@@ -187,18 +220,20 @@ impl Denial {
         self
     }
 
-    /// The nonce for the next proof.
+    /// The nonce for the next proof, as a header.
     fn nonce(&self) -> Option<HeaderValue> {
         HeaderValue::try_from(self.0.nonce.as_deref()?).ok()
     }
 
-    /// The same, of a resource that takes such proofs: challenges of the schemes `Bearer` and `DPoP`, and the nonce of
-    /// this moment where the client needs one. `credential` is what it sent. A guard does this itself.
+    /// Adds what a resource that accepts DPoP proofs answers.
+    ///
+    /// That is challenges of the schemes `Bearer` and `DPoP`, and a nonce made at `now` if the client needs one.
+    /// `credential` is the one that the client sent. A guard does this itself.
     pub fn with_dpop(self, dpop: &Dpop, credential: Option<&Credential>, now: UtcDateTime) -> Self {
         self.with_schemes(credential.map(Credential::scheme), Some(dpop), now)
     }
 
-    /// The same, for a client that used this scheme, at a resource that takes such proofs.
+    /// Fits challenges and nonce to the scheme that the client used and to the proofs that the resource accepts.
     pub(crate) fn with_schemes(
         mut self,
         used: Option<Scheme>,
@@ -207,7 +242,7 @@ impl Denial {
     ) -> Self {
         let challenge = self.0.challenge.take();
         self.0.challenge = challenge.map(|it| it.with_schemes(used, dpop.map(Dpop::algs)));
-        // With each answer to a proof, and where there was none.
+        // Each answer to a proof has a nonce, and so has a 401 to a client that did not use `Bearer`.
         let nonces = dpop.and_then(|dpop| dpop.nonces.as_ref());
         let asked = self.status() == StatusCode::UNAUTHORIZED && used != Some(Scheme::Bearer);
         self.0.nonce = nonces
@@ -216,7 +251,7 @@ impl Denial {
         self
     }
 
-    /// More about the reason, which may be from a token that nobody verified.
+    /// More about the reason. It may quote a token that was not verified.
     pub(crate) fn detail(&self) -> Option<&str> {
         self.0.detail.as_deref()
     }
@@ -226,7 +261,7 @@ impl Denial {
         self
     }
 
-    /// When a dependency that is down may be back.
+    /// Sets when a dependency that is down may be available again.
     pub(crate) fn with_retry_after(mut self, retry_after: Duration) -> Self {
         let seconds = retry_after.as_secs_f64().ceil() as u64;
         self.0.retry_after = seconds.max(1);
@@ -241,7 +276,7 @@ impl Denial {
 
 impl From<Reason> for Denial {
     fn from(reason: Reason) -> Self {
-        Denial::new(reason, Challenge::of(reason))
+        Denial::new(reason, Challenge::for_reason(reason))
     }
 }
 
@@ -267,7 +302,7 @@ impl From<Unmet> for Denial {
 
 impl From<&Unmet> for Denial {
     fn from(unmet: &Unmet) -> Self {
-        let mut denial = Denial::new(unmet.reason(), Challenge::asking(unmet));
+        let mut denial = Denial::new(unmet.reason(), Challenge::for_unmet(unmet));
         denial.0.also = unmet.reasons().iter().skip(1).copied().collect();
         denial
     }

@@ -1,4 +1,4 @@
-//! What a decision rests on: operation, requirement, token, moment.
+//! What a decision rests on: the operation, its requirement, the token and the time.
 
 use std::cell::Cell;
 use std::fmt;
@@ -17,7 +17,9 @@ use crate::printable::Printable;
 use crate::require::Require;
 use crate::token::AccessToken;
 
-/// What is asked for: the owner's name for it where it has one, and the method and path of the request.
+/// The operation that a request asks for: its method and path, and the name that it was given, if any.
+///
+/// `Display` writes the name, or the method and path if there is no name.
 #[derive(Clone)]
 pub struct Operation {
     name: Option<Arc<str>>,
@@ -26,25 +28,26 @@ pub struct Operation {
 }
 
 impl Operation {
-    pub(crate) fn of(parts: &Parts, name: Option<Arc<str>>) -> Self {
-        let path = own_uri(parts).path_and_query().cloned();
+    pub(crate) fn from_parts(parts: &Parts, name: Option<Arc<str>>) -> Self {
+        let path = original_uri(parts).path_and_query().cloned();
         Operation { name, method: parts.method.clone(), path }
     }
 
-    /// The owner's name for it, where it was `named`.
+    /// Returns the name that [`GuardLayer::named`](crate::layer::GuardLayer::named) gave the operation, if any.
     #[must_use]
     pub fn name(&self) -> Option<&str> {
         self.name.as_deref()
     }
 
-    /// The method of the request.
+    /// Returns the method of the request.
     #[must_use]
     pub fn method(&self) -> &Method {
         &self.method
     }
 
-    /// The path of the request as it was sent, also inside nested axum routers (feature `axum`).
-    /// Without its query, which may hold secrets.
+    /// Returns the path of the request as it was sent, also inside nested axum routers (feature `axum`).
+    ///
+    /// The query is left out, since it may hold secrets.
     #[must_use]
     pub fn path(&self) -> Printable<'_> {
         self.uri_path().into()
@@ -52,7 +55,7 @@ impl Operation {
 }
 
 impl Operation {
-    /// The path as it is on the wire: what proofs are made for.
+    /// The path as it was sent, which is what proofs are made for.
     pub(crate) fn uri_path(&self) -> &str {
         self.path.as_ref().map_or("", PathAndQuery::path)
     }
@@ -73,8 +76,8 @@ impl fmt::Debug for Operation {
     }
 }
 
-/// The request's own URI: routers that nest strip what they matched.
-fn own_uri(parts: &Parts) -> &Uri {
+/// The URI before nested routers stripped the prefixes that they matched.
+fn original_uri(parts: &Parts) -> &Uri {
     #[cfg(feature = "axum")]
     if let Some(axum::extract::OriginalUri(uri)) = parts.extensions.get() {
         return uri;
@@ -82,14 +85,16 @@ fn own_uri(parts: &Parts) -> &Uri {
     &parts.uri
 }
 
-/// Names one decision in the record: one a request, the same for every step of it. Looks random, so that
-/// whoever is told one learns nothing about others; not a secret.
+/// The id of one decision in the record.
+///
+/// A request has one id. All steps of its decision have it, also a later [`Guard::narrow`](crate::Guard::narrow). Ids
+/// look random, so that one of them tells nothing about the others. They are not secret.
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
 pub struct DecisionId(u64);
 
 impl DecisionId {
     pub(crate) fn next() -> Self {
-        /// Each thread takes so many at once: nobody waits for another.
+        /// How many ids a thread reserves at once, so that threads do not contend for each id.
         const BLOCK: u64 = 1024;
         static BLOCKS: AtomicU64 = AtomicU64::new(0);
         thread_local! {
@@ -108,7 +113,7 @@ impl DecisionId {
 
 impl fmt::Display for DecisionId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        // Under keys that are random for each process.
+        // The keys are random for each process.
         static KEYS: OnceLock<[RandomState; 2]> = OnceLock::new();
         let [high, low] = KEYS.get_or_init(|| [RandomState::new(), RandomState::new()]);
         write!(f, "{:016x}{:016x}", high.hash_one(self.0), low.hash_one(self.0))
@@ -121,135 +126,135 @@ impl fmt::Debug for DecisionId {
     }
 }
 
-/// What is asked of a request, and what that requires.
-pub(crate) struct Asked {
+/// An operation and what it requires.
+pub(crate) struct OperationRequirement {
     pub(crate) operation: Operation,
     pub(crate) requirement: Arc<Require>,
 }
 
-/// What every step of one request shares: the token, validated once.
-pub(crate) struct Case {
+/// A request whose token was validated: what all steps of its decision share.
+pub(crate) struct ValidatedRequest {
     pub(crate) token: AccessToken,
-    /// What is asked first.
-    asked: Asked,
+    /// The operation of the first step. Later steps bring their own.
+    first: OperationRequirement,
     pub(crate) credential: Credential,
     pub(crate) at: UtcDateTime,
     pub(crate) decision: DecisionId,
     pub(crate) query_token: bool,
-    /// Another guard's case of the same request, which counts the steps.
-    earlier: Option<Arc<Case>>,
+    /// The same request as another guard validated it before. The first of them counts the steps.
+    earlier: Option<Arc<ValidatedRequest>>,
     steps: AtomicU32,
-    /// The proof of the request, and its token, where they count once.
-    pub(crate) proof: Once,
-    pub(crate) spent: Once,
+    /// Whether the proof of the request has been stored.
+    pub(crate) proof_stored: DoneFlag,
+    /// Whether the token of the request has been spent.
+    pub(crate) token_spent: DoneFlag,
 }
 
-/// Something that a request does once, whatever guards and stores see it.
+/// Set once something has been done that a request does only once, however many guards see the request.
 #[derive(Default)]
-pub(crate) struct Once(AtomicBool);
+pub(crate) struct DoneFlag(AtomicBool);
 
-impl Once {
-    pub(crate) fn is_done(&self) -> bool {
+impl DoneFlag {
+    pub(crate) fn is_set(&self) -> bool {
         self.0.load(Ordering::Acquire)
     }
 
-    pub(crate) fn done(&self) {
+    pub(crate) fn set(&self) {
         self.0.store(true, Ordering::Release);
     }
 }
 
-impl Case {
+impl ValidatedRequest {
     pub(crate) fn new(
         token: AccessToken,
-        asked: Asked,
+        first: OperationRequirement,
         credential: Credential,
         at: UtcDateTime,
         decision: DecisionId,
         query_token: bool,
-        earlier: Option<Arc<Case>>,
+        earlier: Option<Arc<ValidatedRequest>>,
     ) -> Self {
-        let (proof, spent) = (Once::default(), Once::default());
-        Case {
+        ValidatedRequest {
             token,
-            asked,
+            first,
             credential,
             at,
             decision,
             query_token,
             earlier,
             steps: AtomicU32::new(0),
-            proof,
-            spent,
+            proof_stored: DoneFlag::default(),
+            token_spent: DoneFlag::default(),
         }
     }
 
-    /// The first case of the request.
-    pub(crate) fn root(&self) -> &Case {
-        self.earlier.as_deref().map_or(self, Case::root)
+    /// The request as the first of its guards validated it.
+    pub(crate) fn root(&self) -> &ValidatedRequest {
+        self.earlier.as_deref().map_or(self, ValidatedRequest::root)
     }
 
-    /// The number of the next step of the decision.
+    /// Counts a step of the decision and returns its number.
     pub(crate) fn next_step(&self) -> u32 {
-        match &self.earlier {
-            Some(earlier) => earlier.next_step(),
-            None => self.steps.fetch_add(1, Ordering::Relaxed),
-        }
+        self.root().steps.fetch_add(1, Ordering::Relaxed)
     }
 }
 
-/// What a decision rests on: the operation, what it requires, the validated token, the moment.
+/// What a decision rests on: the operation, what it requires, the validated token and the time.
 ///
-/// Derefs to the [`AccessToken`]: `grant.subject()`, `grant.actor()`.
+/// An `Evidence` dereferences to its [`AccessToken`], so `evidence.subject()` and `evidence.actor()` work. A
+/// [`Grant`](crate::Grant) dereferences to its evidence.
 #[derive(Clone)]
 pub struct Evidence {
-    pub(crate) case: Arc<Case>,
-    /// What is asked of it later.
-    more: Option<Arc<Asked>>,
+    pub(crate) request: Arc<ValidatedRequest>,
+    /// What a later step asks for. `None` in the first step.
+    later: Option<Arc<OperationRequirement>>,
 }
 
 impl Evidence {
-    /// For what is asked first.
-    pub(crate) fn new(case: Case) -> Self {
-        Evidence { case: Arc::new(case), more: None }
+    /// The evidence of the first step of a request.
+    pub(crate) fn new(request: ValidatedRequest) -> Self {
+        Evidence { request: Arc::new(request), later: None }
     }
 
-    /// The same token, for what is asked later.
-    pub(crate) fn asked_more(&self, more: Asked) -> Self {
-        Evidence { case: self.case.clone(), more: Some(Arc::new(more)) }
+    /// The evidence of a later step of the request.
+    pub(crate) fn for_later_step(&self, later: OperationRequirement) -> Self {
+        Evidence { request: self.request.clone(), later: Some(Arc::new(later)) }
     }
 
-    fn asked(&self) -> &Asked {
-        self.more.as_deref().unwrap_or(&self.case.asked)
+    fn current_step(&self) -> &OperationRequirement {
+        self.later.as_deref().unwrap_or(&self.request.first)
     }
 
-    /// What is asked for.
+    /// Returns the operation that was asked for.
     #[must_use]
     pub fn operation(&self) -> &Operation {
-        &self.asked().operation
+        &self.current_step().operation
     }
 
-    /// What it requires.
+    /// Returns what the operation requires.
     #[must_use]
     pub fn requirement(&self) -> &Require {
-        &self.asked().requirement
+        &self.current_step().requirement
     }
 
-    /// The validated token.
+    /// Returns the validated token.
     #[must_use]
     pub fn token(&self) -> &AccessToken {
-        &self.case.token
+        &self.request.token
     }
 
-    /// The moment: the clock is read once for a request.
+    /// Returns the time at which the request is judged.
+    ///
+    /// The guard reads its clock once for each request.
     #[must_use]
     pub fn at(&self) -> UtcDateTime {
-        self.case.at
+        self.request.at
     }
 
-    /// The decision in the record.
+    /// Returns the id of the decision in the record.
     #[must_use]
     pub fn decision(&self) -> DecisionId {
-        self.case.decision
+        self.request.decision
     }
 }
 
@@ -271,16 +276,56 @@ impl fmt::Debug for Evidence {
     }
 }
 
-/// Yes: a guard let this request pass, at its moment. Only a guard makes one. Cheap to clone.
+/// Permission for one request, granted by a guard.
 ///
-/// A grant is for its request. What outlives that, a stream or a queued job for instance, ends by
-/// [`expires_at`](AccessToken::expires_at) itself.
+/// Only a guard makes a `Grant`. With the feature `axum` it is an extractor. It is cheap to clone.
 ///
-/// Derefs to [`Evidence`], and that to the [`AccessToken`].
+/// A grant dereferences to its [`Evidence`], and that to the validated [`AccessToken`], so their methods are called on
+/// the grant. These are the most used ones:
+///
+/// | method | returns |
+/// |---|---|
+/// | [`subject()`](AccessToken::subject) | whose authority the token carries, `sub` |
+/// | [`issuer()`](AccessToken::issuer) | who issued the token; subjects are told apart by issuer **and** name |
+/// | [`actor()`](AccessToken::actor) | who acts for the subject now, for example an agent |
+/// | [`client_id()`](AccessToken::client_id) | the software that the token was issued to |
+/// | [`allows()`](AccessToken::allows), [`scopes()`](AccessToken::scopes) | whether the token has a scope; all its scopes |
+/// | [`claim()`](AccessToken::claim) | any other claim of the token |
+/// | [`expires_at()`](AccessToken::expires_at) | when the token expires |
+/// | [`operation()`](Evidence::operation) | the name, method and path of the operation |
+/// | [`decision()`](Evidence::decision) | the id of this decision in the audit record |
+/// | [`credential()`](Grant::credential) | the token as it was sent, for token exchange |
+///
+/// A grant is for its request. Something that outlives the request, such as a stream or a queued job, must itself stop
+/// at [`expires_at`](AccessToken::expires_at).
+///
+/// ```
+/// # #[cfg(feature = "testing")] {
+/// use unconfused::{Audience, Grant, Scope};
+/// use unconfused::testing::TestIssuer;
+///
+/// const ORDERS: Audience = Audience::from_static("https://orders.example");
+/// const READ: Scope = Scope::from_static("orders:read");
+/// const WRITE: Scope = Scope::from_static("orders:write");
+///
+/// fn list(grant: &Grant) -> String {
+///     let editable = grant.allows(&WRITE);
+///     match grant.actor() {
+///         Some(actor) => format!("{} for {}, editable: {editable}", actor.subject(), grant.subject()),
+///         None => format!("{}, editable: {editable}", grant.subject()),
+///     }
+/// }
+///
+/// let login = TestIssuer::new("https://login.example");
+/// let token = login.token(&ORDERS).subject("alice").actor("agent-7").scope("orders:read");
+/// let grant = login.grant(token, READ);
+/// assert_eq!(list(&grant), "agent-7 for alice, editable: false");
+/// # }
+/// ```
 #[derive(Clone)]
 pub struct Grant {
     evidence: Evidence,
-    /// Which guard made it.
+    /// The id of the guard that made it.
     guard: u64,
 }
 
@@ -289,15 +334,17 @@ impl Grant {
         Grant { evidence, guard }
     }
 
-    /// Which guard made it.
-    pub(crate) fn guard(&self) -> u64 {
+    /// The id of the guard that made it.
+    pub(crate) fn guard_id(&self) -> u64 {
         self.guard
     }
 
-    /// The credential, which was taken off the request: for token exchange, and for nothing else.
+    /// Returns the credential that the guard removed from the request.
+    ///
+    /// Use it for token exchange ([RFC 8693](https://www.rfc-editor.org/rfc/rfc8693)) and for nothing else.
     #[must_use]
     pub fn credential(&self) -> &Credential {
-        &self.evidence.case.credential
+        &self.evidence.request.credential
     }
 }
 

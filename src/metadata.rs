@@ -1,4 +1,4 @@
-//! The metadata document of this resource (RFC 9728): where a client learns whom to ask for a token.
+//! The metadata document of this resource (RFC 9728), which tells clients where to get a token.
 
 use std::convert::Infallible;
 use std::fmt;
@@ -19,15 +19,18 @@ use crate::config_error::ConfigError;
 use crate::guard::Guard;
 use crate::names::{Audience, Scope};
 
-/// The protected resource metadata ([RFC 9728](https://www.rfc-editor.org/rfc/rfc9728)) of a guard's
-/// resource: its name, its issuers, its scopes.
+/// The protected resource metadata of a guard's resource: its name, issuers and scopes
+/// ([RFC 9728](https://www.rfc-editor.org/rfc/rfc9728)).
 ///
-/// Where the tokens of an issuer may name no audience, and a list of clients stands in its place
-/// ([`Profile::client_list_instead_of_audience`](crate::profile::Profile::client_list_instead_of_audience)), a member of that
-/// name, `client_list_instead_of_audience`, lists the issuer: whoever relies on audiences should know.
+/// [`Guard::metadata`] makes it, [`service`](Self::service) serves it, and with the feature `axum` `router` returns the
+/// route for it. Serve it outside the guard, since clients read it before they have a token.
 ///
-/// Made from the set-up and never from a request: a `Host` field has no say in it. It is not signed.
-/// Served without a token, and readable from every web origin.
+/// It is made from the set-up and never from a request: the `Host` field does not change it. It is not signed, and
+/// scripts of every web origin may read it. Issuers that are named by a template are not listed.
+///
+/// An issuer whose tokens may lack an audience, because
+/// [`Profile::client_list_instead_of_audience`](crate::profile::Profile::client_list_instead_of_audience) is set, is
+/// also listed in a member `client_list_instead_of_audience`. Anyone who relies on audiences can see it there.
 ///
 /// ```
 /// # #[cfg(feature = "testing")] {
@@ -48,12 +51,12 @@ use crate::names::{Audience, Scope};
 #[derive(Debug, Clone)]
 pub struct Metadata {
     url: MetadataUrl,
-    document: Document,
+    members: Members,
 }
 
-/// RFC 9728 section 2. Members without a value are left out (section 3.2).
+/// The members of the document (RFC 9728 section 2). Members without a value are left out (section 3.2).
 #[derive(Debug, Clone, Serialize)]
-struct Document {
+struct Members {
     resource: String,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     authorization_servers: Vec<String>,
@@ -79,19 +82,20 @@ struct Document {
 }
 
 impl Guard {
-    /// The metadata document of this guard's resource, under the audience it was made with.
+    /// Returns the metadata document of this guard's resource, under the audience that the guard was made with.
     ///
     /// # Errors
     ///
-    /// [`ConfigError`] where that is no https URL; see [`MetadataUrl::for_resource`].
+    /// Returns [`ConfigError`] if that audience is not an https URL that can have metadata; see
+    /// [`MetadataUrl::for_resource`].
     pub fn metadata(&self) -> Result<Metadata, ConfigError> {
         let audience = self.audiences().first().map(Audience::to_string).unwrap_or_default();
         let Some(url) = self.metadata_url().cloned() else {
-            let problem = "its metadata needs https, and no user, fragment, quote, brace or space";
+            let problem = "expected https, without user, fragment, quotes, braces and spaces";
             return Err(ConfigError::new(&audience, "a resource URL", problem));
         };
-        let (dpop, certificates, required) = self.sender_constraints();
-        let document = Document {
+        let (dpop, certificates) = (self.dpop_settings(), self.accepts_certificates());
+        let members = Members {
             resource: audience,
             authorization_servers: self
                 .issuers()
@@ -102,8 +106,10 @@ impl Guard {
             bearer_methods_supported: ["header"],
             dpop_signing_alg_values_supported: dpop
                 .map(|dpop| dpop.algs().split(' ').map(str::to_owned).collect()),
-            // Where a certificate would do, a proof key is not required.
-            dpop_bound_access_tokens_required: (required && dpop.is_some() && !certificates)
+            // A proof key is not required if a certificate is sufficient.
+            dpop_bound_access_tokens_required: (self.is_sender_constrained()
+                && dpop.is_some()
+                && !certificates)
                 .then_some(true),
             tls_client_certificate_bound_access_tokens: certificates.then_some(true),
             client_list_instead_of_audience: self
@@ -116,74 +122,98 @@ impl Guard {
             resource_policy_uri: None,
             resource_tos_uri: None,
         };
-        Ok(Metadata { url, document })
+        Ok(Metadata { url, members })
     }
 }
 
 impl Metadata {
-    /// Scopes that a client may ask for; they need not be all.
+    /// Sets the scopes that a client may ask for. The list need not be complete.
     #[must_use]
     pub fn scopes_supported(mut self, scopes: impl IntoIterator<Item = Scope>) -> Self {
-        self.document.scopes_supported =
-            scopes.into_iter().map(|scope| scope.to_string()).collect();
+        self.members.scopes_supported = scopes.into_iter().map(|scope| scope.to_string()).collect();
         self
     }
 
-    /// A name of the resource, for people.
+    /// Sets the name of the resource for people.
     #[must_use]
     pub fn resource_name(mut self, name: impl Into<String>) -> Self {
-        self.document.resource_name = Some(name.into());
+        self.members.resource_name = Some(name.into());
         self
     }
 
-    /// The URL of documentation for developers.
+    /// Sets the URL of the documentation for developers.
     #[must_use]
     pub fn resource_documentation(mut self, url: impl Into<String>) -> Self {
-        self.document.resource_documentation = Some(url.into());
+        self.members.resource_documentation = Some(url.into());
         self
     }
 
-    /// The URL of the rules for the use of data.
+    /// Sets the URL of the policy on how clients may use the data.
     #[must_use]
     pub fn resource_policy_uri(mut self, url: impl Into<String>) -> Self {
-        self.document.resource_policy_uri = Some(url.into());
+        self.members.resource_policy_uri = Some(url.into());
         self
     }
 
-    /// The URL of the terms of service.
+    /// Sets the URL of the terms of service.
     #[must_use]
     pub fn resource_tos_uri(mut self, url: impl Into<String>) -> Self {
-        self.document.resource_tos_uri = Some(url.into());
+        self.members.resource_tos_uri = Some(url.into());
         self
     }
 
-    /// Where the document is: what challenges name.
+    /// Returns the URL of the document, which challenges name.
     #[must_use]
     pub fn url(&self) -> &MetadataUrl {
         &self.url
     }
 
-    /// The path at which it must be served: `/.well-known/oauth-protected-resource` in front of the
+    /// Returns the path at which the document must be served: `/.well-known/oauth-protected-resource`, followed by the
     /// resource's own path.
     #[must_use]
     pub fn path(&self) -> &str {
         self.url.path()
     }
 
-    /// The document.
+    /// Returns the document as JSON.
     #[must_use]
     pub fn to_json(&self) -> String {
-        serde_json::to_string(&self.document).unwrap_or_default()
+        serde_json::to_string(&self.members).unwrap_or_default()
     }
 
-    /// A service that serves the document, whatever the path.
+    /// Returns a service that serves the document, at any path.
     #[must_use]
     pub fn service(&self) -> MetadataService {
         MetadataService { json: self.to_json().into() }
     }
 }
 
-/// Serves the document: `GET` and `HEAD`, `OPTIONS` for preflights, 405 for the rest.
+/// A service that serves the metadata document.
+///
+/// [`Metadata::service`] makes it. It answers `GET` and `HEAD` with the document, `OPTIONS` with 204 for preflights,
+/// and any other method with 405. It does not look at the path, so route [`Metadata::path`] to it.
+///
+/// ```
+/// # #[cfg(feature = "testing")] {
+/// use http::{Method, Request};
+/// use tower_service::Service as _;
+/// use unconfused::{Audience, Guard};
+/// # use unconfused::testing::TestIssuer;
+/// # let issuer = TestIssuer::new("https://login.example").issuer();
+///
+/// let guard = Guard::new(Audience::from_static("https://api.example/mcp"), issuer);
+/// let mut service = guard.metadata()?.service();
+/// # tokio::runtime::Builder::new_current_thread().build().unwrap().block_on(async {
+///
+/// let response = service.call(Request::new(())).await.unwrap();
+/// assert_eq!(response.headers()["content-type"], "application/json");
+///
+/// let delete = Request::builder().method(Method::DELETE).body(()).unwrap();
+/// assert_eq!(service.call(delete).await.unwrap().status(), 405);
+/// # });
+/// # }
+/// # Ok::<(), unconfused::error::ConfigError>(())
+/// ```
 #[derive(Clone)]
 pub struct MetadataService {
     json: Arc<str>,
@@ -211,7 +241,7 @@ impl<B> Service<Request<B>> for MetadataService {
                 if request.method() == Method::GET {
                     *response.body_mut() = self.json.to_string();
                 } else {
-                    // The length that GET would have (RFC 9110 section 8.6).
+                    // The length that the answer to GET has (RFC 9110 section 8.6).
                     headers.insert(CONTENT_LENGTH, self.json.len().into());
                 }
             }

@@ -1,12 +1,12 @@
-//! Text that came from outside, made fit for a line of a log.
+//! Text from outside, escaped for a line of a log.
 
 use std::fmt::{self, Write as _};
 
-/// A string that somebody else chose: a claim, a path, a key id.
+/// A string that an outsider chose, such as a claim, a path or a key id.
 ///
-/// `Display` escapes control, line, ANSI and bidirectional characters and quotes, and cuts at
-/// [`LIMIT`](Self::LIMIT) characters, so that no claim can forge a line or hide one. The
-/// text itself is [`raw`](Self::raw): for comparison and for storage, never for a log.
+/// `Display` escapes quotes, backslashes and control, line, ANSI and bidirectional characters, and cuts the text after
+/// [`LIMIT`](Self::LIMIT) characters. No claim can forge a line of a log, or hide one. `Debug` writes the same between
+/// quotes. [`raw`](Self::raw) returns the text itself, for comparison and storage, never for a log.
 ///
 /// ```
 /// use unconfused::audit::Printable;
@@ -19,10 +19,10 @@ use std::fmt::{self, Write as _};
 pub struct Printable<'a>(&'a str);
 
 impl<'a> Printable<'a> {
-    /// The most characters that are shown.
+    /// The maximum number of characters of the text that are shown, before escaping.
     pub const LIMIT: usize = 256;
 
-    /// The text as it came.
+    /// Returns the text as it came in.
     #[must_use]
     pub const fn raw(self) -> &'a str {
         self.0
@@ -58,8 +58,8 @@ impl fmt::Debug for Printable<'_> {
     }
 }
 
-/// Characters that a reader cannot see but that change what is seen: separators of lines and
-/// paragraphs, bidirectional marks, zero-width characters, tags, other blanks than the space.
+/// Returns true for a character that is invisible but changes what a reader sees: separators of lines and paragraphs,
+/// bidirectional marks, zero-width characters, tags, and blanks other than the space.
 fn is_invisible(c: char) -> bool {
     matches!(c,
         '\u{ad}' | '\u{34f}' | '\u{61c}' | '\u{115f}' | '\u{1160}' | '\u{17b4}' | '\u{17b5}'
@@ -86,7 +86,7 @@ mod tests {
     }
 
     #[test]
-    fn long_text_is_cut_and_says_so() {
+    fn long_text_is_cut_and_ends_with_an_ellipsis() {
         let shown = Printable::from("é".repeat(300).as_str()).to_string();
         assert_eq!(shown.chars().count(), 257);
         assert!(shown.ends_with('…'));

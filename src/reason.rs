@@ -1,79 +1,181 @@
-//! Why a request is refused: the one table from a reason to what the client is told.
-//!
-//! Names and order are stable: a reason is never renamed and never reused. The number above each is its step,
-//! the letter its phase; comments beside the checks speak of both. Numbers that are missing are checks to come.
+//! Why a request is refused: one table of the reasons and of the answer to each.
 
 use http::StatusCode;
 
 /// What a client can do about a denial.
+///
+/// Each variant says what the client does next. [`Reason::remedy`] gives the remedy of a reason.
+///
+/// ```
+/// use unconfused::Reason;
+/// use unconfused::challenge::Remedy;
+///
+/// assert_eq!(Reason::TokenExpired.remedy(), Remedy::NewToken);
+/// assert_eq!(Reason::ActorUnauthorized.remedy(), Remedy::Stop);
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Remedy {
-    /// The request itself is wrong: sending it again unchanged cannot work.
+    /// Corrects the request and sends it again. Sending it unchanged cannot work.
     FixRequest,
-    /// Discover the authorization server and get a token.
+    /// Discovers the authorization server, gets an access token, and sends the request with it.
     Authenticate,
-    /// Get a fresh token for this resource, once.
+    /// Gets a new access token for this resource and tries again, once.
     NewToken,
-    /// Make a new proof with the nonce that the answer gives, once.
+    /// Makes a new DPoP proof with the nonce from the answer and tries again, once.
     RetryWithNonce,
-    /// Come back later.
+    /// Waits and sends the request again.
     RetryLater,
-    /// Have the subject authenticate again, as the challenge says.
+    /// Has the subject authenticate again as the challenge says, and tries again with the new token.
     StepUp,
-    /// Have the subject grant more scope, as the challenge says.
+    /// Has the subject grant the scopes that the challenge names, and tries again with the new token.
     MoreScope,
-    /// Nothing helps: stop.
+    /// Gives up. Nothing that the client can do helps.
     Stop,
 }
 
+macro_rules! http_status {
+    (400) => {
+        StatusCode::BAD_REQUEST
+    };
+    (401) => {
+        StatusCode::UNAUTHORIZED
+    };
+    (403) => {
+        StatusCode::FORBIDDEN
+    };
+    (429) => {
+        StatusCode::TOO_MANY_REQUESTS
+    };
+    (431) => {
+        StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE
+    };
+    (500) => {
+        StatusCode::INTERNAL_SERVER_ERROR
+    };
+    (503) => {
+        StatusCode::SERVICE_UNAVAILABLE
+    };
+}
+
+macro_rules! oauth_error {
+    (none) => {
+        None
+    };
+    ($error:literal) => {
+        Some($error)
+    };
+}
+
+/// The OAuth error in the sentence that every variant's documentation ends with.
+macro_rules! oauth_error_in_words {
+    (none) => {
+        "no OAuth error"
+    };
+    ($error:literal) => {
+        concat!("OAuth error `", $error, "`")
+    };
+}
+
 macro_rules! reasons {
-    ($($(#[$doc:meta])* $variant:ident, $name:literal, $status:ident, $error:expr, $grpc:literal, $remedy:ident, $description:literal;)*) => {
-        /// Why a request is refused, in the operator's words.
+    ($($(#[$doc:meta])* $variant:ident = $name:literal, $status:tt, $error:tt, $remedy:ident, $description:literal;)*) => {
+        /// Why a request is refused.
         ///
-        /// The first failing check is the reason. What the client may know of it is
-        /// [`told`](Self::told). Names are part of the API: they are never renamed.
+        /// A reason is for the operator: it is in the audit record and in [`Denial::reason`](crate::Denial::reason).
+        /// The client gets less: the status, the OAuth error and the constant
+        /// [`description`](Self::description) of [`for_client`](Self::for_client), which is the reason itself or a
+        /// more general one.
+        ///
+        /// The variants stand in the order in which the checks run, and the first check that fails gives the reason;
+        /// see [`ALL`](Self::ALL). Below each variant are its stable name, its HTTP status, its OAuth error and what
+        /// the client can do about it. Names are part of the API: none is ever renamed or reused.
+        ///
+        /// ```
+        /// use unconfused::Reason;
+        ///
+        /// let reason = Reason::KeyNotFound;
+        /// assert_eq!(reason.as_str(), "key_not_found");
+        /// assert_eq!(reason.status(), 401);
+        /// assert_eq!(reason.error(), Some("invalid_token"));
+        /// // A stranger does not learn which keys exist.
+        /// assert_eq!(reason.for_client(), Reason::SignatureInvalid);
+        /// ```
         #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
         #[non_exhaustive]
-        pub enum Reason { $($(#[$doc])* $variant,)* }
+        pub enum Reason {
+            $(
+                $(#[$doc])*
+                ///
+                #[doc = concat!(
+                    "Name `", $name, "`, status ", stringify!($status), ", ", oauth_error_in_words!($error),
+                    ", remedy [`", stringify!($remedy), "`](Remedy::", stringify!($remedy), ").",
+                )]
+                $variant,
+            )*
+        }
 
         impl Reason {
             /// Every reason, in the order in which the checks run.
+            ///
+            /// If a request could be refused for several reasons, the one that comes first here is reported. The
+            /// checks of the request come first, then those of the token itself, of possession, of what the
+            /// operation requires, and of the owner's policy. What neither another login nor more scope can change is
+            /// refused before anything that they can change. A token is spent last, after everything else has passed.
+            /// [`InternalError`](Self::InternalError) is not a check; it closes the list.
+            ///
+            /// More than one check can give [`SenderConstraintRequired`](Self::SenderConstraintRequired),
+            /// [`ReplayStoreUnavailable`](Self::ReplayStoreUnavailable), [`RateLimited`](Self::RateLimited) and
+            /// [`PolicyDenied`](Self::PolicyDenied); each stands at one of its checks. `Ord` compares reasons by
+            /// their place in this list.
             pub const ALL: &'static [Reason] = &[$(Reason::$variant,)*];
 
-            /// The stable name, in snake case.
+            /// Returns the stable name in snake case, such as `token_expired`.
             #[must_use]
             pub const fn as_str(self) -> &'static str {
                 match self { $(Reason::$variant => $name,)* }
             }
 
-            /// The HTTP status of the answer.
+            /// Returns the HTTP status of the answer.
             #[must_use]
             pub const fn status(self) -> StatusCode {
-                match self { $(Reason::$variant => StatusCode::$status,)* }
+                match self { $(Reason::$variant => http_status!($status),)* }
             }
 
-            /// The `error` of the challenge: an OAuth error code
-            /// ([RFC 6750 section 3.1](https://www.rfc-editor.org/rfc/rfc6750#section-3.1),
-            /// [RFC 9470 section 3](https://www.rfc-editor.org/rfc/rfc9470#section-3)), where there is one.
+            /// Returns the `error` of the challenge, an OAuth error code, or `None` if the answer has none.
+            ///
+            /// The codes are those of
+            /// [RFC 6750 section 3.1](https://www.rfc-editor.org/rfc/rfc6750#section-3.1) (`invalid_request`,
+            /// `invalid_token`, `insufficient_scope`),
+            /// [RFC 9449 sections 7.1](https://www.rfc-editor.org/rfc/rfc9449#section-7.1) and
+            /// [9](https://www.rfc-editor.org/rfc/rfc9449#section-9) (`invalid_dpop_proof`, `use_dpop_nonce`),
+            /// [RFC 9470 section 3](https://www.rfc-editor.org/rfc/rfc9470#section-3)
+            /// (`insufficient_user_authentication`) and the OAuth Actor Profile for Delegation,
+            /// draft-mcguinness-oauth-actor-profile (`actor_unauthorized`).
             #[must_use]
             pub const fn error(self) -> Option<&'static str> {
-                match self { $(Reason::$variant => $error,)* }
+                match self { $(Reason::$variant => oauth_error!($error),)* }
             }
 
-            /// The gRPC status code of the answer.
+            /// Returns the gRPC status code of the answer, which follows from the HTTP status.
             #[must_use]
             pub const fn grpc_code(self) -> i32 {
-                match self { $(Reason::$variant => $grpc,)* }
+                match self.status().as_u16() {
+                    400 => 3,        // INVALID_ARGUMENT
+                    401 => 16,       // UNAUTHENTICATED
+                    403 => 7,        // PERMISSION_DENIED
+                    429 | 431 => 8,  // RESOURCE_EXHAUSTED
+                    503 => 14,       // UNAVAILABLE
+                    _ => 13,         // INTERNAL
+                }
             }
 
-            /// What the client can do about it.
+            /// Returns what the client can do about the denial.
             #[must_use]
             pub const fn remedy(self) -> Remedy {
                 match self { $(Reason::$variant => Remedy::$remedy,)* }
             }
 
-            /// The `error_description` of the challenge: a constant, never built from input.
+            /// Returns the `error_description` of the challenge: a constant, never built from input.
             #[must_use]
             pub const fn description(self) -> &'static str {
                 match self { $(Reason::$variant => $description,)* }
@@ -82,229 +184,156 @@ macro_rules! reasons {
     };
 }
 
-/// RFC 6750 section 3.1.
-const INVALID_REQUEST: Option<&str> = Some("invalid_request");
-const INVALID_TOKEN: Option<&str> = Some("invalid_token");
-/// RFC 9449 sections 7.1 and 9.
-const INVALID_PROOF: Option<&str> = Some("invalid_dpop_proof");
-const USE_NONCE: Option<&str> = Some("use_dpop_nonce");
-/// RFC 9470 section 3.
-const STEP_UP: Option<&str> = Some("insufficient_user_authentication");
-/// OAuth Actor Profile for Delegation (draft-mcguinness-oauth-actor-profile).
-const ACTOR: Option<&str> = Some("actor_unauthorized");
-
 reasons! {
-    // A: transport and credential.
-    // 1
+    // The transport and the credential.
     /// The request did not arrive over TLS.
-    InsecureTransport, "insecure_transport", BAD_REQUEST, INVALID_REQUEST, 3, FixRequest, "The request must use TLS";
-    // 2
-    /// The credential is larger than the limit, or the payload of its token over 32 KiB.
-    CredentialTooLarge, "credential_too_large", REQUEST_HEADER_FIELDS_TOO_LARGE, None, 8, FixRequest, "The credential is too large";
-    // 3
-    /// More than one `Authorization` field.
-    MultipleCredentials, "multiple_credentials", BAD_REQUEST, INVALID_REQUEST, 3, FixRequest, "More than one credential was sent";
-    // 5
-    /// No `Authorization` field.
-    MissingCredentials, "missing_credentials", UNAUTHORIZED, None, 16, Authenticate, "An access token is required";
-    // 6
-    /// An authorization scheme that is not offered here.
-    UnsupportedAuthScheme, "unsupported_auth_scheme", UNAUTHORIZED, None, 16, Authenticate, "The authorization scheme is not supported";
-    // 7
+    InsecureTransport = "insecure_transport", 400, "invalid_request", FixRequest, "The request must use TLS";
+    /// The credential exceeds its size limit, or the payload of its token exceeds 32 KiB.
+    CredentialTooLarge = "credential_too_large", 431, none, FixRequest, "The credential is too large";
+    /// The request has more than one `Authorization` field.
+    MultipleCredentials = "multiple_credentials", 400, "invalid_request", FixRequest, "More than one credential was sent";
+    /// The request has no `Authorization` field.
+    MissingCredentials = "missing_credentials", 401, none, Authenticate, "An access token is required";
+    /// The authorization scheme is not one that this guard accepts.
+    UnsupportedAuthScheme = "unsupported_auth_scheme", 401, none, Authenticate, "The authorization scheme is not supported";
     /// The `Authorization` field is not one scheme, spaces, and one token.
-    MalformedAuthorization, "malformed_authorization", BAD_REQUEST, INVALID_REQUEST, 3, FixRequest, "The Authorization field is malformed";
-    // B: token shape.
-    // 8
-    /// An encrypted, opaque, JSON-serialized or selectively disclosed token.
-    TokenFormatNotAccepted, "token_format_not_accepted", UNAUTHORIZED, INVALID_TOKEN, 16, NewToken, "The access token has a format that is not accepted";
-    // 9
-    /// Not three parts of canonical base64url.
-    TokenMalformed, "token_malformed", UNAUTHORIZED, INVALID_TOKEN, 16, NewToken, "The access token is malformed";
-    // 10
-    /// The JOSE header is no JSON object, repeats a member, has a member of a wrong type, carries a key, or is
-    /// over 4 KiB, or its `kid` over 256 bytes.
-    JoseHeaderInvalid, "jose_header_invalid", UNAUTHORIZED, INVALID_TOKEN, 16, NewToken, "The access token is malformed";
-    // 11
-    /// `crit` or `b64` is present: no critical extension is implemented.
-    CriticalHeaderUnsupported, "critical_header_unsupported", UNAUTHORIZED, INVALID_TOKEN, 16, NewToken, "The access token needs an extension that is not supported";
-    // 12
-    /// `typ` is not `at+jwt`, or none that the issuer's profile accepts.
-    TokenTypeMismatch, "token_type_mismatch", UNAUTHORIZED, INVALID_TOKEN, 16, NewToken, "The token is not an access token";
-    // 13
-    /// `alg` is not on the list of allowed algorithms.
-    AlgorithmNotAllowed, "algorithm_not_allowed", UNAUTHORIZED, INVALID_TOKEN, 16, Stop, "The access token is signed with an algorithm that is not accepted";
-    // C: issuer, keys, signature.
-    // 14
-    /// The token has no readable `iss`: also where its payload is no JSON object.
-    IssuerMissing, "issuer_missing", UNAUTHORIZED, INVALID_TOKEN, 16, NewToken, "The access token names no issuer";
-    // 15
-    /// `iss` is none of the trusted issuers.
-    IssuerUntrusted, "issuer_untrusted", UNAUTHORIZED, INVALID_TOKEN, 16, NewToken, "The issuer of the access token is not accepted here";
-    // 16
-    /// The issuer's keys cannot be had now.
-    KeysUnavailable, "keys_unavailable", SERVICE_UNAVAILABLE, None, 14, RetryLater, "Access tokens cannot be verified now";
-    // 17
-    /// The issuer has no key that the token could be meant for.
-    KeyNotFound, "key_not_found", UNAUTHORIZED, INVALID_TOKEN, 16, NewToken, "The access token names an unknown key";
-    // 18
-    /// The key the token names may not be used for this signature.
-    KeyUnusable, "key_unusable", UNAUTHORIZED, INVALID_TOKEN, 16, NewToken, "The access token names an unusable key";
-    // 19
-    /// The signature does not verify.
-    SignatureInvalid, "signature_invalid", UNAUTHORIZED, INVALID_TOKEN, 16, NewToken, "The signature of the access token is invalid";
-    // D: claims.
-    // 22
-    /// The payload repeats a member, is nested too deep, or has too many scopes.
-    ClaimsMalformed, "claims_malformed", UNAUTHORIZED, INVALID_TOKEN, 16, NewToken, "The claims of the access token are malformed";
-    // 23
+    MalformedAuthorization = "malformed_authorization", 400, "invalid_request", FixRequest, "The Authorization field is malformed";
+    // The shape of the token.
+    /// The token is encrypted, opaque, JSON-serialized or selectively disclosed.
+    TokenFormatNotAccepted = "token_format_not_accepted", 401, "invalid_token", NewToken, "The access token has a format that is not accepted";
+    /// The token is not three parts of canonical base64url.
+    TokenMalformed = "token_malformed", 401, "invalid_token", NewToken, "The access token is malformed";
+    /// The JOSE header is not a JSON object, repeats a member, has a member of the wrong type, carries a key, or
+    /// exceeds 4 KiB, or its `kid` exceeds 256 bytes.
+    JoseHeaderInvalid = "jose_header_invalid", 401, "invalid_token", NewToken, "The access token is malformed";
+    /// The JOSE header has `crit` or `b64`, and no critical extension is implemented.
+    CriticalHeaderUnsupported = "critical_header_unsupported", 401, "invalid_token", NewToken, "The access token requires an extension that is not supported";
+    /// The `typ` is not one that the issuer's profile accepts, which is `at+jwt` unless the profile says otherwise.
+    TokenTypeMismatch = "token_type_mismatch", 401, "invalid_token", NewToken, "The token is not an access token";
+    /// The `alg` is not on the list of allowed algorithms.
+    AlgorithmNotAllowed = "algorithm_not_allowed", 401, "invalid_token", Stop, "The access token is signed with an algorithm that is not accepted";
+    // The issuer, its keys and the signature.
+    /// The token has no readable `iss`, or its payload is not a JSON object.
+    IssuerMissing = "issuer_missing", 401, "invalid_token", NewToken, "The access token does not name its issuer";
+    /// The `iss` is not one of the trusted issuers.
+    IssuerUntrusted = "issuer_untrusted", 401, "invalid_token", NewToken, "The issuer of the access token is not trusted";
+    /// The issuer's keys are not available at the moment.
+    KeysUnavailable = "keys_unavailable", 503, none, RetryLater, "Access tokens cannot be verified at the moment";
+    /// The issuer has no key with the `kid` of the token, or the token has no `kid` and not exactly one key fits.
+    KeyNotFound = "key_not_found", 401, "invalid_token", NewToken, "The access token names an unknown key";
+    /// The key that the token names must not be used for this signature.
+    KeyUnusable = "key_unusable", 401, "invalid_token", NewToken, "The access token names a key that cannot be used";
+    /// The signature of the token does not verify.
+    SignatureInvalid = "signature_invalid", 401, "invalid_token", NewToken, "The signature of the access token is invalid";
+    // The claims.
+    /// The payload repeats a member, is nested too deeply, or has too many scopes.
+    ClaimsMalformed = "claims_malformed", 401, "invalid_token", NewToken, "The claims of the access token are malformed";
     /// A known claim has the wrong JSON type.
-    ClaimTypeInvalid, "claim_type_invalid", UNAUTHORIZED, INVALID_TOKEN, 16, NewToken, "A claim of the access token has the wrong type";
-    // 70
-    /// `authorization_details` is no array of objects with a `type`.
-    AuthorizationDetailsInvalid, "authorization_details_invalid", UNAUTHORIZED, INVALID_TOKEN, 16, NewToken, "The authorization details of the access token are malformed";
-    // 24
-    /// The token looks like another kind than an access token, or the issuer's profile misses a sign of one.
-    TokenKindRejected, "token_kind_rejected", UNAUTHORIZED, INVALID_TOKEN, 16, NewToken, "The token is not an access token";
-    // 25
-    /// One of `iss sub aud exp iat client_id jti`, or what the issuer's profile has in its place, is absent or
-    /// empty.
-    RequiredClaimMissing, "required_claim_missing", UNAUTHORIZED, INVALID_TOKEN, 16, NewToken, "A claim is missing from the access token";
-    // 26
-    /// `exp` has passed.
-    TokenExpired, "token_expired", UNAUTHORIZED, INVALID_TOKEN, 16, NewToken, "The access token expired";
-    // 27
-    /// `nbf` has not come.
-    TokenNotYetValid, "token_not_yet_valid", UNAUTHORIZED, INVALID_TOKEN, 16, RetryLater, "The access token is not valid yet";
-    // 28
-    /// `iat` lies in the future.
-    IssuedInFuture, "issued_in_future", UNAUTHORIZED, INVALID_TOKEN, 16, NewToken, "The access token was issued in the future";
-    // 29
-    /// The token lives longer, or is older, than is accepted here.
-    TokenLifetimeExceeded, "token_lifetime_exceeded", UNAUTHORIZED, INVALID_TOKEN, 16, NewToken, "The access token lives too long";
-    // 30
+    ClaimTypeInvalid = "claim_type_invalid", 401, "invalid_token", NewToken, "A claim of the access token has the wrong type";
+    /// The `authorization_details` are not an array of objects that each have a `type`.
+    AuthorizationDetailsInvalid = "authorization_details_invalid", 401, "invalid_token", NewToken, "The authorization details of the access token are malformed";
+    /// The token looks like a kind of token other than an access token, or lacks a sign of one that the issuer's
+    /// profile requires.
+    TokenKindRejected = "token_kind_rejected", 401, "invalid_token", NewToken, "The token is not an access token";
+    /// One of `iss`, `sub`, `aud`, `exp`, `iat`, `client_id` and `jti`, or the claim that the issuer's profile reads
+    /// instead, is absent or empty.
+    RequiredClaimMissing = "required_claim_missing", 401, "invalid_token", NewToken, "The access token lacks a required claim";
+    /// The `exp` of the token has passed.
+    TokenExpired = "token_expired", 401, "invalid_token", NewToken, "The access token expired";
+    /// The `nbf` of the token has not been reached.
+    TokenNotYetValid = "token_not_yet_valid", 401, "invalid_token", RetryLater, "The access token is not valid yet";
+    /// The `iat` of the token lies in the future.
+    IssuedInFuture = "issued_in_future", 401, "invalid_token", NewToken, "The access token was issued in the future";
+    /// The token lives longer, or is older, than this guard accepts.
+    TokenLifetimeExceeded = "token_lifetime_exceeded", 401, "invalid_token", NewToken, "The access token is too old or its lifetime is too long";
     /// The token is meant for another resource.
-    AudienceMismatch, "audience_mismatch", UNAUTHORIZED, INVALID_TOKEN, 16, NewToken, "The access token is meant for another resource";
-    // 60
-    /// `act` is no object, or a link of it lacks `sub`, or has an `iss` that is no name.
-    ActorMalformed, "actor_malformed", UNAUTHORIZED, INVALID_TOKEN, 16, Stop, "The actor of the access token is malformed";
-    // 61
-    /// More actors than are accepted.
-    ActorChainTooDeep, "actor_chain_too_deep", UNAUTHORIZED, INVALID_TOKEN, 16, Stop, "The access token has too many actors";
-    // E: possession.
-    // 31
-    /// The token is bound to something (`cnf`) that is not understood or not taken here.
-    ConfirmationUnsupported, "confirmation_unsupported", UNAUTHORIZED, INVALID_TOKEN, 16, NewToken, "The access token is bound to a key in a way that is not supported";
-    // 32
+    AudienceMismatch = "audience_mismatch", 401, "invalid_token", NewToken, "The access token is meant for another resource";
+    /// The `act` claim is not an object, or one of its actors has no `sub` or an invalid `iss`.
+    ActorMalformed = "actor_malformed", 401, "invalid_token", Stop, "The actor of the access token is malformed";
+    /// The token names more actors than this guard accepts.
+    ActorChainTooDeep = "actor_chain_too_deep", 401, "invalid_token", Stop, "The access token has too many actors";
+    // Possession.
+    /// The token is bound (`cnf`) in a way that this guard does not understand or does not accept.
+    ConfirmationUnsupported = "confirmation_unsupported", 401, "invalid_token", NewToken, "The access token is bound to a key in a way that is not supported";
     /// The token must be bound to its sender, and is not.
-    SenderConstraintRequired, "sender_constraint_required", UNAUTHORIZED, INVALID_TOKEN, 16, NewToken, "The access token must be bound to a key";
-    // 33
-    /// The token is bound to a proof key, and came without proof under `Bearer`.
-    BoundTokenAsBearer, "bound_token_as_bearer", UNAUTHORIZED, INVALID_TOKEN, 16, FixRequest, "The access token is bound to a key and must be sent with the DPoP scheme";
-    // 34
-    /// The scheme is `DPoP`, and the token is bound to no proof key.
-    DpopTokenUnbound, "dpop_token_unbound", UNAUTHORIZED, INVALID_TOKEN, 16, NewToken, "The access token is not bound to a DPoP key";
-    // 35
-    /// There is no `DPoP` field.
-    DpopProofMissing, "dpop_proof_missing", UNAUTHORIZED, INVALID_PROOF, 16, FixRequest, "A DPoP proof is required";
-    // 36
-    /// There is more than one `DPoP` field, or a list in it.
-    DpopProofMultiple, "dpop_proof_multiple", UNAUTHORIZED, INVALID_PROOF, 16, FixRequest, "More than one DPoP proof was sent";
-    // 37
-    /// The proof is no JWT of the type `dpop+jwt` with its own key, or a claim of it is missing or of a wrong type.
-    DpopProofMalformed, "dpop_proof_malformed", UNAUTHORIZED, INVALID_PROOF, 16, FixRequest, "The DPoP proof is malformed";
-    // 38
-    /// The algorithm of the proof is not accepted.
-    DpopAlgorithmNotAllowed, "dpop_algorithm_not_allowed", UNAUTHORIZED, INVALID_PROOF, 16, FixRequest, "The DPoP proof is signed with an algorithm that is not accepted";
-    // 39
-    /// The key of the proof is missing, private, weak, or not one for its algorithm.
-    DpopKeyInvalid, "dpop_key_invalid", UNAUTHORIZED, INVALID_PROOF, 16, FixRequest, "The key of the DPoP proof is not accepted";
-    // 40
-    /// The proof was made for another method.
-    DpopMethodMismatch, "dpop_method_mismatch", UNAUTHORIZED, INVALID_PROOF, 16, FixRequest, "The DPoP proof was made for another method";
-    // 41
+    SenderConstraintRequired = "sender_constraint_required", 401, "invalid_token", NewToken, "The access token must be bound to a key";
+    /// The token is bound to a proof key, but was sent without a proof, under `Bearer`.
+    BoundTokenAsBearer = "bound_token_as_bearer", 401, "invalid_token", FixRequest, "The access token is bound to a key and must be sent with the DPoP scheme";
+    /// The scheme is `DPoP`, but the token is not bound to a proof key.
+    DpopTokenUnbound = "dpop_token_unbound", 401, "invalid_token", NewToken, "The access token is not bound to a DPoP key";
+    /// The request has no `DPoP` field.
+    DpopProofMissing = "dpop_proof_missing", 401, "invalid_dpop_proof", FixRequest, "A DPoP proof is required";
+    /// The request has more than one `DPoP` field, or a list in it.
+    DpopProofMultiple = "dpop_proof_multiple", 401, "invalid_dpop_proof", FixRequest, "More than one DPoP proof was sent";
+    /// The proof is not a JWT of the type `dpop+jwt` that carries its own key, or one of its claims is missing or has
+    /// the wrong type.
+    DpopProofMalformed = "dpop_proof_malformed", 401, "invalid_dpop_proof", FixRequest, "The DPoP proof is malformed";
+    /// The proof is signed with an algorithm that is not accepted.
+    DpopAlgorithmNotAllowed = "dpop_algorithm_not_allowed", 401, "invalid_dpop_proof", FixRequest, "The DPoP proof is signed with an algorithm that is not accepted";
+    /// The key of the proof is missing, private or weak, or does not fit the algorithm.
+    DpopKeyInvalid = "dpop_key_invalid", 401, "invalid_dpop_proof", FixRequest, "The key of the DPoP proof is not accepted";
+    /// The proof was made for another HTTP method.
+    DpopMethodMismatch = "dpop_method_mismatch", 401, "invalid_dpop_proof", FixRequest, "The DPoP proof was made for another method";
     /// The proof was made for another URL.
-    DpopUriMismatch, "dpop_uri_mismatch", UNAUTHORIZED, INVALID_PROOF, 16, FixRequest, "The DPoP proof was made for another URL";
-    // 42
+    DpopUriMismatch = "dpop_uri_mismatch", 401, "invalid_dpop_proof", FixRequest, "The DPoP proof was made for another URL";
     /// The proof is too old, or from the future.
-    DpopProofStale, "dpop_proof_stale", UNAUTHORIZED, INVALID_PROOF, 16, FixRequest, "The DPoP proof is not recent";
-    // 43
+    DpopProofStale = "dpop_proof_stale", 401, "invalid_dpop_proof", FixRequest, "The DPoP proof is not recent";
     /// The signature of the proof does not verify.
-    DpopSignatureInvalid, "dpop_signature_invalid", UNAUTHORIZED, INVALID_PROOF, 16, FixRequest, "The signature of the DPoP proof is invalid";
-    // 44
+    DpopSignatureInvalid = "dpop_signature_invalid", 401, "invalid_dpop_proof", FixRequest, "The signature of the DPoP proof is invalid";
     /// The proof was made for another token, or for none.
-    DpopTokenHashMismatch, "dpop_token_hash_mismatch", UNAUTHORIZED, INVALID_PROOF, 16, FixRequest, "The DPoP proof was made for another access token";
-    // 45
-    /// The token is bound to another key than the proof's.
-    DpopKeyMismatch, "dpop_key_mismatch", UNAUTHORIZED, INVALID_TOKEN, 16, NewToken, "Invalid DPoP key binding";
-    // 46
+    DpopTokenHashMismatch = "dpop_token_hash_mismatch", 401, "invalid_dpop_proof", FixRequest, "The DPoP proof was made for another access token";
+    /// The token is bound to a key other than that of the proof.
+    DpopKeyMismatch = "dpop_key_mismatch", 401, "invalid_token", NewToken, "Invalid DPoP key binding";
     /// The proof must have a nonce, and has none.
-    DpopNonceRequired, "dpop_nonce_required", UNAUTHORIZED, USE_NONCE, 16, RetryWithNonce, "Resource server requires nonce in DPoP proof";
-    // 47
-    /// The nonce of the proof is none of ours, or an old one.
-    DpopNonceInvalid, "dpop_nonce_invalid", UNAUTHORIZED, USE_NONCE, 16, RetryWithNonce, "Resource server requires a fresh nonce in DPoP proof";
-    // 50
-    /// The token is bound to a certificate, and the connection has none.
-    ClientCertificateMissing, "client_certificate_missing", UNAUTHORIZED, INVALID_TOKEN, 16, NewToken, "The access token is bound to a client certificate and none was shown";
-    // 51
-    /// The token is bound to another certificate than the connection's.
-    ClientCertificateMismatch, "client_certificate_mismatch", UNAUTHORIZED, INVALID_TOKEN, 16, NewToken, "The access token is bound to another client certificate";
-    // 58, checked with the token
-    /// The token is of another tenant than its issuer, or of none.
-    TenantMismatch, "tenant_mismatch", FORBIDDEN, None, 7, Stop, "The tenant is not the one of the issuer";
-    // 48, once all else of the token has passed
+    DpopNonceRequired = "dpop_nonce_required", 401, "use_dpop_nonce", RetryWithNonce, "Resource server requires nonce in DPoP proof";
+    /// The nonce of the proof was not issued by this service, or is too old.
+    DpopNonceInvalid = "dpop_nonce_invalid", 401, "use_dpop_nonce", RetryWithNonce, "Resource server requires a fresh nonce in DPoP proof";
+    /// The token is bound to a client certificate, and the connection has none.
+    ClientCertificateMissing = "client_certificate_missing", 401, "invalid_token", NewToken, "The access token is bound to a client certificate, but none was presented";
+    /// The token is bound to a client certificate other than that of the connection.
+    ClientCertificateMismatch = "client_certificate_mismatch", 401, "invalid_token", NewToken, "The access token is bound to another client certificate";
+    /// The token belongs to a tenant other than that of its issuer, or to none.
+    TenantMismatch = "tenant_mismatch", 403, none, Stop, "The tenant does not belong to the issuer";
+    // Checked when everything else about the token has passed.
     /// The proof was used before.
-    DpopProofReplayed, "dpop_proof_replayed", UNAUTHORIZED, INVALID_PROOF, 16, FixRequest, "The DPoP proof was used before";
-    // 49
+    DpopProofReplayed = "dpop_proof_replayed", 401, "invalid_dpop_proof", FixRequest, "The DPoP proof has already been used";
     /// The store that remembers proofs and spent tokens cannot answer, or is full.
-    ReplayStoreUnavailable, "replay_store_unavailable", SERVICE_UNAVAILABLE, None, 14, RetryLater, "The request cannot be checked now";
-    // H: principals and delegation.
-    // 57
+    ReplayStoreUnavailable = "replay_store_unavailable", 503, none, RetryLater, "The request cannot be checked at the moment";
+    // The client, the subject and the actor.
     /// The client is not on the operation's list.
-    ClientNotAllowed, "client_not_allowed", FORBIDDEN, None, 7, Stop, "The client is not allowed";
-    // 59
-    /// The operation needs a user, or a user's login, and the subject is the client itself.
-    SubjectAmbiguous, "subject_ambiguous", FORBIDDEN, None, 7, Stop, "The operation needs a user";
-    // 63
-    /// The operation needs an actor, and none is named.
-    ActorRequired, "actor_required", UNAUTHORIZED, INVALID_TOKEN, 16, NewToken, "The access token must name an actor";
-    // 64
-    /// The actor is of a namespace that the issuer is not trusted to speak for.
-    ActorUntrusted, "actor_untrusted", FORBIDDEN, ACTOR, 7, Stop, "The acting party is not permitted";
-    // 65
-    /// The actor is not on the operation's list, or nobody may act.
-    ActorUnauthorized, "actor_unauthorized", FORBIDDEN, ACTOR, 7, Stop, "The acting party is not permitted";
-    // I: user authentication.
-    // 66
+    ClientNotAllowed = "client_not_allowed", 403, none, Stop, "The client is not allowed to call this operation";
+    /// The operation requires a person, or a person's login, but the subject is the client itself.
+    SubjectAmbiguous = "subject_ambiguous", 403, none, Stop, "The operation requires a user";
+    /// The operation requires an actor, and the token names none.
+    ActorRequired = "actor_required", 401, "invalid_token", NewToken, "The access token must name an actor";
+    /// The actor belongs to a namespace that the issuer is not trusted to speak for.
+    ActorUntrusted = "actor_untrusted", 403, "actor_unauthorized", Stop, "The acting party is not permitted";
+    /// The actor is not on the operation's list, or the operation allows no actor.
+    ActorUnauthorized = "actor_unauthorized", 403, "actor_unauthorized", Stop, "The acting party is not permitted";
+    // How and when the subject authenticated.
     /// The token does not say how, or when, the subject authenticated.
-    AuthenticationContextMissing, "authentication_context_missing", UNAUTHORIZED, STEP_UP, 16, StepUp, "A different authentication level is required";
-    // 67
-    /// The subject authenticated in a way that is not enough.
-    AuthenticationLevelInsufficient, "authentication_level_insufficient", UNAUTHORIZED, STEP_UP, 16, StepUp, "A different authentication level is required";
-    // 68
+    AuthenticationContextMissing = "authentication_context_missing", 401, "insufficient_user_authentication", StepUp, "A different authentication level is required";
+    /// The subject did not authenticate strongly enough for the operation.
+    AuthenticationLevelInsufficient = "authentication_level_insufficient", 401, "insufficient_user_authentication", StepUp, "A different authentication level is required";
     /// The subject authenticated too long ago, or in the future.
-    AuthenticationTooOld, "authentication_too_old", UNAUTHORIZED, STEP_UP, 16, StepUp, "More recent authentication is required";
-    // J: permissions.
-    // 69
-    /// A scope of the operation is missing.
-    InsufficientScope, "insufficient_scope", FORBIDDEN, Some("insufficient_scope"), 7, MoreScope, "The request requires higher privileges";
-    // K: policy.
-    // 73
-    /// One key, or one client, has used more than its share of the store that remembers proofs and spent tokens.
-    RateLimited, "rate_limited", TOO_MANY_REQUESTS, None, 8, RetryLater, "Too many requests";
-    // 75
-    /// The owner's own rule says no, or asks what nobody can meet.
-    PolicyDenied, "policy_denied", FORBIDDEN, None, 7, Stop, "The request is not permitted";
-    // 82, last of all
-    /// The operation takes a token once, and this one was spent, or may have been, or cannot be.
-    TokenSpent, "token_spent", UNAUTHORIZED, INVALID_TOKEN, 16, NewToken, "The access token was used before, and counts once";
-    // 80
+    AuthenticationTooOld = "authentication_too_old", 401, "insufficient_user_authentication", StepUp, "More recent authentication is required";
+    // Scopes.
+    /// The token lacks a scope that the operation requires.
+    InsufficientScope = "insufficient_scope", 403, "insufficient_scope", MoreScope, "The request requires higher privileges";
+    // Policy and spending.
+    /// One key, or one client, has used up its share of the store that remembers proofs and spent tokens.
+    RateLimited = "rate_limited", 429, none, RetryLater, "Too many requests";
+    /// The owner's own rule refuses the request, or the requirement is one that no token can meet.
+    PolicyDenied = "policy_denied", 403, none, Stop, "The request is not permitted";
+    /// The operation accepts a token only once, and this one was spent, may have been spent, or cannot be spent.
+    TokenSpent = "token_spent", 401, "invalid_token", NewToken, "The access token can be used only once and has already been used";
     /// The service is set up wrongly.
-    InternalError, "internal_error", INTERNAL_SERVER_ERROR, None, 13, RetryLater, "The service has an error";
+    InternalError = "internal_error", 500, none, RetryLater, "An internal error occurred";
 }
 
 impl Reason {
-    /// What the client may know: the reason itself, or its generic parent where the
-    /// reason would tell a stranger about keys, clients or other domains.
+    /// Returns the reason as the client sees it: the reason itself, or a more general one if the reason would tell a
+    /// stranger about keys, clients or other domains.
     #[must_use]
     pub const fn for_client(self) -> Reason {
         match self {
@@ -315,11 +344,11 @@ impl Reason {
         }
     }
 
-    /// True where the answer carries a challenge: a `WWW-Authenticate` field the client can act on
+    /// Returns true if the answer carries a challenge: a `WWW-Authenticate` field that the client can act on
     /// ([RFC 9110 section 11.6.1](https://www.rfc-editor.org/rfc/rfc9110#section-11.6.1)).
     #[must_use]
-    pub(crate) fn challenged(self) -> bool {
-        // Over plain HTTP nothing invites the token again.
+    pub(crate) fn has_challenge(self) -> bool {
+        // A challenge would invite the client to send its token over plain HTTP again.
         self != Reason::InsecureTransport
             && (self.error().is_some() || self.status() == StatusCode::UNAUTHORIZED)
     }
@@ -340,7 +369,10 @@ mod tests {
     #[test]
     fn every_401_carries_a_challenge() {
         for reason in Reason::ALL {
-            assert!(reason.status() != StatusCode::UNAUTHORIZED || reason.challenged(), "{reason}");
+            assert!(
+                reason.status() != StatusCode::UNAUTHORIZED || reason.has_challenge(),
+                "{reason}"
+            );
         }
     }
 
@@ -364,7 +396,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_told_answers_with_the_same_status_and_code() {
+    fn the_reason_for_the_client_has_the_same_status_and_error() {
         for reason in Reason::ALL {
             assert_eq!(reason.status(), reason.for_client().status(), "{reason}");
             assert_eq!(reason.error(), reason.for_client().error(), "{reason}");

@@ -14,7 +14,7 @@ use serde_json::{Value, json};
 use time::UtcDateTime;
 use unconfused::keys::{Algorithm, Backend, KeySet};
 use unconfused::testing::TestIssuer;
-use unconfused::token::{UnverifiedToken, Validation};
+use unconfused::token::{TokenLimits, UnverifiedToken, Validation};
 use unconfused::{Audience, Issuer, Reason};
 
 const ORDERS: Audience = Audience::from_static("https://orders.example");
@@ -149,7 +149,7 @@ fn the_access_token_of_rfc_9068_has_one_outcome() {
         for backend in [Backend::OpenSsl, Backend::AwsLc] {
             let validation =
                 Validation::new(text("audience").parse::<Audience>().unwrap(), text("issuer"))
-                    .max_lifetime(Duration::from_secs(366 * 86400))
+                    .limits(TokenLimits::default().max_lifetime(Duration::from_secs(366 * 86400)))
                     .backend(backend);
             let found = UnverifiedToken::parse(token)
                 .and_then(|token| token.validate(&validation, &keys, now));

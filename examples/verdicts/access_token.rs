@@ -7,7 +7,7 @@ use http::header::AUTHORIZATION;
 use http::{HeaderMap, HeaderValue};
 use serde_json::Value;
 use unconfused::proof::Possession;
-use unconfused::token::{Credential, UnverifiedToken};
+use unconfused::token::Credential;
 use unconfused::{AccessToken, Reason};
 
 use crate::case::{Case, Outcome, time, wanted};
@@ -20,8 +20,7 @@ pub(crate) fn access_token(case: &Case<'_>, policy: &Policy) -> Option<Outcome> 
         return None;
     }
     let now = time(case.get("now")?)?;
-    let max_bytes = policy.size("max_token_bytes")?;
-    let max_bytes = max_bytes.unwrap_or(UnverifiedToken::MAX_BYTES);
+    let max_bytes = policy.size("max_token_bytes")?.unwrap_or(16 * 1024);
     let scheme: Option<Cow<'_, str>> = case.optional("scheme")?;
     let token: Option<Cow<'_, str>> = case.optional("token")?;
     let expected = Expected::from_policy(policy)?;

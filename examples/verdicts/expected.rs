@@ -5,7 +5,7 @@ use serde_json::{Map, Value};
 use time::UtcDateTime;
 use unconfused::keys::{Algorithm, KeySet};
 use unconfused::proof::{Dpop, Possession};
-use unconfused::token::{UnverifiedToken, Validation};
+use unconfused::token::{TokenLimits, UnverifiedToken, Validation};
 use unconfused::{AccessToken, Actor, Party, Reason, Require};
 
 use crate::policy::Policy;
@@ -61,7 +61,8 @@ impl Expected {
         if !self.bound_by.is_empty() {
             validation = validation.sender_constrained();
         }
-        let token = UnverifiedToken::parse_within(token, max_bytes)
+        let limits = TokenLimits::default().max_bytes(max_bytes);
+        let token = UnverifiedToken::parse_with(token, &limits)
             .and_then(|token| token.with_possession(possession).validate(&validation, keys, now))
             .map_err(|invalid| invalid.reason())?;
         let cnf = token.claim::<Value>("cnf").ok().flatten().unwrap_or_default();

@@ -8,7 +8,7 @@ use serde_json::{Map, Value};
 use unconfused::keys::Algorithm;
 use unconfused::profile::{HeaderType, Profile, ScopeShape};
 use unconfused::proof::{Dpop, Nonces};
-use unconfused::token::Validation;
+use unconfused::token::{TokenLimits, Validation};
 use unconfused::{Acr, Audience, Party, Reason, Require, Scope};
 
 /// The members of `policy`. A method returns `None` if one of them makes no sense.
@@ -170,18 +170,20 @@ impl Policy {
         };
         let leeway = self.seconds("leeway_s")?.unwrap_or_default();
         let lifetime = self.seconds("max_lifetime_s")?.unwrap_or(Duration::MAX);
-        let mut validation = Validation::new(first, self.text("issuer")??)
-            .profile(self.profile()?)
-            .algorithms(self.algorithms()?)
-            .leeway(leeway.min(Validation::MAX_LEEWAY))
+        let mut limits = TokenLimits::default()
+            .leeway(leeway.min(TokenLimits::MAX_LEEWAY))
             .max_lifetime(lifetime)
             .max_delegated_lifetime(lifetime);
         if let Some(age) = self.seconds("max_token_age_s")? {
-            validation = validation.max_token_age(age);
+            limits = limits.max_token_age(age);
         }
         if let Some(actors) = self.size("max_chain")? {
-            validation = validation.max_actors(actors);
+            limits = limits.max_actors(actors);
         }
+        let validation = Validation::new(first, self.text("issuer")??)
+            .profile(self.profile()?)
+            .algorithms(self.algorithms()?)
+            .limits(limits);
         Some(others.iter().fold(validation, Validation::also_accept))
     }
 

@@ -1,4 +1,4 @@
-//! What the record says of one decision.
+//! What the audit record says about one decision.
 
 use std::fmt;
 use std::time::Duration;
@@ -14,20 +14,24 @@ use crate::reason::{Reason, Remedy};
 use crate::require::Require;
 use crate::token::{Actor, ActorSource, Claims};
 
-/// What part step-up had in a decision ([RFC 9470](https://www.rfc-editor.org/rfc/rfc9470)).
+/// Whether a decision asked the subject to authenticate again, or rests on such a login
+/// ([RFC 9470](https://www.rfc-editor.org/rfc/rfc9470)).
+///
+/// [`AuditEvent::step_up`](crate::AuditEvent::step_up) returns it. A high-risk operation that is allowed with
+/// [`None`](Self::None) lacks a requirement of a strong or recent login.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum StepUp {
-    /// The operation asks for none, or the request failed before or after it for another reason.
+    /// The operation does not require step-up, or the request was denied for another reason.
     None,
-    /// The client was asked to have its subject authenticate again.
+    /// The request was denied, and the client was asked to have the subject authenticate again.
     Asked,
-    /// The operation asks for it, and the token meets it.
+    /// The operation requires step-up, and the token satisfies it.
     Met,
 }
 
 impl StepUp {
-    /// Its name in the record: `none`, `asked` or `met`.
+    /// Returns the name in the record: `none`, `asked` or `met`.
     #[must_use]
     pub const fn as_str(self) -> &'static str {
         match self {
@@ -38,14 +42,29 @@ impl StepUp {
     }
 }
 
-/// One decision: who asked for what, through whom, and what was answered.
+/// One entry of the audit record: who asked for what, through which actor, and what was decided.
 ///
-/// "Allowed" is the guard's word, before the handler runs. Where a handler narrows or refuses, that is
-/// another step of the same decision, and the last step is what counts.
+/// A guard makes an event for every decision and hands it to its sinks; see the module [`audit`](crate::audit). An
+/// event says what the guard decided before the handler ran. If the handler narrows or refuses, that is another step of
+/// the same decision: events with the same [`decision`](Self::decision) belong together, and the one with the highest
+/// [`step`](Self::step) counts.
 ///
-/// Text from outside comes as [`Printable`]: shown, it cannot forge a line. Nothing here is from a token
-/// whose signature did not stand, and the token's text is nowhere: `(issuer, jti)` names it.
-/// `Display` writes all of it as one line of `name=value` pairs.
+/// Text from outside comes as [`Printable`], which cannot forge a line of a log. Nothing comes from a token whose
+/// signature was not verified, and no event contains the token itself: [`issuer`](Self::issuer) and [`jti`](Self::jti)
+/// identify it. `Display` writes the whole event as one line of `name=value` pairs.
+///
+/// ```
+/// use unconfused::AuditEvent;
+///
+/// fn record(event: &AuditEvent<'_>) {
+///     match event.reason() {
+///         None => println!("{} allowed for {:?} through {:?}", event.operation(), event.subject(), event.actor()),
+///         Some(reason) => println!("{} denied: {reason}", event.operation()),
+///     }
+/// }
+/// # fn is_sink(_: impl unconfused::Audit) {}
+/// # is_sink(record);
+/// ```
 pub struct AuditEvent<'a> {
     pub(crate) at: UtcDateTime,
     pub(crate) decision: DecisionId,
@@ -53,161 +72,164 @@ pub struct AuditEvent<'a> {
     pub(crate) operation: &'a Operation,
     pub(crate) requirement: &'a Require,
     pub(crate) query_token: bool,
-    pub(crate) said: Said<'a>,
+    pub(crate) known_claims: KnownClaims<'a>,
     pub(crate) denial: Option<&'a Denial>,
 }
 
-/// Whose claims the event may show.
+/// The claims that an event may show.
 #[derive(Clone, Copy)]
-pub(crate) enum Said<'a> {
-    /// Nobody's: no signature stood.
-    Nothing,
-    /// Those of a token whose signature stood and that was refused all the same.
+pub(crate) enum KnownClaims<'a> {
+    /// None, since no signature was verified.
+    None,
+    /// Those of a token that was refused after its signature was verified.
     Signed(&'a Claims),
     /// Those of a validated token.
     Validated(&'a Evidence),
 }
 
 impl<'a> AuditEvent<'a> {
-    /// When it was decided: the one moment of the request.
+    /// Returns the moment of the decision, for which the clock was read once.
     #[must_use]
     pub fn at(&self) -> UtcDateTime {
         self.at
     }
 
-    /// Names the decision: one a request.
+    /// Returns the id of the decision, which is the same for all steps of one request.
     #[must_use]
     pub fn decision(&self) -> DecisionId {
         self.decision
     }
 
-    /// Tells the steps of a decision apart, where layers nest or a handler narrows; from 0.
+    /// Returns the number of this step of the decision, counted from 0. A decision has several steps if layers are
+    /// nested or a handler narrows or refuses.
     #[must_use]
     pub fn step(&self) -> u32 {
         self.step
     }
 
-    /// True where the request, or this step of it, was let pass.
+    /// Returns true if the request, or this step of it, was allowed.
     #[must_use]
     pub fn allowed(&self) -> bool {
         self.denial.is_none()
     }
 
-    /// Why not: the operator's reason.
+    /// Returns the reason of a denial, for the operator.
     #[must_use]
     pub fn reason(&self) -> Option<Reason> {
         self.denial.map(Denial::reason)
     }
 
-    /// What else was lacking, where one challenge asks for all of it.
+    /// Returns the reasons besides [`reason`](Self::reason), if one challenge asks for everything that is missing.
     #[must_use]
     pub fn also(&self) -> &'a [Reason] {
         self.denial.map(Denial::also).unwrap_or_default()
     }
 
-    /// More about the reason, for the operator: which claim was missing, why keys are unavailable. Nothing
-    /// where that would be from a token whose signature did not stand.
+    /// Returns more about the reason for the operator, such as which claim was missing or why keys are unavailable.
+    ///
+    /// Returns `None` if the text could come from a token whose signature was not verified.
     #[must_use]
     pub fn detail(&self) -> Option<Printable<'a>> {
         let denial = self.denial?;
         let reason = denial.reason();
-        let may_be_told = reason > Reason::SignatureInvalid || reason == Reason::KeysUnavailable;
-        denial.detail().filter(|_| may_be_told).map(Printable::from)
+        let may_be_shown = reason > Reason::SignatureInvalid || reason == Reason::KeysUnavailable;
+        denial.detail().filter(|_| may_be_shown).map(Printable::from)
     }
 
-    /// The status of the answer; none where the handler answers.
+    /// Returns the status of the denial, or `None` if the request was allowed and the handler answers.
     #[must_use]
     pub fn status(&self) -> Option<StatusCode> {
         self.denial.map(Denial::status)
     }
 
-    /// What was asked for.
+    /// Returns the operation that was asked for.
     #[must_use]
     pub fn operation(&self) -> &'a Operation {
         self.operation
     }
 
-    /// What it requires.
+    /// Returns what the operation requires.
     #[must_use]
     pub fn requirement(&self) -> &'a Require {
         self.requirement
     }
 
-    /// True where the query held an `access_token` too: it was ignored, and somebody should hear of it
-    /// (OAuth 2.1 section 5.1).
+    /// Returns true if the query contained an `access_token`, which was ignored (OAuth 2.1 section 5.1).
+    ///
+    /// A client that sends tokens in the query leaks them into logs, so tell its owner.
     #[must_use]
     pub fn query_token(&self) -> bool {
         self.query_token
     }
 
-    /// Who issued the token.
+    /// Returns the issuer of the token.
     #[must_use]
     pub fn issuer(&self) -> Option<Printable<'a>> {
-        self.claims().and_then(Claims::issuer).map(Printable::from)
+        self.claims().map(Claims::issuer).map(Printable::from)
     }
 
-    /// For whom.
+    /// Returns the subject of the token, on whose behalf the request is made.
     #[must_use]
     pub fn subject(&self) -> Option<Printable<'a>> {
         self.claims().and_then(Claims::subject).map(Printable::from)
     }
 
-    /// Through which client.
+    /// Returns the client that the token was issued to.
     #[must_use]
     pub fn client(&self) -> Option<Printable<'a>> {
         self.claims().and_then(Claims::client).map(Printable::from)
     }
 
-    /// With [`issuer`](Self::issuer), the name of the token.
+    /// Returns the id of the token. Together with [`issuer`](Self::issuer) it identifies the token.
     #[must_use]
     pub fn jti(&self) -> Option<Printable<'a>> {
         self.claims().and_then(Claims::token_id).map(Printable::from)
     }
 
-    /// Who acted: the current actor's name.
+    /// Returns the name of the current actor, who acts for the subject.
     #[must_use]
     pub fn actor(&self) -> Option<Printable<'a>> {
         self.current_actor().map(|actor| actor.subject().into())
     }
 
-    /// In whose namespace [`actor`](Self::actor) is a name.
+    /// Returns the issuer in whose namespace [`actor`](Self::actor) is a name.
     #[must_use]
     pub fn actor_issuer(&self) -> Option<Printable<'a>> {
         self.current_actor().map(|actor| actor.issuer().into())
     }
 
-    /// Where the actor was found.
+    /// Returns where the actor was found.
     #[must_use]
     pub fn actor_source(&self) -> Option<ActorSource> {
         self.current_actor().map(|actor| actor.source())
     }
 
-    /// Who acted before, the latest first: issuer and name.
+    /// Returns the actors before the current one, the latest first, each as issuer and name.
     pub fn prior_actors(&self) -> impl Iterator<Item = (Printable<'a>, Printable<'a>)> {
         let actors = self.claims().into_iter().flat_map(Claims::prior_actors);
         actors.map(|actor| (actor.issuer().into(), actor.subject().into()))
     }
 
-    /// Of which tenant, where the issuer's profile says what names it.
+    /// Returns the tenant of the token, if the issuer's profile says which claim names it.
     #[must_use]
     pub fn tenant(&self) -> Option<Printable<'a>> {
         self.claims().and_then(Claims::tenant).map(Printable::from)
     }
 
-    /// Our name that the token named: that it is there says that the audience was validated.
+    /// Returns the name of this resource that the token was issued for. If it is present, the audience was validated.
     #[must_use]
     pub fn audience(&self) -> Option<&'a Audience> {
         self.evidence().and_then(|evidence| evidence.token().audience())
     }
 
-    /// True where the token named no audience, and its client was on a list instead
+    /// Returns true if the token named no audience and was accepted because its client is on a list
     /// ([`Profile::client_list_instead_of_audience`](crate::profile::Profile::client_list_instead_of_audience)).
     #[must_use]
     pub fn client_list_instead_of_audience(&self) -> bool {
         self.evidence().is_some_and(|evidence| evidence.token().audience().is_none())
     }
 
-    /// The scopes of the token.
+    /// Returns the scopes of the token.
     pub fn scopes(&self) -> impl Iterator<Item = Printable<'a>> {
         self.evidence()
             .into_iter()
@@ -215,13 +237,13 @@ impl<'a> AuditEvent<'a> {
             .map(Printable::from)
     }
 
-    /// How well the subject authenticated.
+    /// Returns the authentication context class, which says how well the subject authenticated.
     #[must_use]
     pub fn acr(&self) -> Option<Printable<'a>> {
         self.evidence().and_then(|evidence| evidence.token().acr()).map(Printable::from)
     }
 
-    /// How long before the decision the subject authenticated; zero where the token's clock is ahead.
+    /// Returns how long before the decision the subject authenticated, or zero if the issuer's clock is ahead.
     #[must_use]
     pub fn authentication_age(&self) -> Option<Duration> {
         let at = self.evidence()?.token().auth_time()?;
@@ -229,7 +251,7 @@ impl<'a> AuditEvent<'a> {
         Some(Duration::from_nanos(u64::try_from(age).unwrap_or_default()))
     }
 
-    /// What part step-up had.
+    /// Returns whether the decision asked for step-up or rests on it.
     #[must_use]
     pub fn step_up(&self) -> StepUp {
         match self.reason().map(Reason::remedy) {
@@ -240,33 +262,33 @@ impl<'a> AuditEvent<'a> {
         }
     }
 
-    /// How the sender showed that the token is theirs: `bearer`, which is by having it, `dpop`, `mtls` or
-    /// `dpop+mtls`. None where no token was validated.
+    /// Returns how the sender proved possession of the token: `dpop`, `mtls`, `dpop+mtls`, or `bearer` if the token
+    /// itself was enough. Returns `None` if no token was validated.
     #[must_use]
     pub fn possession(&self) -> Option<&'static str> {
         self.evidence().map(|evidence| evidence.token().possession())
     }
 
     fn current_actor(&self) -> Option<Actor<'a>> {
-        match self.said {
-            Said::Validated(evidence) => evidence.token().actor(),
-            Said::Signed(claims) => claims.current_actor(),
-            Said::Nothing => None,
+        match self.known_claims {
+            KnownClaims::Validated(evidence) => evidence.token().actor(),
+            KnownClaims::Signed(claims) => claims.current_actor(),
+            KnownClaims::None => None,
         }
     }
 
     fn evidence(&self) -> Option<&'a Evidence> {
-        match self.said {
-            Said::Validated(evidence) => Some(evidence),
-            Said::Signed(_) | Said::Nothing => None,
+        match self.known_claims {
+            KnownClaims::Validated(evidence) => Some(evidence),
+            KnownClaims::Signed(_) | KnownClaims::None => None,
         }
     }
 
     fn claims(&self) -> Option<&'a Claims> {
-        match self.said {
-            Said::Validated(evidence) => Some(evidence.token().claims()),
-            Said::Signed(claims) => Some(claims),
-            Said::Nothing => None,
+        match self.known_claims {
+            KnownClaims::Validated(evidence) => Some(evidence.token().claims()),
+            KnownClaims::Signed(claims) => Some(claims),
+            KnownClaims::None => None,
         }
     }
 }

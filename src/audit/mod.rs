@@ -1,4 +1,33 @@
-//! The record: one event a decision, allowed or denied.
+//! The audit record: one event for each decision, allowed or denied.
+//!
+//! A guard keeps no record until it is given a sink with [`Guard::audit`](crate::Guard::audit). A sink implements
+//! [`Audit`]: a closure does, and so does `TracingAudit` with the feature `tracing`. It receives an
+//! [`AuditEvent`] that says which actor asked for what, on behalf of which subject, and with which
+//! result.
+//!
+//! You need this module to write a sink of your own. Its types are what an event is made of: the [`Operation`] that was
+//! asked for, the [`DecisionId`] that joins the steps of one request, and [`Printable`] for text from outside, which
+//! cannot forge a line of a log.
+//!
+//! ```
+//! # #[cfg(feature = "testing")] {
+//! use std::sync::mpsc;
+//! use unconfused::{Audience, AuditEvent, Guard, Scope};
+//! # use unconfused::testing::TestIssuer;
+//! # let issuer = TestIssuer::new("https://login.example").issuer();
+//!
+//! let (events, log) = mpsc::channel();
+//! let guard = Guard::new(Audience::from_static("https://orders.example"), issuer)
+//!     .audit(move |event: &AuditEvent<'_>| drop(events.send(event.to_string())));
+//!
+//! // A request without a token is denied, and recorded.
+//! let (mut head, ()) = http::Request::get("/orders").body(()).unwrap().into_parts();
+//! let answer = guard.authorize(&mut head, Scope::from_static("orders:read")).now().unwrap();
+//! assert!(answer.is_err());
+//! let line = log.recv().unwrap();
+//! assert!(line.starts_with(r#"denied operation="GET /orders" reason=missing_credentials status=401"#));
+//! # }
+//! ```
 
 pub(crate) mod event;
 pub(crate) mod sink;
@@ -9,7 +38,7 @@ mod tracing;
 #[cfg_attr(docsrs, doc(cfg(feature = "tracing")))]
 pub use self::tracing::TracingAudit;
 pub use event::StepUp;
-pub(crate) use event::{AuditEvent, Said};
+pub(crate) use event::{AuditEvent, KnownClaims};
 pub(crate) use sink::Audit;
 
 pub use crate::evidence::{DecisionId, Evidence, Operation};

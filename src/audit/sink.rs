@@ -1,18 +1,35 @@
-//! Where the record is written.
+//! The sink that the audit record is written to.
 
 use std::sync::Arc;
 
 use super::event::AuditEvent;
 
-/// Writes the record.
+/// Writes the audit record.
 ///
-/// A closure is one, and so is an `Arc` of one. [`record`](Self::record) is called for every decision, on
-/// the request's path, and cannot fail: a sink that must not lose an event queues it somewhere durable.
+/// Closures and `Arc`s of sinks implement it. [`Guard::audit`](crate::Guard::audit) adds a sink to a guard.
+///
+/// [`record`](Self::record) is called for every decision while the request waits, so it must be quick. It cannot fail:
+/// a sink that must not lose an event puts it into a durable queue.
 ///
 /// ```
-/// use unconfused::AuditEvent;
+/// use unconfused::{Audit, AuditEvent};
 ///
 /// let sink = |event: &AuditEvent<'_>| println!("{event}");
+///
+/// /// Counts the requests that were denied.
+/// #[derive(Default)]
+/// struct Denied(std::sync::atomic::AtomicU64);
+///
+/// impl Audit for Denied {
+///     fn record(&self, event: &AuditEvent<'_>) {
+///         if !event.allowed() {
+///             self.0.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+///         }
+///     }
+/// }
+/// # fn is_sink(_: impl Audit) {}
+/// # is_sink(sink);
+/// # is_sink(Denied::default());
 /// ```
 pub trait Audit: Send + Sync + 'static {
     /// Writes one event.

@@ -1,25 +1,38 @@
-//! The record as `tracing` events.
+//! The audit record as `tracing` events.
 
 use std::fmt::Debug;
 
 use tracing::field::{DebugValue, debug};
 
-use super::{Audit, AuditEvent};
+use super::event::AuditEvent;
+use super::sink::Audit;
 use crate::printable::Printable;
 use crate::reason::Reason;
 use crate::token::ActorSource;
 
-/// Writes one `tracing` event a decision, at the target `unconfused::audit`: level INFO where it
-/// was allowed, WARN where it was denied.
+/// A sink that writes one `tracing` event for each decision.
 ///
-/// Fields are those of [`AuditEvent`]. Text from outside is escaped and cut before it becomes a field.
+/// The target is `unconfused::audit`. The level is INFO if the request was allowed and WARN if it was denied. The
+/// fields are those of [`AuditEvent`]; text from outside is escaped and cut before it becomes a field.
+///
+/// ```
+/// # #[cfg(feature = "testing")] {
+/// use unconfused::audit::TracingAudit;
+/// use unconfused::{Audience, Guard};
+/// # use unconfused::testing::TestIssuer;
+/// # let issuer = TestIssuer::new("https://login.example").issuer();
+///
+/// let guard = Guard::new(Audience::from_static("https://orders.example"), issuer).audit(TracingAudit);
+/// # drop(guard);
+/// # }
+/// ```
 #[derive(Debug, Clone, Copy, Default)]
-#[expect(clippy::exhaustive_structs, reason = "a name for a way to write, with nothing in it")]
+#[expect(clippy::exhaustive_structs, reason = "has no fields and needs none")]
 pub struct TracingAudit;
 
 macro_rules! event {
     ($level:ident, $event:ident, $message:literal) => {{
-        // As strings, so that a subscriber that writes text quotes them.
+        // As strings, so that subscribers that write text put quotes around them.
         let text = |text: Printable<'_>| text.to_string();
         tracing::event!(
             target: "unconfused::audit",
@@ -56,7 +69,7 @@ macro_rules! event {
     }};
 }
 
-/// Each item quoted, so that two are not one; nothing where there is none.
+/// Returns the items as a list of quoted strings, or nothing if there are none.
 fn list<T: Debug>(items: impl Iterator<Item = T>) -> Option<DebugValue<Vec<T>>> {
     let items: Vec<T> = items.collect();
     (!items.is_empty()).then(|| debug(items))

@@ -1,4 +1,4 @@
-//! A token that comes again: what is asked of it once more. What is remembered is decided by the memory.
+//! A token that was validated before: what is checked again. The token cache decides what it keeps.
 
 use std::ops::Deref;
 use std::sync::Arc;
@@ -6,81 +6,83 @@ use std::sync::Arc;
 use time::UtcDateTime;
 
 use super::Guard;
-use super::steps::Refused;
+use super::refused::Refused;
 use crate::credential::Credential;
 use crate::jose::Digest;
 use crate::keys::Issuer;
 use crate::proof::Possession;
-use crate::token::{AccessToken, Claims};
+use crate::token::{AccessToken, Claims, Presented};
 
-/// A token that is remembered, and its issuer.
-pub(crate) struct Known<'g> {
+/// A token from the cache, and its issuer.
+pub(crate) struct CacheHit<'g> {
     claims: Arc<Claims>,
-    issuer: Trusted<'g>,
+    issuer: TrustedIssuer<'g>,
 }
 
-/// An issuer that is trusted now.
-enum Trusted<'g> {
+/// An issuer that the guard trusts now.
+enum TrustedIssuer<'g> {
     Named(&'g Issuer),
     Tenant(Arc<Issuer>),
 }
 
-impl Deref for Trusted<'_> {
+impl Deref for TrustedIssuer<'_> {
     type Target = Issuer;
 
     fn deref(&self) -> &Issuer {
         match self {
-            Trusted::Named(issuer) => issuer,
-            Trusted::Tenant(issuer) => issuer,
+            TrustedIssuer::Named(issuer) => issuer,
+            TrustedIssuer::Tenant(issuer) => issuer,
         }
     }
 }
 
 impl Guard {
-    /// Where its token is remembered, if it is. `None` where nothing is.
-    pub(crate) fn place(&self, credential: &Credential) -> Option<Digest> {
-        self.inner.verified.place(credential.bytes())
+    /// The slot of this token in the cache. `None` if nothing is cached.
+    pub(crate) fn cache_slot(&self, credential: &Credential) -> Option<Digest> {
+        self.inner.token_cache.slot(credential.bytes())
     }
 
-    /// The token as it is remembered, where all that it was verified by is as it was: the keys are asked for, and a tenant
-    /// approved, as for any other.
-    pub(crate) fn known(
+    /// The token from the cache, if its issuer still has the keys that verified it.
+    ///
+    /// As for any other token, the issuer's keys are consulted and a tenant is approved.
+    pub(crate) fn cached_token(
         &self,
-        place: Option<Digest>,
+        slot: Option<Digest>,
         credential: &Credential,
         at: UtcDateTime,
-    ) -> Option<Known<'_>> {
-        let memory = &self.inner.verified;
-        let place = place?;
-        let known = memory.get(place, credential.bytes(), at)?;
-        let name = known.claims.issuer()?;
-        let issuer = match &known.tenant {
-            None => self.inner.issuers.get(name).map(|issuer| Trusted::Named(issuer)),
+    ) -> Option<CacheHit<'_>> {
+        let cache = &self.inner.token_cache;
+        let slot = slot?;
+        let cached = cache.get(slot, credential.bytes(), at)?;
+        let name = cached.claims.issuer();
+        let issuer = match &cached.tenant {
+            None => self.inner.issuers.get(name).map(|issuer| TrustedIssuer::Named(issuer)),
             Some(tenant) => {
-                let now = self.issuer(name).filter(|now| Arc::ptr_eq(now, tenant));
-                now.map(Trusted::Tenant)
+                let current = self.issuer(name, at).filter(|issuer| Arc::ptr_eq(issuer, tenant));
+                current.map(TrustedIssuer::Tenant)
             }
         };
-        let issuer = issuer.filter(|issuer| issuer.is_current(known.keys, known.key_hint()));
+        let issuer = issuer.filter(|issuer| issuer.is_current(cached.keys, cached.key_hint()));
         if issuer.is_none() {
-            memory.forget(place);
+            cache.remove(slot);
         }
-        Some(Known { issuer: issuer?, claims: known.claims })
+        Some(CacheHit { issuer: issuer?, claims: cached.claims })
     }
 
-    /// Steps 22 to 51, and 58, of a token that is remembered.
-    pub(super) fn validate_again(
+    /// Validates a token from the cache: everything but its format and its signature.
+    pub(super) fn validate_cached(
         &self,
-        known: Known<'_>,
+        cached: CacheHit<'_>,
         credential: &Credential,
         possession: &Possession<'_>,
         at: UtcDateTime,
     ) -> Result<AccessToken, Refused> {
-        let Known { claims, issuer } = known;
-        // The text counts only for a proof, which has its hash.
+        let CacheHit { claims, issuer } = cached;
+        // Only a proof needs the text of the token, since it contains its hash.
         let text = possession.dpop.as_ref().map_or("", |_| credential.expose());
-        let token = self.inner.terms.validate(claims, &issuer.terms, (text, possession), at)?;
-        issuer.verified();
+        let presented = Presented { token: text, possession };
+        let token = self.inner.terms.validate(claims, &issuer.terms, presented, at)?;
+        issuer.mark_used();
         Ok(token)
     }
 }

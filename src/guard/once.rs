@@ -1,101 +1,107 @@
-//! What counts once: a proof (steps 48 and 49), a token that is spent (step 82). What is answered is decided by the
-//! store.
+//! What a guard accepts only once: a proof, and a token that is spent. The store decides, and this translates its
+//! answer.
 
 use std::sync::Arc;
 
 use super::Guard;
 use crate::answer::Answer;
 use crate::denial::Denial;
-use crate::evidence::{Case, Once};
+use crate::evidence::{DoneFlag, ValidatedRequest};
 use crate::reason::Reason;
 use crate::replay::{Remembered, ReplayEntry, ReplayStore, StoreUnavailable};
 
-/// Done, or refused.
-type Checked = Answer<'static, Result<(), Denial>>;
+/// The answer of a store: accepted or refused.
+type StoreAnswer = Answer<'static, Result<(), Denial>>;
+
+/// Why a request is refused if a store does not accept its entry.
+#[derive(Clone, Copy)]
+struct ReplayReasons {
+    /// The store remembers the entry.
+    again: Reason,
+    /// The entry is older than what the store remembers.
+    before_epoch: Reason,
+}
 
 impl Guard {
-    /// A proof is accepted once, however many guards and layers see the request.
-    pub(super) fn proof_once(&self, case: &Arc<Case>) -> Checked {
-        let (Some(proof), Some(store)) = (case.token.proof(), &self.inner.proofs) else {
+    /// Stores the proof of a request, if it has one, and refuses it if it was used before.
+    ///
+    /// It is stored once, however many guards and layers see the request.
+    pub(super) fn store_proof(&self, request: &Arc<ValidatedRequest>) -> StoreAnswer {
+        let (Some(proof), Some(store)) = (request.token.proof(), &self.inner.proof_store) else {
             return Answer::Now(Ok(()));
         };
-        if case.root().proof.is_done() {
+        if request.root().proof_stored.is_set() {
             return Answer::Now(Ok(()));
         }
-        let entry = ReplayEntry::for_proof(proof, case.at);
-        let refused = Refused {
-            again: Reason::DpopProofReplayed,
-            // With a nonce, the client is told a fresh one.
-            forgotten: match proof.is_dated_by_nonce() {
-                true => Reason::DpopNonceInvalid,
-                false => Reason::DpopProofStale,
-            },
+        let entry = ReplayEntry::for_proof(proof, request.at);
+        // If proofs have nonces, the client is told a new one.
+        let too_old = if proof.is_dated_by_nonce() {
+            Reason::DpopNonceInvalid
+        } else {
+            Reason::DpopProofStale
         };
-        insert(store, entry, case.clone(), |case| &case.root().proof, refused)
+        let reasons = ReplayReasons { again: Reason::DpopProofReplayed, before_epoch: too_old };
+        insert(store, entry, request.clone(), |request| &request.root().proof_stored, reasons)
     }
 
-    /// A token is spent once by a request, and then never again.
-    pub(super) fn spend(&self, case: &Arc<Case>) -> Checked {
+    /// Spends the token of a request, and refuses it if it was spent before.
+    ///
+    /// It is spent once, however many guards and layers see the request.
+    pub(super) fn spend_token(&self, request: &Arc<ValidatedRequest>) -> StoreAnswer {
         let refuse = |reason: Reason, detail: &str| {
             Answer::Now(Err(Denial::from(reason).with_detail(detail)))
         };
-        let Some(store) = &self.inner.spent else {
+        let Some(store) = &self.inner.spent_store else {
             return refuse(
                 Reason::InternalError,
-                "a requirement takes a token once and the guard has no store: `Guard::replay`",
+                "the requirement spends tokens and the guard has no store for them: call `Guard::replay`",
             );
         };
-        if case.root().spent.is_done() {
+        if request.root().token_spent.is_set() {
             return Answer::Now(Ok(()));
         }
-        let Some(entry) = ReplayEntry::for_token(&case.token, case.at) else {
+        let Some(entry) = ReplayEntry::for_token(&request.token, request.at) else {
             return refuse(
                 Reason::TokenSpent,
-                "the token has no id, or is not meant for one audience: it cannot be spent",
+                "the token cannot be spent: it has no id, or is not meant for one audience",
             );
         };
-        let refused = Refused { again: Reason::TokenSpent, forgotten: Reason::TokenSpent };
-        insert(store, entry, case.clone(), |case| &case.root().spent, refused)
+        let reasons = ReplayReasons { again: Reason::TokenSpent, before_epoch: Reason::TokenSpent };
+        insert(store, entry, request.clone(), |request| &request.root().token_spent, reasons)
     }
-}
-
-/// What is answered where it is not the first time.
-#[derive(Clone, Copy)]
-struct Refused {
-    again: Reason,
-    forgotten: Reason,
 }
 
 fn insert(
     store: &Arc<dyn ReplayStore>,
     entry: ReplayEntry,
-    case: Arc<Case>,
-    once: fn(&Case) -> &Once,
-    refused: Refused,
-) -> Checked {
+    request: Arc<ValidatedRequest>,
+    flag: fn(&ValidatedRequest) -> &DoneFlag,
+    reasons: ReplayReasons,
+) -> StoreAnswer {
     match store.insert(entry) {
-        Answer::Now(remembered) => Answer::Now(read(remembered, once(&case), refused)),
-        remembering @ Answer::Later(_) => Answer::later(async move {
-            let remembered = remembering.await;
-            read(remembered, once(&case), refused)
+        Answer::Now(remembered) => Answer::Now(accept_first(remembered, flag(&request), reasons)),
+        waiting @ Answer::Later(_) => Answer::later(async move {
+            let remembered = waiting.await;
+            accept_first(remembered, flag(&request), reasons)
         }),
     }
 }
 
-fn read(
+/// Accepts an entry that the store sees for the first time.
+fn accept_first(
     remembered: Result<Remembered, StoreUnavailable>,
-    once: &Once,
-    refused: Refused,
+    flag: &DoneFlag,
+    reasons: ReplayReasons,
 ) -> Result<(), Denial> {
     let reason = match remembered {
         Ok(Remembered::First) => {
-            once.done();
+            flag.set();
             return Ok(());
         }
-        Ok(Remembered::Again) => refused.again,
+        Ok(Remembered::Again) => reasons.again,
         Ok(Remembered::BeforeEpoch) => {
             let detail = "it was issued before the store began to remember";
-            return Err(Denial::from(refused.forgotten).with_detail(detail));
+            return Err(Denial::from(reasons.before_epoch).with_detail(detail));
         }
         Ok(Remembered::ShareFull) => Reason::RateLimited,
         Err(unavailable) => {

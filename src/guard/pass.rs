@@ -1,4 +1,4 @@
-//! What becomes of a request that passes.
+//! What happens to a request that passes, and to its response.
 
 use http::header::AUTHORIZATION;
 use http::request::Parts;
@@ -8,38 +8,41 @@ use super::Guard;
 use crate::credential::DPOP;
 use crate::evidence::Grant;
 
-/// The token stops here: it goes off the request, and the grant goes on with it.
-pub(crate) fn pass_on(parts: &mut Parts, grant: &Grant) {
-    parts.headers.remove(AUTHORIZATION);
-    take_off_shown(parts);
-    parts.extensions.insert(grant.clone());
-}
-
-/// What was shown of possession was shown to the guard, and is worth nothing to anybody else.
-pub(crate) fn take_off_shown(parts: &mut Parts) {
-    // Most requests have none: looking at the names costs less than looking for each.
-    if parts.headers.keys().any(|name| SHOWN.contains(name)) {
-        for field in SHOWN {
-            parts.headers.remove(field);
-        }
-    }
-}
-
-/// A proof, and what proxies say of certificates.
-const SHOWN: [HeaderName; 4] = [
+/// Fields that show possession: proofs, and what proxies say of certificates.
+const POSSESSION_FIELDS: [HeaderName; 4] = [
     DPOP,
     HeaderName::from_static("client-cert"),
     HeaderName::from_static("client-cert-chain"),
     HeaderName::from_static("x-forwarded-client-cert"),
 ];
 
+/// Removes the credential from a request, so that no handler forwards it, and inserts the grant.
+pub(crate) fn replace_credential_with_grant(parts: &mut Parts, grant: &Grant) {
+    parts.headers.remove(AUTHORIZATION);
+    remove_possession_fields(parts);
+    parts.extensions.insert(grant.clone());
+}
+
+/// Removes the fields that show possession. They were meant for the guard, and are worth nothing to anyone else.
+pub(crate) fn remove_possession_fields(parts: &mut Parts) {
+    // Most requests have none of them. Comparing the names that are there is faster than looking up each field.
+    if parts.headers.keys().any(|name| POSSESSION_FIELDS.contains(name)) {
+        for field in POSSESSION_FIELDS {
+            parts.headers.remove(field);
+        }
+    }
+}
+
+/// # Responses
 impl Guard {
-    /// The nonce that the client of this grant should use next, where the one it used is ending: for the field
-    /// `DPoP-Nonce` of the answer. A layer sends it itself.
+    /// Returns the nonce for the client's next proof, if the one that it used is about to expire.
+    ///
+    /// Send it in the `DPoP-Nonce` field of the response. A layer does this itself, so call it only if you use
+    /// [`authorize`](Self::authorize).
     #[must_use]
     pub fn next_nonce(&self, grant: &Grant) -> Option<HeaderValue> {
         grant.token().proof().filter(|proof| proof.wants_nonce())?;
-        let nonces = self.inner.terms.dpop.as_ref()?.nonces.as_ref()?;
+        let nonces = self.dpop_settings()?.nonces.as_ref()?;
         HeaderValue::try_from(nonces.make(grant.at())).ok()
     }
 }

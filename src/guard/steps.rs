@@ -1,4 +1,11 @@
-//! The order of the steps of one request. Each step is checked elsewhere.
+//! The order of the steps of one request.
+//!
+//! 1. `answer_request` finds the credential. `authorize` and the layers start here.
+//! 2. `authorize_credential` takes the token from the cache, or parses it (`admit`) and asks its issuer for keys.
+//! 3. `authorize_token` validates the token together with its proof of possession, and stores the proof.
+//! 4. `check_requirement` checks the requirement and spends the token. `narrow` starts here, or at 2 for the grant of
+//!    another guard.
+//! 5. `decided` makes the grant or the denial, and records it. Before there is a validated token, `deny` does.
 
 use std::sync::Arc;
 
@@ -6,135 +13,122 @@ use http::header::AUTHORIZATION;
 use http::request::Parts;
 use time::UtcDateTime;
 
-use super::cached::Known;
-use super::{Guard, pass_on};
+use super::Guard;
+use super::cached::CacheHit;
+use super::pass::replace_credential_with_grant;
+use super::refused::Refused;
+use super::request::{AccessRule, GuardAnswer, RequestAnswer, RequestContext};
 use crate::answer::Answer;
-use crate::audit::{AuditEvent, Said};
-use crate::challenge::Scheme;
 use crate::credential::{Credential, has_query_token};
 use crate::denial::Denial;
-use crate::evidence::{Asked, Case, DecisionId, Evidence, Grant, Operation};
+use crate::evidence::{
+    DecisionId, Evidence, Grant, Operation, OperationRequirement, ValidatedRequest,
+};
 use crate::jose::{Algorithm, Digest, KeySet};
 use crate::keys::{Issuer, KeysUnavailable};
-use crate::proof::{ClientCertificate, normalized_path};
+use crate::proof::normalized_path;
 use crate::reason::Reason;
 use crate::require::Require;
-use crate::token::{AccessToken, Claims, InvalidToken, UnverifiedToken};
-use crate::token_cache::Verified;
+use crate::token::{AccessToken, UnverifiedToken};
+use crate::token_cache::CachedToken;
 
-/// What a layer or a caller asks of one request.
-pub(crate) struct Ask {
-    pub(crate) requirement: Arc<Require>,
-    pub(crate) name: Option<Arc<str>>,
-    /// A request without credentials passes.
-    pub(crate) optional: bool,
-}
-
-/// In the extensions of a request that an optional guard let pass without a grant.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct NoCredentials;
-
-/// What a guard answers: at once, or after keys or a store.
-pub(crate) type Judged = Answer<'static, Result<Grant, Denial>>;
-
-/// What becomes of a request.
-pub(crate) enum Step {
-    Judged(Judged),
-    /// There is no credential, and none is needed.
-    NoCredentials,
-}
-
-/// A token that was admitted (steps 8 to 15), and its issuer.
-struct Opened<'a> {
+/// A token that passed all checks that need no key, and its issuer.
+struct AdmittedToken<'a> {
     token: UnverifiedToken<'a>,
     algorithm: Algorithm,
     issuer: Arc<Issuer>,
-    /// Where it will be remembered.
-    place: Option<Digest>,
+    /// The slot in the token cache, once it is validated.
+    cache_slot: Option<Digest>,
 }
 
-/// What the claims are taken from.
-#[expect(clippy::large_enum_variant, reason = "one a request, on the stack")]
-enum Source<'a> {
+/// Where the claims come from.
+#[expect(clippy::large_enum_variant, reason = "one for each request, on the stack")]
+enum ClaimsSource<'a> {
     /// The token, and its issuer's keys.
-    Token(Opened<'a>, Result<KeySet, KeysUnavailable>),
-    /// The memory.
-    Memory(Known<'a>),
+    Token(AdmittedToken<'a>, Result<KeySet, KeysUnavailable>),
+    /// The token cache.
+    Cache(CacheHit<'a>),
 }
 
-/// What is known of a request before anything is checked.
-struct Head {
-    operation: Operation,
-    at: UtcDateTime,
-    decision: DecisionId,
-    query_token: bool,
-    /// The scheme of the credential, once there is one.
-    scheme: Option<Scheme>,
-    /// What the request shows beside the credential.
-    certificate: Option<ClientCertificate>,
-    /// The case of the guard that granted the request before.
-    earlier: Option<Arc<Case>>,
-}
-
-/// A denial before there is a token, or with the claims of one whose signature stood.
-pub(super) struct Refused {
-    denial: Denial,
-    claims: Option<Arc<Claims>>,
-}
-
-impl From<Reason> for Refused {
-    fn from(reason: Reason) -> Self {
-        Refused { denial: reason.into(), claims: None }
-    }
-}
-
-impl From<InvalidToken> for Refused {
-    fn from(invalid: InvalidToken) -> Self {
-        Refused { denial: (&invalid).into(), claims: invalid.into_claims() }
-    }
-}
-
+/// # Deciding
 impl Guard {
-    /// Authorizes one request: the credential, the token, the requirement, in the order of
-    /// [`Reason::ALL`]; the first check that fails is the reason.
+    /// Authorizes one request: checks its credential, its token and the requirement.
     ///
-    /// Once granted, the credential is taken off the request, and the grant put into its extensions. Where
-    /// this very guard granted the request already, the token is not validated again: the two
-    /// requirements are asked together. Where a request has an `Authorization` field *and* a grant, the grant
-    /// is another request's: it is taken away, and the credential judged as a new decision.
+    /// The checks run in the order of [`Reason::ALL`], and the first that fails is the reason of the denial.
     ///
-    /// With keys at hand the answer is there at once ([`Answer::now`]). Dropping an answer that waits for keys
-    /// changes nothing; one that waits for a store may leave a proof or a token used up, without a record.
+    /// If the request is granted, the credential is removed from it and the grant is inserted into its extensions. If
+    /// this guard has granted the request before, the token is not validated again: the requirements of both steps are
+    /// checked together. If a request has an `Authorization` field *and* a grant, the grant belongs to another request.
+    /// It is removed, and the credential is judged in a new decision.
+    ///
+    /// If the keys are at hand, the answer is there at once; see [`Answer::now`]. Dropping an answer that waits for
+    /// keys changes nothing. Dropping one that waits for a store may leave a proof or a token used up, without a
+    /// record.
     pub fn authorize<'a>(
         &'a self,
         head: &'a mut Parts,
         requirement: impl Into<Require>,
     ) -> Answer<'a, Result<Grant, Denial>> {
-        let ask = Ask { requirement: Arc::new(requirement.into()), name: None, optional: false };
+        let requirement = Arc::new(requirement.into());
+        let rule = AccessRule { requirement, operation_name: None, optional: false };
         if head.headers.contains_key(AUTHORIZATION) {
             head.extensions.remove::<Grant>();
         }
-        let judged = match self.begin(head, ask) {
-            Step::Judged(judged) => judged,
-            // Without `optional` there is no pass without a grant.
-            Step::NoCredentials => Answer::Now(Err(Reason::InternalError.into())),
+        let answer = match self.answer_request(head, rule) {
+            RequestAnswer::Decided(answer) => answer,
+            // Only an optional rule lets a request pass without credentials.
+            RequestAnswer::NoCredentials => Answer::Now(Err(Reason::InternalError.into())),
         };
-        match judged {
-            Answer::Now(judged) => Answer::Now(judged.inspect(|grant| pass_on(head, grant))),
+        match answer {
+            Answer::Now(answer) => {
+                Answer::Now(answer.inspect(|grant| replace_credential_with_grant(head, grant)))
+            }
             waiting @ Answer::Later(_) => Answer::later(async move {
                 let grant = waiting.await?;
-                pass_on(head, &grant);
+                replace_credential_with_grant(head, &grant);
                 Ok(grant)
             }),
         }
     }
 
-    /// Asks more of a request that was granted: for what only the handler can know. What the grant asked
-    /// already is asked together with it, so that a challenge names everything.
+    /// Requires more of a request that was granted, for what only its handler knows.
     ///
-    /// The token is judged at the moment of the request, so a grant must not outlive its request. A grant
-    /// of another guard is not believed: the credential is validated anew, as far as it can be without the request:
-    /// tokens that are bound to a certificate are refused there, and the transport is not asked about.
+    /// The new requirement is checked together with that of the grant, so that a challenge names everything that is
+    /// needed. The token is judged at the time of the request, so a grant must not outlive its request.
+    ///
+    /// The grant of another guard is not trusted. Its credential is validated anew, as far as that is possible without
+    /// the request: tokens that are bound to a certificate are refused, and the transport is not checked.
+    ///
+    /// ```
+    /// # #[cfg(feature = "testing")] {
+    /// use unconfused::{Audience, Denial, Grant, Guard, Reason, Scope};
+    /// # use unconfused::testing::TestIssuer;
+    ///
+    /// const ORDERS: Audience = Audience::from_static("https://orders.example");
+    /// const REFUND: Scope = Scope::from_static("orders:refund");
+    /// const REFUND_LARGE: Scope = Scope::from_static("orders:refund-large");
+    ///
+    /// async fn refund(guard: &Guard, grant: &Grant, amount: u64) -> Result<String, Denial> {
+    ///     if amount > 1000 {
+    ///         guard.narrow(grant, REFUND_LARGE).await?;
+    ///     }
+    ///     Ok(format!("{amount} refunded"))
+    /// }
+    /// # tokio::runtime::Builder::new_current_thread().build()?.block_on(async {
+    /// # let login = TestIssuer::new("https://login.example");
+    /// # let issuer = login.issuer();
+    ///
+    /// let guard = Guard::new(ORDERS, issuer);
+    /// let grant = login.token(&ORDERS).scope("orders:refund").granted_by(&guard, REFUND);
+    /// assert!(refund(&guard, &grant, 20).await.is_ok());
+    ///
+    /// let denial = refund(&guard, &grant, 1200).await.unwrap_err();
+    /// assert_eq!(denial.reason(), Reason::InsufficientScope);
+    /// assert_eq!(denial.challenge().unwrap().scope(), [REFUND, REFUND_LARGE]);
+    /// # });
+    /// # }
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
     pub fn narrow(
         &self,
         grant: &Grant,
@@ -143,166 +137,196 @@ impl Guard {
         let requirement = Arc::new(grant.requirement().clone().and(requirement));
         let operation = grant.operation().clone();
         if grant.made_by(self) {
-            return self.decide(grant.asked_more(Asked { operation, requirement }));
+            let step = OperationRequirement { operation, requirement };
+            return self.check_requirement(grant.for_later_step(step));
         }
-        let head = Head {
+        let context = RequestContext {
             operation,
             at: grant.at(),
             decision: grant.decision(),
-            query_token: grant.case.query_token,
+            query_token: grant.request.query_token,
             scheme: None,
-            // Only a request can say.
+            // It is known only from a request.
             certificate: None,
-            earlier: Some(grant.case.clone()),
+            earlier: Some(grant.request.clone()),
         };
-        self.judge(head, requirement, grant.credential().clone())
+        self.authorize_credential(context, requirement, grant.credential().clone())
     }
 
-    /// The handler's own no, by a rule that is in no token: 403 `policy_denied`, and in the record.
+    /// Refuses a request that was granted, by a rule of the handler's own.
+    ///
+    /// Returns a denial with the reason `policy_denied` (403), and records it.
+    ///
+    /// ```
+    /// # #[cfg(feature = "testing")] {
+    /// use http::StatusCode;
+    /// use unconfused::{Audience, Denial, Grant, Guard, Reason, Scope};
+    /// # use unconfused::testing::TestIssuer;
+    ///
+    /// const ORDERS: Audience = Audience::from_static("https://orders.example");
+    /// const READ: Scope = Scope::from_static("orders:read");
+    ///
+    /// fn read_order(guard: &Guard, grant: &Grant, owner: &str) -> Result<String, Denial> {
+    ///     if grant.subject() != owner {
+    ///         return Err(guard.refuse(grant));
+    ///     }
+    ///     Ok(format!("an order of {owner}"))
+    /// }
+    /// # let login = TestIssuer::new("https://login.example");
+    /// # let issuer = login.issuer();
+    ///
+    /// let guard = Guard::new(ORDERS, issuer);
+    /// let grant = login.token(&ORDERS).subject("alice").scope("orders:read").granted_by(&guard, READ);
+    /// assert!(read_order(&guard, &grant, "alice").is_ok());
+    ///
+    /// let denial = read_order(&guard, &grant, "bob").unwrap_err();
+    /// assert_eq!(denial.reason(), Reason::PolicyDenied);
+    /// assert_eq!(denial.status(), StatusCode::FORBIDDEN);
+    /// # }
+    /// ```
     pub fn refuse(&self, grant: &Grant) -> Denial {
-        let denial = self.finished_for(&grant.case, Reason::PolicyDenied.into());
-        self.record(&AuditEvent {
-            at: grant.at(),
-            decision: grant.decision(),
-            step: grant.case.next_step(),
-            operation: grant.operation(),
-            requirement: grant.requirement(),
-            query_token: grant.case.query_token,
-            said: Said::Validated(grant),
-            denial: Some(&denial),
-        });
-        denial
+        self.deny_validated(grant, Reason::PolicyDenied.into())
     }
 
-    /// The first step of a request.
-    pub(crate) fn begin(&self, parts: &Parts, ask: Ask) -> Step {
-        let Ask { requirement, name, optional } = ask;
-        let operation = Operation::of(parts, name);
-        // A grant took the credential off. Where there is one again, it is another request's, or
-        // another's credential: it is judged, and the grant counts for nothing.
+    /// Answers a request: finds its credential, then runs all further steps.
+    pub(crate) fn answer_request(&self, parts: &Parts, rule: AccessRule) -> RequestAnswer {
+        let AccessRule { requirement, operation_name, optional } = rule;
+        let operation = Operation::from_parts(parts, operation_name);
+        // A grant replaced the credential. If a request has both, the grant does not belong to this credential and
+        // counts for nothing.
         let earlier = parts.extensions.get::<Grant>();
         let earlier = earlier.filter(|_| !parts.headers.contains_key(AUTHORIZATION));
         if let Some(grant) = earlier.filter(|grant| grant.made_by(self)) {
             let requirement = grant.requirement().clone().and(&*requirement).into();
-            return Step::Judged(self.decide(grant.asked_more(Asked { operation, requirement })));
+            let step = OperationRequirement { operation, requirement };
+            return RequestAnswer::Decided(self.check_requirement(grant.for_later_step(step)));
         }
-        let head = Head {
+        let certificate_source = self.inner.certificate_source.as_ref();
+        let context = RequestContext {
             operation,
             at: earlier.map_or_else(|| (self.inner.clock)(), |grant| grant.at()),
             decision: earlier.map_or_else(DecisionId::next, |grant| grant.decision()),
             query_token: has_query_token(parts),
             scheme: None,
-            certificate: self.inner.certificate.as_ref().and_then(|source| source(parts)),
-            earlier: earlier.map(|grant| grant.case.clone()),
+            certificate: certificate_source.and_then(|source| source(parts)),
+            earlier: earlier.map(|grant| grant.request.clone()),
         };
-        // Phase A. The credential of a request that another guard granted is with the grant.
-        let secure = self.inner.is_secure.as_ref().is_none_or(|is_secure| is_secure(parts));
-        let credential = match earlier {
-            _ if !secure => Err(Reason::InsecureTransport),
-            // 6: another guard takes proofs, this one does not
-            Some(grant) if grant.credential().is_dpop() && self.inner.terms.dpop.is_none() => {
-                Err(Reason::UnsupportedAuthScheme)
-            }
-            Some(grant) => Ok(grant.credential().clone()),
-            None => {
-                let takes_proofs = self.inner.terms.dpop.is_some();
-                let limit = self.inner.max_token_bytes;
-                Credential::unread(&parts.headers, limit, takes_proofs)
-            }
-        };
+        let credential = self.find_credential(parts, earlier);
         if optional && matches!(credential, Err(Reason::MissingCredentials)) {
-            return Step::NoCredentials;
+            return RequestAnswer::NoCredentials;
         }
-        Step::Judged(match credential {
-            Ok(credential) => self.judge(head, requirement, credential),
-            Err(reason) => Answer::Now(Err(self.deny(&head, &requirement, reason.into()))),
+        RequestAnswer::Decided(match credential {
+            Ok(credential) => self.authorize_credential(context, requirement, credential),
+            Err(reason) => Answer::Now(Err(self.deny(&context, &requirement, reason.into()))),
         })
     }
 
-    /// Phases B and C as far as they need no key; then the rest, or the wait for keys.
-    fn judge(&self, mut head: Head, requirement: Arc<Require>, credential: Credential) -> Judged {
-        head.scheme = Some(credential.scheme());
-        let place = self.place(&credential);
-        let opened = match self.known(place, &credential, head.at) {
-            // What no token can meet is no challenge.
-            _ if self.inner.terms.sender_constrained && !self.can_confirm() => {
-                Err(Reason::PolicyDenied.into())
-            }
-            Some(known) => {
-                return self.conclude(head, requirement, credential, Source::Memory(known));
-            }
-            None => self.open(&credential, place),
+    /// Finds the credential in the request, or in the grant of another guard.
+    fn find_credential(
+        &self,
+        parts: &Parts,
+        earlier: Option<&Grant>,
+    ) -> Result<Credential, Reason> {
+        if self.inner.is_secure.as_ref().is_some_and(|is_secure| !is_secure(parts)) {
+            return Err(Reason::InsecureTransport);
+        }
+        let accepts_proofs = self.dpop_settings().is_some();
+        let Some(grant) = earlier else {
+            let limit = self.inner.terms.limits.max_bytes;
+            return Credential::from_headers_unchecked(&parts.headers, limit, accepts_proofs);
         };
-        let opened = match opened {
-            Ok(opened) => opened,
-            // 7, which every token that can be opened has passed
+        // The other guard accepts proofs, but this one may not.
+        if grant.credential().is_dpop() && !accepts_proofs {
+            return Err(Reason::UnsupportedAuthScheme);
+        }
+        Ok(grant.credential().clone())
+    }
+
+    /// Finds the token in the cache, or admits it and gets its issuer's keys; then runs all further steps.
+    fn authorize_credential(
+        &self,
+        mut context: RequestContext,
+        requirement: Arc<Require>,
+        credential: Credential,
+    ) -> GuardAnswer {
+        context.scheme = Some(credential.scheme());
+        let cache_slot = self.cache_slot(&credential);
+        let admitted = if self.is_sender_constrained() && !self.can_check_possession() {
+            // No token can meet this, so there is no challenge.
+            Err(Reason::PolicyDenied.into())
+        } else if let Some(cached) = self.cached_token(cache_slot, &credential, context.at) {
+            let source = ClaimsSource::Cache(cached);
+            return self.authorize_token(context, requirement, credential, source);
+        } else {
+            self.admit(&credential, cache_slot, context.at)
+        };
+        let admitted = match admitted {
+            Ok(admitted) => admitted,
+            // The characters of a token that was admitted are right.
             Err(_) if !credential.is_token68() => {
-                head.scheme = None;
-                let reason = Reason::MalformedAuthorization;
-                return Answer::Now(Err(self.deny(&head, &requirement, reason.into())));
+                context.scheme = None;
+                let refused = Reason::MalformedAuthorization.into();
+                return Answer::Now(Err(self.deny(&context, &requirement, refused)));
             }
-            Err(refused) => return Answer::Now(Err(self.deny(&head, &requirement, refused))),
+            Err(refused) => return Answer::Now(Err(self.deny(&context, &requirement, refused))),
         };
-        match opened.issuer.keys(opened.token.key_hint()) {
+        match admitted.issuer.keys(admitted.token.key_hint()) {
             Answer::Now(keys) => {
-                let source = Source::Token(opened, keys);
-                self.conclude(head, requirement, credential.clone(), source)
+                let source = ClaimsSource::Token(admitted, keys);
+                self.authorize_token(context, requirement, credential.clone(), source)
             }
             keys @ Answer::Later(_) => {
                 let (guard, credential) = (self.clone(), credential.clone());
-                let opened = Opened { token: opened.token.into_owned(), ..opened };
+                let admitted = AdmittedToken { token: admitted.token.into_owned(), ..admitted };
                 Answer::later(async move {
-                    let keys = keys.await;
-                    let source = Source::Token(opened, keys);
-                    guard.conclude(head, requirement, credential, source).await
+                    let source = ClaimsSource::Token(admitted, keys.await);
+                    guard.authorize_token(context, requirement, credential, source).await
                 })
             }
         }
     }
 
-    /// The rest, once there are keys.
-    fn conclude(
+    /// Validates the token and stores its proof; then runs all further steps.
+    fn authorize_token(
         &self,
-        head: Head,
+        context: RequestContext,
         requirement: Arc<Require>,
         credential: Credential,
-        source: Source<'_>,
-    ) -> Judged {
-        let path = head.operation.uri_path();
-        let mut possession = credential.possession(head.operation.method(), path);
-        possession.certificate = head.certificate;
-        if let Some(dpop) = &mut possession.dpop {
-            // By the path that a router sees, and by the one that proofs are compared by: no spelling gets round.
-            let method = head.operation.method();
-            dpop.nonce_required = self.inner.require_nonce_if.as_ref().is_none_or(|wanted| {
-                let normal = || normalized_path(path).is_none_or(|path| wanted(method, &path));
-                wanted(method, path) || normal()
-            });
+        source: ClaimsSource<'_>,
+    ) -> GuardAnswer {
+        let operation = &context.operation;
+        let mut possession = credential.possession(operation.method(), operation.uri_path());
+        possession.certificate = context.certificate;
+        if let Some(shown) = &mut possession.dpop {
+            shown.nonce_required = self.requires_nonce(operation);
         }
         let validated = match source {
-            Source::Token(opened, keys) => {
-                let opened = Opened { token: opened.token.with_possession(possession), ..opened };
-                self.validate(opened, keys, head.at)
+            ClaimsSource::Token(admitted, keys) => {
+                let token = admitted.token.with_possession(possession);
+                self.validate(AdmittedToken { token, ..admitted }, keys, context.at)
             }
-            Source::Memory(known) => self.validate_again(known, &credential, &possession, head.at),
+            ClaimsSource::Cache(cached) => {
+                self.validate_cached(cached, &credential, &possession, context.at)
+            }
         };
         let token = match validated {
             Ok(token) => token,
-            Err(refused) => return Answer::Now(Err(self.deny(&head, &requirement, refused))),
+            Err(refused) => return Answer::Now(Err(self.deny(&context, &requirement, refused))),
         };
-        let Head { at, decision, query_token, operation, earlier, .. } = head;
-        let asked = Asked { operation, requirement };
-        let case = Case::new(token, asked, credential, at, decision, query_token, earlier);
-        let evidence = Evidence::new(case);
-        // 48 and 49: when all else of phase E has passed, and before everything that follows
-        match self.proof_once(&evidence.case) {
-            Answer::Now(Ok(())) => self.decide(evidence),
+        let RequestContext { at, decision, query_token, operation, earlier, .. } = context;
+        let first = OperationRequirement { operation, requirement };
+        let request =
+            ValidatedRequest::new(token, first, credential, at, decision, query_token, earlier);
+        let evidence = Evidence::new(request);
+        // The proof is stored once everything else about possession has been checked, and before all that follows.
+        match self.store_proof(&evidence.request) {
+            Answer::Now(Ok(())) => self.check_requirement(evidence),
             Answer::Now(Err(denial)) => Answer::Now(self.decided(evidence, Err(denial))),
-            seen @ Answer::Later(_) => {
+            waiting @ Answer::Later(_) => {
                 let guard = self.clone();
                 Answer::later(async move {
-                    match seen.await {
-                        Ok(()) => guard.decide(evidence).await,
+                    match waiting.await {
+                        Ok(()) => guard.check_requirement(evidence).await,
                         Err(denial) => guard.decided(evidence, Err(denial)),
                     }
                 })
@@ -310,139 +334,82 @@ impl Guard {
         }
     }
 
-    /// Steps 8 to 15.
-    fn open<'c>(
-        &self,
-        credential: &'c Credential,
-        place: Option<Digest>,
-    ) -> Result<Opened<'c>, Refused> {
-        let limit = self.inner.max_token_bytes;
-        let token = UnverifiedToken::parse_within(credential.expose(), limit)?;
-        let issuer = token.issuer().and_then(|name| self.issuer(name));
-        let algorithm = token.admit(issuer.as_ref().map(|issuer| &issuer.terms))?;
-        let issuer = issuer.ok_or(Reason::IssuerUntrusted)?;
-        Ok(Opened { token, algorithm, issuer, place })
+    /// True if the proof of a request for this operation needs a nonce.
+    fn requires_nonce(&self, operation: &Operation) -> bool {
+        let Some(is_required) = &self.inner.require_nonce_if else { return true };
+        let (method, path) = (operation.method(), operation.uri_path());
+        // Asked for the path that routers see and for the one that proofs are compared by, so that no spelling of the
+        // path avoids the nonce.
+        is_required(method, path)
+            || normalized_path(path).is_none_or(|path| is_required(method, &path))
     }
 
-    /// Steps 16 to 51, and 58.
+    /// Checks what can be checked without a key: `token_format_not_accepted` to `issuer_untrusted`.
+    fn admit<'c>(
+        &self,
+        credential: &'c Credential,
+        cache_slot: Option<Digest>,
+        at: UtcDateTime,
+    ) -> Result<AdmittedToken<'c>, Refused> {
+        let token = UnverifiedToken::parse_with(credential.expose(), &self.inner.terms.limits)?;
+        let issuer = token.issuer().and_then(|name| self.issuer(name, at));
+        let algorithm = token.admit(issuer.as_ref().map(|issuer| &issuer.terms))?;
+        let issuer = issuer.ok_or(Reason::IssuerUntrusted)?;
+        Ok(AdmittedToken { token, algorithm, issuer, cache_slot })
+    }
+
+    /// Verifies the signature and validates the token, then caches it.
     fn validate(
         &self,
-        opened: Opened<'_>,
+        admitted: AdmittedToken<'_>,
         keys: Result<KeySet, KeysUnavailable>,
         at: UtcDateTime,
     ) -> Result<AccessToken, Refused> {
-        let keys =
-            keys.map_err(|unavailable| Refused { denial: unavailable.denial(), claims: None })?;
-        let Opened { token, algorithm, issuer, place } = opened;
+        let keys = keys.map_err(|unavailable| unavailable.denial())?;
+        let AdmittedToken { token, algorithm, issuer, cache_slot } = admitted;
         let terms = &self.inner.terms;
         let token = token.validate_admitted(algorithm, terms, &issuer.terms, &keys, at)?;
-        issuer.verified();
-        if let Some(place) = place {
-            let tenant = issuer.is_of_template().then_some(issuer);
-            let verified = Verified { claims: token.claims().clone(), keys: keys.id(), tenant };
-            self.inner.verified.insert(place, verified, token.expires_at(), at);
+        issuer.mark_used();
+        if let Some(slot) = cache_slot {
+            let tenant = issuer.is_tenant().then_some(issuer);
+            let cached = CachedToken { claims: token.claims().clone(), keys: keys.id(), tenant };
+            self.inner.token_cache.insert(slot, cached, token.expires_at(), at);
         }
         Ok(token)
     }
 
-    /// Phases H to J; then, where it is asked, the token is spent.
-    fn decide(&self, evidence: Evidence) -> Judged {
+    /// Checks the requirement, then spends the token if that is required.
+    fn check_requirement(&self, evidence: Evidence) -> GuardAnswer {
         let requirement = evidence.requirement();
-        if requirement.is_sender_constrained() && !self.can_confirm() {
+        if requirement.is_sender_constrained() && !self.can_check_possession() {
             return Answer::Now(self.decided(evidence, Err(Reason::PolicyDenied.into())));
         }
         if let Err(unmet) = requirement.check(evidence.token(), evidence.at()) {
             return Answer::Now(self.decided(evidence, Err(unmet.into())));
         }
-        // 82
-        let spent = match requirement.is_single_use() {
-            true => self.spend(&evidence.case),
-            false => Answer::Now(Ok(())),
-        };
-        match spent {
+        if !requirement.is_single_use() {
+            return Answer::Now(self.decided(evidence, Ok(())));
+        }
+        match self.spend_token(&evidence.request) {
             Answer::Now(spent) => Answer::Now(self.decided(evidence, spent)),
-            spending @ Answer::Later(_) => {
+            waiting @ Answer::Later(_) => {
                 let guard = self.clone();
                 // Nothing is awaited between the answer of the store and the record.
                 Answer::later(async move {
-                    let spent = spending.await;
+                    let spent = waiting.await;
                     guard.decided(evidence, spent)
                 })
             }
         }
     }
-
-    /// The record, and the grant or the denial.
-    fn decided(&self, evidence: Evidence, checked: Result<(), Denial>) -> Result<Grant, Denial> {
-        let case = &evidence.case;
-        let denial = checked.err().map(|denial| denial.with_scope_hint(evidence.requirement()));
-        let denial = denial.map(|denial| self.finished_for(case, denial));
-        self.record(&AuditEvent {
-            at: evidence.at(),
-            decision: evidence.decision(),
-            step: case.next_step(),
-            operation: evidence.operation(),
-            requirement: evidence.requirement(),
-            query_token: case.query_token,
-            said: Said::Validated(&evidence),
-            denial: denial.as_ref(),
-        });
-        match denial {
-            Some(denial) => Err(denial),
-            None => Ok(Grant::new(evidence, self.inner.id)),
-        }
-    }
-
-    /// A denial before there is a validated token, and the record.
-    fn deny(&self, head: &Head, requirement: &Require, refused: Refused) -> Denial {
-        let Refused { denial, claims } = refused;
-        let denial = denial.with_scope_hint(requirement);
-        let denial = self.finished(denial, head.decision, head.scheme, head.at);
-        self.record(&AuditEvent {
-            at: head.at,
-            decision: head.decision,
-            step: head.earlier.as_ref().map_or(0, |earlier| earlier.next_step()),
-            operation: &head.operation,
-            requirement,
-            query_token: head.query_token,
-            said: claims.as_deref().map_or(Said::Nothing, Said::Signed),
-            denial: Some(&denial),
-        });
-        denial
-    }
-
-    /// A denial of a request whose token was validated.
-    fn finished_for(&self, case: &Case, denial: Denial) -> Denial {
-        self.finished(denial, case.decision, Some(case.credential.scheme()), case.at)
-    }
-
-    fn finished(
-        &self,
-        denial: Denial,
-        decision: DecisionId,
-        scheme: Option<Scheme>,
-        at: UtcDateTime,
-    ) -> Denial {
-        let dpop = self.inner.terms.dpop.as_ref();
-        let denial = denial.with_decision(decision).with_schemes(scheme, dpop, at);
-        match &self.inner.metadata_url {
-            Some(url) => denial.with_resource_metadata(url),
-            None => denial,
-        }
-    }
-
-    fn record(&self, event: &AuditEvent<'_>) {
-        for sink in &self.inner.audit {
-            sink.record(event);
-        }
-    }
 }
 
 impl Grant {
-    /// True where `guard`, or a clone of it, made this grant. A guard that was set up differently is
-    /// another.
+    /// Returns true if `guard`, or a clone of it, made this grant.
+    ///
+    /// A guard that was set up differently is another guard.
     #[must_use]
     pub fn made_by(&self, guard: &Guard) -> bool {
-        self.guard() == guard.inner.id
+        self.guard_id() == guard.inner.id
     }
 }

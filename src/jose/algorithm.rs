@@ -1,4 +1,4 @@
-//! Signature algorithms, and lists of them.
+//! Signature algorithms, and sets of them.
 
 use std::fmt;
 
@@ -7,6 +7,16 @@ use std::fmt;
 /// [RFC 9864](https://www.rfc-editor.org/rfc/rfc9864)).
 ///
 /// There is no `none`, no HMAC, no ES256K and no Ed448: a resource server has no use for them.
+///
+/// [`Issuer::algorithms`](crate::Issuer::algorithms) sets which of them an issuer's tokens may use.
+///
+/// ```
+/// use unconfused::keys::Algorithm;
+///
+/// assert_eq!(Algorithm::from_name("ES256"), Some(Algorithm::Es256));
+/// assert_eq!(Algorithm::from_name("none"), None);
+/// assert!(!Algorithm::DEFAULT.contains(&Algorithm::EdDsa));
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 #[non_exhaustive]
 pub enum Algorithm {
@@ -28,10 +38,10 @@ pub enum Algorithm {
     Ps384,
     /// RSASSA-PSS with SHA-512.
     Ps512,
-    /// EdDSA over edwards25519, by its full name (RFC 9864).
+    /// EdDSA over edwards25519, under its full name (RFC 9864).
     Ed25519,
-    /// The same signature under the name RFC 8037 gave it, deprecated by RFC 9864. With an Ed25519
-    /// key only. Allow it where an issuer still writes `"alg":"EdDSA"`.
+    /// EdDSA under the polymorphic name of RFC 8037, which RFC 9864 deprecates. Accepted with an Ed25519 key only.
+    /// Allow it if your issuer still writes `"alg":"EdDSA"`.
     EdDsa,
 }
 
@@ -50,7 +60,7 @@ impl Algorithm {
         Algorithm::EdDsa,
     ];
 
-    /// What is allowed where nobody says otherwise: ES256, ES384, Ed25519, PS256, RS256.
+    /// The algorithms that are allowed by default: ES256, ES384, Ed25519, PS256 and RS256.
     pub const DEFAULT: [Algorithm; 5] = [
         Algorithm::Es256,
         Algorithm::Es384,
@@ -59,7 +69,7 @@ impl Algorithm {
         Algorithm::Rs256,
     ];
 
-    /// The name in the `alg` member.
+    /// Returns the name, as in the member `alg`.
     #[must_use]
     pub const fn as_str(self) -> &'static str {
         match self {
@@ -77,7 +87,7 @@ impl Algorithm {
         }
     }
 
-    /// The algorithm of that name, compared with its case; `None` for one that is not offered.
+    /// Returns the algorithm with this name, or `None` if it is not supported. Names are case-sensitive.
     #[must_use]
     pub fn from_name(name: &str) -> Option<Self> {
         Algorithm::ALL.into_iter().find(|algorithm| algorithm.as_str() == name)
@@ -94,7 +104,7 @@ impl fmt::Display for Algorithm {
     }
 }
 
-/// An allowlist.
+/// A list of allowed algorithms.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) struct AlgorithmSet(u16);
 

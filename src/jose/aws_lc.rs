@@ -1,4 +1,4 @@
-//! Signatures verified with AWS-LC. The one file that names aws-lc-rs.
+//! Signatures verified with AWS-LC. No other file names aws-lc-rs.
 
 use aws_lc_rs::signature::{
     ECDSA_P256_SHA256_FIXED, ECDSA_P384_SHA384_FIXED, ECDSA_P521_SHA512_FIXED, ED25519,
@@ -9,11 +9,11 @@ use aws_lc_rs::signature::{
 
 use super::algorithm::Algorithm;
 
-/// A public key as AWS-LC holds it, for one algorithm.
+/// A public key parsed by AWS-LC, for one algorithm.
 pub(super) struct AwsLcVerifier(ParsedPublicKey);
 
 impl AwsLcVerifier {
-    /// From the numbers of a JWK, by their names.
+    /// Makes a verifier. `number` returns a member of the JWK, decoded.
     pub(super) fn new(
         algorithm: Algorithm,
         number: impl Fn(&str) -> Option<Vec<u8>>,
@@ -23,11 +23,11 @@ impl AwsLcVerifier {
             RsaPublicKeyComponents { n, e }.to_parsed_public_key(parameters).ok()
         };
         let ec = |parameters| {
-            // SEC 1 section 2.3.3, uncompressed
+            // The uncompressed form (SEC 1 section 2.3.3).
             let point = [vec![4], number("x")?, number("y")?].concat();
             ParsedPublicKey::new(parameters, point).ok()
         };
-        // The salt of PSS is as long as the hash, in all three (RFC 7518 section 3.5).
+        // In all three, the salt of PSS is as long as the hash (RFC 7518 section 3.5).
         let key = match algorithm {
             Algorithm::Es256 => ec(&ECDSA_P256_SHA256_FIXED),
             Algorithm::Es384 => ec(&ECDSA_P384_SHA384_FIXED),

@@ -1,15 +1,27 @@
-//! Who does the arithmetic of a signature.
+//! The libraries that verify signatures.
 
-/// What verifies signatures. Keys are read and checked in one way whatever is chosen, and both are tested
-/// to answer alike: a choice of speed, or of what is built in anyway.
+/// The library that verifies signatures.
 ///
-/// Chosen by [`Issuer::backend`](crate::Issuer::backend) or
-/// [`Validation::backend`](crate::token::Validation::backend), and by nothing else: a feature that is turned on
-/// somewhere in a build changes no guard. DPoP proofs are verified with the default.
+/// Choose one for its speed, or because your build already contains it. Keys are read and checked in the same way for
+/// every backend, and the backends are tested against each other: they accept and refuse the same signatures.
+///
+/// [`Issuer::backend`](crate::Issuer::backend) and [`Validation::backend`](crate::token::Validation::backend) choose
+/// the backend, and nothing else does: the feature `aws-lc` alone changes no guard. DPoP proofs are always verified
+/// with the default.
+///
+#[cfg_attr(feature = "aws-lc", doc = "```")]
+#[cfg_attr(not(feature = "aws-lc"), doc = "```ignore")]
+/// use unconfused::Issuer;
+/// use unconfused::keys::{Backend, KeySet};
+///
+/// # let keys = KeySet::default();
+/// let issuer = Issuer::new("https://login.example", keys).backend(Backend::AwsLc);
+/// # let _ = issuer;
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
 #[non_exhaustive]
 pub enum Backend {
-    /// OpenSSL, through josekit. The default.
+    /// OpenSSL, through josekit. This is the default.
     #[default]
     OpenSsl,
     /// AWS-LC, through aws-lc-rs.

@@ -1,9 +1,9 @@
-//! The compact serialization of a JWS and its header (RFC 7515 sections 3.1, 4 and 7.1).
+//! The compact serialization of a JWS, and its header (RFC 7515 sections 3.1, 4 and 7.1).
 
 use base64_simd::{AsOut as _, URL_SAFE_NO_PAD};
 
-use super::algorithm::Algorithm;
-use crate::json::{Json, Text};
+use super::algorithm::{Algorithm, AlgorithmSet};
+use crate::json::{Json, Span};
 use crate::reason::Reason;
 
 /// The largest decoded header, in bytes.
@@ -11,64 +11,76 @@ const MAX_HEADER: usize = 4 * 1024;
 /// The longest `kid`, in bytes.
 const MAX_KID: usize = 256;
 
-/// A compact JWS, taken apart; nothing in it is verified.
+/// The parts of a compact JWS, still encoded.
+pub(super) struct Parts<'a> {
+    /// What is signed: header, dot and payload, as they were sent.
+    pub(super) signing_input: &'a str,
+    pub(super) header: &'a str,
+    pub(super) payload: &'a str,
+    pub(super) signature: &'a str,
+}
+
+/// A compact JWS in its parts. Nothing in it is verified.
 #[derive(Debug)]
 pub(crate) struct Compact<'a> {
-    /// What the signature is over: header, dot, payload, as they were sent.
+    /// What is signed: header, dot and payload, as they were sent.
     pub(crate) signing_input: &'a str,
     pub(crate) header: Header,
     pub(crate) payload: Vec<u8>,
     pub(crate) signature: Vec<u8>,
 }
 
-/// What is read of a JOSE header. The rest, `x5t` for instance, is ignored (RFC 7515 section 4).
+/// The members of a JOSE header that are read. Others, such as `x5t`, are ignored (RFC 7515 section 4).
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Header {
     json: Json,
-    alg: Option<Text>,
-    kid: Option<Text>,
-    typ: Option<Text>,
-    /// The key it brings, where it may.
-    jwk: Option<Text>,
+    alg: Option<Span>,
+    kid: Option<Span>,
+    typ: Option<Span>,
+    /// The key that the header carries, if it may carry one.
+    jwk: Option<Span>,
 }
 
 impl<'a> Compact<'a> {
-    /// The most bytes that are read unless somebody says otherwise.
+    /// The largest JWS in bytes, unless a limit is set.
     pub(crate) const MAX_BYTES: usize = 16 * 1024;
 
-    /// Phase B, steps 8 to 11.
+    /// Takes a token apart and reads its header. Checks `token_format_not_accepted` to `critical_header_unsupported`.
     pub(crate) fn parse(token: &'a str) -> Result<Self, Reason> {
-        let (signing_input, header, payload, signature) = Compact::split(token)?;
+        let Parts { signing_input, header, payload, signature } = Parts::split(token)?;
         let (Some(header), Some(payload), Some(signature)) =
             (decode(header), decode(payload), decode(signature))
         else {
-            return Err(no_token(token));
+            return Err(malformed_reason(token));
         };
         Ok(Compact { signing_input, header: Header::parse(header)?, payload, signature })
     }
+}
 
-    /// Steps 8 and 9: what is signed, header, payload, signature.
-    pub(super) fn split(token: &'a str) -> Result<(&'a str, &'a str, &'a str, &'a str), Reason> {
+impl<'a> Parts<'a> {
+    /// Splits a token at its dots. Checks `token_format_not_accepted` and `token_malformed`.
+    pub(super) fn split(token: &'a str) -> Result<Self, Reason> {
         let mut dots = memchr::memchr_iter(b'.', token.as_bytes());
         let (Some(first), Some(second), None) = (dots.next(), dots.next(), dots.next()) else {
-            return Err(no_token(token));
+            return Err(malformed_reason(token));
         };
         let parts = || {
             let (signing_input, signature) = token.split_at_checked(second)?;
             let (header, payload) = signing_input.split_at_checked(first)?;
-            Some((signing_input, header, payload.get(1..)?, signature.get(1..)?))
+            let (payload, signature) = (payload.get(1..)?, signature.get(1..)?);
+            Some(Parts { signing_input, header, payload, signature })
         };
         parts()
-            .filter(|(_, header, payload, signature)| {
-                !header.is_empty() && !payload.is_empty() && !signature.is_empty()
+            .filter(|parts| {
+                !parts.header.is_empty() && !parts.payload.is_empty() && !parts.signature.is_empty()
             })
-            .ok_or_else(|| no_token(token))
+            .ok_or_else(|| malformed_reason(token))
     }
 }
 
-/// Step 8 or 9: five parts are encrypted, none at all is opaque, a brace is the JSON serialization and a tilde is SD-JWT
-/// (RFC 9901). All else is malformed.
-fn no_token(token: &str) -> Reason {
+/// Tells another format from a malformed token: five parts are an encrypted token, one is an opaque token, a bracket or
+/// brace begins the JSON serialization, and a tilde marks SD-JWT (RFC 9901).
+fn malformed_reason(token: &str) -> Reason {
     let dots = memchr::memchr_iter(b'.', token.as_bytes()).count();
     match matches!(dots, 0 | 4) || token.starts_with(['{', '[']) || token.contains('~') {
         true => Reason::TokenFormatNotAccepted,
@@ -77,18 +89,17 @@ fn no_token(token: &str) -> Reason {
 }
 
 impl Header {
-    /// A token does not bring its own key (rfc8725bis section 3.10).
+    /// Reads the header of a token, which must not carry its own key (rfc8725bis section 3.10).
     fn parse(header: Vec<u8>) -> Result<Self, Reason> {
         Header::read(header, false)
     }
 
-    /// The header of a JWS that may bring its own key in `jwk`, and in no other way.
+    /// Reads the header of a JWS that may carry its own key, in `jwk` only.
     pub(super) fn parse_with_key(header: Vec<u8>) -> Result<Self, Reason> {
         Header::read(header, true)
     }
 
-    fn read(header: Vec<u8>, may_bring_key: bool) -> Result<Self, Reason> {
-        // 10
+    fn read(header: Vec<u8>, may_carry_key: bool) -> Result<Self, Reason> {
         if header.len() > MAX_HEADER {
             return Err(Reason::JoseHeaderInvalid);
         }
@@ -105,23 +116,23 @@ impl Header {
             _ => {}
         });
         let mut json = json.filter(Json::is_sound).ok_or(Reason::JoseHeaderInvalid)?;
-        if foreign_key || (jwk.is_some() && !may_bring_key) {
+        if foreign_key || (jwk.is_some() && !may_carry_key) {
             return Err(Reason::JoseHeaderInvalid);
         }
-        let mut text = |raw: Text| json.string(raw).ok_or(Reason::JoseHeaderInvalid);
+        let mut text = |raw: Span| json.string(raw).ok_or(Reason::JoseHeaderInvalid);
         let alg = Some(text(alg.ok_or(Reason::JoseHeaderInvalid)?)?);
         let (kid, typ) = (kid.map(&mut text).transpose()?, typ.map(&mut text).transpose()?);
         if kid.is_some_and(|kid| kid.len() > MAX_KID) {
             return Err(Reason::JoseHeaderInvalid);
         }
-        // 11: RFC 7515 section 4.1.11, RFC 7797 section 7
+        // RFC 7515 section 4.1.11, RFC 7797 section 7
         if critical {
             return Err(Reason::CriticalHeaderUnsupported);
         }
         Ok(Header { json, alg, kid, typ, jwk })
     }
 
-    /// As it was sent.
+    /// Returns the header as it was sent.
     pub(crate) fn whole(&self) -> &str {
         self.json.whole()
     }
@@ -142,15 +153,16 @@ impl Header {
         self.jwk.map(|jwk| self.json.text(jwk))
     }
 
-    /// Step 13: the algorithm, where it is one of `allowed`. Compared case by case.
-    pub(crate) fn algorithm(&self, allowed: super::AlgorithmSet) -> Result<Algorithm, Reason> {
+    /// Returns the algorithm if it is one of `allowed`. Names are case-sensitive.
+    pub(crate) fn algorithm(&self, allowed: AlgorithmSet) -> Result<Algorithm, Reason> {
         Algorithm::from_name(self.alg())
             .filter(|algorithm| allowed.contains(*algorithm))
             .ok_or(Reason::AlgorithmNotAllowed)
     }
 }
 
-/// Media types are compared without case, and `application/` may be left out (RFC 7515 section 4.1.9).
+/// Returns true if `typ` is the media type `name`, ignoring case. `application/` may be left out of `typ` (RFC 7515
+/// section 4.1.9).
 pub(crate) fn is_type(typ: &str, name: &str) -> bool {
     const PREFIX: &str = "application/";
     let short = match typ.get(..PREFIX.len()) {
@@ -160,20 +172,23 @@ pub(crate) fn is_type(typ: &str, name: &str) -> bool {
     short.is_some_and(|short| short.eq_ignore_ascii_case(name))
 }
 
-/// base64url without padding, in its one canonical spelling: trailing bits are zero.
+/// Decodes canonical base64url: without padding, and with zero trailing bits.
 pub(crate) fn decode(part: &str) -> Option<Vec<u8>> {
     URL_SAFE_NO_PAD.decode_to_vec(part).ok()
 }
 
-/// True where `encoded` is the base64url of `text`. No copy is made.
+/// Returns true if `encoded` is the base64url of `text`. Allocates nothing.
 pub(crate) fn is_base64url_of(encoded: &[u8], text: &str) -> bool {
     const CHARS: usize = 1024;
     let mut chars = [0; CHARS];
-    let mut is = |encoded: &[u8], bytes: &[u8]| {
+    let mut encodes = |encoded: &[u8], bytes: &[u8]| {
         encoded == URL_SAFE_NO_PAD.encode(bytes, chars.as_mut_slice().as_out())
     };
     encoded.len() == URL_SAFE_NO_PAD.encoded_length(text.len())
-        && encoded.chunks(CHARS).zip(text.as_bytes().chunks(CHARS / 4 * 3)).all(|(e, b)| is(e, b))
+        && encoded
+            .chunks(CHARS)
+            .zip(text.as_bytes().chunks(CHARS / 4 * 3))
+            .all(|(e, b)| encodes(e, b))
 }
 
 #[cfg(feature = "testing")]
@@ -222,7 +237,7 @@ mod tests {
     }
 
     #[test]
-    fn a_header_brings_no_key_and_no_critical_extension() {
+    fn a_header_with_a_key_or_a_critical_extension_is_refused() {
         for (json, reason) in [
             (r#"[]"#, Reason::JoseHeaderInvalid),
             (r#"{}"#, Reason::JoseHeaderInvalid),
@@ -251,7 +266,7 @@ mod tests {
         #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::with_cases(2000) })]
 
         #[test]
-        fn base64url_is_what_another_decoder_takes(
+        fn base64url_is_decoded_like_by_another_decoder(
             bytes in vec(any::<u8>(), 0..100),
             edit in option::of((any::<Index>(), "[A-Za-z0-9+/=_. \n\u{80}-]{0,2}")),
         ) {

@@ -1,4 +1,4 @@
-//! Digests, and comparing secrets.
+//! Digests, and comparison of secrets.
 
 use std::hash::{Hash, Hasher as _};
 
@@ -10,7 +10,7 @@ use openssl::sha::Sha256;
 use openssl::sign::Signer;
 use siphasher::sip128::{Hasher128, SipHasher24};
 
-/// SHA-256 of the parts, one after the other.
+/// Returns the SHA-256 digest of the concatenated parts.
 pub(crate) fn sha256(parts: impl IntoIterator<Item = impl AsRef<[u8]>>) -> [u8; 32] {
     let mut digest = Sha256::new();
     for part in parts {
@@ -19,7 +19,7 @@ pub(crate) fn sha256(parts: impl IntoIterator<Item = impl AsRef<[u8]>>) -> [u8; 
     digest.finish()
 }
 
-/// HMAC with SHA-256. `None` where the library cannot.
+/// Returns the HMAC-SHA-256 of a message, or `None` if the library fails.
 pub(crate) fn hmac_sha256(key: &[u8; 32], message: &[u8]) -> Option<Vec<u8>> {
     let mac = || -> Result<Vec<u8>, ErrorStack> {
         let key = PKey::hmac(key)?;
@@ -30,16 +30,16 @@ pub(crate) fn hmac_sha256(key: &[u8; 32], message: &[u8]) -> Option<Vec<u8>> {
     mac().ok()
 }
 
-/// A random key for [`Digest`]s.
+/// The random key of [`Digest`]s.
 pub(crate) struct DigestKey([u8; 16]);
 
-/// 128 bits of SipHash-2-4 under a secret key: who does not have the key can neither make two texts of one digest nor
-/// learn a text from its digest.
+/// 128 bits of SipHash-2-4 under a secret key. Without the key, no one can find two texts with the same digest or learn
+/// a text from its digest.
 #[derive(Clone, Copy, Eq)]
 pub(crate) struct Digest(u64, u64);
 
 impl DigestKey {
-    /// `None` where the system has no randomness.
+    /// Makes a key. Returns `None` if the system has no randomness.
     pub(crate) fn random() -> Option<Self> {
         let mut key = [0; 16];
         openssl::rand::rand_bytes(&mut key).ok()?;
@@ -55,7 +55,7 @@ impl DigestKey {
 }
 
 impl PartialEq for Digest {
-    /// In a time that does not depend on where they differ.
+    /// Compares in a time that does not depend on where the digests differ.
     fn eq(&self, other: &Self) -> bool {
         (self.0 ^ other.0) | (self.1 ^ other.1) == 0
     }
@@ -67,8 +67,8 @@ impl Hash for Digest {
     }
 }
 
-/// In a time that does not depend on where they differ.
-pub(crate) fn equal(one: &[u8], other: &[u8]) -> bool {
+/// Compares two secrets in a time that does not depend on where they differ.
+pub(crate) fn constant_time_eq(one: &[u8], other: &[u8]) -> bool {
     one.len() == other.len() && memcmp::eq(one, other)
 }
 
@@ -81,18 +81,22 @@ mod tests {
     }
 
     #[test]
-    fn digests_are_those_of_the_standards() {
+    fn digests_match_the_vectors_of_the_standards() {
         // FIPS 180-2 appendix B.1
         let abc = "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad";
         assert_eq!(hex(&sha256(["abc"])), abc);
         assert_eq!(hex(&sha256(["a", "bc"])), abc);
-        // RFC 4231 section 4.3, its key padded with zeros, which HMAC does itself
+        // RFC 4231 section 4.3. Its key is padded with zeros, as HMAC does itself.
         let mut key = [0; 32];
         key[..4].copy_from_slice(b"Jefe");
         assert_eq!(
             hex(&hmac_sha256(&key, b"what do ya want for nothing?").unwrap()),
             "5bdcc146bf60754e6a042426089575c75a003f089d2739839dec58b964ec3843"
         );
-        assert!(equal(b"ab", b"ab") && !equal(b"ab", b"ac") && !equal(b"ab", b"abc"));
+        assert!(
+            constant_time_eq(b"ab", b"ab")
+                && !constant_time_eq(b"ab", b"ac")
+                && !constant_time_eq(b"ab", b"abc")
+        );
     }
 }

@@ -1,14 +1,13 @@
-//! A JWS that brings its own key: a proof of possession, and nothing else may
-//! (RFC 7515 section 4.1.3).
+//! A JWS that carries its own key (RFC 7515 section 4.1.3). Only a proof of possession may.
 
 use super::algorithm::{Algorithm, AlgorithmSet};
 use super::backend::Backend;
-use super::compact::{Compact, Header, decode};
-use super::jwk::Key;
+use super::compact::{Header, Parts, decode, is_type};
+use super::jwk::ParsedJwk;
 use super::key_problem::KeyProblem;
 use crate::reason::Reason;
 
-/// A compact JWS with a `jwk` in its header, taken apart; nothing in it is verified.
+/// A compact JWS with a `jwk` in its header. Nothing in it is verified.
 #[derive(Debug)]
 pub(crate) struct Embedded<'a> {
     signing_input: &'a str,
@@ -17,32 +16,32 @@ pub(crate) struct Embedded<'a> {
     signature: Vec<u8>,
 }
 
-/// A key out of a header that may be used.
+/// The key of a header, known to fit the algorithm.
 #[derive(Debug)]
-pub(crate) struct EmbeddedKey(Key);
+pub(crate) struct EmbeddedKey(ParsedJwk);
 
 impl<'a> Embedded<'a> {
-    /// `None` where it is no such JWS.
+    /// Parses `jws`. Returns `None` if it is not such a JWS.
     pub(crate) fn parse(jws: &'a str) -> Option<Self> {
-        let (signing_input, header, payload, signature) = Compact::split(jws).ok()?;
+        let Parts { signing_input, header, payload, signature } = Parts::split(jws).ok()?;
         let header = Header::parse_with_key(decode(header)?).ok()?;
         let (payload, signature) = (decode(payload)?, decode(signature)?);
         Some(Embedded { signing_input, header, payload, signature })
     }
 
-    /// The header's `typ` is this media type.
+    /// Returns true if the header's `typ` is this media type.
     pub(crate) fn is_type(&self, name: &str) -> bool {
-        self.header.typ().is_some_and(|typ| super::is_type(typ, name))
+        self.header.typ().is_some_and(|typ| is_type(typ, name))
     }
 
-    /// The algorithm, where it is one of `allowed`.
+    /// Returns the algorithm if it is one of `allowed`.
     pub(crate) fn algorithm(&self, allowed: AlgorithmSet) -> Option<Algorithm> {
         self.header.algorithm(allowed).ok()
     }
 
-    /// The key of the header, where it is a public key for this algorithm.
+    /// Returns the key of the header if it is a public key for this algorithm.
     pub(crate) fn key(&self, algorithm: Algorithm) -> Option<EmbeddedKey> {
-        let key = Key::parse(self.header.jwk()?);
+        let key = ParsedJwk::parse(self.header.jwk()?);
         key.fits(algorithm).then_some(EmbeddedKey(key))
     }
 
@@ -57,7 +56,7 @@ impl<'a> Embedded<'a> {
 }
 
 impl EmbeddedKey {
-    /// RFC 7638.
+    /// Returns the SHA-256 thumbprint (RFC 7638).
     pub(crate) fn thumbprint(&self) -> Result<String, KeyProblem> {
         self.0.thumbprint()
     }

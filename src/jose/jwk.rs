@@ -1,44 +1,47 @@
-//! One key of a set: read, checked, and held against what it may be used for
+//! One JWK: read, checked, and compared with what it may be used for
 //! (RFC 7517 section 4, RFC 7518 section 6, RFC 8037 section 2).
 
 use super::algorithm::Algorithm;
 use super::backend::Backend;
 use super::compact::decode;
 use super::key_problem::{KeyProblem, SkippedKey};
-use super::public_key::Material;
+use super::public_key::PublicKey;
 use crate::json::{Object, string, strings};
 use crate::reason::Reason;
 
-/// Whose signature a key is asked about.
+/// The issuer that must own the key of a signature.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Signer<'a> {
     pub(crate) issuer: &'a str,
-    /// Only a key that names this issuer as its own will do.
+    /// Only a key with a member `issuer` that names this issuer is accepted.
     pub(crate) must_be_named: bool,
 }
 
-/// A key of a set, usable or not: an unusable one still has its id, so that a token naming it is
-/// told apart from a token naming nothing.
+/// A JWK, usable or not. An unusable one keeps its id, so that a token that names it is refused for another reason than
+/// a token that names no key of the set.
 #[derive(Debug)]
-pub(super) struct Key {
+pub(super) struct ParsedJwk {
     kid: Option<String>,
-    /// `alg`; `EdDSA` of an Ed25519 key reads as `Ed25519`.
+    /// The member `alg`. `EdDSA` of an Ed25519 key is read as `Ed25519`.
     alg: Option<Algorithm>,
-    /// Whose it is, where one set serves several issuers.
+    /// The member `issuer`, for a set that serves several issuers.
     issuer: Option<String>,
-    material: Result<Material, KeyProblem>,
+    public_key: Result<PublicKey, KeyProblem>,
 }
 
-impl Key {
+impl ParsedJwk {
     pub(super) fn parse(json: &str) -> Self {
-        let unusable = |kid, problem| Key { kid, alg: None, issuer: None, material: Err(problem) };
+        let unusable =
+            |kid, problem| ParsedJwk { kid, alg: None, issuer: None, public_key: Err(problem) };
         let Some(object) = Object::read(json) else {
             return unusable(None, KeyProblem::Malformed);
         };
         let text = |name| object.get(name).and_then(string).map(std::borrow::Cow::into_owned);
         let kid = text("kid");
-        match usable(&object) {
-            Ok((alg, material)) => Key { kid, alg, issuer: text("issuer"), material: Ok(material) },
+        match public_key(&object) {
+            Ok((alg, public_key)) => {
+                ParsedJwk { kid, alg, issuer: text("issuer"), public_key: Ok(public_key) }
+            }
             Err(problem) => unusable(kid, problem),
         }
     }
@@ -48,31 +51,31 @@ impl Key {
     }
 
     pub(super) fn skipped(&self) -> Option<SkippedKey<'_>> {
-        let problem = *self.material.as_ref().err()?;
+        let problem = *self.public_key.as_ref().err()?;
         Some(SkippedKey { kid: self.kid(), problem })
     }
 
-    /// Step 18: may this key be asked about a signature of this algorithm?
+    /// Returns true if this key may verify a signature of this algorithm.
     pub(super) fn fits(&self, algorithm: Algorithm) -> bool {
         let algorithm = unaliased(algorithm);
-        self.material.as_ref().is_ok_and(|material| material.fits(algorithm))
+        self.public_key.as_ref().is_ok_and(|key| key.fits(algorithm))
             && self.alg.is_none_or(|alg| alg == algorithm)
     }
 
-    /// Step 18: is it this issuer's key? One that names nobody is, unless it must.
+    /// Returns true if the key belongs to the signer. A key without an `issuer` belongs to anyone, unless the signer
+    /// must be named.
     pub(super) fn may_sign_for(&self, signer: Signer<'_>) -> bool {
         match &self.issuer {
-            Some(own) => names(own, signer.issuer),
+            Some(own) => names_issuer(own, signer.issuer),
             None => !signer.must_be_named,
         }
     }
 
-    /// RFC 7638.
+    /// Returns the SHA-256 thumbprint (RFC 7638).
     pub(super) fn thumbprint(&self) -> Result<String, KeyProblem> {
-        self.material.as_ref().map(Material::thumbprint).map_err(|problem| *problem)
+        self.public_key.as_ref().map(PublicKey::thumbprint).map_err(|problem| *problem)
     }
 
-    /// Step 19.
     pub(super) fn verify(
         &self,
         algorithm: Algorithm,
@@ -80,14 +83,14 @@ impl Key {
         signature: &[u8],
         backend: Backend,
     ) -> Result<(), Reason> {
-        match &self.material {
-            Ok(material) => material.verify(unaliased(algorithm), message, signature, backend),
+        match &self.public_key {
+            Ok(key) => key.verify(unaliased(algorithm), message, signature, backend),
             Err(_) => Err(Reason::KeyUnusable),
         }
     }
 }
 
-/// `EdDSA` is Ed25519 here: no other curve of it is offered.
+/// Reads `EdDSA` as Ed25519, the only curve of it that is supported.
 const fn unaliased(algorithm: Algorithm) -> Algorithm {
     match algorithm {
         Algorithm::EdDsa => Algorithm::Ed25519,
@@ -95,14 +98,14 @@ const fn unaliased(algorithm: Algorithm) -> Algorithm {
     }
 }
 
-/// The `issuer` of a key names this issuer, perhaps with `{tenantid}` for its tenant.
-fn names(own: &str, issuer: &str) -> bool {
+/// Returns true if the `issuer` of a key names this issuer. `{tenantid}` in it stands for any tenant.
+fn names_issuer(own: &str, issuer: &str) -> bool {
     let Some((before, after)) = own.split_once("{tenantid}") else { return own == issuer };
     let tenant = issuer.strip_prefix(before).and_then(|rest| rest.strip_suffix(after));
     tenant.is_some_and(|tenant| !tenant.is_empty() && !tenant.contains('/'))
 }
 
-fn usable(object: &Object<'_>) -> Result<(Option<Algorithm>, Material), KeyProblem> {
+fn public_key(object: &Object<'_>) -> Result<(Option<Algorithm>, PublicKey), KeyProblem> {
     if !object.is_sound() {
         return Err(KeyProblem::Malformed);
     }
@@ -131,10 +134,10 @@ fn usable(object: &Object<'_>) -> Result<(Option<Algorithm>, Material), KeyProbl
         decode(&text).ok_or(KeyProblem::Malformed)
     };
     let curve = || member("crv")?.ok_or(KeyProblem::Malformed);
-    let material = match kty.as_ref() {
-        "RSA" => Material::rsa(&bytes("n")?, &bytes("e")?)?,
-        "EC" => Material::ec(&curve()?, &bytes("x")?, &bytes("y")?)?,
-        "OKP" if curve()? == "Ed25519" => Material::ed25519(&bytes("x")?)?,
+    let key = match kty.as_ref() {
+        "RSA" => PublicKey::rsa(&bytes("n")?, &bytes("e")?)?,
+        "EC" => PublicKey::ec(&curve()?, &bytes("x")?, &bytes("y")?)?,
+        "OKP" if curve()? == "Ed25519" => PublicKey::ed25519(&bytes("x")?)?,
         _ => return Err(KeyProblem::TypeNotOffered),
     };
     let alg = match member("alg")? {
@@ -142,9 +145,9 @@ fn usable(object: &Object<'_>) -> Result<(Option<Algorithm>, Material), KeyProbl
         Some(name) => Some(
             Algorithm::from_name(&name)
                 .map(unaliased)
-                .filter(|algorithm| material.fits(*algorithm))
+                .filter(|algorithm| key.fits(*algorithm))
                 .ok_or(KeyProblem::AlgorithmNotOffered)?,
         ),
     };
-    Ok((alg, material))
+    Ok((alg, key))
 }

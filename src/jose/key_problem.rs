@@ -5,33 +5,45 @@ use std::fmt;
 use crate::printable::Printable;
 
 /// Why a key of a set cannot be used.
+///
+/// [`SkippedKey::problem`] returns it.
+///
+/// ```
+/// use unconfused::keys::{KeyProblem, KeySet};
+///
+/// let keys = KeySet::from_json(r#"{"keys":[{"kty":"oct","k":"c2VjcmV0"}]}"#)?;
+/// assert_eq!(keys.skipped().next().unwrap().problem(), KeyProblem::Private);
+/// # Ok::<(), unconfused::keys::KeySetError>(())
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum KeyProblem {
-    /// No JSON object, a member twice, or a member of a wrong type.
+    /// The key is not a JSON object, repeats a member, or lacks a member or has one of the wrong type.
     #[error("malformed JWK")]
     Malformed,
-    /// A `kty` or `crv` that is not offered.
-    #[error("key type or curve not offered")]
+    /// The `kty` or `crv` is not supported.
+    #[error("key type or curve not supported")]
     TypeNotOffered,
-    /// The key has a private or a symmetric part: it is no secret any more.
+    /// The key has a private or symmetric part. Since it was published, it is not a secret any more.
     #[error("private or symmetric key material")]
     Private,
-    /// `use` is not `sig`, or `key_ops` lacks `verify`.
+    /// The `use` is not `sig`, or `key_ops` lacks `verify`.
     #[error("not meant for verifying signatures")]
     NotForVerifying,
-    /// `alg` is not offered, or not one for this type of key.
-    #[error("`alg` is not one for this key")]
+    /// The `alg` is not supported, or does not fit this type of key.
+    #[error("`alg` does not fit the key")]
     AlgorithmNotOffered,
-    /// An RSA modulus outside 2048 to 8192 bits, or an exponent that is even, 1, or 2^33 and more.
+    /// The RSA modulus is even or outside 2048 to 8192 bits, or the exponent is even, 1, or 2^33 or more.
     #[error("weak or oversized RSA key")]
     WeakRsa,
-    /// A point that is not on its curve, not canonical, or of small order.
+    /// The point is not on its curve, not canonical, or of small order.
     #[error("not a valid point of the curve")]
     InvalidPoint,
 }
 
-/// A key that was passed over.
+/// A key of a set that is skipped because it cannot be used.
+///
+/// [`KeySet::skipped`](super::KeySet::skipped) returns them. `Display` writes the id, escaped, and the problem.
 #[derive(Clone, Copy)]
 pub struct SkippedKey<'a> {
     pub(super) kid: Option<&'a str>,
@@ -39,13 +51,13 @@ pub struct SkippedKey<'a> {
 }
 
 impl<'a> SkippedKey<'a> {
-    /// Its id, if it has one.
+    /// Returns the `kid` of the key, if it has one.
     #[must_use]
     pub fn kid(&self) -> Option<&'a str> {
         self.kid
     }
 
-    /// Why it was passed over.
+    /// Returns why the key is skipped.
     #[must_use]
     pub fn problem(&self) -> KeyProblem {
         self.problem

@@ -7,24 +7,28 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use super::algorithm::Algorithm;
 use super::backend::Backend;
 use super::compact::Compact;
-use super::jwk::{Key, Signer};
+use super::jwk::{ParsedJwk, Signer};
 use super::key_problem::SkippedKey;
 use crate::json::{Object, array};
 use crate::reason::Reason;
 
 /// The public keys of one issuer
-/// ([RFC 7517 section 5](https://www.rfc-editor.org/rfc/rfc7517#section-5)). Cheap to clone. The default is a
-/// set without keys, under which every token is refused; keys that are not there *yet* are a
-/// [`KeysUnavailable`](crate::keys::KeysUnavailable).
+/// ([RFC 7517 section 5](https://www.rfc-editor.org/rfc/rfc7517#section-5)).
 ///
-/// Each key is checked by itself when the set is read. A key that cannot be used is passed over and
-/// counted in [`skipped`](Self::skipped); the others serve. Refused are: key types and curves that
-/// are not offered, RSA moduli outside 2048 to 8192 bits and exponents that are even, 1, or 2^33 and
-/// more, points off their curve, Ed25519 points of small order, keys with a private or symmetric
-/// part, and keys whose `use`, `key_ops` or `alg` speak of something else.
+/// A set is cheap to clone. The default is a set without keys, and every token is refused under it. For keys that are
+/// not there *yet*, answer with [`KeysUnavailable`](crate::keys::KeysUnavailable) instead.
 ///
-/// A key with a member `issuer` (Microsoft Entra's) verifies tokens of that issuer and of no other; in it,
-/// `{tenantid}` stands for any tenant.
+/// Each key is checked on its own when the set is read. A key that cannot be used is skipped and listed in
+/// [`skipped`](Self::skipped); the other keys are used. A key is skipped if
+///
+/// - its type or curve is not supported,
+/// - its RSA modulus is even or outside 2048 to 8192 bits, or its exponent is even, 1, or 2^33 or more,
+/// - its point is not on its curve, or is an Ed25519 point of small order,
+/// - it has a private or symmetric part, or
+/// - its `use`, `key_ops` or `alg` are meant for something else.
+///
+/// A key with a member `issuer`, as Microsoft Entra writes it, verifies tokens of that issuer only. `{tenantid}` in it
+/// stands for any tenant.
 ///
 /// ```
 /// use unconfused::keys::{Algorithm, KeySet};
@@ -40,41 +44,53 @@ use crate::reason::Reason;
 /// ```
 #[derive(Clone, Default)]
 pub struct KeySet {
-    keys: Arc<[Key]>,
-    /// Another one for every set that is read. Clones are one set.
+    keys: Arc<[ParsedJwk]>,
+    /// Differs for every set that is read. Clones share it.
     id: u64,
 }
 
-/// Tells sets of keys apart: the same for clones of one that was read, and for no other that was read in this process.
+/// Identifies a key set within this process.
+///
+/// Clones of a set have the same id. Sets that were read separately have different ids, even if they have the same
+/// content.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct KeySetId(u64);
 
-/// A document is no JWK Set.
+/// What a JWS is signed over, and the signature.
+#[derive(Clone, Copy)]
+pub(crate) struct Signed<'a> {
+    /// Header, dot, payload, as they were sent (RFC 7515 section 5.1).
+    pub(crate) signing_input: &'a str,
+    pub(crate) signature: &'a [u8],
+}
+
+/// A document is not a JWK Set.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum KeySetError {
-    /// Not a JSON object with an array `keys`, or `keys` stands twice.
+    /// The document is not a JSON object with an array `keys`, or has `keys` twice.
     #[error("not a JWK Set: expected a JSON object with an array `keys`")]
     NotAKeySet,
-    /// Larger than 256 KiB.
-    #[error("the JWK Set has {0} bytes, more than the 262144 that are read")]
+    /// The document is larger than 256 KiB.
+    #[error("the JWK Set has {0} bytes, and the limit is 262144")]
     TooLarge(usize),
-    /// More than 100 keys.
-    #[error("the JWK Set has {0} keys, more than the 100 that are read")]
+    /// The set has more than 100 keys.
+    #[error("the JWK Set has {0} keys, and the limit is 100")]
     TooManyKeys(usize),
 }
 
 impl KeySet {
     const MAX_BYTES: usize = 256 * 1024;
     const MAX_KEYS: usize = 100;
-    /// How many keys of one id are tried.
+    /// How many keys with the same id are tried.
     const MAX_TRIES: usize = 4;
 
     /// Reads a JWK Set.
     ///
     /// # Errors
     ///
-    /// [`KeySetError`] where the document as a whole is none. A single odd key is no error.
+    /// Returns [`KeySetError`] if the document as a whole is not a JWK Set. A single key that cannot be used is not an
+    /// error.
     pub fn from_json(json: &str) -> Result<Self, KeySetError> {
         if json.len() > Self::MAX_BYTES {
             return Err(KeySetError::TooLarge(json.len()));
@@ -90,48 +106,50 @@ impl KeySet {
         }
         static NEXT: AtomicU64 = AtomicU64::new(1);
         let id = NEXT.fetch_add(1, Ordering::Relaxed);
-        Ok(KeySet { keys: keys.into_iter().map(Key::parse).collect(), id })
+        Ok(KeySet { keys: keys.into_iter().map(ParsedJwk::parse).collect(), id })
     }
 
-    /// Which set this is: see [`KeySource::is_current`](crate::keys::KeySource::is_current).
+    /// Returns the id of this set, which [`KeySource::is_current`](crate::keys::KeySource::is_current) compares.
     #[must_use]
     pub fn id(&self) -> KeySetId {
         KeySetId(self.id)
     }
 
-    /// How many keys can be used.
+    /// Returns the number of keys that can be used.
     #[must_use]
     pub fn len(&self) -> usize {
         self.keys.len().saturating_sub(self.skipped().count())
     }
 
-    /// True where no key can be used.
+    /// Returns true if no key can be used.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.len() == 0
     }
 
-    /// The keys that were passed over, and why.
+    /// Returns the keys that were skipped, each with the reason.
     pub fn skipped(&self) -> impl Iterator<Item = SkippedKey<'_>> {
-        self.keys.iter().filter_map(Key::skipped)
+        self.keys.iter().filter_map(ParsedJwk::skipped)
     }
 
-    /// The thumbprint of each key that can be used, SHA-256 in base64url
+    /// Returns the SHA-256 thumbprint of each key that can be used, in base64url
     /// ([RFC 7638](https://www.rfc-editor.org/rfc/rfc7638)).
     pub fn thumbprints(&self) -> impl Iterator<Item = String> {
         self.keys.iter().filter_map(|key| key.thumbprint().ok())
     }
 
-    /// Verifies one compact JWS under these keys and returns its payload. **The signature only**:
-    /// no claim is looked at, no `typ`, no time, no audience. For harnesses; an access token is
-    /// validated with [`UnverifiedToken::validate`](crate::token::UnverifiedToken::validate).
+    /// Verifies the signature of one compact JWS and returns its payload. **Nothing else is checked**: no claim, no
+    /// `typ`, no time, no audience.
     ///
-    /// Sizes, base64url, header, `crit` and the choice of the key are as strict as for a token.
+    /// This is for test harnesses. To validate an access token, use
+    /// [`UnverifiedToken::validate`](crate::token::UnverifiedToken::validate). Size, base64url, header, `crit` and the
+    /// choice of the key are treated as strictly as for a token.
     ///
     /// # Errors
     ///
-    /// [`Reason::CredentialTooLarge`] over 16 KiB; else the first of [`Reason::ALL`] from
-    /// [`Reason::TokenFormatNotAccepted`] to [`Reason::SignatureInvalid`].
+    /// Returns [`Reason::CredentialTooLarge`] if the JWS exceeds 16 KiB. Otherwise returns the first reason that
+    /// applies, in the order of [`Reason::ALL`], from [`Reason::TokenFormatNotAccepted`] to
+    /// [`Reason::SignatureInvalid`].
     pub fn verify_signature_only(
         &self,
         jws: &str,
@@ -140,11 +158,12 @@ impl KeySet {
         self.verify_signature_only_with(jws, algorithms, Backend::default())
     }
 
-    /// The same with this backend.
+    /// Verifies the signature of one compact JWS with the given backend, like
+    /// [`verify_signature_only`](Self::verify_signature_only), which uses the default.
     ///
     /// # Errors
     ///
-    /// As [`verify_signature_only`](Self::verify_signature_only).
+    /// Returns the same reasons as [`verify_signature_only`](Self::verify_signature_only).
     pub fn verify_signature_only_with(
         &self,
         jws: &str,
@@ -157,39 +176,41 @@ impl KeySet {
         let compact = Compact::parse(jws)?;
         let algorithm = compact.header.algorithm(algorithms.into_iter().collect())?;
         let kid = compact.header.kid();
-        let signed = (compact.signing_input, &*compact.signature);
+        let signed = Signed { signing_input: compact.signing_input, signature: &compact.signature };
         self.verify_signature(None, kid, algorithm, signed, backend)?;
         Ok(compact.payload)
     }
 
-    /// True where a token that names this key, or none, finds one here, usable or not.
+    /// Returns true if the set has a key with this id, usable or not. Always true without an id.
     #[cfg(feature = "remote")]
     pub(crate) fn knows(&self, kid: Option<&str>) -> bool {
         kid.is_none_or(|kid| self.keys.iter().any(|key| key.kid() == Some(kid)))
     }
 
-    /// The ids of its keys, usable or not.
+    /// Returns the ids of the keys, usable or not.
     #[cfg(feature = "remote")]
     pub(crate) fn ids(&self) -> impl Iterator<Item = &str> {
-        self.keys.iter().filter_map(Key::kid)
+        self.keys.iter().filter_map(ParsedJwk::kid)
     }
 
-    /// Steps 17 to 19: choose the key by id and type, then verify. Without a signer, nobody asks whose key it
-    /// is.
+    /// Chooses the key by id and type, then verifies the signature. Checks `key_not_found` to `signature_invalid`.
+    /// Without a signer, a key of any issuer is accepted.
     pub(crate) fn verify_signature(
         &self,
         signer: Option<Signer<'_>>,
         kid: Option<&str>,
         algorithm: Algorithm,
-        (message, signature): (&str, &[u8]),
+        signed: Signed<'_>,
         backend: Backend,
     ) -> Result<(), Reason> {
-        let fits = |key: &&Key| {
+        let fits = |key: &&ParsedJwk| {
             key.fits(algorithm) && signer.is_none_or(|signer| key.may_sign_for(signer))
         };
-        let verifies = |key: &Key| key.verify(algorithm, message.as_bytes(), signature, backend);
+        let Signed { signing_input, signature } = signed;
+        let verifies =
+            |key: &ParsedJwk| key.verify(algorithm, signing_input.as_bytes(), signature, backend);
         let Some(kid) = kid else {
-            // Without an id, only where there is no choice (RFC 7515 section 4.1.4).
+            // Without an id, a key is used only if no other key fits (RFC 7515 section 4.1.4).
             let mut candidates = self.keys.iter().filter(fits);
             return match (candidates.next(), candidates.next()) {
                 (Some(key), None) => verifies(key),

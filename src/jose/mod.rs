@@ -1,8 +1,8 @@
-//! Signatures: algorithms, key sets, one compact JWS. The wall: no file outside this folder names josekit,
-//! openssl or aws-lc-rs, and no type of theirs leaves it.
+//! Signatures: algorithms, key sets, and one compact JWS.
 //!
-//! Three things of josekit are used: `Jwk`, a verifier from a JWK, `JwsVerifier::verify`. What it
-//! leaves unchecked of a key is checked in `jwk` and `material` before it, or AWS-LC, sees one.
+//! No file outside this folder names josekit, openssl or aws-lc-rs, and none of their types leaves it. Three things of
+//! josekit are used: `Jwk`, a verifier made from a JWK, and `JwsVerifier::verify`. `jwk` and `public_key` check what
+//! josekit leaves unchecked in a key, before josekit or AWS-LC sees it.
 
 mod algorithm;
 #[cfg(feature = "aws-lc")]
@@ -24,10 +24,11 @@ pub use backend::Backend;
 #[cfg(feature = "testing")]
 pub(crate) use compact::encode;
 pub(crate) use compact::{Compact, Header, is_base64url_of, is_type};
-pub(crate) use digest::{Digest, DigestKey, equal, hmac_sha256, sha256};
+pub(crate) use digest::{Digest, DigestKey, constant_time_eq, hmac_sha256, sha256};
 pub(crate) use embedded::Embedded;
 pub(crate) use jwk::Signer;
 pub use key_problem::{KeyProblem, SkippedKey};
+pub(crate) use key_set::Signed;
 pub use key_set::{KeySet, KeySetError, KeySetId};
 #[cfg(feature = "testing")]
 pub(crate) use signing::SigningKey;

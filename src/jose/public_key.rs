@@ -1,4 +1,4 @@
-//! Key material: checked with openssl, verified through josekit or with AWS-LC.
+//! Public keys: checked with openssl, used through josekit or with AWS-LC.
 
 use std::fmt;
 use std::sync::OnceLock;
@@ -21,16 +21,17 @@ use super::digest::sha256;
 use super::key_problem::KeyProblem;
 use crate::reason::Reason;
 
-/// A public key that passed our checks, with verifiers for each algorithm it fits. A verifier costs
-/// more to make than to use, so each is made once, when first asked for.
-pub(super) struct Material {
+/// A public key that passed our checks, with verifiers for each algorithm that it fits.
+pub(super) struct PublicKey {
     jwk: Jwk,
     /// The one length of a signature under this key, in bytes.
     signature_len: usize,
-    verifiers: Vec<Slot>,
+    verifiers: Vec<LazyVerifier>,
 }
 
-struct Slot {
+/// The verifiers of one algorithm, one for each backend. A verifier costs more to make than to use, so each is made
+/// once, when it is first needed.
+struct LazyVerifier {
     algorithm: Algorithm,
     openssl: OnceLock<Option<Box<dyn JwsVerifier>>>,
     #[cfg(feature = "aws-lc")]
@@ -43,9 +44,9 @@ enum Verifier<'a> {
     AwsLc(&'a AwsLcVerifier),
 }
 
-impl Slot {
+impl LazyVerifier {
     fn new(algorithm: Algorithm) -> Self {
-        Slot {
+        LazyVerifier {
             algorithm,
             openssl: OnceLock::new(),
             #[cfg(feature = "aws-lc")]
@@ -53,10 +54,10 @@ impl Slot {
         }
     }
 
-    fn verifier(&self, backend: Backend, jwk: &Jwk) -> Option<Verifier<'_>> {
+    fn get(&self, backend: Backend, jwk: &Jwk) -> Option<Verifier<'_>> {
         match backend {
             Backend::OpenSsl => {
-                let made = self.openssl.get_or_init(|| verifier(self.algorithm, jwk));
+                let made = self.openssl.get_or_init(|| openssl_verifier(self.algorithm, jwk));
                 made.as_deref().map(Verifier::OpenSsl)
             }
             #[cfg(feature = "aws-lc")]
@@ -82,19 +83,19 @@ impl Verifier<'_> {
     }
 }
 
-impl Material {
-    /// RFC 7518 section 6.3.1; sizes of section 3.3.
+impl PublicKey {
+    /// Checks an RSA key (RFC 7518 section 6.3.1), its size included (section 3.3).
     pub(super) fn rsa(n: &[u8], e: &[u8]) -> Result<Self, KeyProblem> {
         let (n, e) = (without_leading_zeros(n), without_leading_zeros(e));
         let odd = |number: &[u8]| number.last().is_some_and(|byte| byte & 1 == 1);
         let bits = BigNum::from_slice(n).map_err(|_| KeyProblem::Malformed)?.num_bits();
-        // With e = 1 a signature is its own message: anybody can make one.
+        // If e = 1, every message is its own signature, so anyone can sign.
         let exponent = e.iter().fold(0_u64, |value, byte| value.wrapping_shl(8) | u64::from(*byte));
         let exponent_is_sane = e.len() <= 5 && (3..1 << 33).contains(&exponent) && odd(e);
         if !(2048..=8192).contains(&bits) || !odd(n) || !exponent_is_sane {
             return Err(KeyProblem::WeakRsa);
         }
-        Material::new(
+        PublicKey::new(
             "RSA",
             &[("n", n), ("e", e)],
             None,
@@ -110,7 +111,8 @@ impl Material {
         )
     }
 
-    /// RFC 7518 section 6.2.1: coordinates of the curve's full length, a point on the curve.
+    /// Checks an EC key (RFC 7518 section 6.2.1): both coordinates have the curve's full length, and the point is on
+    /// the curve.
     pub(super) fn ec(curve: &str, x: &[u8], y: &[u8]) -> Result<Self, KeyProblem> {
         let (nid, len, algorithm) = match curve {
             "P-256" => (Nid::X9_62_PRIME256V1, 32, Algorithm::Es256),
@@ -127,15 +129,21 @@ impl Material {
         if x.len() != len || y.len() != len || on_curve().is_err() {
             return Err(KeyProblem::InvalidPoint);
         }
-        Material::new("EC", &[("x", x), ("y", y)], Some(curve), len.saturating_mul(2), &[algorithm])
+        PublicKey::new(
+            "EC",
+            &[("x", x), ("y", y)],
+            Some(curve),
+            len.saturating_mul(2),
+            &[algorithm],
+        )
     }
 
-    /// RFC 8037 section 2; the point checks of RFC 8032 section 5.1.3, and no small order.
+    /// Checks an Ed25519 key (RFC 8037 section 2): the point is valid (RFC 8032 section 5.1.3) and not of small order.
     pub(super) fn ed25519(x: &[u8]) -> Result<Self, KeyProblem> {
         if has_small_order(x) || !is_ed25519_point(x).unwrap_or(false) {
             return Err(KeyProblem::InvalidPoint);
         }
-        Material::new("OKP", &[("x", x)], Some("Ed25519"), 64, &[Algorithm::Ed25519])
+        PublicKey::new("OKP", &[("x", x)], Some("Ed25519"), 64, &[Algorithm::Ed25519])
     }
 
     fn new(
@@ -145,7 +153,7 @@ impl Material {
         signature_len: usize,
         algorithms: &[Algorithm],
     ) -> Result<Self, KeyProblem> {
-        // josekit sees what we checked and nothing else of the JWK.
+        // josekit sees only the members that were checked.
         let mut jwk = Jwk::new(kty);
         let mut set = |name: &str, value: String| {
             jwk.set_parameter(name, Some(Value::String(value))).map_err(|_| KeyProblem::Malformed)
@@ -156,15 +164,16 @@ impl Material {
         if let Some(curve) = curve {
             set("crv", curve.to_owned())?;
         }
-        let verifiers = algorithms.iter().copied().map(Slot::new).collect();
-        Ok(Material { jwk, signature_len, verifiers })
+        let verifiers = algorithms.iter().copied().map(LazyVerifier::new).collect();
+        Ok(PublicKey { jwk, signature_len, verifiers })
     }
 
-    /// RFC 7638 section 3: the required members, in the order of their names, without spaces.
+    /// Returns the SHA-256 thumbprint, of the required members in the order of their names, without spaces (RFC 7638
+    /// section 3).
     pub(super) fn thumbprint(&self) -> String {
         let members = ["crv", "e", "kty", "n", "x", "y"];
         let members = members.into_iter().filter_map(|name| {
-            // Neither base64url nor the names of curves and types have anything to escape.
+            // Base64url and the names of curves and types need no escapes.
             let value = self.jwk.parameter(name)?.as_str()?;
             Some(format!("\"{name}\":\"{value}\""))
         });
@@ -173,7 +182,7 @@ impl Material {
     }
 
     pub(super) fn fits(&self, algorithm: Algorithm) -> bool {
-        self.verifiers.iter().any(|slot| slot.algorithm == algorithm)
+        self.verifiers.iter().any(|verifier| verifier.algorithm == algorithm)
     }
 
     pub(super) fn verify(
@@ -186,14 +195,14 @@ impl Material {
         let verifier = self
             .verifiers
             .iter()
-            .find(|slot| slot.algorithm == algorithm)
-            .and_then(|slot| slot.verifier(backend, &self.jwk))
+            .find(|verifier| verifier.algorithm == algorithm)
+            .and_then(|verifier| verifier.get(backend, &self.jwk))
             .ok_or(Reason::KeyUnusable)?;
-        // One length, whatever the algorithm (RFC 7518 sections 3.3 to 3.5, RFC 8032 section 5.1.6).
+        // Signatures under one key have one length (RFC 7518 sections 3.3 to 3.5, RFC 8032 section 5.1.6).
         if signature.len() != self.signature_len {
             return Err(Reason::SignatureInvalid);
         }
-        // The first half of an Ed25519 signature is a point too.
+        // The first half of an Ed25519 signature is a point too, and must not be of small order.
         if algorithm == Algorithm::Ed25519 && signature.get(..32).is_none_or(has_small_order) {
             return Err(Reason::SignatureInvalid);
         }
@@ -204,13 +213,13 @@ impl Material {
     }
 }
 
-impl fmt::Debug for Material {
+impl fmt::Debug for PublicKey {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_list().entries(self.verifiers.iter().map(|slot| slot.algorithm)).finish()
+        f.debug_list().entries(self.verifiers.iter().map(|verifier| verifier.algorithm)).finish()
     }
 }
 
-fn verifier(algorithm: Algorithm, jwk: &Jwk) -> Option<Box<dyn JwsVerifier>> {
+fn openssl_verifier(algorithm: Algorithm, jwk: &Jwk) -> Option<Box<dyn JwsVerifier>> {
     fn boxed<V: JwsVerifier + 'static, E>(made: Result<V, E>) -> Option<Box<dyn JwsVerifier>> {
         made.ok().map(|verifier| Box::new(verifier) as Box<dyn JwsVerifier>)
     }
@@ -228,14 +237,14 @@ fn verifier(algorithm: Algorithm, jwk: &Jwk) -> Option<Box<dyn JwsVerifier>> {
     }
 }
 
-/// A few issuers pad the modulus; the number is the same.
+/// Removes leading zeros: a few issuers pad the modulus.
 fn without_leading_zeros(number: &[u8]) -> &[u8] {
     let zeros = number.iter().take_while(|byte| **byte == 0).count();
     number.get(zeros..).unwrap_or_default()
 }
 
-/// The y coordinates of the points of edwards25519 whose order divides 8, little endian: 0, 1, -1, and
-/// the two of order 8. Under a key of small order one signature fits many messages.
+/// The y coordinates of the points of edwards25519 whose order divides 8, little endian: 0, 1, -1, and the two of order
+/// 8. Under a key of small order, one signature can be valid for many messages.
 const SMALL_ORDER: [[u8; 32]; 5] = [
     [0; 32],
     [
@@ -259,7 +268,7 @@ const SMALL_ORDER: [[u8; 32]; 5] = [
     ],
 ];
 
-/// True for a point of small order, and for what is no encoding of a point by its length.
+/// Returns true for a point of small order, and for anything that is not 32 bytes long.
 fn has_small_order(encoded: &[u8]) -> bool {
     let Ok(mut y) = <[u8; 32]>::try_from(encoded) else {
         return true;
@@ -270,8 +279,7 @@ fn has_small_order(encoded: &[u8]) -> bool {
     SMALL_ORDER.contains(&y)
 }
 
-/// True for the encoding of a point of edwards25519: canonical (y below p), and on the curve
-/// (RFC 8032 section 5.1.3).
+/// Returns true for the canonical encoding (y below p) of a point that is on edwards25519 (RFC 8032 section 5.1.3).
 fn is_ed25519_point(encoded: &[u8]) -> Result<bool, ErrorStack> {
     let mut bytes: Vec<u8> = encoded.iter().rev().copied().collect();
     if let Some(first) = bytes.first_mut() {
@@ -301,7 +309,7 @@ fn is_ed25519_point(encoded: &[u8]) -> Result<bool, ErrorStack> {
     u.mod_sub(&y2, &one, &p, context)?;
     v.mod_add(&dy2, &one, &p, context)?;
     uv.mod_mul(&u, &v, &p, context)?;
-    // u / v is a square exactly where u v is: (u v)^((p - 1) / 2) = 1 (Euler).
+    // u / v is a square if and only if u v is: (u v)^((p - 1) / 2) = 1 (Euler).
     let mut half = BigNum::new()?;
     half.rshift1(&p)?;
     let mut symbol = BigNum::new()?;
@@ -336,7 +344,7 @@ mod tests {
             "c7176a703d4dd84fba3c0b760d10670f2a2053fa2c39ccc64ec7fd7792ac03fa",
         ] {
             assert!(has_small_order(&hex(point)), "{point}");
-            assert!(Material::ed25519(&hex(point)).is_err(), "{point}");
+            assert!(PublicKey::ed25519(&hex(point)).is_err(), "{point}");
         }
         for not_canonical in [
             "edffffffffffffffffffffffffffffffffffffffffffffffffffffffffffff7f",
@@ -354,9 +362,9 @@ mod tests {
             "3d4017c3e843895a92b70aa74d1b7ebc9c982ccf2ec4968cc0cd55f12af4660c",
             "fc51cd8e6218a1a38da47ed00230f0580816ed13ba3303ac5deb911548908025",
         ] {
-            assert!(Material::ed25519(&hex(key)).is_ok(), "{key}");
+            assert!(PublicKey::ed25519(&hex(key)).is_ok(), "{key}");
         }
-        // y = 2 is no point of the curve
+        // No point of the curve has y = 2.
         let mut two = [0_u8; 32];
         two[0] = 2;
         assert!(!is_ed25519_point(&two).unwrap());
@@ -364,14 +372,14 @@ mod tests {
 
     #[cfg(feature = "aws-lc")]
     #[test]
-    fn a_backend_is_set_up_only_where_it_is_chosen() {
+    fn a_backend_is_set_up_only_if_it_is_chosen() {
         let key = hex("d75a980182b10ab7d54bfed3c964073a0ee172f3daa62325af021a68f707511a");
         for chosen in [Backend::OpenSsl, Backend::AwsLc] {
-            let key = Material::ed25519(&key).unwrap();
+            let key = PublicKey::ed25519(&key).unwrap();
             let _ = key.verify(Algorithm::Ed25519, b"", &[9; 64], chosen);
-            let slot = key.verifiers.first().unwrap();
-            assert_eq!(slot.openssl.get().is_some(), chosen == Backend::OpenSsl);
-            assert_eq!(slot.aws_lc.get().is_some(), chosen == Backend::AwsLc);
+            let verifier = key.verifiers.first().unwrap();
+            assert_eq!(verifier.openssl.get().is_some(), chosen == Backend::OpenSsl);
+            assert_eq!(verifier.aws_lc.get().is_some(), chosen == Backend::AwsLc);
         }
     }
 }

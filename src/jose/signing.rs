@@ -1,4 +1,4 @@
-//! Keys that sign, for `TestIssuer` alone.
+//! Keys that sign, for the test issuer only.
 
 use base64_simd::URL_SAFE_NO_PAD;
 use josekit::jwk::{Jwk, alg::ec::EcCurve, alg::ed::EdCurve};
@@ -8,19 +8,19 @@ use josekit::jws::{
 
 use super::algorithm::Algorithm;
 
-/// A private key made for tests.
+/// A private key for tests.
 pub(crate) struct SigningKey {
     signer: Box<dyn JwsSigner>,
     public: Jwk,
 }
 
 impl SigningKey {
-    /// A new key. RSA takes a noticeable moment.
+    /// Makes a new key. An RSA key takes a noticeable moment.
     ///
     /// # Panics
     ///
-    /// Where the system has no randomness.
-    #[expect(clippy::expect_used, reason = "only in tests of users, where a panic is the answer")]
+    /// Panics if the system has no randomness.
+    #[expect(clippy::expect_used, reason = "runs in tests only, which may panic")]
     pub(crate) fn generate(algorithm: Algorithm, kid: &str) -> Self {
         let jwk = match algorithm {
             Algorithm::Es256 => Jwk::generate_ec_key(EcCurve::P256),
@@ -55,13 +55,13 @@ impl SigningKey {
         SigningKey { signer, public }
     }
 
-    /// Its public half, as a JWK.
+    /// Returns the public half as a JWK.
     pub(crate) fn public_jwk(&self) -> String {
         self.public.to_string()
     }
 
-    /// The signature of a message, in base64url.
-    #[expect(clippy::expect_used, reason = "only in tests of users, where a panic is the answer")]
+    /// Signs a message and returns the signature in base64url.
+    #[expect(clippy::expect_used, reason = "runs in tests only, which may panic")]
     pub(crate) fn sign(&self, message: &str) -> String {
         let signature =
             self.signer.sign(message.as_bytes()).expect("a key that was made here signs");

@@ -1,102 +1,104 @@
-//! JSON that owns its text: the header and the payload of a token, read once.
+//! JSON that owns its text: the header and the payload of a token.
 
 use std::borrow::Cow;
 use std::num::NonZeroU16;
 
-use super::scanner::{self, Kind};
+use super::object;
+use super::scanner::{Findings, name_bit, read_object};
 
-/// Where something stands in the text of a [`Json`].
+/// A part of the text of a [`Json`], by its place.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Text {
-    /// Nothing begins at 0: there the object does.
+pub(crate) struct Span {
+    /// Never 0: the object's own brace stands there.
     start: NonZeroU16,
     end: u16,
 }
 
-impl Text {
+impl Span {
     pub(crate) fn is_empty(self) -> bool {
         self.len() == 0
     }
 
-    /// In bytes.
+    /// The length in bytes.
     pub(crate) fn len(self) -> usize {
         usize::from(self.end).saturating_sub(usize::from(self.start.get()))
     }
 
-    /// What stands between the quotes of this string, so many bytes.
-    fn between(self, bytes: usize) -> Option<Self> {
+    /// The `bytes` bytes between the quotes of this string.
+    fn inside_quotes(self, bytes: usize) -> Option<Self> {
         let start = self.start.checked_add(1)?;
-        Some(Text { start, end: start.get().checked_add(bytes.try_into().ok()?)? })
+        Some(Span { start, end: start.get().checked_add(bytes.try_into().ok()?)? })
     }
 }
 
-/// The text of an object, and behind it those of its strings that had an escape, without.
+/// The text of an object. Strings that had an escape are decoded and appended to it.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Json {
     text: String,
-    /// How much of it was read.
+    /// How many bytes of `text` were read; decoded strings stand behind them.
     read: usize,
-    kind: Kind,
+    findings: Findings,
 }
 
 impl Json {
-    /// The most bytes, with the strings behind.
+    /// The largest text in bytes, decoded strings included.
     const MAX_BYTES: usize = u16::MAX as usize;
 
-    /// Hands on names, and where the values stand. `None` where `text` is not one JSON object, or too long.
+    /// Reads an object and calls `each` with the name and the span of the value of every member. Returns `None` if
+    /// `text` is not one JSON object or is too long.
     pub(crate) fn read(
         text: String,
-        mut each: impl FnMut(&Self, Cow<'_, str>, Text),
+        mut each: impl FnMut(&Self, Cow<'_, str>, Span),
     ) -> Option<Self> {
-        let mut json = Json { read: text.len(), text, kind: Kind::default() };
+        let mut json = Json { read: text.len(), text, findings: Findings::default() };
         let mut fits = true;
-        let kind = scanner::read(&json.text, |name, value| match json.find(value) {
+        let findings = read_object(&json.text, |name, value| match json.find(value) {
             Some(value) => each(&json, name, value),
             None => fits = false,
         });
-        json.kind = kind.filter(|_| fits)?;
+        json.findings = findings.filter(|_| fits)?;
         Some(json)
     }
 
-    /// True where nothing is wrong with it: see [`Kind`].
+    /// Returns true if nothing is wrong with the object: see [`Findings::sound`].
     pub(crate) fn is_sound(&self) -> bool {
-        self.kind.sound
+        self.findings.sound
     }
 
-    /// What was read.
+    /// Returns the text that was read.
     pub(crate) fn whole(&self) -> &str {
         self.text.get(..self.read).unwrap_or_default()
     }
 
-    pub(crate) fn text(&self, text: Text) -> &str {
-        self.text.get(usize::from(text.start.get())..usize::from(text.end)).unwrap_or_default()
+    pub(crate) fn text(&self, span: Span) -> &str {
+        self.text.get(usize::from(span.start.get())..usize::from(span.end)).unwrap_or_default()
     }
 
-    /// Where a part of the text stands; `None` for what is no part of it.
-    pub(crate) fn find(&self, part: &str) -> Option<Text> {
+    /// Returns the span of `part`, or `None` if `part` is not a slice of this text.
+    pub(crate) fn find(&self, part: &str) -> Option<Span> {
         let start = part.as_ptr().addr().checked_sub(self.text.as_ptr().addr())?;
         self.span(start, part.len())
     }
 
-    fn span(&self, start: usize, length: usize) -> Option<Text> {
+    fn span(&self, start: usize, length: usize) -> Option<Span> {
         let end = start.checked_add(length).filter(|end| *end <= self.text.len())?;
-        Some(Text { start: NonZeroU16::new(start.try_into().ok()?)?, end: end.try_into().ok()? })
+        Some(Span { start: NonZeroU16::new(start.try_into().ok()?)?, end: end.try_into().ok()? })
     }
 
-    /// The text of a string that stands here. `None` for any other type, and for one with an escape where there is no
-    /// room.
-    pub(crate) fn string(&mut self, raw: Text) -> Option<Text> {
+    /// Returns the span of the text of the string at `raw`, decoded if it has an escape. Returns `None` for any other
+    /// type, and if there is no room for the decoded text.
+    pub(crate) fn string(&mut self, raw: Span) -> Option<Span> {
         let text = self.text(raw);
-        if !self.kind.escaped {
-            return raw.between(text.strip_prefix('"')?.strip_suffix('"')?.len());
+        if !self.findings.escaped {
+            return raw.inside_quotes(text.strip_prefix('"')?.strip_suffix('"')?.len());
         }
-        match scanner::string(text)? {
+        match object::string(text)? {
             Cow::Borrowed(inner) => self.find(inner),
             Cow::Owned(text) => self.append(&text),
         }
     }
 
-    fn append(&mut self, text: &str) -> Option<Text> {
+    fn append(&mut self, text: &str) -> Option<Span> {
         let start = self.text.len();
         if text.len() > Self::MAX_BYTES.saturating_sub(start) {
             return None;
@@ -106,73 +108,73 @@ impl Json {
     }
 }
 
-/// An object, and where its members stand in its text.
+/// An object that owns its text, with an index of its members.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Document {
     json: Json,
     members: Vec<Member>,
-    /// The marks of all names.
-    marks: u64,
+    /// The [`name_bit`]s of all names.
+    name_bits: u64,
 }
 
 #[derive(Debug, Clone, Copy)]
 struct Member {
-    name: Text,
-    value: Text,
+    name: Span,
+    value: Span,
 }
 
 impl Document {
-    /// `None` where `text` is not one JSON object, or too long.
+    /// Reads `text`. Returns `None` if it is not one JSON object or is too long.
     pub(crate) fn read(text: String) -> Option<Self> {
-        // As many as there are in most texts of that length.
+        // An estimate that suits most texts of this length.
         let mut members = Vec::with_capacity((text.len() / 28).clamp(8, 64));
-        let mut marks = 0;
-        // Names that had an escape, and whose.
+        let mut name_bits = 0;
+        // Names that had an escape, with the index of their member.
         let mut unescaped = Vec::new();
         let mut json = Json::read(text, |json, name, value| {
-            marks |= scanner::mark(&name);
-            let at = json.find(&name).unwrap_or_else(|| {
+            name_bits |= name_bit(&name);
+            let name_span = json.find(&name).unwrap_or_else(|| {
                 unescaped.push((members.len(), name.into_owned()));
                 value
             });
-            members.push(Member { name: at, value });
+            members.push(Member { name: name_span, value });
         })?;
-        for (at, name) in unescaped {
-            members.get_mut(at)?.name = json.append(&name)?;
+        for (index, name) in unescaped {
+            members.get_mut(index)?.name = json.append(&name)?;
         }
-        Some(Document { json, members, marks })
+        Some(Document { json, members, name_bits })
     }
 
-    /// True where nothing is wrong with it: see [`Kind`].
+    /// Returns true if nothing is wrong with the object: see [`Findings::sound`].
     pub(crate) fn is_sound(&self) -> bool {
         self.json.is_sound()
     }
 
-    /// Where the value of a member stands. Where the name stands twice, the first.
-    pub(crate) fn find(&self, name: &str) -> Option<Text> {
-        if self.marks & scanner::mark(name) == 0 {
+    /// Returns the span of the value of a member: of the first one, if the name stands twice.
+    pub(crate) fn find(&self, name: &str) -> Option<Span> {
+        if self.name_bits & name_bit(name) == 0 {
             return None;
         }
         self.named(name).next().map(|member| member.value)
     }
 
-    /// The value of a member, as it was written. Where the name stands twice, the first.
+    /// Returns the value of a member as it was written: of the first one, if the name stands twice.
     pub(crate) fn get(&self, name: &str) -> Option<&str> {
         self.find(name).map(|value| self.text(value))
     }
 
-    /// How often a name stands there.
+    /// Returns how often a name stands in the object.
     pub(crate) fn count(&self, name: &str) -> usize {
         self.named(name).count()
     }
 
     fn named(&self, name: &str) -> impl Iterator<Item = &Member> {
-        let is = move |of: Text| of.len() == name.len() && self.text(of) == name;
-        self.members.iter().filter(move |member| is(member.name))
+        let has_name = move |span: Span| span.len() == name.len() && self.text(span) == name;
+        self.members.iter().filter(move |member| has_name(member.name))
     }
 
-    pub(crate) fn text(&self, text: Text) -> &str {
-        self.json.text(text)
+    pub(crate) fn text(&self, span: Span) -> &str {
+        self.json.text(span)
     }
 
     pub(crate) fn json(&self) -> &Json {
@@ -199,14 +201,14 @@ mod tests {
         let raw = document.find("b").unwrap();
         let kept = document.json_mut().string(raw).unwrap();
         assert_eq!(document.text(kept), "xy");
-        // also when it has moved
+        // also after it has moved
         let moved = Box::new(document);
         assert_eq!(moved.text(kept), "xy");
         assert_eq!(moved.get("a"), Some("1"));
     }
 
     #[test]
-    fn a_name_twice_is_counted_and_unsound() {
+    fn a_duplicate_name_is_counted_and_makes_the_object_unsound() {
         let document = Document::read(r#"{"a":1,"\u0061":2}"#.to_owned()).unwrap();
         assert_eq!(document.count("a"), 2);
         assert_eq!(document.get("a"), Some("1"));
@@ -215,7 +217,7 @@ mod tests {
     }
 
     #[test]
-    fn what_has_no_room_is_not_kept() {
+    fn a_decoded_string_without_room_is_not_kept() {
         let long = "x".repeat(Json::MAX_BYTES / 2 - 20);
         let text = format!(r#"{{"a":"\u0062{long}"}}"#);
         let mut document = Document::read(text.clone()).unwrap();

@@ -1,12 +1,18 @@
-//! JSON, read strictly and once.
+//! JSON, read strictly and in one pass.
 //!
-//! serde_json's `RawValue` was not enough. It finds no name that stands twice, it recurses as deep as the text
-//! does, and reading a payload with it takes a pass over the text for each level and an allocation for each
-//! value. A token must be refused for a name that stands twice at any level, so all of it has to be walked anyway:
-//! one scanner walks it once, and hands out parts of the text.
+//! serde_json's `RawValue` was not enough:
+//!
+//! - A token must be refused for a name that stands twice at any level. A visitor notices that in the object it reads,
+//!   but not inside the values that it keeps as `RawValue`. To find out, each level has to be read again.
+//! - Nothing limits how deep such a value is nested.
+//! - A borrowed `RawValue` cannot be stored beside the text it borrows from, and a boxed one takes an allocation.
+//!
+//! The scanner here walks the text once, notices duplicate names and deep nesting, and hands out slices of the text.
+//! serde_json still decodes strings that have an escape.
 
 mod document;
+mod object;
 mod scanner;
 
-pub(crate) use document::{Document, Json, Text};
-pub(crate) use scanner::{Object, array, chain, members, string, strings};
+pub(crate) use document::{Document, Json, Span};
+pub(crate) use object::{Object, array, members, nested_members, string, strings};

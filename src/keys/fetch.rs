@@ -1,6 +1,5 @@
-//! One fetch: where the keys are, and what is there.
+//! One fetch of an issuer's keys: finds where they are, gets them, reads them.
 
-use std::future::IntoFuture;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -8,69 +7,68 @@ use http::header::ACCEPT;
 use http::{Request, Response, StatusCode, Uri};
 use tokio::time::timeout;
 
-use super::cache::{Fetched, Moment, Outcome};
+use super::cache::{FetchResult, Fetched, Timestamp};
 use super::discovery;
-use super::url::Transport;
+use super::url::AllowedScheme;
 use crate::jose::{KeySet, sha256};
 use crate::outbound::{HttpClient, HttpLimits};
 
-/// Each answer that is fetched: so much of it, and in so much time.
+/// The limits of each answer.
 const MAX_BYTES: usize = 256 * 1024;
-const WITHIN: Duration = Duration::from_secs(5);
-/// How long metadata is believed before it is looked at again.
-const METADATA_FOR: Duration = Duration::from_secs(3600);
+const REQUEST_TIMEOUT: Duration = Duration::from_secs(5);
+/// How long a `jwks_uri` from the metadata is used before the metadata is read again.
+const METADATA_TTL: Duration = Duration::from_secs(3600);
 
-/// Where keys are.
-pub(super) enum Origin {
-    /// Where the owner said.
-    At(Uri),
-    /// Where the metadata of this issuer says.
+/// Where the keys of an issuer are.
+pub(super) enum KeyLocation {
+    Fixed(Uri),
+    /// The metadata of this issuer says where.
     Discovered {
         issuer: String,
-        locations: Vec<String>,
-        transport: Transport,
-        found: Mutex<Option<Found>>,
+        metadata_urls: Vec<String>,
+        scheme: AllowedScheme,
+        jwks_uri: Mutex<Option<JwksUri>>,
     },
 }
 
-/// `jwks_uri`, and until when it is believed.
+/// A `jwks_uri` from the metadata.
 #[derive(Clone)]
-pub(super) struct Found {
+pub(super) struct JwksUri {
     uri: Uri,
-    until: Moment,
+    valid_until: Timestamp,
 }
 
 /// Fetches the keys of one issuer.
 pub(super) struct Fetcher {
     client: Arc<dyn HttpClient>,
-    origin: Origin,
-    /// The digest of the last good answer: the same again is not parsed again.
+    location: KeyLocation,
+    /// The digest of the last JWK Set, and its keys. The same document is not parsed again.
     last: Mutex<Option<([u8; 32], KeySet)>>,
 }
 
 impl Fetcher {
-    pub(super) fn new(client: impl HttpClient, origin: Origin) -> Self {
-        Fetcher { client: Arc::new(client), origin, last: Mutex::new(None) }
+    pub(super) fn new(client: impl HttpClient, location: KeyLocation) -> Self {
+        Fetcher { client: Arc::new(client), location, last: Mutex::new(None) }
     }
 
-    /// Metadata where it is needed, then keys. `began` is now.
-    pub(super) async fn fetch(&self, began: Moment) -> Outcome<KeySet> {
+    /// Fetches the metadata, if it is needed, and then the keys. `began` is now.
+    pub(super) async fn fetch(&self, began: Timestamp) -> FetchResult<KeySet> {
         let uri = self.jwks_uri(began).await?;
-        let fetched = self.keys_at(&uri, began).await;
+        let fetched = self.fetch_keys(&uri, began).await;
         if fetched.is_err() {
-            self.forget_location();
+            self.expire_jwks_uri();
         }
         fetched
     }
 
-    async fn keys_at(&self, uri: &Uri, began: Moment) -> Outcome<KeySet> {
+    async fn fetch_keys(&self, uri: &Uri, began: Timestamp) -> FetchResult<KeySet> {
         let answer = self.get(uri).await?;
         let max_age = discovery::max_age(answer.headers());
         let keys = self.parse(answer.body()).map_err(|problem| format!("{uri}: {problem}"))?;
         Ok(Fetched { keys, max_age, began })
     }
 
-    /// At most 100 keys and 256 KiB: some 8 ms, and only where they have changed.
+    /// Parses a JWK Set. At its largest, 100 keys in 256 KiB, this takes some 8 ms.
     fn parse(&self, body: &[u8]) -> Result<KeySet, String> {
         let mut last = lock(&self.last);
         let digest = sha256([&body]);
@@ -83,55 +81,54 @@ impl Fetcher {
         Ok(keys)
     }
 
-    async fn jwks_uri(&self, now: Moment) -> Result<Uri, String> {
-        let (issuer, locations, transport, found) = match &self.origin {
-            Origin::At(uri) => return Ok(uri.clone()),
-            Origin::Discovered { issuer, locations, transport, found } => {
-                (issuer, locations, transport, found)
+    async fn jwks_uri(&self, now: Timestamp) -> Result<Uri, String> {
+        let (issuer, metadata_urls, scheme, jwks_uri) = match &self.location {
+            KeyLocation::Fixed(uri) => return Ok(uri.clone()),
+            KeyLocation::Discovered { issuer, metadata_urls, scheme, jwks_uri } => {
+                (issuer, metadata_urls, scheme, jwks_uri)
             }
         };
-        let before = lock(found).clone();
-        if let Some(before) = before.as_ref().filter(|before| now < before.until) {
-            return Ok(before.uri.clone());
+        let known = lock(jwks_uri).clone();
+        if let Some(known) = known.as_ref().filter(|known| now < known.valid_until) {
+            return Ok(known.uri.clone());
         }
         let mut problem = String::new();
-        for location in locations {
-            match self.metadata(location, issuer, *transport).await {
+        for url in metadata_urls {
+            match self.read_metadata(url, issuer, *scheme).await {
                 Ok(uri) => {
-                    let until = now.saturating_add(METADATA_FOR);
-                    *lock(found) = Some(Found { uri: uri.clone(), until });
+                    let valid_until = now.saturating_add(METADATA_TTL);
+                    *lock(jwks_uri) = Some(JwksUri { uri: uri.clone(), valid_until });
                     return Ok(uri);
                 }
                 // What is wrong with a document says more than that there is none.
-                Err(said) if problem.is_empty() || problem.ends_with("answered 404") => {
-                    problem = said;
+                Err(error) if problem.is_empty() || problem.ends_with("answered 404") => {
+                    problem = error;
                 }
                 Err(_) => {}
             }
         }
-        // Where the keys were is where they are, until somebody says otherwise.
-        before.map(|before| before.uri).ok_or(problem)
+        // Without metadata, the keys are still where they were.
+        known.map(|known| known.uri).ok_or(problem)
     }
 
-    async fn metadata(
+    async fn read_metadata(
         &self,
-        location: &str,
+        url: &str,
         issuer: &str,
-        transport: Transport,
+        scheme: AllowedScheme,
     ) -> Result<Uri, String> {
-        let uri: Uri = location.parse().map_err(|_| format!("{location} is no URL"))?;
+        let uri: Uri = url.parse().map_err(|_| format!("{url} is not a URL"))?;
         let body = self.get(&uri).await?.into_body();
-        let text = std::str::from_utf8(&body).map_err(|_| format!("{location} is not UTF-8"))?;
-        discovery::jwks_uri(text, issuer, transport)
-            .map_err(|problem| format!("{location} {problem}"))
+        let text = std::str::from_utf8(&body).map_err(|_| format!("{url} is not UTF-8"))?;
+        discovery::jwks_uri(text, issuer, scheme).map_err(|problem| format!("{url} {problem}"))
     }
 
-    /// The metadata is looked at again before the next fetch.
-    fn forget_location(&self) {
-        if let Origin::Discovered { found, .. } = &self.origin
-            && let Some(found) = &mut *lock(found)
+    /// Makes the next fetch read the metadata again.
+    fn expire_jwks_uri(&self) {
+        if let KeyLocation::Discovered { jwks_uri, .. } = &self.location
+            && let Some(known) = &mut *lock(jwks_uri)
         {
-            found.until = Moment::ZERO;
+            known.valid_until = Timestamp::ZERO;
         }
     }
 
@@ -140,11 +137,14 @@ impl Fetcher {
             .header(ACCEPT, "application/jwk-set+json, application/json")
             .body(Vec::new())
             .map_err(|error| format!("{uri}: {error}"))?;
-        let sent = self.client.send(request, HttpLimits::new(MAX_BYTES, WITHIN));
-        let answer = match timeout(WITHIN, sent.into_future()).await {
+        let sent = self.client.send(request, HttpLimits::new(MAX_BYTES, REQUEST_TIMEOUT));
+        let answer = match timeout(REQUEST_TIMEOUT, sent).await {
             Ok(Ok(answer)) => answer,
             Ok(Err(error)) => return Err(format!("{uri}: {error}")),
-            Err(_) => return Err(format!("{uri}: no answer within {} seconds", WITHIN.as_secs())),
+            Err(_) => {
+                let seconds = REQUEST_TIMEOUT.as_secs();
+                return Err(format!("{uri}: no answer within {seconds} seconds"));
+            }
         };
         if answer.status() != StatusCode::OK {
             return Err(format!("{uri} answered {}", answer.status().as_u16()));

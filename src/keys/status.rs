@@ -1,28 +1,29 @@
-//! How it stands with the keys of an issuer, for a readiness probe and for the operator.
+//! The state of an issuer's keys, for a readiness probe and for the operator.
 
 use std::fmt;
 use std::time::Duration;
 
-/// In what state the keys of an issuer are.
+/// The state of an issuer's keys.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum KeyState {
-    /// A source of the owner's that does not say.
+    /// The [`KeySource`](super::KeySource) does not report a state. Counts as ready.
     Unreported,
-    /// They were handed in, and do not change.
+    /// The keys were passed in and do not change.
     Fixed,
-    /// They were never fetched. Tokens are answered with 503.
+    /// The keys were never fetched. Requests with a token are answered with 503.
     Missing,
-    /// They were fetched lately.
+    /// The keys were fetched recently enough.
     Fresh,
-    /// They could not be renewed, and still serve.
+    /// The keys could not be renewed, and are still used.
     Stale,
-    /// They could not be renewed for so long that they do not serve any more. Tokens are answered with 503.
+    /// The keys could not be renewed for so long that they are no longer used. Requests with a token are answered with
+    /// 503.
     Expired,
 }
 
 impl KeyState {
-    /// Its name: `unreported`, `fixed`, `missing`, `fresh`, `stale` or `expired`.
+    /// Returns the name: `unreported`, `fixed`, `missing`, `fresh`, `stale` or `expired`.
     #[must_use]
     pub const fn as_str(self) -> &'static str {
         match self {
@@ -36,30 +37,32 @@ impl KeyState {
     }
 }
 
-/// How it stands with the keys of one issuer: a snapshot.
+/// A snapshot of the state of one issuer's keys.
+///
+/// See [`Readiness`] for an example. `Display` writes one line, for a log or a probe.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct KeyStatus {
-    /// In what state they are.
+    /// The state of the keys.
     pub state: KeyState,
-    /// How long ago the last good fetch was.
+    /// The time since the last successful fetch began.
     pub age: Option<Duration>,
-    /// How many keys can be used.
+    /// The number of keys that can be used.
     pub keys: usize,
-    /// How many keys were passed over.
+    /// The number of keys that were skipped because they cannot be used.
     pub skipped: usize,
-    /// What went wrong at the last fetch. For the operator.
+    /// What went wrong at the last fetch, for the operator.
     pub last_error: Option<String>,
-    /// How many fetches were begun.
+    /// The number of fetches that were started.
     pub fetches: u64,
 }
 
 impl KeyStatus {
-    pub(super) fn of(state: KeyState) -> Self {
+    pub(super) fn new(state: KeyState) -> Self {
         KeyStatus { state, age: None, keys: 0, skipped: 0, last_error: None, fetches: 0 }
     }
 
-    /// True where tokens can be verified: there is a key that serves, or the source does not say.
+    /// Returns true if tokens can be verified: there is a key that can be used, or the source does not report a state.
     #[must_use]
     pub fn is_ready(&self) -> bool {
         match self.state {
@@ -84,25 +87,55 @@ impl fmt::Display for KeyStatus {
     }
 }
 
-/// How it stands with all issuers of a guard.
+/// A snapshot of the keys of every issuer that a guard trusts.
+///
+/// Returned by [`Guard::ready`](crate::Guard::ready), which fetches what is missing, and by
+/// [`Guard::readiness`](crate::Guard::readiness), which answers at once, for a probe. `Display` writes one line for each
+/// issuer.
+///
+/// ```
+/// # #[cfg(feature = "testing")] {
+/// use unconfused::keys::{KeySet, KeyState};
+/// use unconfused::{Audience, Guard, Issuer};
+/// # use unconfused::testing::TestIssuer;
+///
+/// const ORDERS: Audience = Audience::from_static("https://orders.example");
+/// # let keys = TestIssuer::new("https://login.example").keys();
+///
+/// let guard = Guard::new(ORDERS, Issuer::new("https://login.example", keys));
+/// let readiness = guard.readiness();
+/// assert!(readiness.is_ready());
+/// assert_eq!(readiness.to_string(), "https://login.example: fixed keys=1 skipped=0 fetches=0\n");
+///
+/// // An issuer without a key that can be used: a probe should answer 503.
+/// let guard = guard.trust(Issuer::new("https://partner.example", KeySet::default()));
+/// let readiness = guard.readiness();
+/// assert!(!readiness.is_ready());
+/// let waiting: Vec<_> = readiness.issuers().filter(|(_, keys)| !keys.is_ready()).collect();
+/// assert_eq!(waiting[0].0, "https://partner.example");
+/// assert_eq!(waiting[0].1.state, KeyState::Fixed);
+/// # }
+/// ```
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Readiness {
     issuers: Vec<(String, KeyStatus)>,
 }
 
 impl Readiness {
-    pub(crate) fn of(issuers: Vec<(String, KeyStatus)>) -> Self {
+    pub(crate) fn new(issuers: Vec<(String, KeyStatus)>) -> Self {
         Readiness { issuers }
     }
 
-    /// True where the tokens of every issuer can be verified; of tenants nothing is known here. Where one issuer
-    /// of many should not stop the service, make your own rule from [`issuers`](Self::issuers).
+    /// Returns true if the tokens of every issuer can be verified.
+    ///
+    /// Tenants are not included. If one issuer of many should not stop the service, make your own rule from
+    /// [`issuers`](Self::issuers).
     #[must_use]
     pub fn is_ready(&self) -> bool {
         self.issuers.iter().all(|(_, status)| status.is_ready())
     }
 
-    /// Each issuer by its name.
+    /// Returns each issuer's name and the state of its keys.
     pub fn issuers(&self) -> impl Iterator<Item = (&str, &KeyStatus)> {
         self.issuers.iter().map(|(name, status)| (&**name, status))
     }

@@ -1,236 +1,245 @@
-//! One issuer for each tenant, made when a tenant is first seen.
+//! The issuers that a template stands for: one for each tenant, created when the tenant is first seen.
 
 use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use super::url::Transport;
-use super::{Issuer, KeySource, Keys, KeysUnavailable};
+use time::UtcDateTime;
+
+use super::source::{KeySource, Keys, KeysUnavailable};
+use super::template::IssuerTemplate;
 use crate::answer::Answer;
-use crate::config_error::ConfigError;
-use crate::token::{IssuerTerms, KeyHint};
+use crate::dates::since;
+use crate::token::KeyHint;
 
-/// What stands for the tenant in a template.
-const PLACE: &str = "{tenant}";
-/// The longest name of a tenant, in bytes.
-const MAX_NAME: usize = 64;
+const DEFAULT_CAPACITY: usize = 1000;
+/// Each eviction costs a fetch, so this is the shortest time between two.
+const EVICTION_INTERVAL: Duration = Duration::from_secs(1);
 
-/// Does the owner trust this tenant?
+/// Says whether the service trusts this tenant.
 pub(super) type Approve = dyn Fn(&str) -> bool + Send + Sync;
-/// The keys of the issuer of this name.
+/// Makes the keys of the issuer of this name.
 pub(super) type MakeKeys = dyn Fn(&str) -> Option<Arc<dyn KeySource>> + Send + Sync;
 
-/// The issuers of approved tenants: those whose tokens were verified last.
-pub(super) struct Tenants {
-    before: String,
-    after: String,
-    approve: Arc<Approve>,
-    keys: TenantKeys,
-    most: usize,
-    /// By tenant.
-    made: RwLock<BTreeMap<String, Made>>,
-    count: Arc<AtomicU64>,
-    /// When one last had to go for another.
-    last_gone: Mutex<Option<Instant>>,
-}
-
-/// Where the keys of tenants are.
+/// Where the keys of tenants come from.
 #[derive(Clone)]
 pub(super) enum TenantKeys {
-    Each(Arc<MakeKeys>),
-    /// One set for all: a key must say whose it is.
+    /// Each tenant has its own.
+    Separate(Arc<MakeKeys>),
+    /// All tenants have these. Each key says whose it is.
     Shared(Arc<dyn KeySource>),
 }
 
-struct Made {
-    issuer: Arc<Issuer>,
+/// The issuers of approved tenants, of type `I`. If there are more than fit, those whose tokens were verified last are
+/// kept.
+pub(super) struct Tenants<I> {
+    template: IssuerTemplate,
+    approve: Arc<Approve>,
+    keys: TenantKeys,
+    capacity: usize,
+    /// By tenant.
+    entries: RwLock<BTreeMap<String, TenantEntry<I>>>,
+    counter: Arc<AtomicU64>,
+    last_eviction: Mutex<Option<UtcDateTime>>,
+}
+
+struct TenantEntry<I> {
+    issuer: Arc<I>,
+    /// The order of creation. Decides between issuers that were never used.
     number: u64,
-    used: Used,
+    last_use: LastUse,
 }
 
-/// When a token of an issuer was last verified, in an order that all tenants share: what nobody verified may not
-/// keep an issuer, and may not put out one that is in use.
+/// When a token of an issuer was last verified, in an order that all tenants share.
+///
+/// Only a verified token counts. A token that anyone can write neither keeps an issuer nor evicts one that is in use.
 #[derive(Debug, Clone)]
-pub(super) struct Used {
-    count: Arc<AtomicU64>,
-    /// 0: never.
-    last: Arc<AtomicU64>,
+pub(super) struct LastUse {
+    counter: Arc<AtomicU64>,
+    /// 0 if there was none yet.
+    number: Arc<AtomicU64>,
 }
 
-impl Used {
-    pub(super) fn now(&self) {
-        let number = self.count.fetch_add(1, Ordering::Relaxed).saturating_add(1);
-        self.last.store(number, Ordering::Relaxed);
+impl LastUse {
+    pub(super) fn update(&self) {
+        let number = self.counter.fetch_add(1, Ordering::Relaxed).saturating_add(1);
+        self.number.store(number, Ordering::Relaxed);
     }
 }
 
-impl Tenants {
-    pub(super) fn new(
-        template: &str,
-        approve: Arc<Approve>,
-        keys: TenantKeys,
-    ) -> Result<Self, ConfigError> {
-        let unusable =
-            |problem: String| ConfigError::new(template, "a template of issuer names", problem);
-        let (before, after) = template
-            .split_once(PLACE)
-            .filter(|(_, after)| !after.contains(PLACE))
-            .ok_or_else(|| unusable(format!("it must have `{PLACE}` once")))?;
-        Transport::Tls
-            .fit(&format!("{before}tenant{after}"))
-            .map_err(|e| unusable(e.problem().to_owned()))?;
-        // The tenant may not choose the domain: it is a label in front of one, or in the path.
-        let host_is_fixed = before.matches('/').count() >= 3;
-        if !host_is_fixed && (before != "https://" || !is_under_a_domain(after)) {
-            return Err(unusable(
-                "the tenant must be in the path, or the first label of a host under a domain"
-                    .into(),
-            ));
-        }
-        Ok(Tenants {
-            before: before.to_owned(),
-            after: after.to_owned(),
+/// What the issuer of a tenant is made from.
+pub(super) struct NewTenant<'a> {
+    pub(super) tenant: &'a str,
+    pub(super) keys: Arc<dyn KeySource>,
+    /// `None` if the issuer is not kept.
+    pub(super) last_use: Option<LastUse>,
+}
+
+impl<I> Tenants<I> {
+    pub(super) fn new(template: IssuerTemplate, approve: Arc<Approve>, keys: TenantKeys) -> Self {
+        Tenants {
+            template,
             approve,
             keys,
-            most: 1000,
-            made: RwLock::default(),
-            count: Arc::default(),
-            last_gone: Mutex::default(),
-        })
-    }
-
-    /// The same, with nothing made yet: for other terms, or another bound.
-    pub(super) fn anew(&self, most: Option<usize>) -> Self {
-        Tenants {
-            before: self.before.clone(),
-            after: self.after.clone(),
-            approve: self.approve.clone(),
-            keys: self.keys.clone(),
-            most: most.unwrap_or(self.most),
-            made: RwLock::default(),
-            count: Arc::default(),
-            last_gone: Mutex::default(),
+            capacity: DEFAULT_CAPACITY,
+            entries: RwLock::default(),
+            counter: Arc::default(),
+            last_eviction: Mutex::default(),
         }
     }
 
-    /// The issuer of this name, where it is of a tenant that the owner approves: now, and every time. Its terms
-    /// are these, with its name.
-    pub(super) fn issuer(&self, name: &str, terms: &IssuerTerms) -> Option<Arc<Issuer>> {
-        let tenant = name.strip_prefix(&*self.before)?.strip_suffix(&*self.after)?;
-        if !is_tenant(tenant) || !(self.approve)(tenant) {
+    /// Returns a copy that has no issuers yet.
+    pub(super) fn empty_copy(&self) -> Self {
+        let copy = Tenants::new(self.template.clone(), self.approve.clone(), self.keys.clone());
+        Tenants { capacity: self.capacity, ..copy }
+    }
+
+    /// Returns a copy that has no issuers yet, and keeps so many.
+    pub(super) fn with_capacity(&self, capacity: usize) -> Self {
+        Tenants { capacity, ..self.empty_copy() }
+    }
+
+    /// Returns the issuer of this name, if the service approves its tenant. The approval is asked for every time. An
+    /// issuer that is not there yet is made with `make`.
+    pub(super) fn issuer(
+        &self,
+        name: &str,
+        at: UtcDateTime,
+        make: impl Fn(NewTenant<'_>) -> I,
+    ) -> Option<Arc<I>> {
+        let tenant = self.template.tenant_in(name)?;
+        if !(self.approve)(tenant) {
             return None;
         }
         {
-            let made = self.made.read().unwrap_or_else(PoisonError::into_inner);
-            if let Some(one) = made.get(tenant) {
-                return Some(one.issuer.clone());
+            let entries = self.entries.read().unwrap_or_else(PoisonError::into_inner);
+            if let Some(entry) = entries.get(tenant) {
+                return Some(entry.issuer.clone());
             }
         }
-        let mut made = self.made.write().unwrap_or_else(PoisonError::into_inner);
-        // Somebody may have been faster.
-        if let Some(one) = made.get(tenant) {
-            return Some(one.issuer.clone());
+        let mut entries = self.entries.write().unwrap_or_else(PoisonError::into_inner);
+        // Another request may have been faster.
+        if let Some(entry) = entries.get(tenant) {
+            return Some(entry.issuer.clone());
         }
-        if made.len() >= self.most {
-            // Where all have the same keys, one without a place costs that its tokens are not remembered.
+        if entries.len() >= self.capacity {
+            let not_kept = |keys| Some(Arc::new(make(NewTenant { tenant, keys, last_use: None })));
+            // With shared keys, an issuer that is not kept only costs that its tokens are not cached.
             if let TenantKeys::Shared(keys) = &self.keys {
-                let keys = keys.clone();
-                return Some(Arc::new(Issuer::of_tenant(name, tenant, terms, keys, None)));
+                return not_kept(keys.clone());
             }
-            if !self.may_go_now() {
-                let full = || KeysUnavailable::new("more tenants are in use than are kept");
-                let keys = Arc::new(move |_: KeyHint<'_>| -> Keys { Answer::Now(Err(full())) });
-                return Some(Arc::new(Issuer::of_tenant(name, tenant, terms, keys, None)));
+            if !self.may_evict(at) {
+                return not_kept(Arc::new(|_: KeyHint<'_>| -> Keys {
+                    Answer::Now(Err(KeysUnavailable::new("more tenants are in use than are kept")))
+                }));
             }
         }
         let keys = match &self.keys {
-            TenantKeys::Each(make) => make(name)?,
+            TenantKeys::Separate(make_keys) => make_keys(name)?,
             TenantKeys::Shared(keys) => keys.clone(),
         };
-        if made.len() >= self.most {
-            let key = |one: &Made| (one.used.last.load(Ordering::Relaxed), one.number);
-            let oldest = made.iter().min_by_key(|(_, one)| key(one));
+        if entries.len() >= self.capacity {
+            let age = |entry: &TenantEntry<I>| {
+                (entry.last_use.number.load(Ordering::Relaxed), entry.number)
+            };
+            let oldest = entries.iter().min_by_key(|(_, entry)| age(entry));
             if let Some(oldest) = oldest.map(|(tenant, _)| tenant.clone()) {
-                made.remove(&oldest);
+                entries.remove(&oldest);
             }
         }
-        let number = self.count.fetch_add(1, Ordering::Relaxed);
-        let used = Used { count: self.count.clone(), last: Arc::default() };
-        let issuer = Issuer::of_tenant(name, tenant, terms, keys, Some(used.clone()));
+        let number = self.counter.fetch_add(1, Ordering::Relaxed);
+        let last_use = LastUse { counter: self.counter.clone(), number: Arc::default() };
+        let issuer = make(NewTenant { tenant, keys, last_use: Some(last_use.clone()) });
         let issuer = Arc::new(issuer);
-        made.insert(tenant.to_owned(), Made { issuer: issuer.clone(), number, used });
+        let entry = TenantEntry { issuer: issuer.clone(), number, last_use };
+        entries.insert(tenant.to_owned(), entry);
         Some(issuer)
     }
 
-    /// Where all places are taken, one becomes free once a second: each costs a fetch.
-    fn may_go_now(&self) -> bool {
-        const PAUSE: Duration = Duration::from_secs(1);
-        let mut last = self.last_gone.lock().unwrap_or_else(PoisonError::into_inner);
-        let now = Instant::now();
-        let free = last.is_none_or(|last| now.saturating_duration_since(last) >= PAUSE);
-        if free {
-            *last = Some(now);
+    /// Returns true if a tenant may be evicted at this time, and notes that one is.
+    ///
+    /// The time is the caller's. A clock that is set back allows no eviction until it has caught up, and requests that
+    /// were read from the clock in another order cannot evict more often.
+    fn may_evict(&self, at: UtcDateTime) -> bool {
+        let mut last = self.last_eviction.lock().unwrap_or_else(PoisonError::into_inner);
+        if last.is_some_and(|last| since(last, at) < EVICTION_INTERVAL) {
+            return false;
         }
-        free
+        *last = Some(at);
+        true
     }
 
-    /// The one set of keys that serves all.
+    /// Returns the keys that serve all tenants, if there are such.
     pub(super) fn shared_keys(&self) -> Option<&Arc<dyn KeySource>> {
         match &self.keys {
-            TenantKeys::Each(_) => None,
+            TenantKeys::Separate(_) => None,
             TenantKeys::Shared(keys) => Some(keys),
         }
     }
 }
 
-/// What follows the tenant in a host is a dot and at least two labels.
-fn is_under_a_domain(after: &str) -> bool {
-    let host = after.split(['/', ':']).next().unwrap_or_default();
-    let labels = host.strip_prefix('.').map(|domain| domain.split('.'));
-    labels
-        .is_some_and(|labels| labels.clone().count() >= 2 && labels.clone().all(|l| !l.is_empty()))
-}
-
-/// `[A-Za-z0-9.-]{1,64}`, and neither dots alone nor a dot at an end, which would be another path or host.
-fn is_tenant(name: &str) -> bool {
-    (1..=MAX_NAME).contains(&name.len())
-        && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'-'))
-        && !name.starts_with('.')
-        && !name.ends_with('.')
-}
-
-impl fmt::Debug for Tenants {
+impl<I> fmt::Debug for Tenants<I> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Tenants({}{PLACE}{})", self.before, self.after)
+        write!(f, "Tenants({})", self.template)
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::dates::{earlier, later};
+    use crate::jose::KeySet;
 
-    #[test]
-    fn a_host_is_under_a_domain_that_no_tenant_chooses() {
-        for good in [".login.example/", ".login.example:8443/x", ".a.b.example"] {
-            assert!(is_under_a_domain(good), "{good}");
-        }
-        for bad in ["", "/", ".com/", "./x", ".login..example/", "x.login.example/", ":8443/"] {
-            assert!(!is_under_a_domain(bad), "{bad}");
-        }
+    const HOUR: Duration = Duration::from_secs(3600);
+
+    fn start() -> UtcDateTime {
+        UtcDateTime::from_unix_timestamp(1_800_000_000).unwrap()
+    }
+
+    /// Two tenants of two, each approved; an issuer is true if it is kept.
+    fn full() -> Tenants<bool> {
+        let template = IssuerTemplate::parse("https://login.example/{tenant}").unwrap();
+        let keys = TenantKeys::Separate(Arc::new(|_| Some(Arc::new(KeySet::default()))));
+        let tenants = Tenants::new(template, Arc::new(|_| true), keys).with_capacity(2);
+        assert!(is_kept(&tenants, "a", start()) && is_kept(&tenants, "b", start()));
+        tenants
+    }
+
+    fn is_kept(tenants: &Tenants<bool>, tenant: &str, at: UtcDateTime) -> bool {
+        let name = format!("https://login.example/{tenant}");
+        *tenants.issuer(&name, at, |new| new.last_use.is_some()).unwrap()
     }
 
     #[test]
-    fn a_tenant_is_a_word_and_no_way_to_another_place() {
-        for good in ["a", "contoso.example", "11111111-1111-1111-1111-111111111111", "A-1"] {
-            assert!(is_tenant(good), "{good}");
+    fn one_tenant_a_second_is_evicted() {
+        let tenants = full();
+        let at = |millis| later(start(), Duration::from_millis(millis));
+        assert!(is_kept(&tenants, "c", at(0)));
+        assert!(!is_kept(&tenants, "d", at(0)));
+        assert!(!is_kept(&tenants, "d", at(999)));
+        assert!(is_kept(&tenants, "d", at(1000)));
+        assert!(!is_kept(&tenants, "e", at(1999)));
+        assert!(is_kept(&tenants, "e", at(3_600_000)));
+        assert!(!is_kept(&tenants, "f", at(3_600_999)));
+    }
+
+    #[test]
+    fn a_clock_that_is_set_back_evicts_no_more_often() {
+        let tenants = full();
+        assert!(is_kept(&tenants, "c", start()));
+        let back = earlier(start(), HOUR);
+        for seconds in 0..=3600 {
+            let at = later(back, Duration::from_secs(seconds));
+            assert!(!is_kept(&tenants, "d", at), "{seconds}");
         }
-        let long = "a".repeat(65);
-        for bad in
-            ["", ".", "..", ".a", "a.", "a/b", "a b", "a%2e", "a@b", "a:1", "\u{e9}", "a_b", &*long]
-        {
-            assert!(!is_tenant(bad), "{bad}");
+        // Whatever the order in which requests read the clock.
+        let next = later(start(), EVICTION_INTERVAL);
+        assert!(is_kept(&tenants, "d", next));
+        for at in [back, next, back, next, start(), next] {
+            assert!(!is_kept(&tenants, "e", at));
         }
+        assert!(is_kept(&tenants, "c", back), "a tenant that is kept is served at any time");
     }
 }

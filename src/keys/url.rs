@@ -1,4 +1,4 @@
-//! Which URLs something is fetched from.
+//! The URLs that keys and metadata may be fetched from.
 
 use std::net::{Ipv4Addr, Ipv6Addr};
 
@@ -6,34 +6,33 @@ use http::Uri;
 
 use crate::config_error::ConfigError;
 
-/// Which URLs are fit to be fetched from.
+/// The schemes of URLs that may be fetched from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Transport {
-    /// https, and nothing else.
-    Tls,
-    /// Plain http too, from this machine: for development.
+pub(super) enum AllowedScheme {
+    Https,
+    /// `https`, or `http` to this machine: for development.
     #[cfg_attr(
         not(any(test, feature = "remote")),
-        expect(dead_code, reason = "only keys are fetched")
+        expect(dead_code, reason = "only remote keys are fetched")
     )]
-    Loopback,
+    HttpOnLoopback,
 }
 
-impl Transport {
-    /// The URL, where it is fit: of a host, without user, query, fragment and dot segments.
-    pub(super) fn fit(self, url: &str) -> Result<Uri, ConfigError> {
+impl AllowedScheme {
+    /// Parses a URL that has a host and neither user, query, fragment nor dot segments.
+    pub(super) fn parse(self, url: &str) -> Result<Uri, ConfigError> {
         if url.contains('?') {
             return Err(unusable(url, "it has a query"));
         }
-        self.fit_with_query(url)
+        self.parse_with_query(url)
     }
 
-    /// The same, where it may have a query.
-    pub(super) fn fit_with_query(self, url: &str) -> Result<Uri, ConfigError> {
-        self.parse(url).map_err(|problem| unusable(url, problem))
+    /// Parses like [`parse`](Self::parse), but a query is allowed.
+    pub(super) fn parse_with_query(self, url: &str) -> Result<Uri, ConfigError> {
+        self.check(url).map_err(|problem| unusable(url, problem))
     }
 
-    fn parse(self, url: &str) -> Result<Uri, &'static str> {
+    fn check(self, url: &str) -> Result<Uri, &'static str> {
         if url.contains('#') {
             return Err("it has a fragment");
         }
@@ -48,9 +47,9 @@ impl Transport {
         }
         match (uri.scheme_str(), self) {
             (Some("https"), _) => Ok(uri),
-            (Some("http"), Transport::Loopback) if is_loopback(host) => Ok(uri),
-            (_, Transport::Tls) => Err("it is not https"),
-            (_, Transport::Loopback) => {
+            (Some("http"), AllowedScheme::HttpOnLoopback) if is_loopback(host) => Ok(uri),
+            (_, AllowedScheme::Https) => Err("it is not https"),
+            (_, AllowedScheme::HttpOnLoopback) => {
                 Err("it is neither https nor http on the loopback interface")
             }
         }
@@ -73,16 +72,16 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_https_is_fit_and_http_on_loopback_where_that_is_said() {
+    fn only_https_is_allowed_and_http_on_loopback_if_asked_for() {
         for url in ["https://as.example", "https://as.example/t/", "https://[::1]:8443/a"] {
-            assert!(Transport::Tls.fit(url).is_ok(), "{url}");
-            assert!(Transport::Loopback.fit(url).is_ok(), "{url}");
+            assert!(AllowedScheme::Https.parse(url).is_ok(), "{url}");
+            assert!(AllowedScheme::HttpOnLoopback.parse(url).is_ok(), "{url}");
         }
         for url in
             ["http://127.0.0.1:4400", "http://localhost/x", "http://[::1]:1", "http://127.9.9.9"]
         {
-            assert!(Transport::Tls.fit(url).is_err(), "{url}");
-            assert!(Transport::Loopback.fit(url).is_ok(), "{url}");
+            assert!(AllowedScheme::Https.parse(url).is_err(), "{url}");
+            assert!(AllowedScheme::HttpOnLoopback.parse(url).is_ok(), "{url}");
         }
         for url in [
             "",
@@ -107,8 +106,8 @@ mod tests {
             "https://as.example\\@evil.example",
             "https://as.example\r\n",
         ] {
-            assert!(Transport::Tls.fit(url).is_err(), "{url:?}");
-            assert!(Transport::Loopback.fit(url).is_err(), "{url:?}");
+            assert!(AllowedScheme::Https.parse(url).is_err(), "{url:?}");
+            assert!(AllowedScheme::HttpOnLoopback.parse(url).is_err(), "{url:?}");
         }
     }
 }

@@ -3,13 +3,61 @@
 use http::HeaderValue;
 
 use crate::denial::Denial;
+use crate::guard::EmptyBody;
 
-/// Makes the body of a denied response. A closure `|denial: &Denial| ..` is one.
+/// Makes the body of a denied response, for [`GuardLayer::body`](crate::layer::GuardLayer::body).
+///
+/// A closure `|denial: &Denial| ..` is a `MakeBody` that names no media type. Status and headers follow from the denial
+/// and are not changed by the body.
+///
+/// A body goes to the client, so it must not contain [`Denial::reason`] or `Display` of the denial, which are for the
+/// operator. Use [`Reason::for_client`](crate::Reason::for_client).
+///
+/// ```
+/// # #[cfg(all(feature = "axum", feature = "testing"))] {
+/// use axum::{Router, body::Body, routing::get};
+/// use http::{HeaderValue, Request, StatusCode, header::CONTENT_TYPE};
+/// use tower::ServiceExt;
+/// use unconfused::layer::MakeBody;
+/// use unconfused::{Audience, Denial, Guard, Scope};
+/// # use unconfused::testing::TestIssuer;
+///
+/// const ORDERS: Audience = Audience::from_static("https://orders.example");
+/// const READ: Scope = Scope::from_static("orders:read");
+///
+/// #[derive(Clone)]
+/// struct Page;
+///
+/// impl MakeBody<Body> for Page {
+///     fn body(&self, denial: &Denial) -> Body {
+///         format!("<h1>{}</h1>", denial.reason().for_client().description()).into()
+///     }
+///
+///     fn content_type(&self) -> Option<HeaderValue> {
+///         Some(HeaderValue::from_static("text/html"))
+///     }
+/// }
+/// # tokio::runtime::Builder::new_current_thread().build()?.block_on(async {
+/// # let issuer = TestIssuer::new("https://login.example").issuer();
+/// # async fn list() {}
+///
+/// let guard = Guard::new(ORDERS, issuer);
+/// let app = Router::new().route("/orders", get(list).route_layer(guard.require(READ).body(Page)));
+///
+/// let denied = app.oneshot(Request::get("/orders").body(Body::empty())?).await?;
+/// assert_eq!(denied.status(), StatusCode::UNAUTHORIZED);
+/// assert_eq!(denied.headers()[CONTENT_TYPE], "text/html");
+/// let body = axum::body::to_bytes(denied.into_body(), 1024).await?;
+/// assert_eq!(body, "<h1>An access token is required</h1>");
+/// # Ok::<(), Box<dyn std::error::Error>>(()) })?;
+/// # }
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 pub trait MakeBody<R> {
-    /// The body.
+    /// Returns the body of the response for this denial.
     fn body(&self, denial: &Denial) -> R;
 
-    /// Its media type; none by default.
+    /// Returns the media type of the body. By default, the response has no `Content-Type`.
     fn content_type(&self) -> Option<HeaderValue> {
         None
     }
@@ -21,19 +69,14 @@ impl<R, F: Fn(&Denial) -> R> MakeBody<R> for F {
     }
 }
 
-/// No body: what a layer answers with unless told otherwise.
-#[derive(Debug, Clone, Copy, Default)]
-#[expect(clippy::exhaustive_structs, reason = "a name for a body, with nothing in it")]
-pub struct EmptyBody;
-
 impl<R: Default> MakeBody<R> for EmptyBody {
     fn body(&self, _: &Denial) -> R {
         R::default()
     }
 }
 
-/// A body of the media type `application/problem+json`
-/// ([RFC 9457](https://www.rfc-editor.org/rfc/rfc9457)): see [`Denial::problem_json`].
+/// Makes a body of the media type `application/problem+json`
+/// ([RFC 9457](https://www.rfc-editor.org/rfc/rfc9457)); see [`Denial::problem_json`].
 #[derive(Debug, Clone, Copy, Default)]
 #[expect(clippy::exhaustive_structs, reason = "a name for a body, with nothing in it")]
 pub struct ProblemJson;

@@ -1,4 +1,4 @@
-//! The response of a guarded service.
+//! The future of a response.
 
 use std::fmt;
 use std::future::Future;
@@ -10,40 +10,41 @@ use pin_project_lite::pin_project;
 
 use crate::denial::DPOP_NONCE;
 
-/// A future that does not borrow the service.
-pub(super) type Boxed<T> = Pin<Box<dyn Future<Output = T> + Send>>;
+type BoxFuture<T> = Pin<Box<dyn Future<Output = T> + Send>>;
 
 pin_project! {
-    /// The response: the denial, or the inner service's. Boxed only where the guard has to wait.
+    /// The future of [`GuardService`](crate::layer::GuardService): the denial, or the response of the inner service.
+    ///
+    /// It allocates only if the guard has to wait for keys or a store.
     pub struct ResponseFuture<F, R, E> {
         #[pin]
-        state: State<F, R, E>,
+        state: ResponseState<F, R, E>,
     }
 }
 
 pin_project! {
-    #[project = StateProjection]
-    pub(super) enum State<F, R, E> {
+    #[project = ResponseStateProjection]
+    enum ResponseState<F, R, E> {
         Denied { response: Option<Response<R>> },
         Inner { #[pin] future: F, nonce: Option<HeaderValue> },
-        Waiting { future: Boxed<Result<Response<R>, E>> },
+        Waiting { future: BoxFuture<Result<Response<R>, E>> },
     }
 }
 
 impl<F, R, E> ResponseFuture<F, R, E> {
     pub(super) fn denied(response: Response<R>) -> Self {
-        ResponseFuture { state: State::Denied { response: Some(response) } }
+        ResponseFuture { state: ResponseState::Denied { response: Some(response) } }
     }
 
-    /// The inner service's, with a nonce for the next proof.
+    /// The response of the inner service, with a nonce for the client's next proof.
     pub(super) fn inner(future: F, nonce: Option<HeaderValue>) -> Self {
-        ResponseFuture { state: State::Inner { future, nonce } }
+        ResponseFuture { state: ResponseState::Inner { future, nonce } }
     }
 
     pub(super) fn waiting(
         future: impl Future<Output = Result<Response<R>, E>> + Send + 'static,
     ) -> Self {
-        ResponseFuture { state: State::Waiting { future: Box::pin(future) } }
+        ResponseFuture { state: ResponseState::Waiting { future: Box::pin(future) } }
     }
 }
 
@@ -55,18 +56,18 @@ where
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         match self.project().state.project() {
-            // Polled again after it was ready: there is nothing more to come.
-            StateProjection::Denied { response } => {
+            // It has been ready before, so nothing more comes.
+            ResponseStateProjection::Denied { response } => {
                 response.take().map_or(Poll::Pending, |response| Poll::Ready(Ok(response)))
             }
-            StateProjection::Inner { future, nonce } => {
+            ResponseStateProjection::Inner { future, nonce } => {
                 let mut answer = ready!(future.poll(cx));
                 if let (Ok(response), Some(nonce)) = (&mut answer, nonce.take()) {
                     response.headers_mut().insert(DPOP_NONCE, nonce);
                 }
                 Poll::Ready(answer)
             }
-            StateProjection::Waiting { future } => future.as_mut().poll(cx),
+            ResponseStateProjection::Waiting { future } => future.as_mut().poll(cx),
         }
     }
 }

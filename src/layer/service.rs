@@ -6,23 +6,30 @@ use std::task::{Context, Poll};
 
 use http::header::CONTENT_TYPE;
 use http::{Request, Response};
+use tower_layer::Layer;
 use tower_service::Service;
 
-use super::{GuardLayer, MakeBody, ResponseFuture};
+use super::body::MakeBody;
+use super::future::ResponseFuture;
 use crate::answer::Answer;
 use crate::denial::{DPOP_NONCE, Denial};
-use crate::guard::{NoCredentials, Step, pass_on, take_off_shown};
+use crate::guard::{
+    GuardLayer, NoCredentials, RequestAnswer, remove_possession_fields,
+    replace_credential_with_grant,
+};
 
-/// A service behind a guard: what a [`GuardLayer`] makes.
+impl<S, B> Layer<S> for GuardLayer<B> {
+    type Service = GuardService<S, B>;
+
+    fn layer(&self, inner: S) -> Self::Service {
+        GuardService { inner, layer: self.clone() }
+    }
+}
+
+/// A service behind a guard, made by a [`GuardLayer`].
 pub struct GuardService<S, B> {
     inner: S,
     layer: GuardLayer<B>,
-}
-
-impl<S, B> GuardService<S, B> {
-    pub(super) fn new(inner: S, layer: GuardLayer<B>) -> Self {
-        GuardService { inner, layer }
-    }
 }
 
 impl<S: Clone, B> Clone for GuardService<S, B> {
@@ -49,38 +56,40 @@ where
     fn call(&mut self, request: Request<Q>) -> Self::Future {
         let (mut parts, body) = request.into_parts();
         let settings = &self.layer.settings;
-        let judged = match settings.guard.begin(&parts, settings.ask(&parts)) {
-            Step::Judged(judged) => judged,
-            Step::NoCredentials => {
-                take_off_shown(&mut parts);
+        let answer = match settings.guard.answer_request(&parts, settings.rule(&parts)) {
+            RequestAnswer::Decided(answer) => answer,
+            RequestAnswer::NoCredentials => {
+                remove_possession_fields(&mut parts);
                 parts.extensions.insert(NoCredentials);
                 let request = Request::from_parts(parts, body);
                 return ResponseFuture::inner(self.inner.call(request), None);
             }
         };
-        match judged {
-            Answer::Now(Err(denial)) => ResponseFuture::denied(denied(denial, &settings.body)),
+        match answer {
+            Answer::Now(Err(denial)) => {
+                ResponseFuture::denied(denied_response(denial, &settings.body))
+            }
             Answer::Now(Ok(grant)) => {
                 let nonce = settings.guard.next_nonce(&grant);
-                pass_on(&mut parts, &grant);
+                replace_credential_with_grant(&mut parts, &grant);
                 ResponseFuture::inner(self.inner.call(Request::from_parts(parts, body)), nonce)
             }
             waiting @ Answer::Later(_) => {
-                // The service that was polled ready is the one to call; the clone is not.
+                // Only the service that was polled is ready to be called. Its clone is not.
                 let clone = self.inner.clone();
                 let mut inner = mem::replace(&mut self.inner, clone);
                 let settings = settings.clone();
                 ResponseFuture::waiting(async move {
                     match waiting.await {
-                        Err(denial) => Ok(denied(denial, &settings.body)),
+                        Err(denial) => Ok(denied_response(denial, &settings.body)),
                         Ok(grant) => {
-                            pass_on(&mut parts, &grant);
+                            replace_credential_with_grant(&mut parts, &grant);
                             let nonce = settings.guard.next_nonce(&grant);
-                            let mut answer = inner.call(Request::from_parts(parts, body)).await;
-                            if let (Ok(response), Some(nonce)) = (&mut answer, nonce) {
+                            let mut result = inner.call(Request::from_parts(parts, body)).await;
+                            if let (Ok(response), Some(nonce)) = (&mut result, nonce) {
                                 response.headers_mut().insert(DPOP_NONCE, nonce);
                             }
-                            answer
+                            result
                         }
                     }
                 })
@@ -89,7 +98,7 @@ where
     }
 }
 
-fn denied<R>(denial: Denial, make_body: &impl MakeBody<R>) -> Response<R> {
+fn denied_response<R>(denial: Denial, make_body: &impl MakeBody<R>) -> Response<R> {
     let body = make_body.body(&denial);
     let mut response = denial.respond(body);
     if let Some(content_type) = make_body.content_type() {

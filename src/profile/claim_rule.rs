@@ -1,103 +1,117 @@
-//! Tests of claims, as data.
+//! Rules about single claims, as data.
 
 use std::borrow::Cow;
 
-use super::Word;
 use crate::json::{Document, string};
 
-/// A test of one claim. Values are compared with their case, and only with strings: a claim of another type
-/// than a string is a refusal (`claim_type_invalid`), whatever the test, but for [`present`](Self::present).
+/// A rule about one claim of a token, for the methods of [`Profile`](crate::profile::Profile).
+///
+/// Values are compared with regard to case, except in [`names_client`](Self::names_client). A claim that a rule reads
+/// must be a string: a token with a claim of another type is refused (`claim_type_invalid`), whether the rule would
+/// hold or not. Only [`present`](Self::present) accepts any type.
+///
+/// ```
+/// use unconfused::profile::{ClaimRule, Profile};
+///
+/// let profile = Profile::rfc9068()
+///     .subject_is_client_if([ClaimRule::names_client("sub", "service-", "")])
+///     .subject_is_not_a_person_if([ClaimRule::lists("sub_profile", "ai_agent")]);
+/// ```
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ClaimRule {
-    claim: Word,
-    test: Test,
+    claim: Cow<'static, str>,
+    condition: Condition,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
-enum Test {
+enum Condition {
     Present,
-    Is(Word),
-    StartsWith(Word),
-    EndsWith(Word),
-    Lists(Word),
-    Same(Word),
-    NamesClient(Word, Word),
+    Is(Cow<'static, str>),
+    StartsWith(Cow<'static, str>),
+    EndsWith(Cow<'static, str>),
+    Lists(Cow<'static, str>),
+    SameAs(Cow<'static, str>),
+    NamesClient { before: Cow<'static, str>, after: Cow<'static, str> },
 }
 
 impl ClaimRule {
-    /// The claim is there, of whatever type.
+    /// Holds if the claim is there, whatever its type.
     pub fn present(claim: impl Into<Cow<'static, str>>) -> Self {
-        ClaimRule { claim: claim.into(), test: Test::Present }
+        ClaimRule { claim: claim.into(), condition: Condition::Present }
     }
 
-    /// The claim is this string.
+    /// Holds if the claim is this string.
     pub fn is(claim: impl Into<Cow<'static, str>>, value: impl Into<Cow<'static, str>>) -> Self {
-        ClaimRule { claim: claim.into(), test: Test::Is(value.into()) }
+        ClaimRule { claim: claim.into(), condition: Condition::Is(value.into()) }
     }
 
-    /// The claim starts with this string.
+    /// Holds if the claim starts with this string.
     pub fn starts_with(
         claim: impl Into<Cow<'static, str>>,
         start: impl Into<Cow<'static, str>>,
     ) -> Self {
-        ClaimRule { claim: claim.into(), test: Test::StartsWith(start.into()) }
+        ClaimRule { claim: claim.into(), condition: Condition::StartsWith(start.into()) }
     }
 
-    /// The claim ends with this string.
+    /// Holds if the claim ends with this string.
     pub fn ends_with(
         claim: impl Into<Cow<'static, str>>,
         end: impl Into<Cow<'static, str>>,
     ) -> Self {
-        ClaimRule { claim: claim.into(), test: Test::EndsWith(end.into()) }
+        ClaimRule { claim: claim.into(), condition: Condition::EndsWith(end.into()) }
     }
 
-    /// The claim is a list with spaces between, and this word is one of it.
+    /// Holds if the claim is a string of words separated by spaces, and this word is one of them.
     pub fn lists(claim: impl Into<Cow<'static, str>>, word: impl Into<Cow<'static, str>>) -> Self {
-        ClaimRule { claim: claim.into(), test: Test::Lists(word.into()) }
+        ClaimRule { claim: claim.into(), condition: Condition::Lists(word.into()) }
     }
 
-    /// Both claims are there and are the same string.
+    /// Holds if both claims are there and are the same string.
     pub fn same(claim: impl Into<Cow<'static, str>>, other: impl Into<Cow<'static, str>>) -> Self {
-        ClaimRule { claim: claim.into(), test: Test::Same(other.into()) }
+        ClaimRule { claim: claim.into(), condition: Condition::SameAs(other.into()) }
     }
 
-    /// The claim is the name of the client, with `before` in front and `after` behind, whatever the case.
+    /// Holds if the claim is the name of the client with `before` in front of it and `after` behind it, compared
+    /// without regard to the case of ASCII letters.
     pub fn names_client(
         claim: impl Into<Cow<'static, str>>,
         before: impl Into<Cow<'static, str>>,
         after: impl Into<Cow<'static, str>>,
     ) -> Self {
-        ClaimRule { claim: claim.into(), test: Test::NamesClient(before.into(), after.into()) }
+        let condition = Condition::NamesClient { before: before.into(), after: after.into() };
+        ClaimRule { claim: claim.into(), condition }
     }
 
-    pub(super) fn claim(&self) -> &Word {
+    pub(super) fn claim(&self) -> &Cow<'static, str> {
         &self.claim
     }
 
     pub(super) fn holds(&self, claims: &Document, client: Option<&str>) -> bool {
         let Some(raw) = claims.get(&self.claim) else { return false };
-        if self.test == Test::Present {
+        if self.condition == Condition::Present {
             return true;
         }
         let Some(text) = string(raw) else { return false };
-        match &self.test {
-            Test::Present => true,
-            Test::Is(value) => text == *value,
-            Test::StartsWith(start) => text.starts_with(&**start),
-            Test::EndsWith(end) => text.ends_with(&**end),
-            Test::Lists(word) => text.split(' ').any(|one| one == *word),
-            Test::Same(other) => claims.get(other).and_then(string).is_some_and(|o| o == text),
-            Test::NamesClient(before, after) => client.is_some_and(|client| {
+        match &self.condition {
+            Condition::Present => true,
+            Condition::Is(value) => text == *value,
+            Condition::StartsWith(start) => text.starts_with(&**start),
+            Condition::EndsWith(end) => text.ends_with(&**end),
+            Condition::Lists(word) => text.split(' ').any(|one| one == *word),
+            Condition::SameAs(other) => {
+                claims.get(other).and_then(string).is_some_and(|other| other == text)
+            }
+            Condition::NamesClient { before, after } => client.is_some_and(|client| {
                 text.eq_ignore_ascii_case(&format!("{before}{client}{after}"))
             }),
         }
     }
 
-    /// The claims that must be strings where they are there.
-    pub(super) fn texts(&self) -> impl Iterator<Item = &Word> {
-        let (first, second) = match &self.test {
-            Test::Present => (None, None),
-            Test::Same(other) => (Some(&self.claim), Some(other)),
+    /// The claims that must be strings if they are there.
+    pub(super) fn string_claims(&self) -> impl Iterator<Item = &Cow<'static, str>> {
+        let (first, second) = match &self.condition {
+            Condition::Present => (None, None),
+            Condition::SameAs(other) => (Some(&self.claim), Some(other)),
             _ => (Some(&self.claim), None),
         };
         first.into_iter().chain(second)
@@ -109,10 +123,10 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_test_holds_for_strings_and_for_no_other_type() {
+    fn a_rule_holds_for_strings_and_for_no_other_type() {
         let claims = |json: &str| Document::read(json.to_owned()).unwrap();
         let a = claims(r#"{"a":"one two","b":"one two","n":1,"l":["one"],"z":null}"#);
-        for (holds, test) in [
+        for (holds, rule) in [
             (true, ClaimRule::present("n")),
             (true, ClaimRule::present("z")),
             (false, ClaimRule::present("c")),
@@ -130,7 +144,7 @@ mod tests {
             (false, ClaimRule::same("a", "n")),
             (false, ClaimRule::same("c", "d")),
         ] {
-            assert_eq!(test.holds(&a, Some(" tw")), holds, "{test:?}");
+            assert_eq!(rule.holds(&a, Some(" tw")), holds, "{rule:?}");
         }
     }
 }

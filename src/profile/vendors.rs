@@ -1,47 +1,53 @@
-//! The vendors' shapes. Each says where it deviates from RFC 9068 and what is checked in its place.
+//! The profiles of vendors. Each says where it deviates from RFC 9068 and what is checked instead.
 
-use super::{ClaimRule, HeaderType, Profile, ScopeShape};
+use super::claim_rule::ClaimRule;
+use super::definition::{Profile, ScopeShape};
+use super::header_type::HeaderType;
 
 impl Profile {
-    /// Microsoft Entra ID, tokens of version 2.0: issuer `https://login.microsoftonline.com/{tenant}/v2.0`.
+    /// Creates the profile of Microsoft Entra ID for tokens of version 2.0. The issuer is
+    /// `https://login.microsoftonline.com/{tenant}/v2.0`.
     ///
     /// | RFC 9068 | here |
     /// |---|---|
-    /// | `typ` `at+jwt` | `JWT`; in its place `ver` must be `2.0`, and no token of another kind passes |
-    /// | `sub` | `oid`: `sub` differs from one resource to the next |
+    /// | `typ` `at+jwt` | `JWT`; `ver` must be `2.0`, and tokens that look like another kind are refused |
+    /// | `sub` | `oid`, since `sub` differs from one resource to the next |
     /// | `client_id` | `azp` |
     /// | `jti` | `uti`, which may be missing |
-    /// | `scope` | `scp`. Application permissions, `roles`, are no scopes: ask for them in a policy |
+    /// | `scope` | `scp`. Application permissions, `roles`, are not scopes: check them in a policy |
     /// | tenant | `tid`, which must be the tenant of the issuer |
-    /// | a token without a user | `idtyp` is `app`, or `oid` is `sub`, or the subject's facets (`xms_sub_fct`) name an agent (11) |
-    /// | no person | the subject's facets name an agent's user (13), `xms_idrel` a service principal (7), or `idtyp` is `device` |
-    /// | an agent | the client, where the actor's facets (`xms_act_fct`) name an agent (11) or a blueprint is named (`xms_par_app_azp`) |
+    /// | a token without a user | `idtyp` is `app`, or `oid` is `sub`, or the subject's facets (`xms_sub_fct`) list an agent (11) |
+    /// | a subject that is not a person | `xms_sub_fct` lists an agent's user (13), `xms_idrel` lists a service principal (7), or `idtyp` is `device` |
+    /// | an agent | the client, if the actor's facets (`xms_act_fct`) list an agent (11) or `xms_par_app_azp` names a blueprint |
     ///
-    /// `idtyp` and the facets are optional claims: have the application's manifest ask for `idtyp`.
+    /// `idtyp` and the facets are optional claims. Request `idtyp` in the application's manifest.
     #[must_use]
     pub fn entra_v2() -> Self {
         entra("azp", "2.0")
     }
 
-    /// Microsoft Entra ID, tokens of version 1.0: issuer `https://sts.windows.net/{tenant}/`. As
-    /// [`entra_v2`](Self::entra_v2), but the client is in `appid` and `ver` must be `1.0`.
+    /// Creates the profile of Microsoft Entra ID for tokens of version 1.0. The issuer is
+    /// `https://sts.windows.net/{tenant}/`.
+    ///
+    /// It deviates from RFC 9068 as [`entra_v2`](Self::entra_v2) does, except that the client is in `appid` and `ver`
+    /// must be `1.0`.
     #[must_use]
     pub fn entra_v1() -> Self {
         entra("appid", "1.0")
     }
 
-    /// Auth0 with its default token profile: issuer `https://{domain}/`, with the slash.
+    /// Creates the profile of Auth0 with its default token profile. The issuer is `https://{domain}/`, with the slash.
     ///
     /// | RFC 9068 | here |
     /// |---|---|
-    /// | `typ` `at+jwt` | `JWT`; no token of another kind passes |
+    /// | `typ` `at+jwt` | `JWT`; tokens that look like another kind are refused |
     /// | `client_id` | `azp` |
     /// | `jti` | may be missing |
-    /// | tenant | `org_id`, where there is one |
-    /// | a token without a user | `sub` is the client with `@clients` |
-    /// | no person | `sub` ends in `@clients`, `gty` is `client-credentials`, or `sub_profile` is `ai_agent` |
+    /// | tenant | `org_id`, if there is one |
+    /// | a token without a user | `sub` is the client followed by `@clients` |
+    /// | a subject that is not a person | `sub` ends in `@clients`, `gty` is `client-credentials`, or `sub_profile` lists `ai_agent` |
     ///
-    /// `permissions` are no scopes. Where Auth0 can write RFC 9068 tokens, have it do that:
+    /// `permissions` are not scopes. If you can, set the API to RFC 9068 tokens and use
     /// [`auth0_rfc9068`](Self::auth0_rfc9068).
     #[must_use]
     pub fn auth0() -> Self {
@@ -52,9 +58,16 @@ impl Profile {
             .subject_is_not_a_person_if([ClaimRule::is("gty", "client-credentials")])
     }
 
-    /// Auth0 with its RFC 9068 token profile: RFC 9068, with a tenant in `org_id`; in a token without a user,
-    /// `sub` is the client with `@clients`. An agent that is the subject itself has `ai_agent` in `sub_profile`, where
-    /// the API asks for that: have it ask.
+    /// Creates the profile of Auth0 with its RFC 9068 token profile. The issuer is `https://{domain}/`, with the slash.
+    ///
+    /// | RFC 9068 | here |
+    /// |---|---|
+    /// | tenant | `org_id`, if there is one |
+    /// | a token without a user | `sub` is the client followed by `@clients` |
+    /// | a subject that is not a person | `sub` ends in `@clients`, or `sub_profile` lists `ai_agent` |
+    ///
+    /// An agent that is the subject itself has `ai_agent` in `sub_profile` only if the API requests that claim: have
+    /// the API request it.
     #[must_use]
     pub fn auth0_rfc9068() -> Self {
         Profile::rfc9068()
@@ -66,12 +79,13 @@ impl Profile {
             ])
     }
 
-    /// Okta, custom authorization servers: issuer `https://{domain}/oauth2/{id}`. Tokens of the organization's
-    /// own server are not meant to be validated by anybody else.
+    /// Creates the profile of Okta for custom authorization servers. The issuer is `https://{domain}/oauth2/{id}`.
+    ///
+    /// Tokens of the organization's own server are not meant to be validated by anyone but Okta.
     ///
     /// | RFC 9068 | here |
     /// |---|---|
-    /// | `typ` `at+jwt` | none; no token of another kind passes, and ID tokens have no `cid` |
+    /// | `typ` `at+jwt` | none; tokens that look like another kind are refused, and ID tokens have no `cid` |
     /// | `client_id` | `cid` |
     /// | `scope` | `scp`, an array |
     #[must_use]
@@ -82,20 +96,20 @@ impl Profile {
             .scope_claims([("scp", ScopeShape::Array)])
     }
 
-    /// Keycloak: issuer `https://{host}/realms/{realm}`.
+    /// Creates the profile of Keycloak. The issuer is `https://{host}/realms/{realm}`.
     ///
     /// | RFC 9068 | here |
     /// |---|---|
     /// | `typ` `at+jwt` | `JWT` or `at+jwt`; the claim `typ` must be `Bearer` or `DPoP` |
     /// | `client_id` | `azp` |
-    /// | no person | `preferred_username` starts with `service-account-`, or there is a `client_id` or `clientId` |
+    /// | a subject that is not a person | `preferred_username` starts with `service-account-`, or there is a `client_id` or `clientId` |
     ///
-    /// What a service account is called a user may be called too, so a service account counts as somebody other
-    /// than its client: where that is named as an agent, it is the actor.
+    /// A user may have the name that a service account has. So a service account counts as a party other than its
+    /// client, and if that client is one of your agents, it is the actor.
     ///
-    /// The audience is not there by itself: add an audience mapper to the client's scopes. Lightweight tokens
-    /// name no subject, and are refused; so are tokens with a `nonce`, which versions before 25 write. Roles
-    /// are no scopes.
+    /// Keycloak does not write this API's audience by itself: add an audience mapper to the client's scopes.
+    /// Lightweight tokens name no subject and are refused. So are tokens with a `nonce`, which versions before 25
+    /// write. Roles are not scopes.
     #[must_use]
     pub fn keycloak() -> Self {
         Profile::rfc9068()
@@ -109,15 +123,16 @@ impl Profile {
             ])
     }
 
-    /// Amazon Cognito user pools: issuer `https://cognito-idp.{region}.amazonaws.com/{pool}`.
+    /// Creates the profile of Amazon Cognito user pools. The issuer is
+    /// `https://cognito-idp.{region}.amazonaws.com/{pool}`.
     ///
     /// | RFC 9068 | here |
     /// |---|---|
-    /// | `typ` `at+jwt` | none; `token_use` must be `access` |
-    /// | `aud` | is there only where the client asked for a resource |
+    /// | `typ` `at+jwt` | none; `token_use` must be `access`, and tokens that look like another kind are refused |
+    /// | `aud` | only there if the client asked for a resource |
     ///
-    /// A token without `aud` is refused, unless you say
-    /// [`client_list_instead_of_audience`](Self::client_list_instead_of_audience), which is less.
+    /// A token without `aud` is refused, unless you list its client with
+    /// [`client_list_instead_of_audience`](Self::client_list_instead_of_audience), which is less than an audience.
     #[must_use]
     pub fn cognito() -> Self {
         Profile::rfc9068()
@@ -125,17 +140,17 @@ impl Profile {
             .requires([ClaimRule::is("token_use", "access")])
     }
 
-    /// WorkOS AuthKit, tokens that name a resource.
+    /// Creates the profile of WorkOS AuthKit, for tokens that name a resource.
     ///
     /// | RFC 9068 | here |
     /// |---|---|
-    /// | `typ` `at+jwt` | `JWT` or none; no token of another kind passes |
+    /// | `typ` `at+jwt` | `JWT` or none; tokens that look like another kind are refused |
     /// | `client_id` | may be missing |
-    /// | tenant | `org_id`, where there is one |
-    /// | no person | `sub` starts with `client_` |
-    /// | `act` | names an administrator who impersonates the user, and no agent |
+    /// | tenant | `org_id`, if there is one |
+    /// | a subject that is not a person | `sub` starts with `client_` |
+    /// | `act` | names an administrator who impersonates the user, not an agent |
     ///
-    /// Session tokens name no audience, and are refused.
+    /// Session tokens name no audience and are refused.
     #[must_use]
     pub fn workos() -> Self {
         Profile::rfc9068()
@@ -146,12 +161,12 @@ impl Profile {
             .act_names_impersonators()
     }
 
-    /// PingOne: issuer `https://auth.pingone.{tld}/{environment}/as`.
+    /// Creates the profile of PingOne. The issuer is `https://auth.pingone.{tld}/{environment}/as`.
     ///
     /// | RFC 9068 | here |
     /// |---|---|
-    /// | `typ` `at+jwt` | `JWT` or none; no token of another kind passes |
-    /// | `sub` | is missing from a token without a user: then the client is the subject |
+    /// | `typ` `at+jwt` | `JWT` or none; tokens that look like another kind are refused |
+    /// | `sub` | missing in a token without a user; then the client is the subject |
     /// | `jti` | may be missing |
     /// | tenant | `env`, the environment |
     #[must_use]
@@ -163,9 +178,15 @@ impl Profile {
             .tenant_claim("env")
     }
 
-    /// WSO2 Identity Server and Asgardeo: the issuer is the URL of the token endpoint. RFC 9068, with a tenant
-    /// in `org_id`; `aut` must be `APPLICATION_USER`, or `APPLICATION` in a token without a user, or `AGENT` where the
-    /// subject is an agent, and no person.
+    /// Creates the profile of WSO2 Identity Server and Asgardeo. The issuer is the URL of the token endpoint.
+    ///
+    /// | RFC 9068 | here |
+    /// |---|---|
+    /// | tenant | `org_id`, if there is one |
+    /// | a token without a user | `aut` is `APPLICATION` |
+    /// | a subject that is not a person | `aut` is `AGENT`: the subject is an agent |
+    ///
+    /// `aut` must be `APPLICATION_USER`, `APPLICATION` or `AGENT`.
     #[must_use]
     pub fn wso2() -> Self {
         Profile::rfc9068()
@@ -179,34 +200,38 @@ impl Profile {
             .subject_is_client_if([ClaimRule::is("aut", "APPLICATION")])
     }
 
-    /// Ory Hydra, with JWTs for access tokens.
+    /// Creates the profile of Ory Hydra with JWTs as access tokens.
     ///
     /// | RFC 9068 | here |
     /// |---|---|
-    /// | `typ` `at+jwt` | `JWT`; no token of another kind passes, and ID tokens have no `client_id` |
+    /// | `typ` `at+jwt` | `JWT`; tokens that look like another kind are refused, and ID tokens have no `client_id` |
     /// | `scope` | `scp`, an array |
     ///
-    /// `aud` is empty unless the client asks for an audience, and a token with an empty one is refused.
+    /// `aud` is empty unless the client asks for an audience, and a token with an empty `aud` is refused.
     #[must_use]
     pub fn ory_hydra() -> Self {
         Profile::rfc9068().types([HeaderType::Jwt]).scope_claims([("scp", ScopeShape::Array)])
     }
 
-    /// Duende IdentityServer. RFC 9068, but `scope` is an array, or a string where there is one; and a token
-    /// without a user has no `sub`: then the client is the subject.
+    /// Creates the profile of Duende IdentityServer.
+    ///
+    /// | RFC 9068 | here |
+    /// |---|---|
+    /// | `sub` | missing in a token without a user; then the client is the subject |
+    /// | `scope` | an array, or a string if there is only one scope |
     #[must_use]
     pub fn duende() -> Self {
         Profile::rfc9068().scope_claims([("scope", ScopeShape::Either)]).subject_or_client()
     }
 
-    /// Zitadel, with JWTs for access tokens.
+    /// Creates the profile of Zitadel with JWTs as access tokens.
     ///
     /// | RFC 9068 | here |
     /// |---|---|
-    /// | `typ` `at+jwt` | `JWT`; no token of another kind passes, and ID tokens have an `at_hash` or no `jti` |
-    /// | `scope` | is missing: roles are in claims of their own, and are no scopes |
+    /// | `typ` `at+jwt` | `JWT`; tokens that look like another kind are refused, and ID tokens have an `at_hash` or no `jti` |
+    /// | `scope` | missing; roles are in claims of their own, and are not scopes |
     /// | tenant | `urn:zitadel:iam:user:resourceowner:id` |
-    /// | a token without a user | cannot be told from others: nobody is taken for a person |
+    /// | a token without a user | looks like any other, so no subject counts as a person |
     #[must_use]
     pub fn zitadel() -> Self {
         Profile::rfc9068()
@@ -215,24 +240,28 @@ impl Profile {
             .subject_is_not_a_person_if([ClaimRule::present("sub")])
     }
 
-    /// Logto: issuer `https://{tenant}.logto.app/oidc`. RFC 9068, with a tenant in `organization_id`.
+    /// Creates the profile of Logto. The issuer is `https://{tenant}.logto.app/oidc`.
+    ///
+    /// | RFC 9068 | here |
+    /// |---|---|
+    /// | tenant | `organization_id`, if there is one |
     #[must_use]
     pub fn logto() -> Self {
         Profile::rfc9068().tenant_claim("organization_id")
     }
 
-    /// Clerk, session tokens.
+    /// Creates the profile of Clerk for session tokens.
     ///
     /// | RFC 9068 | here |
     /// |---|---|
-    /// | `typ` `at+jwt` | `JWT`; no token of another kind passes |
-    /// | `aud` | is there only where a JWT template adds it |
+    /// | `typ` `at+jwt` | `JWT`; tokens that look like another kind are refused |
+    /// | `aud` | only there if a JWT template adds it |
     /// | `client_id` | `azp`, which is the **origin** of the web application |
     /// | `jti` | may be missing |
-    /// | `act` | names an administrator who impersonates the user, and no agent |
+    /// | `act` | names an administrator who impersonates the user, not an agent |
     ///
-    /// Have a JWT template add the audience. Else say
-    /// [`client_list_instead_of_audience`](Self::client_list_instead_of_audience) with the origins, which is less.
+    /// Add the audience with a JWT template. Otherwise, list the origins with
+    /// [`client_list_instead_of_audience`](Self::client_list_instead_of_audience), which is less than an audience.
     #[must_use]
     pub fn clerk() -> Self {
         Profile::rfc9068()
@@ -244,7 +273,7 @@ impl Profile {
 }
 
 fn entra(client: &'static str, version: &'static str) -> Profile {
-    // Numbers of facets: an agent, and the user account of an agent.
+    // The numbers of facets.
     const AGENT: &str = "11";
     const AGENTS_USER: &str = "13";
     const SERVICE_PRINCIPAL: &str = "7";

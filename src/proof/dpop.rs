@@ -11,7 +11,7 @@ use super::nonce::Nonces;
 use super::possession::{Possession, ProofField};
 use crate::config_error::ConfigError;
 use crate::dates::{earlier, later, numeric_date};
-use crate::jose::{Algorithm, AlgorithmSet, Embedded, equal, sha256};
+use crate::jose::{Algorithm, AlgorithmSet, Embedded, constant_time_eq, sha256};
 use crate::json::{Object, string};
 use crate::reason::Reason;
 
@@ -191,11 +191,11 @@ impl Dpop {
         proof.verify(&key, algorithm).map_err(|_| Reason::DpopSignatureInvalid)?;
 
         let hash = URL_SAFE_NO_PAD.encode_to_string(sha256([token]));
-        if !claims.ath.is_some_and(|ath| equal(ath.as_bytes(), hash.as_bytes())) {
+        if !claims.ath.is_some_and(|ath| constant_time_eq(ath.as_bytes(), hash.as_bytes())) {
             return Err(Reason::DpopTokenHashMismatch);
         }
         let thumbprint = key.thumbprint().map_err(|_| Reason::DpopKeyInvalid)?;
-        if !equal(thumbprint.as_bytes(), jkt.as_bytes()) {
+        if !constant_time_eq(thumbprint.as_bytes(), jkt.as_bytes()) {
             return Err(Reason::DpopKeyMismatch);
         }
 

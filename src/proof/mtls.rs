@@ -5,7 +5,7 @@ use std::fmt;
 use base64_simd::{STANDARD, URL_SAFE_NO_PAD};
 use http::request::Parts;
 
-use crate::jose::{equal, sha256};
+use crate::jose::{constant_time_eq, sha256};
 
 /// The client's TLS certificate, as far as a token can be bound to it: its SHA-256 digest.
 ///
@@ -55,7 +55,9 @@ impl ClientCertificate {
 
     /// True if a token with this `x5t#S256` is bound to this certificate.
     pub(crate) fn has_thumbprint(&self, thumbprint: &str) -> bool {
-        URL_SAFE_NO_PAD.decode_to_vec(thumbprint).is_ok_and(|digest| equal(&digest, &self.digest))
+        URL_SAFE_NO_PAD
+            .decode_to_vec(thumbprint)
+            .is_ok_and(|digest| constant_time_eq(&digest, &self.digest))
     }
 
     /// Reads the value of a `Client-Cert` field

@@ -8,7 +8,7 @@ use base64_simd::URL_SAFE_NO_PAD;
 use time::UtcDateTime;
 
 use crate::dates::{earlier, later};
-use crate::jose::{equal, hmac_sha256};
+use crate::jose::{constant_time_eq, hmac_sha256};
 
 /// How far the clock of another replica may be ahead.
 const MAX_CLOCK_AHEAD: Duration = Duration::from_secs(2);
@@ -92,7 +92,7 @@ impl Nonces {
         let (made_at, sent) = bytes.split_first_chunk::<8>()?;
         let is_made_with = |key: &[u8; 32]| {
             let code = code(key, *made_at);
-            code.len() == CODE_BYTES && equal(&code, sent)
+            code.len() == CODE_BYTES && constant_time_eq(&code, sent)
         };
         let is_current_key = is_made_with(&self.key);
         if !is_current_key && !self.previous.as_ref().is_some_and(is_made_with) {

@@ -7,7 +7,7 @@ use time::UtcDateTime;
 use crate::dates::{earlier, later};
 use crate::jose::sha256;
 use crate::proof::AcceptedProof;
-use crate::token::{AccessToken, Validation};
+use crate::token::{AccessToken, TokenLimits};
 
 /// What a [`ReplayStore`](super::ReplayStore) remembers of a proof or a token: hashes and times, and no text of a
 /// request.
@@ -97,7 +97,7 @@ impl ReplayEntry {
         let share_parts = [token.issuer(), token.client_id().unwrap_or_default()];
         let issued_at = earlier(token.issued_at(), token.leeway());
         // With the greatest leeway, because another guard that shares the store may have more than this one.
-        let until = Validation::MAX_LEEWAY.saturating_add(Duration::from_secs(1));
+        let until = TokenLimits::MAX_LEEWAY.saturating_add(Duration::from_secs(1));
         let expires_at = later(token.expires_at(), until);
         let audience = audience.as_str();
         let purpose = "access token";

@@ -3,34 +3,43 @@
 use std::fmt;
 use std::time::Duration;
 
-use super::join;
+use super::lists::join;
 use crate::names::{Acr, Scope};
 use crate::reason::Reason;
 
-/// What a token lacks of a requirement: the reasons, and what a challenge asks for.
+/// The error of [`Require::check`](crate::Require::check): what a token lacks, and what a challenge asks for.
 ///
-/// Made into a [`Denial`](crate::Denial), which has the challenge, with `from`.
+/// Turn it into a [`Denial`](crate::Denial), which has the challenge, with `from`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Unmet {
-    /// Never empty once handed out.
-    pub(super) reasons: Vec<Reason>,
+    first: Reason,
+    /// All reasons, with `first` in front.
+    reasons: Vec<Reason>,
     pub(crate) acr_values: Vec<Acr>,
     pub(crate) max_age: Option<Duration>,
     pub(crate) scopes: Vec<Scope>,
 }
 
 impl Unmet {
-    pub(super) fn of(reasons: Vec<Reason>) -> Self {
-        Unmet { reasons, acr_values: Vec::new(), max_age: None, scopes: Vec::new() }
+    /// For a single reason, without a challenge for authentication or scopes.
+    pub(super) fn new(reason: Reason) -> Self {
+        let (reasons, acr_values, scopes) = (vec![reason], Vec::new(), Vec::new());
+        Unmet { first: reason, reasons, acr_values, max_age: None, scopes }
     }
 
-    /// The first check that failed.
+    /// For several reasons. `None` if there are none.
+    pub(super) fn from_reasons(reasons: Vec<Reason>) -> Option<Self> {
+        let first = *reasons.first()?;
+        Some(Unmet { reasons, ..Unmet::new(first) })
+    }
+
+    /// Returns the reason: the first check that failed.
     #[must_use]
     pub fn reason(&self) -> Reason {
-        self.reasons.first().copied().unwrap_or(Reason::InternalError)
+        self.first
     }
 
-    /// All that is lacking, in the order of the checks.
+    /// Returns everything that is lacking, in the order of the checks. The first is [`reason`](Self::reason).
     #[must_use]
     pub fn reasons(&self) -> &[Reason] {
         &self.reasons

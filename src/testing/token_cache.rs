@@ -7,13 +7,14 @@ use super::issuer::TestIssuer;
 use crate::credential::Credential;
 use crate::guard::Guard;
 use crate::names::{Audience, Scope};
+use crate::token::TokenLimits;
 
 const ORDERS: Audience = Audience::from_static("https://orders.example");
 const READ: Scope = Scope::from_static("orders:read");
 
 /// True if the token is cached.
 fn is_cached(guard: &Guard, credential: &Credential, at: UtcDateTime) -> bool {
-    guard.known(guard.place(credential), credential, at).is_some()
+    guard.cached_token(guard.cache_slot(credential), credential, at).is_some()
 }
 
 /// True if the token is cached after a request that brought it.
@@ -59,7 +60,11 @@ fn changed_settings_empty_the_cache_and_clones_share_it() {
     let credential = Credential::from_headers(&head.headers, 16_384).unwrap();
     let now = UtcDateTime::now();
     assert!(is_cached(&guard.clone(), &credential, now));
-    assert!(!is_cached(&guard.clone().single_audience(), &credential, now));
+    assert!(!is_cached(
+        &guard.clone().limits(TokenLimits::default().max_audiences(1)),
+        &credential,
+        now
+    ));
     login.rotate();
     assert!(!is_cached(&guard, &credential, now));
 }

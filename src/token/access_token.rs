@@ -1,4 +1,4 @@
-//! The access token, once it was validated.
+//! The access token, after it was validated.
 
 use std::fmt;
 use std::sync::Arc;
@@ -10,20 +10,24 @@ use time::UtcDateTime;
 use super::actor::{Actor, ActorSource, MayAct};
 use super::claims::Claims;
 use super::hierarchy::ScopeHierarchy;
+use crate::json::Span;
 use crate::names::{Audience, Scope};
 use crate::printable::Printable;
 use crate::profile::SubjectKind;
 use crate::proof::{AcceptedProof, Confirmed};
 
-/// An access token that has been validated: the signature is its issuer's, it is meant for this
-/// resource, its times are right, and every known claim has its type.
+/// An access token that has been validated.
 ///
-/// There is no other way to one than [`UnverifiedToken::validate`] (a guard takes the same way).
-/// What it allows here is asked with a [`Require`](crate::Require); that is **not** part of
-/// validation. `Debug` shows whose token it is, never its claims.
+/// Its signature is its issuer's, it is meant for this resource, its times are right, and every known claim has its
+/// type. The only way to one is [`UnverifiedToken::validate`](crate::token::UnverifiedToken::validate), or a
+/// [`Guard`](crate::Guard), which runs the same checks.
+///
+/// Validation does **not** say what the token allows: a [`Require`](crate::Require) checks that. `Debug` shows the
+/// issuer and the id of the token, and no other claim.
 #[derive(Clone)]
 pub struct AccessToken {
     pub(super) claims: Arc<Claims>,
+    pub(super) required: RequiredClaims,
     pub(super) audience: Option<Audience>,
     pub(super) leeway: Duration,
     pub(super) hierarchy: Option<Arc<ScopeHierarchy>>,
@@ -31,84 +35,99 @@ pub struct AccessToken {
     pub(super) confirmed: Confirmed,
 }
 
-/// What the issuer's settings say of the token's client.
+/// The claims that every validated token has, whatever its profile.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct RequiredClaims {
+    pub(super) subject: Span,
+    pub(super) issued_at: UtcDateTime,
+    pub(super) expires_at: UtcDateTime,
+}
+
+/// What the issuer's settings say about the token's client.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum ClientRole {
-    /// Software in its subject's hands.
+    /// Not known to be an agent.
     Plain,
-    /// An agent, known from here: it is the actor where `act` names none.
+    /// An agent, and the actor if `act` names none.
     Agent(ActorSource),
-    /// An agent that must name its actor in `act`, and did not; or one that cannot be named as the actor.
+    /// An agent that must be named in `act` and is not, or that cannot be named as the actor.
     AgentWithoutAct,
 }
 
 impl AccessToken {
-    /// Who issued the token, `iss`.
+    /// Returns who issued the token, `iss`.
     #[must_use]
     pub fn issuer(&self) -> &str {
-        self.claims.issuer().unwrap_or_default()
+        self.claims.issuer()
     }
 
-    /// Whom the authority belongs to, `sub` or what the issuer's [`Profile`](crate::profile::Profile) has in its place: a
-    /// name in the namespace of [`issuer`](Self::issuer).
+    /// Returns whose authority the token carries: `sub`, or the claim that the issuer's
+    /// [`Profile`](crate::profile::Profile) names instead. It is a name in the namespace of
+    /// [`issuer`](Self::issuer).
     #[must_use]
     pub fn subject(&self) -> &str {
-        self.claims.subject().unwrap_or_default()
+        self.claims.text(self.required.subject)
     }
 
-    /// The software the token was issued to, `client_id`. Every token of RFC 9068 names it; by a
-    /// [`Profile`](crate::profile::Profile) it may be in another claim, or missing.
+    /// Returns the software that the token was issued to, `client_id`.
+    ///
+    /// Every token of RFC 9068 has it. A [`Profile`](crate::profile::Profile) may read it from another claim, or
+    /// allow a token without it.
     #[must_use]
     pub fn client_id(&self) -> Option<&str> {
         self.claims.client()
     }
 
-    /// The token's own id, `jti`: with [`issuer`](Self::issuer) it names the token. The token's
-    /// text does not: several texts can be one token. As with the client, a profile may let it be missing.
+    /// Returns the token's own id, `jti`.
+    ///
+    /// Together with [`issuer`](Self::issuer) it identifies the token. The token's text does not: one token can be
+    /// written in several ways. A [`Profile`](crate::profile::Profile) may read the id from another claim, or allow a
+    /// token without it.
     #[must_use]
     pub fn jti(&self) -> Option<&str> {
         self.claims.token_id()
     }
 
-    /// The tenant, where the issuer's [`Profile`](crate::profile::Profile) says which claim names it.
+    /// Returns the tenant, if the issuer's [`Profile`](crate::profile::Profile) says which claim names it.
     #[must_use]
     pub fn tenant(&self) -> Option<&str> {
         self.claims.tenant()
     }
 
-    /// Our name that the token named: the one of `aud` that matched. `None` where the token names no audience
-    /// and its client was on a list instead
+    /// Returns the name of this resource that the token's `aud` contains.
+    ///
+    /// It is `None` if the token names no audience and was accepted because of its client
     /// ([`client_list_instead_of_audience`](crate::profile::Profile::client_list_instead_of_audience)).
     #[must_use]
     pub fn audience(&self) -> Option<&Audience> {
         self.audience.as_ref()
     }
 
-    /// All of `aud`.
+    /// Returns all values of `aud`.
     pub fn audiences(&self) -> impl Iterator<Item = &str> {
         self.claims.audiences()
     }
 
-    /// `exp`, without leeway.
+    /// Returns when the token expires, `exp`, without leeway.
     #[must_use]
     pub fn expires_at(&self) -> UtcDateTime {
-        self.claims.exp.unwrap_or(UtcDateTime::UNIX_EPOCH)
+        self.required.expires_at
     }
 
-    /// `iat`.
+    /// Returns when the token was issued, `iat`.
     #[must_use]
     pub fn issued_at(&self) -> UtcDateTime {
-        self.claims.iat.unwrap_or(UtcDateTime::UNIX_EPOCH)
+        self.required.issued_at
     }
 
-    /// The scopes as the token has them, nothing expanded. Whether one is allowed is
-    /// [`allows`](Self::allows).
+    /// Returns the scopes as they are in the token, without those that a [`ScopeHierarchy`] implies. To ask for one,
+    /// use [`allows`](Self::allows).
     pub fn scopes(&self) -> impl Iterator<Item = &str> {
         self.claims.scopes()
     }
 
-    /// True where the token has this scope, or one that implies it by the
-    /// [`ScopeHierarchy`] of the validation.
+    /// Returns true if the token has this scope, or one that implies it by the [`ScopeHierarchy`] it was validated
+    /// with.
     #[must_use]
     pub fn allows(&self, scope: &Scope) -> bool {
         let implied = |held: &str| {
@@ -117,29 +136,30 @@ impl AccessToken {
         self.scopes().any(|held| held == scope.as_str() || implied(held))
     }
 
-    /// How well the subject authenticated, `acr`.
+    /// Returns how well the subject authenticated, `acr`.
     #[must_use]
     pub fn acr(&self) -> Option<&str> {
         self.claims.optional(self.claims.acr)
     }
 
-    /// By what means the subject authenticated, `amr` (RFC 8176). Empty where the token does not say.
+    /// Returns by which methods the subject authenticated, `amr`
+    /// ([RFC 8176](https://www.rfc-editor.org/rfc/rfc8176)). Empty if the token does not say.
     pub fn amr(&self) -> impl Iterator<Item = &str> {
         self.claims.list(self.claims.amr)
     }
 
-    /// When the subject authenticated, `auth_time`.
+    /// Returns when the subject authenticated, `auth_time`.
     #[must_use]
     pub fn auth_time(&self) -> Option<UtcDateTime> {
         self.claims.auth_time
     }
 
-    /// Who acts for the subject now: the only actor a decision may rest on. `None` where nobody is named.
+    /// Returns who acts for the subject now: the only actor that a decision may rest on. `None` if the token names
+    /// none.
     ///
-    /// An `act` that names the subject and nobody else is no delegation (OAuth Actor Profile). Where `act`
-    /// names no actor and the client is one of the issuer's
-    /// [`agent_clients`](crate::Issuer::agent_clients), or the issuer's profile finds that it is an agent, the
-    /// client is the actor.
+    /// An `act` that names the subject and no other party is not a delegation (OAuth Actor Profile). If `act` names no
+    /// actor, the client is the actor if it is one of the issuer's [`agent_clients`](crate::Issuer::agent_clients), or
+    /// if the issuer's profile finds that it is an agent.
     #[must_use]
     pub fn actor(&self) -> Option<Actor<'_>> {
         self.claims.current_actor().or_else(|| match self.client {
@@ -151,35 +171,37 @@ impl AccessToken {
         })
     }
 
-    /// Who acted before, the latest first. **For the record only**: no decision may rest on them
+    /// Returns who acted before, the latest first. **For the record only**: no decision may rest on them
     /// ([RFC 8693 section 4.1](https://www.rfc-editor.org/rfc/rfc8693#section-4.1)).
     pub fn prior_actors(&self) -> impl Iterator<Item = Actor<'_>> {
         self.claims.prior_actors()
     }
 
-    /// Who may become the subject's actor, `may_act`. No evidence that anybody acts.
+    /// Returns who may become the subject's actor, `may_act`. It is not evidence that anyone acts.
     #[must_use]
     pub fn may_act(&self) -> Option<MayAct<'_>> {
-        let link = self.claims.may_act?;
-        let Actor { issuer, subject, .. } = self.claims.party(link);
+        let Actor { issuer, subject, .. } = self.claims.actor(self.claims.may_act?);
         Some(MayAct { issuer, subject })
     }
 
-    /// True where the subject is a person, as far as the token shows it. By RFC 9068 that is where `sub` is not
-    /// `client_id` ([section 2.2](https://www.rfc-editor.org/rfc/rfc9068#section-2.2)), which is **no proof**:
-    /// an issuer may give its service accounts other names than their clients have. The issuer's
-    /// [`Profile`](crate::profile::Profile) says how it marks those.
+    /// Returns true if the subject is a person, as far as the token shows it.
+    ///
+    /// For RFC 9068 that means that `sub` is not `client_id`
+    /// ([section 2.2](https://www.rfc-editor.org/rfc/rfc9068#section-2.2)). This is **not proof**: an issuer may name
+    /// its service accounts differently from their clients. The issuer's [`Profile`](crate::profile::Profile) says how
+    /// it marks those.
     #[must_use]
     pub fn is_person(&self) -> bool {
         self.claims.subject_kind == SubjectKind::Person
     }
 
-    /// Any other claim, by its name. Absent is `Ok(None)`; another type than `T` is an error. A text may have
-    /// escapes: ask for a `String` or a `Cow<str>`, not for a `&str`.
+    /// Returns any claim by its name, `Ok(None)` if it is absent.
+    ///
+    /// A string may be written with escapes: ask for a `String` or a `Cow<str>`, not for a `&str`.
     ///
     /// # Errors
     ///
-    /// [`WrongClaimType`] where the claim is there and is no `T`.
+    /// Returns [`WrongClaimType`] if the claim is there and is not a `T`.
     pub fn claim<'a, T: Deserialize<'a>>(
         &'a self,
         name: &str,
@@ -192,29 +214,30 @@ impl AccessToken {
         }
     }
 
-    /// The DPoP proof that came with the token and was accepted, where it is bound to a key.
+    /// Returns the DPoP proof that came with the token and was accepted. `None` if the token is not bound to a proof
+    /// key.
     #[must_use]
     pub fn proof(&self) -> Option<&AcceptedProof> {
         self.confirmed.proof.as_ref()
     }
 
-    /// True where the token is bound to a key or a certificate and the sender showed that it is theirs.
+    /// Returns true if the token is bound to a proof key or a certificate, and the sender showed that it holds it.
     #[must_use]
     pub fn is_sender_constrained(&self) -> bool {
         self.confirmed.is_constrained()
     }
 
-    /// How the sender showed that the token is theirs, for the record.
+    /// How the sender showed that it may use the token, as the record names it.
     pub(crate) fn possession(&self) -> &'static str {
         self.confirmed.as_str()
     }
 
-    /// The tolerance between clocks that the token was validated with.
+    /// The leeway that the token was validated with.
     pub(crate) fn leeway(&self) -> Duration {
         self.leeway
     }
 
-    /// True where the client is an agent that must name its actor in `act` and did not.
+    /// True if the client is an agent that must be named in `act` and is not.
     pub(crate) fn lacks_act(&self) -> bool {
         self.client == ClientRole::AgentWithoutAct
     }
@@ -233,7 +256,7 @@ impl fmt::Debug for AccessToken {
     }
 }
 
-/// A claim is there and has another type than the one asked for.
+/// The error of [`AccessToken::claim`]: the claim does not have the type that was asked for.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("the claim `{claim}` has another type")]
 pub struct WrongClaimType {
@@ -241,7 +264,7 @@ pub struct WrongClaimType {
 }
 
 impl WrongClaimType {
-    /// The claim's name.
+    /// Returns the name of the claim.
     #[must_use]
     pub fn claim(&self) -> &str {
         &self.claim

@@ -4,8 +4,9 @@ use std::fmt;
 
 use crate::printable::Printable;
 
-/// A subject or an actor: a name, and the issuer in whose namespace it is one. Both are compared:
-/// alice of one issuer is not alice of another.
+/// A subject or an actor: a name, and the issuer in whose namespace it is one.
+///
+/// Both are compared: `alice` of one issuer is not `alice` of another.
 ///
 /// ```
 /// use unconfused::Party;
@@ -20,18 +21,18 @@ pub struct Party {
 }
 
 impl Party {
-    /// The party that `issuer` calls `subject`.
+    /// Creates the party that `issuer` calls `subject`.
     pub fn new(issuer: impl Into<String>, subject: impl Into<String>) -> Self {
         Party { issuer: issuer.into(), subject: subject.into() }
     }
 
-    /// In whose namespace the name is one.
+    /// Returns the issuer in whose namespace the name is one.
     #[must_use]
     pub fn issuer(&self) -> &str {
         &self.issuer
     }
 
-    /// The name.
+    /// Returns the name.
     #[must_use]
     pub fn subject(&self) -> &str {
         &self.subject
@@ -56,25 +57,24 @@ impl fmt::Debug for Party {
     }
 }
 
-/// Where an actor was found.
+/// Where an [`Actor`] was found.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum ActorSource {
-    /// The `act` claim names it.
+    /// The claim `act` names it.
     Act,
-    /// `act` names no actor; the client is one of the owner's
+    /// `act` names no actor, and the client is one of the issuer's
     /// [`agent_clients`](crate::Issuer::agent_clients).
     Client,
-    /// `act` names no actor; the token says by its issuer's [`Profile`](crate::profile::Profile) that the client is an
-    /// agent.
+    /// `act` names no actor, and by the issuer's [`Profile`](crate::profile::Profile) the client is an agent.
     Profile,
-    /// The `act` claim names it, and by the issuer's [`Profile`](crate::profile::Profile) that is a person who took the
-    /// subject's place, and no agent.
+    /// The claim `act` names it, and by the issuer's [`Profile`](crate::profile::Profile) it is a person who took the
+    /// subject's place, not an agent.
     Impersonator,
 }
 
 impl ActorSource {
-    /// Its name in the record: `act`, `client`, `profile` or `impersonator`.
+    /// Returns its name in the record: `act`, `client`, `profile` or `impersonator`.
     #[must_use]
     pub const fn as_str(self) -> &'static str {
         match self {
@@ -88,8 +88,8 @@ impl ActorSource {
 
 /// Who acts, or acted, for the subject.
 ///
-/// From [`AccessToken::actor`](crate::AccessToken::actor), the one who acts now; or from
-/// [`AccessToken::prior_actors`](crate::AccessToken::prior_actors), for the record only.
+/// [`AccessToken::actor`](crate::AccessToken::actor) returns the one who acts now. Those that
+/// [`AccessToken::prior_actors`](crate::AccessToken::prior_actors) returns are for the record only.
 #[derive(Clone, Copy)]
 pub struct Actor<'a> {
     pub(super) issuer: &'a str,
@@ -98,32 +98,33 @@ pub struct Actor<'a> {
 }
 
 impl<'a> Actor<'a> {
-    /// In whose namespace the actor's name is one: `act.iss`, or the token's issuer where that is absent.
+    /// Returns the issuer in whose namespace the actor's name is one: `act.iss`, or the token's issuer if that is
+    /// absent.
     #[must_use]
     pub fn issuer(&self) -> &'a str {
         self.issuer
     }
 
-    /// The actor's name, `act.sub`.
+    /// Returns the actor's name: `act.sub`, or the client's if the client is the actor.
     #[must_use]
     pub fn subject(&self) -> &'a str {
         self.subject
     }
 
-    /// Where the actor was found.
+    /// Returns where the actor was found.
     #[must_use]
     pub fn source(&self) -> ActorSource {
         self.source
     }
 
-    /// True where this is that party: issuer and name.
+    /// Returns true if this actor is `party`, by issuer and name.
     #[must_use]
     pub fn is(&self, party: &Party) -> bool {
         self.issuer == party.issuer && self.subject == party.subject
     }
 }
 
-/// The same party: issuer and name, wherever each was found.
+/// Compares issuer and name, and not where each actor was found.
 impl PartialEq for Actor<'_> {
     fn eq(&self, other: &Self) -> bool {
         self.issuer == other.issuer && self.subject == other.subject
@@ -138,10 +139,10 @@ impl fmt::Debug for Actor<'_> {
     }
 }
 
-/// Who may become the subject's actor, as `may_act` says
+/// Who may become the subject's actor, by `may_act`
 /// ([RFC 8693 section 4.4](https://www.rfc-editor.org/rfc/rfc8693#section-4.4)).
 ///
-/// Input for whoever exchanges tokens. It is **no** evidence that anybody acts.
+/// This is for a service that exchanges tokens. It is **not** evidence that anyone acts.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub struct MayAct<'a> {
     pub(super) issuer: &'a str,
@@ -149,7 +150,7 @@ pub struct MayAct<'a> {
 }
 
 impl MayAct<'_> {
-    /// True where `actor` is the party that may act: issuer and name.
+    /// Returns true if `actor` is the party that may act, by issuer and name.
     #[must_use]
     pub fn authorizes(&self, actor: &Party) -> bool {
         self.issuer == actor.issuer && self.subject == actor.subject

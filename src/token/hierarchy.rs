@@ -1,14 +1,18 @@
-//! Scopes that imply other scopes: the owner's data, opt-in.
+//! Scopes that imply other scopes. Nothing is implied unless a resource says so.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::names::Scope;
 
-/// Which scope implies which, transitively.
+/// Which scopes imply which others, transitively.
 ///
-/// A server that has broad and narrow scopes must count the broad one for the narrow
-/// (MCP authorization, revision 2026-07-28). Nothing is implied that is not written here, and
-/// [`AccessToken::scopes`](crate::AccessToken::scopes) stays what the token says.
+/// If a server has broad and narrow scopes, the broad one must count as the narrow one (MCP authorization, revision
+/// 2026-07-28). By default no scope implies another. [`AccessToken::allows`](crate::AccessToken::allows) and
+/// [`Require`](crate::Require) use the hierarchy; [`AccessToken::scopes`](crate::AccessToken::scopes) returns what the
+/// token says.
+///
+/// Set it with [`Guard::scope_hierarchy`](crate::Guard::scope_hierarchy) or
+/// [`Validation::scope_hierarchy`](crate::token::Validation::scope_hierarchy).
 ///
 /// ```
 /// use unconfused::token::ScopeHierarchy;
@@ -22,16 +26,17 @@ use crate::names::Scope;
 /// assert!(hierarchy.implies("files:admin", &READ));
 /// assert!(!hierarchy.implies("files:read", &WRITE));
 ///
+/// // a cycle is an error
 /// assert!(ScopeHierarchy::new([(READ, vec![WRITE]), (WRITE, vec![READ])]).is_err());
 /// # Ok::<(), unconfused::error::ScopeCycle>(())
 /// ```
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct ScopeHierarchy {
-    /// Each scope with all that it implies, itself not named.
+    /// Each scope with all scopes that it implies, without itself.
     implied: BTreeMap<String, BTreeSet<String>>,
 }
 
-/// A scope implies itself by way of others: then they are one scope.
+/// The error of [`ScopeHierarchy::new`]: a scope implies itself, directly or through others.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("the scope `{scope}` implies itself")]
 pub struct ScopeCycle {
@@ -39,7 +44,7 @@ pub struct ScopeCycle {
 }
 
 impl ScopeCycle {
-    /// The scope.
+    /// Returns the scope.
     #[must_use]
     pub fn scope(&self) -> &Scope {
         &self.scope
@@ -47,11 +52,11 @@ impl ScopeCycle {
 }
 
 impl ScopeHierarchy {
-    /// A hierarchy from pairs of a scope and those it implies directly.
+    /// Creates a hierarchy from pairs of a scope and those that it implies directly.
     ///
     /// # Errors
     ///
-    /// [`ScopeCycle`] where a scope implies itself, directly or by way of others.
+    /// Returns [`ScopeCycle`] if a scope implies itself, directly or through others.
     pub fn new(
         implications: impl IntoIterator<Item = (Scope, impl IntoIterator<Item = Scope>)>,
     ) -> Result<Self, ScopeCycle> {
@@ -62,14 +67,14 @@ impl ScopeHierarchy {
         let mut implied = BTreeMap::new();
         for broad in direct.keys() {
             let mut reached: BTreeSet<String> = BTreeSet::new();
-            let mut open: Vec<&Scope> = vec![broad];
-            while let Some(scope) = open.pop() {
+            let mut pending: Vec<&Scope> = vec![broad];
+            while let Some(scope) = pending.pop() {
                 for next in direct.get(scope).into_iter().flatten() {
                     if next == broad {
                         return Err(ScopeCycle { scope: broad.clone() });
                     }
                     if reached.insert(next.as_str().to_owned()) {
-                        open.push(next);
+                        pending.push(next);
                     }
                 }
             }
@@ -78,7 +83,7 @@ impl ScopeHierarchy {
         Ok(ScopeHierarchy { implied })
     }
 
-    /// True where `held` is not `asked` but implies it.
+    /// Returns true if `held` implies `asked`. A scope does not imply itself.
     #[must_use]
     pub fn implies(&self, held: &str, asked: &Scope) -> bool {
         self.implied.get(held).is_some_and(|implied| implied.contains(asked.as_str()))

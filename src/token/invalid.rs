@@ -3,24 +3,25 @@
 use std::fmt;
 use std::sync::Arc;
 
-use super::Claims;
+use super::claims::Claims;
 use crate::printable::Printable;
 use crate::reason::Reason;
 
-/// A token that was refused, and why. `Display` is for the operator; what the client may know is a
-/// [`Denial`](crate::Denial) made from this.
+/// The error of parsing and validation: a token was refused, and why.
 ///
-/// `Display` may show `iss`, `kid`, `typ` and `alg` of a token nobody verified: escaped, cut, and marked
-/// as unverified. It never shows the token, and no claim that could be a secret.
+/// `Display` is for the operator. A [`Denial`](crate::Denial) made from this with `from` is what the client may know.
+///
+/// `Display` may show `iss`, `kid`, `typ` and `alg` of a token that was not verified: escaped, truncated, and marked as
+/// unverified. It never shows the token, nor any claim that could be a secret.
 pub struct InvalidToken {
     reason: Reason,
     detail: Option<String>,
-    /// The claims, once the signature stands: for the record.
-    signed: Option<Arc<Claims>>,
+    /// The claims, for the record, if the signature was verified.
+    claims: Option<Arc<Claims>>,
 }
 
 impl InvalidToken {
-    /// The first check that failed.
+    /// Returns the reason: the first check that failed.
     #[must_use]
     pub fn reason(&self) -> Reason {
         self.reason
@@ -30,13 +31,13 @@ impl InvalidToken {
         self.detail.as_deref()
     }
 
-    /// A header parameter or `iss` that nobody verified, shown to the operator.
+    /// Shows the operator a header parameter or `iss` of a token that was not verified.
     pub(super) fn unverified(reason: Reason, name: &str, value: Option<&str>) -> Self {
         let detail = match value {
-            Some(value) => format!("{name} `{}` (unverified)", start(value)),
+            Some(value) => format!("{name} `{}` (unverified)", truncated(value)),
             None => format!("no {name} (unverified)"),
         };
-        InvalidToken { reason, detail: Some(detail), signed: None }
+        InvalidToken { reason, detail: Some(detail), claims: None }
     }
 
     pub(super) fn with_detail(mut self, detail: impl Into<String>) -> Self {
@@ -44,24 +45,24 @@ impl InvalidToken {
         self
     }
 
-    pub(super) fn signed(mut self, claims: Arc<Claims>) -> Self {
-        self.signed = Some(claims);
+    pub(super) fn with_claims(mut self, claims: Arc<Claims>) -> Self {
+        self.claims = Some(claims);
         self
     }
 
     pub(crate) fn into_claims(self) -> Option<Arc<Claims>> {
-        self.signed
+        self.claims
     }
 }
 
 impl From<Reason> for InvalidToken {
     fn from(reason: Reason) -> Self {
-        InvalidToken { reason, detail: None, signed: None }
+        InvalidToken { reason, detail: None, claims: None }
     }
 }
 
-/// The first 128 characters: enough to recognise it.
-pub(super) fn start(text: &str) -> &str {
+/// The first 128 characters: enough to recognize the text.
+pub(super) fn truncated(text: &str) -> &str {
     text.char_indices().nth(128).and_then(|(end, _)| text.get(..end)).unwrap_or(text)
 }
 

@@ -1,43 +1,36 @@
-//! The settings that tokens are held to: those of the resource, and those of one issuer.
+//! The settings that tokens are held to: those of this resource, and those of one issuer.
 
 use std::collections::BTreeSet;
 use std::fmt;
 use std::sync::Arc;
-use std::time::Duration;
 
-use super::{AccessToken, ScopeHierarchy, Validation};
+use super::access_token::AccessToken;
+use super::hierarchy::ScopeHierarchy;
+use super::limits::TokenLimits;
 use crate::jose::{Algorithm, AlgorithmSet, Backend};
 use crate::names::Audience;
 use crate::profile::Profile;
 use crate::proof::Dpop;
 
-/// The most values of `aud`.
-const MAX_AUDIENCES: usize = 64;
-
 /// What this resource asks of every token.
 #[derive(Debug, Clone)]
 pub(crate) struct Terms {
-    /// Our names, the first being the one we publish.
+    /// The names of this resource. The first is the one that is published.
     pub(crate) audiences: Vec<Audience>,
-    pub(crate) max_lifetime: Duration,
-    pub(crate) max_delegated_lifetime: Duration,
-    pub(crate) max_token_age: Option<Duration>,
-    pub(crate) max_audiences: usize,
-    pub(crate) max_actors: usize,
+    pub(crate) limits: TokenLimits,
     pub(crate) hierarchy: Option<Arc<ScopeHierarchy>>,
     pub(crate) dpop: Option<Dpop>,
     /// A token must be bound to its sender.
     pub(crate) sender_constrained: bool,
-    pub(super) leeway: Duration,
 }
 
-/// What is particular to one issuer's tokens.
+/// What is particular to the tokens of one issuer.
 #[derive(Debug, Clone)]
 pub(crate) struct IssuerTerms {
     pub(crate) name: String,
     /// The tenant that the name was made for.
     pub(crate) tenant: Option<String>,
-    /// Its keys are those of other issuers too: a key must say whose it is.
+    /// Other issuers have the same keys, so a key must name its issuer.
     pub(crate) keys_are_shared: bool,
     pub(crate) profile: Profile,
     pub(crate) algorithms: AlgorithmSet,
@@ -46,38 +39,38 @@ pub(crate) struct IssuerTerms {
     pub(crate) agents: Agents,
 }
 
-/// Says of a token whether its client is an agent.
-type Rule = dyn Fn(&AccessToken) -> bool + Send + Sync;
+/// Decides for a token whether its client is an agent.
+type AgentRule = dyn Fn(&AccessToken) -> bool + Send + Sync;
 
-/// Which clients are agents: those of a list, and those that a rule names.
+/// Which clients are agents: those on a list, and those that a rule finds.
 #[derive(Clone, Default)]
 pub(crate) struct Agents {
     listed: BTreeSet<String>,
-    rules: Vec<Arc<Rule>>,
-    /// They must be named in `act`. Where nobody says which clients are agents, all are.
+    rules: Vec<Arc<AgentRule>>,
+    /// Agents must be named in `act`. If nothing says which clients are agents, all of them are.
     pub(super) must_act: bool,
 }
 
 impl Agents {
-    pub(crate) fn list(&mut self, clients: impl IntoIterator<Item = impl Into<String>>) {
+    pub(crate) fn add_clients(&mut self, clients: impl IntoIterator<Item = impl Into<String>>) {
         self.listed.extend(clients.into_iter().map(Into::into));
     }
 
-    pub(crate) fn rule(&mut self, rule: impl Fn(&AccessToken) -> bool + Send + Sync + 'static) {
+    pub(crate) fn add_rule(&mut self, rule: impl Fn(&AccessToken) -> bool + Send + Sync + 'static) {
         self.rules.push(Arc::new(rule));
     }
 
-    pub(crate) fn must_act(&mut self) {
+    pub(crate) fn require_act(&mut self) {
         self.must_act = true;
     }
 
-    /// What is known without a rule: those need the whole token.
+    /// True if the client is known to be an agent without asking a rule, which needs the whole token.
     pub(super) fn include_client(&self, client: Option<&str>) -> bool {
-        let everybody = self.must_act && self.listed.is_empty() && self.rules.is_empty();
-        everybody || client.is_some_and(|client| self.listed.contains(client))
+        let all_clients = self.must_act && self.listed.is_empty() && self.rules.is_empty();
+        all_clients || client.is_some_and(|client| self.listed.contains(client))
     }
 
-    pub(super) fn include(&self, token: &AccessToken) -> bool {
+    pub(super) fn include_client_of(&self, token: &AccessToken) -> bool {
         self.include_client(token.client_id()) || self.rules.iter().any(|rule| rule(token))
     }
 }
@@ -108,26 +101,12 @@ impl IssuerTerms {
 
 impl Terms {
     pub(crate) fn new(audience: Audience) -> Self {
-        const HOUR: u64 = 3600;
         Terms {
             audiences: vec![audience],
-            max_lifetime: Duration::from_secs(24 * HOUR),
-            max_delegated_lifetime: Duration::from_secs(2 * HOUR),
-            max_token_age: None,
-            max_audiences: MAX_AUDIENCES,
-            max_actors: 8,
+            limits: TokenLimits::default(),
             hierarchy: None,
             dpop: None,
             sender_constrained: false,
-            leeway: Duration::from_secs(30),
         }
-    }
-
-    pub(crate) fn set_leeway(&mut self, leeway: Duration) {
-        assert!(
-            leeway <= Validation::MAX_LEEWAY,
-            "the leeway is at most 60 seconds, not {leeway:?}"
-        );
-        self.leeway = leeway;
     }
 }

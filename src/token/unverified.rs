@@ -1,4 +1,4 @@
-//! A token as it came in: taken apart once, believed in nothing.
+//! A token as it was received: parsed once, and not believed.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -6,20 +6,26 @@ use std::sync::Arc;
 
 use time::UtcDateTime;
 
-use super::invalid::start;
-use super::{AccessToken, Claims, InvalidToken, IssuerTerms, Terms, Validation, claims};
-use crate::jose::{Algorithm, Compact, Header, KeySet, Signer};
-use crate::json::{Document, Text};
+use super::access_token::AccessToken;
+use super::claims::Claims;
+use super::claims_reader::{read_claims, read_issuer};
+use super::invalid::{InvalidToken, truncated};
+use super::limits::TokenLimits;
+use super::terms::{IssuerTerms, Terms};
+use super::validate::Presented;
+use super::validation::Validation;
+use crate::jose::{Algorithm, Compact, Header, KeySet, Signed, Signer};
+use crate::json::{Document, Span};
 use crate::printable::Printable;
 use crate::profile::HeaderType;
 use crate::proof::Possession;
 use crate::reason::Reason;
 
-/// A token that nobody has verified.
+/// A token that has been parsed and not verified.
 ///
-/// What it says may be used for one thing: to choose the keys, from
-/// [`issuer`](Self::issuer) and [`key_hint`](Self::key_hint), among those the owner trusts.
-/// `Debug` shows nothing of it.
+/// What it says may be used for one purpose: to choose keys, by [`issuer`](Self::issuer) and
+/// [`key_hint`](Self::key_hint), among those that you trust. [`validate`](Self::validate) then turns it into an
+/// [`AccessToken`]. `Debug` shows nothing of it.
 ///
 /// ```
 /// # #[cfg(feature = "testing")] {
@@ -40,7 +46,7 @@ use crate::reason::Reason;
 /// Require::scope(READ).check(&token, now)?;
 /// assert_eq!(token.subject(), "alice");
 ///
-/// // meant for somebody else
+/// // for another resource the same token is refused
 /// let elsewhere = Validation::new(Audience::from_static("https://billing.example"), "https://login.example");
 /// let refused = UnverifiedToken::parse(&raw)?.validate(&elsewhere, &keys, now).unwrap_err();
 /// assert_eq!(refused.reason(), Reason::AudienceMismatch);
@@ -49,17 +55,17 @@ use crate::reason::Reason;
 /// ```
 pub struct UnverifiedToken<'a> {
     token: Cow<'a, str>,
-    /// How much of it is signed: header, dot, payload.
+    /// How many bytes of it are signed: header, dot, payload.
     signed: usize,
     possession: Possession<'a>,
     header: Header,
     signature: Vec<u8>,
-    /// `None` where it is no JSON object.
+    /// `None` if it is not a JSON object.
     payload: Option<Document>,
-    issuer: Option<Text>,
+    issuer: Option<Span>,
 }
 
-/// What an unverified token says of the key it was signed with: a hint for whoever looks keys up.
+/// What an unverified token says about the key it was signed with: a hint for looking up keys.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub struct KeyHint<'a> {
     kid: Option<&'a str>,
@@ -71,13 +77,13 @@ impl<'a> KeyHint<'a> {
         KeyHint { kid, alg }
     }
 
-    /// The id of the key, `kid`: unverified, at most 256 bytes, to be compared and nothing else.
+    /// Returns the id of the key, `kid`. It is unverified and has at most 256 bytes; only compare it.
     #[must_use]
     pub fn kid(&self) -> Option<&'a str> {
         self.kid
     }
 
-    /// The algorithm, `alg`: unverified.
+    /// Returns the algorithm, `alg`. It is unverified.
     #[must_use]
     pub fn alg(&self) -> &'a str {
         self.alg
@@ -86,47 +92,48 @@ impl<'a> KeyHint<'a> {
 
 impl fmt::Debug for KeyHint<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let cut = |text| Printable::from(start(text));
-        write!(f, "KeyHint(kid {:?}, alg {:?}, unverified)", self.kid.map(cut), cut(self.alg))
+        let shown = |text| Printable::from(truncated(text));
+        write!(f, "KeyHint(kid {:?}, alg {:?}, unverified)", self.kid.map(shown), shown(self.alg))
     }
 }
 
 impl<'a> UnverifiedToken<'a> {
-    /// The most bytes of a token that [`parse`](Self::parse) reads.
-    pub const MAX_BYTES: usize = Compact::MAX_BYTES;
-
-    /// Takes a token apart: the credential after the scheme, and nothing round it.
+    /// Parses a token: the credential that follows the scheme, without spaces around it.
     ///
     /// # Errors
     ///
-    /// [`Reason::CredentialTooLarge`] over [`MAX_BYTES`](Self::MAX_BYTES), or with a payload over 32 KiB;
-    /// [`Reason::TokenFormatNotAccepted`], [`Reason::TokenMalformed`], [`Reason::JoseHeaderInvalid`] or
-    /// [`Reason::CriticalHeaderUnsupported`] where it is no compact JWS with a header that is
-    /// understood. Flaws of the payload are told by [`validate`](Self::validate), once the signature
-    /// stands.
+    /// Returns [`InvalidToken`] with the reason
+    ///
+    /// - [`Reason::CredentialTooLarge`] if the token has more than 16 KiB, or its payload more than 32 KiB;
+    /// - [`Reason::TokenFormatNotAccepted`], [`Reason::TokenMalformed`], [`Reason::JoseHeaderInvalid`] or
+    ///   [`Reason::CriticalHeaderUnsupported`] if it is not a compact JWS with a header that is understood.
+    ///
+    /// Problems in the payload are reported by [`validate`](Self::validate), after the signature was verified.
     pub fn parse(token: &'a str) -> Result<Self, InvalidToken> {
-        Self::parse_within(token, Self::MAX_BYTES)
+        Self::parse_with(token, &TokenLimits::default())
     }
 
-    /// The same with another limit, in bytes. The header has at most 4 KiB and the payload 32 KiB, whatever
-    /// the limit; the payload and those of its strings that have an escape, without it, 64 KiB together: a claim that has no
-    /// room any more counts as one of another type.
+    /// Parses a token of at most [`TokenLimits::max_bytes`].
+    ///
+    /// Whatever the limit, a header may have 4 KiB and a payload 32 KiB. A payload and, once more without their
+    /// escapes, those of its strings that have an escape may have 64 KiB together; a claim for which there is no room
+    /// is refused as if it had the wrong type.
     ///
     /// # Errors
     ///
-    /// As [`parse`](Self::parse).
-    pub fn parse_within(token: &'a str, max_bytes: usize) -> Result<Self, InvalidToken> {
-        if token.len() > max_bytes {
+    /// Returns the errors of [`parse`](Self::parse).
+    pub fn parse_with(token: &'a str, limits: &TokenLimits) -> Result<Self, InvalidToken> {
+        if token.len() > limits.max_bytes {
             return Err(Reason::CredentialTooLarge.into());
         }
         let Compact { signing_input, header, payload, signature } = Compact::parse(token)?;
         if payload.len() > Claims::MAX_BYTES {
             return Err(Reason::CredentialTooLarge.into());
         }
-        // 9: a JWT is UTF-8 (RFC 7519 section 7.2)
+        // RFC 7519 section 7.2: a JWT is UTF-8.
         let payload = String::from_utf8(payload).map_err(|_| Reason::TokenMalformed)?;
         let mut payload = Document::read(payload);
-        let issuer = payload.as_mut().and_then(claims::issuer_of);
+        let issuer = payload.as_mut().and_then(read_issuer);
         Ok(UnverifiedToken {
             token: Cow::Borrowed(token),
             signed: signing_input.len(),
@@ -138,40 +145,40 @@ impl<'a> UnverifiedToken<'a> {
         })
     }
 
-    /// How the sender showed that the token is theirs, in place of [`Possession::bearer`].
+    /// Sets how the sender showed that it may use the token. Defaults to [`Possession::bearer`].
     #[must_use]
     pub fn with_possession(mut self, possession: Possession<'a>) -> Self {
         self.possession = possession;
         self
     }
 
-    /// Who the token says issued it. `None` where it names nobody.
+    /// Returns who issued the token, as it says itself. `None` if it names no one.
     #[must_use]
     pub fn issuer(&self) -> Option<&str> {
         let issuer = self.payload.as_ref()?.text(self.issuer?);
         Some(issuer).filter(|issuer| !issuer.is_empty())
     }
 
-    /// What the token says of its key.
+    /// Returns what the token says about its key.
     #[must_use]
     pub fn key_hint(&self) -> KeyHint<'_> {
         KeyHint { kid: self.header.kid(), alg: self.header.alg() }
     }
 
-    /// Validates the token: type, algorithm, issuer, key, signature, claims, times, audience, actors
-    /// (RFC 9068 section 4, RFC 7519, RFC 8693). The first check that fails, in the order of
-    /// [`Reason::ALL`], is the reason.
+    /// Validates the token: type, algorithm, issuer, key, signature, claims, times, audience, actors, and what the
+    /// token is bound to (RFC 9068 section 4, RFC 7519, RFC 8693, RFC 7800).
     ///
-    /// `keys` are the issuer's, and nobody else's. `now` is the time the token is judged by.
+    /// `keys` must be those of the issuer and of no one else. `now` is the moment by which the token is judged.
     ///
-    /// **Not** checked: scopes, actor, authentication (a [`Require`](crate::Require) asks for
-    /// those), whether the token was revoked, and whether a proof was used before
-    /// ([`AccessToken::proof`]). A token that is bound to a key or a certificate (`cnf`) is refused unless it is
-    /// [`with_possession`](Self::with_possession) its proof or certificate: by itself it is worth nothing.
+    /// A token that is bound to a proof key or a certificate (`cnf`) is refused unless the sender's proof or
+    /// certificate was set with [`with_possession`](Self::with_possession).
+    ///
+    /// **Not** checked are scopes, actor and authentication, which a [`Require`](crate::Require) asks for; whether the
+    /// token was revoked; and whether its proof was used before ([`AccessToken::proof`]).
     ///
     /// # Errors
     ///
-    /// [`InvalidToken`] with the reason.
+    /// Returns [`InvalidToken`] with the reason: the first check that fails, in the order of [`Reason::ALL`].
     pub fn validate(
         self,
         validation: &Validation,
@@ -183,7 +190,7 @@ impl<'a> UnverifiedToken<'a> {
         self.validate_admitted(algorithm, terms, issuer, keys, now)
     }
 
-    /// Steps 17 to 31, for a token that was admitted with this algorithm and these terms of its issuer.
+    /// Validates a token that [`admit`](Self::admit) admitted with this algorithm, for these terms of its issuer.
     pub(crate) fn validate_admitted(
         self,
         algorithm: Algorithm,
@@ -195,33 +202,36 @@ impl<'a> UnverifiedToken<'a> {
         let signer = Signer { issuer: &issuer.name, must_be_named: issuer.keys_are_shared };
         let kid = self.header.kid();
         let signed = self.token.get(..self.signed).unwrap_or_default();
-        let signed = (signed, &*self.signature);
+        let signed = Signed { signing_input: signed, signature: &self.signature };
         keys.verify_signature(Some(signer), kid, algorithm, signed, issuer.backend)
             .map_err(|reason| InvalidToken::unverified(reason, "kid", kid))?;
-        let payload = self.payload.ok_or(Reason::IssuerMissing)?;
-        let claims = Arc::new(Claims::read(self.header, payload, self.issuer, &issuer.profile));
-        terms.validate(claims, issuer, (&self.token, &self.possession), now)
+        let (Some(payload), Some(iss)) = (self.payload, self.issuer) else {
+            return Err(Reason::IssuerMissing.into());
+        };
+        let claims = Arc::new(read_claims(self.header, payload, iss, &issuer.profile));
+        let presented = Presented { token: &self.token, possession: &self.possession };
+        terms.validate(claims, issuer, presented, now)
     }
 
-    /// Steps 12 to 15, which need no key. `None`: no issuer of that name is trusted.
+    /// Runs the checks that need no key: type, algorithm, issuer. `issuer` is `None` if no issuer of the token's name
+    /// is trusted.
     pub(crate) fn admit(&self, issuer: Option<&IssuerTerms>) -> Result<Algorithm, InvalidToken> {
-        // 12: RFC 9068 section 4, step 1; rfc8725bis section 3.11
+        // RFC 9068 section 4; rfc8725bis section 3.11
         let typ = self.header.typ();
         let accepted = match issuer {
             Some(issuer) => issuer.profile.accepts_type(typ),
-            None => HeaderType::of(typ) == Some(HeaderType::AccessToken),
+            None => HeaderType::parse(typ) == Some(HeaderType::AccessToken),
         };
         if !accepted {
             return Err(InvalidToken::unverified(Reason::TokenTypeMismatch, "typ", typ));
         }
-        // 13
         let allowed =
             issuer.map_or_else(|| Algorithm::DEFAULT.into_iter().collect(), |i| i.algorithms);
         let algorithm = self
             .header
             .algorithm(allowed)
             .map_err(|reason| InvalidToken::unverified(reason, "alg", Some(self.header.alg())))?;
-        // 14 and 15: RFC 9068 section 4, step 3
+        // RFC 9068 section 4
         let name = self.issuer().ok_or(Reason::IssuerMissing)?;
         match issuer {
             Some(issuer) if issuer.name == name => Ok(algorithm),
@@ -229,14 +239,14 @@ impl<'a> UnverifiedToken<'a> {
         }
     }
 
-    /// What it says.
+    /// Reads the claims without any check.
     #[cfg(test)]
     pub(crate) fn into_claims(self) -> Claims {
         let profile = crate::profile::Profile::rfc9068();
-        Claims::read(self.header, self.payload.unwrap(), self.issuer, &profile)
+        read_claims(self.header, self.payload.unwrap(), self.issuer.unwrap(), &profile)
     }
 
-    /// The same token, borrowing nothing: to be kept while keys are fetched.
+    /// Copies what is borrowed, so that the token can be kept while keys are fetched.
     pub(crate) fn into_owned(self) -> UnverifiedToken<'static> {
         UnverifiedToken {
             token: Cow::Owned(self.token.into_owned()),

@@ -18,7 +18,7 @@ use unconfused::keys::KeysUnavailable;
 use unconfused::profile::Profile;
 use unconfused::proof::ClientCertificate;
 use unconfused::testing::TestToken;
-use unconfused::token::{ActorSource, Credential, KeyHint, UnverifiedToken};
+use unconfused::token::{ActorSource, Credential, KeyHint, TokenLimits, UnverifiedToken};
 use unconfused::{Acr, Answer, Audit, AuditEvent, Guard, Issuer, Reason, Require, Scope};
 
 const READ: Scope = Scope::from_static("orders:read");
@@ -264,7 +264,7 @@ fn steps_under_another_guard_keep_the_decision_and_are_told_apart() {
     let (record, sink) = Record::of(|event| (event.decision(), event.step()));
     let sink = Arc::new(sink);
     let first = guard().audit(sink.clone());
-    let second = guard().leeway(secs(1)).audit(sink);
+    let second = guard().limits(TokenLimits::default().leeway(secs(1))).audit(sink);
     let mut parts = request(&token().scope("orders:read"));
     let outer = first.authorize(&mut parts, READ).now().unwrap().unwrap();
     let inner = second.authorize(&mut parts, READ).now().unwrap().unwrap();
@@ -279,7 +279,7 @@ fn no_step_of_a_decision_is_numbered_twice_where_two_guards_narrow() {
     let (record, sink) = Record::of(|event| event.step());
     let sink = Arc::new(sink);
     let first = guard().audit(sink.clone());
-    let second = guard().leeway(secs(1)).audit(sink);
+    let second = guard().limits(TokenLimits::default().leeway(secs(1))).audit(sink);
     let mut parts = request(&token().scope("orders:read"));
     let grant = first.authorize(&mut parts, READ).now().unwrap().unwrap();
     let other = second.narrow(&grant, READ).now().unwrap().unwrap();
@@ -1085,7 +1085,7 @@ fn a_waiting_answer_that_is_dropped_leaves_no_event() {
 #[test]
 fn another_guard_judges_by_the_moment_of_the_request() {
     let first = guard();
-    let second = guard().clock(|| at(100_000)).leeway(secs(0));
+    let second = guard().clock(|| at(100_000)).limits(TokenLimits::default().leeway(secs(0)));
     let grant = ask(&first, &token(), Require::valid_token()).unwrap();
     let narrowed = second.narrow(&grant, Require::valid_token()).now().unwrap().unwrap();
     assert_eq!(narrowed.at(), now());

@@ -9,7 +9,7 @@ use unconfused::keys::{KeySet, KeysUnavailable};
 use unconfused::proof::{ClientCertificate, Nonces};
 use unconfused::replay::{Remembered, StoreUnavailable};
 use unconfused::testing::TestToken;
-use unconfused::token::KeyHint;
+use unconfused::token::{KeyHint, TokenLimits};
 use unconfused::{
     AccessToken, Acr, Answer, Audience, Denial, Guard, Issuer, Reason, Require, Scope,
 };
@@ -202,7 +202,7 @@ fn denials() -> Vec<Denial> {
         denied(&token().bound_to_certificate(certificate), READ),
         ask(&spent, &token().scope("orders:read"), Require::scope(READ).single_use()).unwrap_err(),
         answer(&guard().secure_transport(|_| false), &[], READ),
-        answer(&guard().max_token_bytes(4), &[&token().bearer()], READ),
+        answer(&guard().limits(TokenLimits::default().max_bytes(4)), &[&token().bearer()], READ),
         answer(&guard(), &["Bearer a", "Bearer b"], READ),
         answer(&guard(), &[], READ),
         answer(&guard(), &["Basic a"], READ),

@@ -3,7 +3,7 @@
 use crate::common::*;
 use serde_json::json;
 use unconfused::testing::TestToken;
-use unconfused::token::{ActorSource, Validation};
+use unconfused::token::{ActorSource, TokenLimits, Validation};
 use unconfused::{AccessToken, Party, Reason, Require};
 
 const AGENT: (&str, &str) = (LOGIN, "agent-7");
@@ -347,10 +347,10 @@ fn as_many_actors_may_act_as_the_owner_says() {
     let too_deep = Some(Reason::ActorChainTooDeep);
     assert_eq!(reason(&validation(), 8), None);
     assert_eq!(reason(&validation(), 9), too_deep);
-    let one = validation().max_actors(1);
+    let one = validation().limits(TokenLimits::default().max_actors(1));
     assert_eq!(reason(&one, 1), None);
     assert_eq!(reason(&one, 2), too_deep);
-    let none = validation().max_actors(0);
+    let none = validation().limits(TokenLimits::default().max_actors(0));
     assert_eq!(reason(&none, 0), None);
     assert_eq!(reason(&none, 1), too_deep);
 }
@@ -358,7 +358,7 @@ fn as_many_actors_may_act_as_the_owner_says() {
 #[test]
 fn no_setting_allows_more_nesting_than_is_read() {
     let chain = |links: usize| (0..links).fold(token(), |token, i| token.actor(&format!("a{i}")));
-    let validation = validation().max_actors(1000);
+    let validation = validation().limits(TokenLimits::default().max_actors(1000));
     assert!(validate_by(&validation, &chain(31), now()).is_ok());
     let invalid = validate_by(&validation, &chain(32), now()).unwrap_err();
     assert_eq!(invalid.reason(), Reason::ClaimsMalformed);

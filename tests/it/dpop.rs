@@ -23,7 +23,7 @@ use unconfused::replay::{
     MemoryReplayStore, Remembered, ReplayAnswer, ReplayEntry, StoreUnavailable,
 };
 use unconfused::testing::{TestProof, TestProofKey};
-use unconfused::token::UnverifiedToken;
+use unconfused::token::{TokenLimits, UnverifiedToken};
 use unconfused::{Answer, Audience, Denial, Grant, Guard, Reason, Require, Scope};
 
 const READ: Scope = Scope::from_static("orders:read");
@@ -653,7 +653,7 @@ fn the_number_and_the_size_of_the_fields_are_bounded() {
     let larger = "a".repeat(Dpop::MAX_BYTES + 1);
     assert_eq!(reason(&guard, &[&larger]), Some(Reason::CredentialTooLarge));
     assert_eq!(reason(&guard, &[&proof, &larger]), Some(Reason::CredentialTooLarge));
-    let small = proof_guard().max_token_bytes(10);
+    let small = proof_guard().limits(TokenLimits::default().max_bytes(10));
     assert_eq!(reason(&small, &[&proof]), Some(Reason::CredentialTooLarge));
     let denial = ask_field(&guard, &raw, &larger);
     assert_eq!(denial.status(), StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE);
@@ -930,7 +930,9 @@ fn guards_over_one_store_accept_a_proof_once_between_them() {
     let store = Arc::new(store());
     let raw = bound().sign();
     let first = guard().dpop(dpop(), store.clone());
-    let second = guard().dpop(dpop().window(secs(60), secs(5)), store.clone()).leeway(secs(1));
+    let second = guard()
+        .dpop(dpop().window(secs(60), secs(5)), store.clone())
+        .limits(TokenLimits::default().leeway(secs(1)));
     let proof = proof(&raw);
     assert_eq!(reason(ask_with_proof(&first, &raw, &proof, READ)), None);
     let again = ask_with_proof(&second, &raw, &proof, READ);
@@ -952,7 +954,7 @@ fn a_store_answers_for_itself() {
     assert_eq!(
         challenges(&again),
         [format!(
-            r#"DPoP error="invalid_dpop_proof", error_description="The DPoP proof was used before", {ALGS}, {METADATA}"#
+            r#"DPoP error="invalid_dpop_proof", error_description="The DPoP proof has already been used", {ALGS}, {METADATA}"#
         )]
     );
 

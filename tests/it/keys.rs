@@ -474,8 +474,8 @@ async fn no_answer_and_no_client_breaks_the_guard() {
         let (_, error) = of(script).await;
         assert!(error.contains(part), "{part}: {error}");
     };
-    said("broken off", Box::new(|| panic!("the client is broken"))).await;
-    said("broken off", Box::new(|| Answer::later(async { panic!("broken") }))).await;
+    said("aborted", Box::new(|| panic!("the client is broken"))).await;
+    said("aborted", Box::new(|| Answer::later(async { panic!("broken") }))).await;
     said("no answer within 5 seconds", Box::new(|| Answer::later(std::future::pending()))).await;
     said("answered 500", Box::new(|| answered(500, ""))).await;
     said("answered 302", Box::new(|| answered(302, ""))).await;
@@ -553,7 +553,7 @@ fn a_runtime_that_ends_in_the_middle_of_a_fetch_is_no_end() {
     });
     assert_eq!(world.error(), "");
     drop(runtime);
-    assert!(world.error().contains("broken off"), "{}", world.error());
+    assert!(world.error().contains("aborted"), "{}", world.error());
     let login = world.login.clone();
     world.client.serve_with(KEYS, move || answered(200, login.jwks()));
     assert_eq!(build().block_on(reason(&world.guard, &world.token())), None);

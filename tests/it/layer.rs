@@ -20,7 +20,7 @@ use tower_service::Service;
 use unconfused::keys::{KeySet, KeysUnavailable};
 use unconfused::layer::{MakeBody, ProblemJson};
 use unconfused::testing::{TestIssuer, TestToken};
-use unconfused::token::{KeyHint, ScopeHierarchy};
+use unconfused::token::{KeyHint, ScopeHierarchy, TokenLimits};
 use unconfused::{
     Acr, Answer, Audience, AuditEvent, Denial, Grant, Guard, Issuer, Reason, Require, Scope,
 };
@@ -453,7 +453,7 @@ fn a_token_in_the_query_is_ignored_and_recorded() {
 #[test]
 fn a_token_over_the_limit_is_answered_with_431_and_no_challenge() {
     let login = login();
-    let guard = Guard::new(ORDERS, login.issuer()).max_token_bytes(100);
+    let guard = Guard::new(ORDERS, login.issuer()).limits(TokenLimits::default().max_bytes(100));
     let (response, _) = through(guard.require(READ), with(&reader(&login)));
     assert_eq!(response.status(), StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE);
     assert!(!response.headers().contains_key(WWW_AUTHENTICATE));
@@ -1062,7 +1062,7 @@ fn a_guard_set_up_differently_validates_the_credential_anew() {
     let login = login();
     let (issuer, asked) = counted(&login);
     let guard = Guard::new(ORDERS, issuer);
-    let other = guard.clone().single_audience();
+    let other = guard.clone().limits(TokenLimits::default().single_audience());
     let layers = (guard.require(READ), other.require(READ));
     let (response, log) = through(layers, with(&reader(&login)));
     assert_eq!(response.status(), StatusCode::OK);
@@ -1136,7 +1136,7 @@ fn two_guards_before_one_request_write_under_one_decision() {
         let sink = sink.clone();
         move |event: &AuditEvent<'_>| sink(event)
     });
-    let strict = orders.clone().single_audience();
+    let strict = orders.clone().limits(TokenLimits::default().single_audience());
     let layers = (orders.require(READ), strict.require(READ));
     let (_, log) = through(layers, with(&reader(&login)));
     let decision = log.grant().decision();
@@ -1149,7 +1149,7 @@ fn steps_are_told_apart_if_two_guards_narrow_in_turn() {
     let login = login();
     let (sink, lines) = recorded(|event| event.step().to_string());
     let guard = Guard::new(ORDERS, login.issuer()).audit(sink);
-    let other = guard.clone().single_audience();
+    let other = guard.clone().limits(TokenLimits::default().single_audience());
     let (_, log) = through(guard.require(READ), with(&reader(&login)));
     let grant = log.grant();
     let others = other.narrow(&grant, READ).now().unwrap().unwrap();
@@ -1180,13 +1180,22 @@ fn every_changed_setting_makes_another_guard() {
     for (setting, other) in [
         ("trust", clone().trust(TestIssuer::new("https://b").issuer())),
         ("also_accept", clone().also_accept(BILLING)),
-        ("leeway", clone().leeway(Duration::from_secs(1))),
-        ("max_lifetime", clone().max_lifetime(Duration::from_secs(1))),
-        ("max_delegated_lifetime", clone().max_delegated_lifetime(Duration::from_secs(1))),
-        ("max_token_age", clone().max_token_age(Duration::from_secs(1))),
-        ("single_audience", clone().single_audience()),
-        ("max_actors", clone().max_actors(1)),
-        ("max_token_bytes", clone().max_token_bytes(1)),
+        ("leeway", clone().limits(TokenLimits::default().leeway(Duration::from_secs(1)))),
+        (
+            "max_lifetime",
+            clone().limits(TokenLimits::default().max_lifetime(Duration::from_secs(1))),
+        ),
+        (
+            "max_delegated_lifetime",
+            clone().limits(TokenLimits::default().max_delegated_lifetime(Duration::from_secs(1))),
+        ),
+        (
+            "max_token_age",
+            clone().limits(TokenLimits::default().max_token_age(Duration::from_secs(1))),
+        ),
+        ("single_audience", clone().limits(TokenLimits::default().single_audience())),
+        ("max_actors", clone().limits(TokenLimits::default().max_actors(1))),
+        ("max_token_bytes", clone().limits(TokenLimits::default().max_bytes(1))),
         ("scope_hierarchy", clone().scope_hierarchy(ScopeHierarchy::default())),
         ("clock", clone().clock(UtcDateTime::now)),
         ("secure_transport", clone().secure_transport(|_| true)),

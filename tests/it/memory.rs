@@ -8,7 +8,7 @@ use http::Request;
 use time::UtcDateTime;
 use unconfused::keys::{Keys, KeysUnavailable};
 use unconfused::testing::TestIssuer;
-use unconfused::token::KeyHint;
+use unconfused::token::{KeyHint, TokenLimits};
 use unconfused::{Answer, Audience, Guard, Issuer, Reason, Require, Scope};
 
 const LOGIN: &str = "https://login.example";
@@ -57,7 +57,7 @@ fn a_guard_that_is_set_up_differently_remembers_nothing() {
     assert!(ask(&orders, &token, READ).is_ok());
     let billing = Guard::new(BILLING, login.issuer());
     assert_eq!(ask(&billing, &token, READ), Err(Reason::AudienceMismatch));
-    let strict = orders.clone().max_lifetime(Duration::from_secs(1));
+    let strict = orders.clone().limits(TokenLimits::default().max_lifetime(Duration::from_secs(1)));
     assert_eq!(ask(&strict, &token, READ), Err(Reason::TokenLifetimeExceeded));
     assert!(ask(&orders, &token, READ).is_ok());
 }
@@ -146,7 +146,7 @@ fn a_remembered_token_expires_and_grows_too_old() {
     let now = clock.clone();
     let guard = Guard::new(ORDERS, login.issuer())
         .clock(move || UtcDateTime::from_unix_timestamp(now.load(Ordering::Relaxed)).unwrap())
-        .max_token_age(Duration::from_secs(100));
+        .limits(TokenLimits::default().max_token_age(Duration::from_secs(100)));
     let long = login.token(&ORDERS).scope("orders:read").sign();
     let short = login.token(&ORDERS).scope("orders:read").lifetime(Duration::from_secs(60)).sign();
     assert!(ask(&guard, &long, READ).is_ok() && ask(&guard, &short, READ).is_ok());

@@ -81,7 +81,7 @@ fn a_bound_token_passes_with_its_certificate_alone() {
     let other = ask_over(&guard, &mtls_bound(), Some(theirs())).unwrap_err();
     assert_eq!(other.reason(), Reason::ClientCertificateMismatch);
     for (denial, description) in [
-        (missing, "The access token is bound to a client certificate and none was shown"),
+        (missing, "The access token is bound to a client certificate, but none was presented"),
         (other, "The access token is bound to another client certificate"),
     ] {
         assert_eq!(denial.status(), 401);

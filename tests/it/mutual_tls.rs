@@ -66,7 +66,7 @@ fn assert_refused(answer: &str, description: &str) {
 
 // As `client_certificate_mismatch`, `client_certificate_missing` and `sender_constraint_required` are told.
 const MISMATCH: &str = "The access token is bound to another client certificate";
-const MISSING: &str = "The access token is bound to a client certificate and none was shown";
+const MISSING: &str = "The access token is bound to a client certificate, but none was presented";
 const UNBOUND: &str = "The access token must be bound to a key";
 
 #[tokio::test]

@@ -13,7 +13,7 @@ use unconfused::profile::{ClaimRule, HeaderType, Profile};
 use unconfused::proof::{ClientCertificate, Dpop, Nonces};
 use unconfused::replay::{Remembered, StoreUnavailable};
 use unconfused::testing::{TestProof, TestToken};
-use unconfused::token::KeyHint;
+use unconfused::token::{KeyHint, TokenLimits};
 use unconfused::{Acr, Answer, Denial, Guard, Issuer, Reason, Require, Scope};
 
 const READ: Scope = Scope::from_static("orders:read");
@@ -127,7 +127,7 @@ fn faults() -> Vec<Fault> {
         s.guard.push(|guard| guard.secure_transport(|_| false));
     });
     fault(Reason::CredentialTooLarge, &["size"], |s| {
-        s.guard.push(|guard| guard.max_token_bytes(10));
+        s.guard.push(|guard| guard.limits(TokenLimits::default().max_bytes(10)));
     });
     fault(Reason::MultipleCredentials, &["head"], |s| {
         s.head = |head| {
@@ -210,7 +210,7 @@ fn faults() -> Vec<Fault> {
         s.token = s.token.clone().claim("iat", NOW + 100);
     });
     fault(Reason::TokenLifetimeExceeded, &["iat", "exp"], |s| {
-        s.guard.push(|guard| guard.max_lifetime(secs(1)));
+        s.guard.push(|guard| guard.limits(TokenLimits::default().max_lifetime(secs(1))));
     });
     fault(Reason::AudienceMismatch, &["aud"], |s| {
         s.token = s.token.clone().claim("aud", "https://billing.example");
@@ -402,7 +402,7 @@ fn reason_for_fields(guard: &Guard, fields: &[&str]) -> Reason {
 
 #[test]
 fn an_insecure_request_is_refused_before_its_size_is_seen() {
-    let guard = guard().secure_transport(|_| false).max_token_bytes(10);
+    let guard = guard().secure_transport(|_| false).limits(TokenLimits::default().max_bytes(10));
     let raw = token().bearer();
     assert_eq!(reason_for_fields(&guard, &[&raw]), Reason::InsecureTransport);
     assert_eq!(reason_for_fields(&guard, &[]), Reason::InsecureTransport);
@@ -410,7 +410,7 @@ fn an_insecure_request_is_refused_before_its_size_is_seen() {
 
 #[test]
 fn a_large_credential_beside_another_is_too_large() {
-    let guard = guard().max_token_bytes(100);
+    let guard = guard().limits(TokenLimits::default().max_bytes(100));
     let large = format!("Bearer {}", "a".repeat(1000));
     for fields in [["Bearer a", &*large], [&large, "Basic a"]] {
         assert_eq!(reason_for_fields(&guard, &fields), Reason::CredentialTooLarge);

@@ -12,7 +12,7 @@ use tower::ServiceExt;
 use unconfused::profile::Profile;
 use unconfused::proof::{ClientCertificate, Dpop, Nonces, Possession};
 use unconfused::replay::{Remembered, ReplayEntry, ReplayStore};
-use unconfused::token::{Credential, UnverifiedToken};
+use unconfused::token::{Credential, TokenLimits, UnverifiedToken};
 use unconfused::{Audience, Denial, Grant, Guard, Reason, Require, Scope};
 
 const READ: Scope = Scope::from_static("orders:read");
@@ -43,10 +43,13 @@ fn a_token_is_spent_once_at_guards_that_list_their_names_in_another_order() {
 #[test]
 fn a_token_is_spent_once_at_guards_of_another_leeway() {
     let shared = Arc::new(store());
-    let strict = guard().leeway(secs(0)).replay(shared.clone());
+    let strict = guard().limits(TokenLimits::default().leeway(secs(0))).replay(shared.clone());
     let token = token().scope("orders:read").lifetime(secs(100));
     assert_eq!(reason(ask(&strict, &token, once())), None);
-    let lenient = guard().leeway(secs(60)).replay(shared.clone()).clock(|| at(150));
+    let lenient = guard()
+        .limits(TokenLimits::default().leeway(secs(60)))
+        .replay(shared.clone())
+        .clock(|| at(150));
     // What has expired is swept as others come.
     let fresh = common::token().scope("orders:read").issued_at(at(150));
     assert_eq!(reason(ask(&lenient, &fresh, once())), None);
@@ -292,7 +295,7 @@ fn what_no_token_can_meet_is_refused_for_good_and_never_challenged() {
 }
 
 #[test]
-#[should_panic(expected = "the guard makes none")]
+#[should_panic(expected = "the guard requires nonces and makes none")]
 fn nonces_are_asked_for_nowhere_without_any() {
     let _ = guard().dpop(dpop(), store()).require_nonce_if(|_, _| true).require(READ);
 }

@@ -4,7 +4,7 @@ use crate::common::*;
 use unconfused::error::Unmet;
 use unconfused::profile::Profile;
 use unconfused::testing::TestToken;
-use unconfused::token::{ScopeHierarchy, Validation};
+use unconfused::token::{ScopeHierarchy, TokenLimits, Validation};
 use unconfused::{AccessToken, Acr, Denial, Reason, Require, Scope};
 
 const READ: Scope = Scope::from_static("orders:read");
@@ -343,7 +343,7 @@ fn authentication_has_a_reason_for_what_is_missing_weak_or_old() {
 fn the_leeway_of_the_validation_holds_for_the_age_too() {
     let age = any().max_age(secs(100));
     for (leeway, last) in [(0, 100), (60, 160)] {
-        let validation = validation().leeway(secs(leeway));
+        let validation = validation().limits(TokenLimits::default().leeway(secs(leeway)));
         let met = |ago: i64| {
             let token = token().claim("auth_time", NOW - ago);
             let token = validate_by(&validation, &token, now()).unwrap();

@@ -19,7 +19,7 @@ use unconfused::replay::{
     MemoryReplayStore, Remembered, ReplayAnswer, ReplayEntry, ReplayStore, StoreUnavailable,
 };
 use unconfused::testing::TestToken;
-use unconfused::token::Validation;
+use unconfused::token::{TokenLimits, Validation};
 use unconfused::{
     Acr, Answer, Audience, AuditEvent, Denial, Grant, Guard, Issuer, Reason, Require, Scope,
 };
@@ -87,7 +87,7 @@ fn a_token_is_spent_once_and_then_never_again() {
     let challenge = challenge(&again);
     assert!(
         challenge.starts_with(
-            r#"Bearer error="invalid_token", error_description="The access token was used before, and counts once""#
+            r#"Bearer error="invalid_token", error_description="The access token can be used only once and has already been used""#
         ),
         "{challenge}"
     );
@@ -238,7 +238,7 @@ async fn without_a_store_a_requirement_by_the_head_is_an_internal_error() {
 fn one_request_spends_its_token_once_however_often_it_is_asked() {
     let spent = Arc::new(store());
     let first = guard().replay(spent.clone());
-    let second = guard().replay(spent.clone()).leeway(secs(1));
+    let second = guard().replay(spent.clone()).limits(TokenLimits::default().leeway(secs(1)));
     let mut head = request(&reader());
     let grant = first.authorize(&mut head, once()).now().unwrap().unwrap();
     assert!(first.authorize(&mut head, once()).now().unwrap().is_ok());

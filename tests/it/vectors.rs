@@ -7,7 +7,7 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 use time::UtcDateTime;
 use unconfused::keys::{Algorithm, KeySet};
-use unconfused::token::{UnverifiedToken, Validation};
+use unconfused::token::{TokenLimits, UnverifiedToken, Validation};
 use unconfused::{Audience, Reason, Require, Scope};
 
 fn rows<T: for<'a> Deserialize<'a>>(lines: &str) -> Vec<T> {
@@ -142,7 +142,7 @@ impl Example {
     /// The example lives longer than a day.
     fn validation(&self) -> Validation {
         Validation::new(self.audience.parse::<Audience>().unwrap(), &*self.issuer)
-            .max_lifetime(Duration::from_secs(366 * 86400))
+            .limits(TokenLimits::default().max_lifetime(Duration::from_secs(366 * 86400)))
     }
 
     fn reason(&self, validation: &Validation, token: &str, now: i64) -> Option<Reason> {
@@ -179,11 +179,11 @@ fn near_misses_of_the_access_token_of_rfc_9068_are_refused() {
     let good = example.validation();
     let audience = |name: &str| {
         Validation::new(name.parse::<Audience>().unwrap(), &*example.issuer)
-            .max_lifetime(Duration::from_secs(366 * 86400))
+            .limits(TokenLimits::default().max_lifetime(Duration::from_secs(366 * 86400)))
     };
     let issuer = |name: &str| {
         Validation::new(example.audience.parse::<Audience>().unwrap(), name)
-            .max_lifetime(Duration::from_secs(366 * 86400))
+            .limits(TokenLimits::default().max_lifetime(Duration::from_secs(366 * 86400)))
     };
     let (rest, signature) = example.token.rsplit_once('.').unwrap();
     let first = if signature.starts_with('A') { "B" } else { "A" };
@@ -196,7 +196,7 @@ fn near_misses_of_the_access_token_of_rfc_9068_are_refused() {
         (good.clone(), same, example.exp + 30, Some(Reason::TokenExpired)),
         (good.clone(), same, example.exp + 29, None),
         (
-            good.clone().max_lifetime(Duration::from_secs(86400)),
+            good.clone().limits(TokenLimits::default().max_lifetime(Duration::from_secs(86400))),
             same,
             example.now,
             Some(Reason::TokenLifetimeExceeded),

@@ -1,8 +1,8 @@
-//! The state machine of the keys against a scripted origin and random traffic: many schedules, hours of each. The
-//! clock is a number, so hours cost nothing, and a seed is always the same schedule.
+//! Simulates the cache against a scripted origin and random traffic: many schedules of many hours. The clock is a
+//! number, so hours cost nothing, and a seed is always the same schedule.
 //!
-//! - `UNCONFUSED_SEEDS=5000 cargo test --lib thousands -- --ignored --nocapture` runs more and prints figures.
-//! - `UNCONFUSED_SEED=17 cargo test --lib one_seed -- --ignored --nocapture` replays one, with all that happens.
+//! - `UNCONFUSED_SEEDS=5000 cargo test --lib thousands -- --ignored --nocapture` runs more seeds and prints statistics.
+//! - `UNCONFUSED_SEED=17 cargo test --lib one_seed -- --ignored --nocapture` replays one seed and prints every event.
 
 #![cfg(test)]
 
@@ -14,19 +14,19 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use super::{
-    BUDGET, Cache, Current, Fetched, Keys, LOST_AFTER, MAX_WAIT, MAX_WAITING, Moment, Refusal,
-    Verdict, WINDOW,
+    BUDGET, Cache, CachedKeys, Fetched, LOST_AFTER, Lookup, MAX_WAIT, MAX_WAITING, PendingFetch,
+    Refusal, Snapshot, Timestamp, WINDOW,
 };
 use crate::keys::status::KeyState;
 
 const HOUR: Duration = Duration::from_secs(3600);
-/// An origin that answers well, answers within this.
+/// A healthy origin answers within this time.
 const PROMPT: Duration = Duration::from_secs(1);
-/// Once the origin answers well and promptly, and publishes a key, a request with that key is accepted after this
-/// at the latest: an unknown id is remembered for 60 s, and a fetch takes some time.
+/// Once the origin is healthy and publishes a key, a request with that key is accepted after this time at the latest. That is
+/// two windows of 30 seconds, and the time of a fetch.
 const RECOVERED: Duration = Duration::from_secs(62);
 
-// The figures that the budget, the pauses and the waits promise, said again.
+// The limits that users are promised. They are repeated here so that a change of a constant fails.
 const _: () = assert!(BUDGET == 2 && MAX_WAITING == 256);
 const _: () = assert!(WINDOW.as_secs() == 30 && LOST_AFTER.as_secs() == 30);
 const _: () = assert!(MAX_WAIT.as_secs() == 2);
@@ -51,7 +51,7 @@ impl Random {
         self.below(many) == 0
     }
 
-    /// From 0 to 1.
+    /// Returns a number from 0 to 1.
     fn unit(&mut self) -> f64 {
         (self.next() >> 11) as f64 / (1_u64 << 53) as f64
     }
@@ -60,36 +60,40 @@ impl Random {
         most.mul_f64(self.unit())
     }
 
-    /// As likely short as long.
+    /// Returns a time between the two, on a logarithmic scale.
     fn scale(&mut self, from: Duration, to: Duration) -> Duration {
         let ratio = to.as_secs_f64() / from.as_secs_f64();
         from.mul_f64(ratio.powf(self.unit()))
     }
 
-    fn of<T: Copy>(&mut self, all: &[T]) -> T {
-        let at = self.below(all.len() as u64) as usize;
-        *all.get(at).unwrap()
+    fn pick<T: Copy>(&mut self, all: &[T]) -> T {
+        let index = self.below(all.len() as u64) as usize;
+        *all.get(index).unwrap()
     }
 }
 
-/// What one fetch brought.
+/// The keys that one fetch brought.
 #[derive(Clone)]
 struct Set(Arc<Contents>);
 
 struct Contents {
     keys: Vec<u32>,
     fetch: u64,
-    began: Moment,
+    began: Timestamp,
 }
 
-impl Keys for Set {
-    fn know(&self, kid: Option<&str>) -> bool {
+impl CachedKeys for Set {
+    fn contains_kid(&self, kid: Option<&str>) -> bool {
         let Some(kid) = kid else { return true };
         kid.parse().is_ok_and(|key| self.0.keys.contains(&key))
     }
 
-    fn count(&self) -> (usize, usize) {
-        (self.0.keys.len(), 0)
+    fn usable_count(&self) -> usize {
+        self.0.keys.len()
+    }
+
+    fn skipped_count(&self) -> usize {
+        0
     }
 
     fn ids_missing_in(&self, other: &Self) -> Vec<String> {
@@ -100,44 +104,46 @@ impl Keys for Set {
 
 /// How the origin answers.
 #[derive(Clone, Copy, Debug, PartialEq)]
-enum Mode {
-    Well,
+enum OriginMode {
+    Healthy,
     Slow,
-    /// Up to longer than anybody waits, and out of order.
-    Crawling,
+    /// For longer than a request waits, and out of order.
+    VerySlow,
     Failing,
     Hanging,
-    /// One of the others each time.
+    /// In one of the other ways each time.
     Flaky,
 }
 
 #[derive(Clone, Copy, Debug)]
 enum Traffic {
     Idle,
-    /// So long between two requests, on the average.
+    /// Requests with this time between two, on average.
     Steady(Duration),
-    /// The same, of key ids that nobody has.
+    /// Requests with this time between two, on average, mostly with key ids that do not exist.
     Flood(Duration),
 }
 
 #[derive(Clone, Copy, Debug)]
 enum Event {
     Request,
-    /// A request has waited long enough, or its caller went away.
-    Late(u64),
-    Away(u64),
-    /// The origin reads its keys for a fetch; the answer arrives.
-    Read(u64),
-    Land(u64),
-    /// The task of this fetch looks whether it is time to renew.
-    Look(u64),
+    /// A request has waited for as long as it may.
+    WaitEnds(u64),
+    /// The client of a request that waits goes away.
+    ClientLeaves(u64),
+    /// The origin reads its keys to answer a fetch.
+    OriginReads(u64),
+    /// The answer to a fetch arrives.
+    FetchEnds(u64),
+    /// The task of this fetch checks if it is time to renew.
+    RenewalCheck(u64),
     Mode,
     Traffic,
     Rotate,
     Publish(u32),
     Sign(u32),
     Withdraw(u32),
-    /// All keys are gone, and come back.
+    /// All keys are withdrawn, until `Refill`.
     Empty,
     Refill,
     Close,
@@ -145,13 +151,13 @@ enum Event {
     End,
 }
 
-/// One that is in the air.
-struct Flight {
-    begun: Moment,
-    /// When its task started.
-    began: Moment,
-    good: bool,
-    /// Its task is gone with its runtime.
+/// A fetch that has not ended.
+struct InFlight {
+    begun: Timestamp,
+    /// When its task began.
+    began: Timestamp,
+    succeeds: bool,
+    /// Its task ends with its runtime, and does not renew.
     task_ends: bool,
     answer: Option<Vec<u32>>,
 }
@@ -159,30 +165,30 @@ struct Flight {
 struct Waiter {
     kid: Option<String>,
     fetch: u64,
-    since: Moment,
-    must: bool,
+    since: Timestamp,
+    must_succeed: bool,
 }
 
-/// What is true, whatever the machine says.
+/// What the cache should know, computed in another way.
 #[derive(Default)]
-struct Truth {
-    /// The keys of the origin, and since when.
-    published: BTreeMap<u32, Moment>,
-    withdrawn: BTreeMap<u32, Moment>,
-    /// The last fetch that ended, but for those that were overtaken; and whether it was good.
+struct Expected {
+    /// The keys of the origin, and since when they are published.
+    published: BTreeMap<u32, Timestamp>,
+    withdrawn: BTreeMap<u32, Timestamp>,
+    /// The last fetch that ended, without those that a later one overtook; and whether it succeeded.
     ended: u64,
-    good: Option<Set>,
-    was_good: bool,
-    /// When a fetch last began that was not answered well and promptly.
-    sick: Moment,
-    /// When fetches began, the last hour of them.
-    begun: VecDeque<Moment>,
-    /// The key ids that a fetch began for while there were keys: which, and when.
-    looked_for: BTreeMap<String, (u64, Moment)>,
+    last_success: Option<Set>,
+    last_succeeded: bool,
+    /// When a fetch last began that failed or was not answered promptly.
+    last_unhealthy: Timestamp,
+    /// When the fetches of the last hour began.
+    begun: VecDeque<Timestamp>,
+    /// The key ids that a fetch began for while there were keys: which fetch, and when.
+    looked_for: BTreeMap<String, (u64, Timestamp)>,
 }
 
 #[derive(Default, Debug, Clone)]
-struct Figures {
+struct Statistics {
     requests: u64,
     accepted: u64,
     accepted_after_waiting: u64,
@@ -192,7 +198,7 @@ struct Figures {
     went_away: u64,
     fetches: u64,
     overtaken: u64,
-    /// The most in any hour.
+    /// The most fetches in any hour.
     worst_hour: usize,
     most_waiting: usize,
     simulated: Duration,
@@ -200,45 +206,45 @@ struct Figures {
 
 struct Simulation {
     random: Random,
-    /// Times are multiples of this, so that some fall together.
+    /// Times are multiples of this many nanoseconds, so that some events coincide.
     grid: u64,
-    now: Moment,
-    events: BinaryHeap<Reverse<(Moment, u64, u64)>>,
-    what: BTreeMap<u64, Event>,
+    now: Timestamp,
+    events: BinaryHeap<Reverse<(Timestamp, u64, u64)>>,
+    event_by_id: BTreeMap<u64, Event>,
     scheduled: u64,
     cache: Cache<Set>,
-    current: Option<Current<Set>>,
+    snapshot: Option<Snapshot<Set>>,
     stale_for: Duration,
-    truth: Truth,
-    mode: Mode,
+    expected: Expected,
+    mode: OriginMode,
     traffic: Traffic,
     signing: u32,
     last_key: u32,
-    flights: BTreeMap<u64, Flight>,
+    in_flight: BTreeMap<u64, InFlight>,
     waiting: BTreeMap<u64, Waiter>,
-    seats: u64,
-    /// The highest fetch whose end was told to those who wait.
-    told: u64,
-    last_handed: u64,
+    next_waiter: u64,
+    /// The highest fetch whose end was announced to the requests that wait.
+    notified: u64,
+    last_used: u64,
     closing: bool,
-    probe_accepted: Option<Moment>,
-    figures: Figures,
+    probe_accepted: Option<Timestamp>,
+    statistics: Statistics,
     trace: bool,
 }
 
 type Check = Result<(), String>;
 
-fn claim(holds: bool, violated: impl FnOnce() -> String) -> Check {
+fn ensure(holds: bool, violated: impl FnOnce() -> String) -> Check {
     if holds { Ok(()) } else { Err(violated()) }
 }
 
 impl Simulation {
     fn new(seed: u64, trace: bool) -> Self {
         let mut random = Random(seed);
-        let grid = random.of(&[1, 1_000_000, 500_000_000, 1_000_000_000]);
+        let grid = random.pick(&[1, 1_000_000, 500_000_000, 1_000_000_000]);
         let secs = Duration::from_secs;
         let stale_for = match random.below(3) {
-            0 => random.of(&[secs(60), secs(61), secs(300), HOUR, HOUR * 24, Duration::MAX]),
+            0 => random.pick(&[secs(60), secs(61), secs(300), HOUR, HOUR * 24, Duration::MAX]),
             1 => HOUR,
             _ => random.scale(secs(60), HOUR * 12),
         };
@@ -247,29 +253,29 @@ impl Simulation {
         let mut simulation = Simulation {
             random,
             grid,
-            now: Moment::ZERO,
+            now: Timestamp::ZERO,
             events: BinaryHeap::new(),
-            what: BTreeMap::new(),
+            event_by_id: BTreeMap::new(),
             scheduled: 0,
             cache,
-            current: None,
+            snapshot: None,
             stale_for,
-            truth: Truth::default(),
-            mode: Mode::Well,
+            expected: Expected::default(),
+            mode: OriginMode::Healthy,
             traffic: Traffic::Idle,
             signing: 1,
             last_key: 1,
-            flights: BTreeMap::new(),
+            in_flight: BTreeMap::new(),
             waiting: BTreeMap::new(),
-            seats: 0,
-            told: 0,
-            last_handed: 0,
+            next_waiter: 0,
+            notified: 0,
+            last_used: 0,
             closing: false,
             probe_accepted: None,
-            figures: Figures::default(),
+            statistics: Statistics::default(),
             trace,
         };
-        simulation.truth.published.insert(1, Moment::ZERO);
+        simulation.expected.published.insert(1, Timestamp::ZERO);
         for event in [Event::Mode, Event::Traffic, Event::Request] {
             simulation.after(Duration::ZERO, event);
         }
@@ -281,52 +287,52 @@ impl Simulation {
     }
 
     fn run(&mut self, length: Duration) -> Check {
-        self.say(format_args!("stale_for {:?}, grid {} ns", self.stale_for, self.grid));
+        self.log(format_args!("stale_for {:?}, grid {} ns", self.stale_for, self.grid));
         self.after(length, Event::Close);
         loop {
             let Some(Reverse((at, _, id))) = self.events.pop() else {
-                return Err("nothing happens any more".to_owned());
+                return Err("there are no more events".to_owned());
             };
-            let Some(event) = self.what.remove(&id) else { continue };
+            let Some(event) = self.event_by_id.remove(&id) else { continue };
             self.now = self.now.max(at);
             if matches!(event, Event::End) {
                 break;
             }
-            self.happen(event).map_err(|violated| format!("{:?}: {violated}", self.now))?;
+            self.handle(event).map_err(|violated| format!("{:?}: {violated}", self.now))?;
         }
-        self.figures.simulated = self.now;
-        claim(self.probe_accepted.is_some_and(|at| at + Duration::from_secs(5) > self.now), || {
+        self.statistics.simulated = self.now;
+        ensure(self.probe_accepted.is_some_and(|at| at + Duration::from_secs(5) > self.now), || {
             format!("it never recovered; last accepted {:?}", self.probe_accepted)
         })
     }
 
-    fn happen(&mut self, event: Event) -> Check {
+    fn handle(&mut self, event: Event) -> Check {
         let secs = Duration::from_secs;
         match event {
             Event::Request => {
-                self.traffic_comes()?;
+                self.send_requests()?;
                 let gap = match self.traffic {
                     Traffic::Idle => secs(60),
                     Traffic::Steady(gap) | Traffic::Flood(gap) => self.random.up_to(gap * 2),
                 };
-                // Never at the same moment again and again.
+                // Not at the same time forever.
                 self.after(gap.max(Duration::from_millis(10)), Event::Request);
                 Ok(())
             }
-            Event::Late(seat) => self.resolve(seat),
-            Event::Away(seat) => {
-                if self.waiting.remove(&seat).is_some() {
-                    self.cache.leave();
-                    self.figures.went_away += 1;
+            Event::WaitEnds(id) => self.finish_wait(id),
+            Event::ClientLeaves(id) => {
+                if self.waiting.remove(&id).is_some() {
+                    self.cache.stop_waiting();
+                    self.statistics.went_away += 1;
                 }
                 Ok(())
             }
-            Event::Read(fetch) => {
-                self.read(fetch);
+            Event::OriginReads(fetch) => {
+                self.origin_reads(fetch);
                 Ok(())
             }
-            Event::Land(fetch) => self.land(fetch),
-            Event::Look(fetch) => self.look(fetch),
+            Event::FetchEnds(fetch) => self.end_fetch(fetch),
+            Event::RenewalCheck(fetch) => self.check_renewal(fetch),
             Event::Traffic => {
                 let (traffic, lasts) = match self.random.below(8) {
                     0 | 1 => (Traffic::Idle, self.random.scale(secs(60), HOUR * 4)),
@@ -339,28 +345,28 @@ impl Simulation {
                         (Traffic::Steady(gap), gap * (10 + self.random.below(100) as u32))
                     }
                 };
-                self.say(format_args!("traffic {traffic:?}"));
+                self.log(format_args!("traffic {traffic:?}"));
                 self.traffic = traffic;
                 self.after(lasts, Event::Traffic);
                 Ok(())
             }
             Event::Close => {
-                // From now on the origin is well: does everything come back?
+                // From now on the origin is healthy, and everything must recover.
                 self.closing = true;
-                self.mode = Mode::Well;
+                self.mode = OriginMode::Healthy;
                 self.publish_key(self.signing);
                 self.after(RECOVERED + secs(1), Event::Probe);
                 self.after(RECOVERED + secs(60), Event::End);
                 Ok(())
             }
             Event::Probe => {
-                self.ask(Some(self.signing.to_string()))?;
+                self.request(Some(self.signing.to_string()))?;
                 self.after(secs(1), Event::Probe);
                 Ok(())
             }
             Event::End => Ok(()),
             origin if self.closing => {
-                self.say(format_args!("{origin:?} does not happen any more"));
+                self.log(format_args!("{origin:?} is skipped, the origin stays healthy"));
                 Ok(())
             }
             origin => {
@@ -370,21 +376,21 @@ impl Simulation {
         }
     }
 
-    /// Something happens at the origin.
+    /// Handles a change at the origin.
     fn origin_changes(&mut self, event: Event) {
         let secs = Duration::from_secs;
-        self.say(format_args!("{event:?}"));
+        self.log(format_args!("{event:?}"));
         match event {
             Event::Mode => {
                 self.mode = match self.random.below(12) {
-                    0..=5 => Mode::Well,
-                    6 => Mode::Slow,
-                    7 => Mode::Crawling,
-                    8 => Mode::Failing,
-                    9 => Mode::Hanging,
-                    _ => Mode::Flaky,
+                    0..=5 => OriginMode::Healthy,
+                    6 => OriginMode::Slow,
+                    7 => OriginMode::VerySlow,
+                    8 => OriginMode::Failing,
+                    9 => OriginMode::Hanging,
+                    _ => OriginMode::Flaky,
                 };
-                self.say(format_args!("mode {:?}", self.mode));
+                self.log(format_args!("mode {:?}", self.mode));
                 let lasts = self.random.scale(secs(30), HOUR * 8);
                 self.after(lasts, Event::Mode);
             }
@@ -416,7 +422,7 @@ impl Simulation {
             }
             Event::Withdraw(key) => self.withdraw(key),
             Event::Empty => {
-                for key in self.truth.published.keys().copied().collect::<Vec<_>>() {
+                for key in self.expected.published.keys().copied().collect::<Vec<_>>() {
                     self.withdraw(key);
                 }
                 let lasts = self.random.scale(secs(1), HOUR);
@@ -430,18 +436,18 @@ impl Simulation {
     }
 
     fn publish_key(&mut self, key: u32) {
-        self.truth.withdrawn.remove(&key);
-        self.truth.published.entry(key).or_insert(self.now);
+        self.expected.withdrawn.remove(&key);
+        self.expected.published.entry(key).or_insert(self.now);
     }
 
     fn withdraw(&mut self, key: u32) {
-        if self.truth.published.remove(&key).is_some() {
-            self.truth.withdrawn.insert(key, self.now);
+        if self.expected.published.remove(&key).is_some() {
+            self.expected.withdrawn.insert(key, self.now);
         }
     }
 
-    /// One request, or many at once.
-    fn traffic_comes(&mut self) -> Check {
+    /// Sends one request, or many at once.
+    fn send_requests(&mut self) -> Check {
         let flood = matches!(self.traffic, Traffic::Flood(_));
         if matches!(self.traffic, Traffic::Idle) {
             return Ok(());
@@ -454,12 +460,12 @@ impl Simulation {
         let same = self.random.one_in(2).then(|| self.kid(flood));
         for _ in 0..many {
             let kid = same.clone().unwrap_or_else(|| self.kid(flood));
-            self.ask(kid)?;
+            self.request(kid)?;
         }
         Ok(())
     }
 
-    /// What a token says of its key.
+    /// Chooses the key id of a token.
     fn kid(&mut self, flood: bool) -> Option<String> {
         let signing = self.signing;
         let key = match self.random.below(if flood { 40 } else { 20 }) {
@@ -474,264 +480,288 @@ impl Simulation {
         Some(key.to_string())
     }
 
-    /// What the doer does for one request.
-    fn ask(&mut self, kid: Option<String>) -> Check {
-        self.figures.requests += 1;
+    /// Handles one request, as `Renewal` does.
+    fn request(&mut self, kid: Option<String>) -> Check {
+        self.statistics.requests += 1;
         let now = self.now;
         let hint = kid.as_deref();
-        let known = self.usable().is_some_and(|keys| keys.know(hint));
-        let must = self.must_serve(hint);
+        let known = self.usable().is_some_and(|keys| keys.contains_kid(hint));
+        let must_succeed = self.must_succeed(hint);
         if self.random.one_in(16) {
-            self.state_is_true()?;
+            self.check_status()?;
         }
-        // Now and then somebody else was a little faster.
+        // Sometimes the snapshot has just been replaced.
         let overtaken = self.random.one_in(4);
-        let current = self.current.as_ref().filter(|it| !overtaken && it.serves(hint, now));
-        if let Some(current) = current {
-            let keys = current.keys.clone();
-            claim(known, || "keys were handed out without a lock that do not serve".to_owned())?;
-            return self.handed(&keys, hint, must, false);
+        let snapshot = self.snapshot.as_ref().filter(|it| !overtaken && it.is_valid_for(hint, now));
+        if let Some(snapshot) = snapshot {
+            let keys = snapshot.keys.clone();
+            ensure(known, || "the snapshot has keys that must not be used".to_owned())?;
+            return self.check_used_keys(&keys, hint, must_succeed, false);
         }
         let usable = self.usable().is_some();
-        let verdict = self.cache.ask(hint, now);
-        self.publish();
-        match verdict {
-            Verdict::Use(keys, begin) => {
-                claim(known || self.may_be_unfound(hint), || {
-                    format!("{kid:?} is said to be unknown, and nobody looked")
+        let lookup = self.cache.lookup(hint, now);
+        self.take_snapshot();
+        match lookup {
+            Lookup::Use { keys, begin } => {
+                ensure(known || self.may_be_missing(hint), || {
+                    format!("{kid:?} is said to be missing, and no fetch looked for it")
                 })?;
-                self.handed(&keys, hint, must, false)?;
-                begin.map_or(Ok(()), |fetch| self.take_off(fetch))
+                self.check_used_keys(&keys, hint, must_succeed, false)?;
+                begin.map_or(Ok(()), |fetch| self.begin_fetch(fetch))
             }
-            Verdict::Wait { fetch, begin } => {
-                claim(!known, || format!("{kid:?} is known, and waits"))?;
-                claim(self.waiting.len() < MAX_WAITING, || "too many wait".to_owned())?;
-                claim(fetch > self.told, || format!("{kid:?} waits for what has ended"))?;
-                let seat = self.seats;
-                self.seats += 1;
+            Lookup::Wait(PendingFetch { number: fetch, begin }) => {
+                ensure(!known, || format!("{kid:?} is known, and waits"))?;
+                ensure(self.waiting.len() < MAX_WAITING, || "too many wait".to_owned())?;
+                ensure(fetch > self.notified, || {
+                    format!("{kid:?} waits for a fetch that has ended")
+                })?;
+                let id = self.next_waiter;
+                self.next_waiter += 1;
                 if let Some(kid) = kid.clone().filter(|_| usable && begin) {
-                    self.truth.looked_for.insert(kid, (fetch, now));
+                    self.expected.looked_for.insert(kid, (fetch, now));
                 }
-                self.waiting.insert(seat, Waiter { kid, fetch, since: now, must });
-                self.figures.most_waiting = self.figures.most_waiting.max(self.waiting.len());
-                self.exactly(MAX_WAIT, Event::Late(seat));
+                self.waiting.insert(id, Waiter { kid, fetch, since: now, must_succeed });
+                self.statistics.most_waiting = self.statistics.most_waiting.max(self.waiting.len());
+                self.exactly(MAX_WAIT, Event::WaitEnds(id));
                 if self.random.one_in(6) {
                     let patience = self.random.up_to(MAX_WAIT);
-                    self.after(patience, Event::Away(seat));
+                    self.after(patience, Event::ClientLeaves(id));
                 }
                 match begin {
-                    true => self.take_off(fetch),
-                    false => claim(self.flights.contains_key(&fetch), || {
-                        format!("it waits for {fetch}, which is not in the air")
+                    true => self.begin_fetch(fetch),
+                    false => ensure(self.in_flight.contains_key(&fetch), || {
+                        format!("it waits for {fetch}, which is not in flight")
                     }),
                 }
             }
-            Verdict::Refuse(refusal) => self.refused(&refusal, hint, known, must),
+            Lookup::Refuse(refusal) => self.check_refusal(&refusal, hint, known, must_succeed),
         }
     }
 
-    /// A request that waited.
-    fn resolve(&mut self, seat: u64) -> Check {
-        let Some(waiter) = self.waiting.remove(&seat) else { return Ok(()) };
+    /// Answers a request that waited.
+    fn finish_wait(&mut self, id: u64) -> Check {
+        let Some(waiter) = self.waiting.remove(&id) else { return Ok(()) };
         let hint = waiter.kid.as_deref();
-        let known = self.usable().is_some_and(|keys| keys.know(hint));
-        let must = waiter.must && self.must_serve(hint);
-        let found = self.cache.resolve(hint, waiter.fetch, self.now);
-        self.cache.leave();
-        claim(self.now <= waiter.since + MAX_WAIT, || "it waited for too long".to_owned())?;
+        let known = self.usable().is_some_and(|keys| keys.contains_kid(hint));
+        let must_succeed = waiter.must_succeed && self.must_succeed(hint);
+        let found = self.cache.lookup_after_wait(hint, waiter.fetch, self.now);
+        self.cache.stop_waiting();
+        ensure(self.now <= waiter.since + MAX_WAIT, || "it waited for too long".to_owned())?;
         match found {
             Ok(keys) => {
-                claim(keys.know(hint) || self.told >= waiter.fetch, || {
-                    format!("{hint:?} is said to be unknown before its fetch has ended")
+                ensure(keys.contains_kid(hint) || self.notified >= waiter.fetch, || {
+                    format!("{hint:?} is said to be missing before its fetch has ended")
                 })?;
-                self.handed(&keys, hint, must, true)
+                self.check_used_keys(&keys, hint, must_succeed, true)
             }
             Err(refusal) => {
-                let slow = refusal == Refusal::Slow;
-                claim(!slow || self.now == waiter.since + MAX_WAIT, || {
-                    "its fetch has ended, and it is told that it was slow".to_owned()
+                let timed_out = refusal == Refusal::TimedOut;
+                ensure(!timed_out || self.now == waiter.since + MAX_WAIT, || {
+                    "its fetch has ended, and the request is said to have timed out".to_owned()
                 })?;
-                self.refused(&refusal, hint, known, must)
+                self.check_refusal(&refusal, hint, known, must_succeed)
             }
         }
     }
 
-    fn refused(&mut self, refusal: &Refusal, kid: Option<&str>, known: bool, must: bool) -> Check {
-        claim(!known, || format!("{kid:?} is known, and refused: {refusal}"))?;
-        let crowded = *refusal == Refusal::Crowded;
-        claim(!crowded || self.waiting.len() == MAX_WAITING, || {
-            format!("crowded, while {} wait", self.waiting.len())
+    fn check_refusal(
+        &mut self,
+        refusal: &Refusal,
+        kid: Option<&str>,
+        known: bool,
+        must_succeed: bool,
+    ) -> Check {
+        ensure(!known, || format!("{kid:?} is known, and refused: {refusal}"))?;
+        let too_many = *refusal == Refusal::TooManyWaiting;
+        ensure(!too_many || self.waiting.len() == MAX_WAITING, || {
+            format!("too many are said to wait, while {} do", self.waiting.len())
         })?;
-        // A crowd is there for as long as a fetch takes.
-        claim(!must || crowded, || {
-            format!("{kid:?} must serve by now, and is refused: {refusal}")
+        // Too many may wait for as long as a fetch takes.
+        ensure(!must_succeed || too_many, || {
+            format!("{kid:?} must be accepted by now, and is refused: {refusal}")
         })?;
         let name = match refusal {
             Refusal::Failed(_) => "failed",
             Refusal::OverBudget => "over budget",
-            Refusal::Crowded => "crowded",
-            Refusal::Slow => "slow",
+            Refusal::TooManyWaiting => "too many waiting",
+            Refusal::TimedOut => "timed out",
         };
-        *self.figures.refused.entry(name).or_default() += 1;
+        *self.statistics.refused.entry(name).or_default() += 1;
         Ok(())
     }
 
-    /// These keys were handed out for this request.
-    fn handed(&mut self, keys: &Set, kid: Option<&str>, must: bool, waited: bool) -> Check {
+    /// Checks keys that were used for this request.
+    fn check_used_keys(
+        &mut self,
+        keys: &Set,
+        kid: Option<&str>,
+        must_succeed: bool,
+        waited: bool,
+    ) -> Check {
         let Contents { fetch, began, .. } = *keys.0;
-        claim(self.now < began.saturating_add(self.stale_for), || {
-            format!("keys of {began:?} are past their bound")
+        ensure(self.now < began.saturating_add(self.stale_for), || {
+            format!("keys of {began:?} are too old to be used")
         })?;
-        claim(fetch >= self.last_handed, || {
-            format!("keys of fetch {fetch} after those of {}", self.last_handed)
+        ensure(fetch >= self.last_used, || {
+            format!("keys of fetch {fetch} are used after those of {}", self.last_used)
         })?;
-        self.last_handed = fetch;
-        let newest = self.truth.good.as_ref().map(|good| good.0.fetch);
-        claim(newest == Some(fetch), || format!("keys of fetch {fetch} in place of {newest:?}"))?;
-        let known = keys.know(kid);
-        if let Some(withdrawn) = key_of(kid).and_then(|key| self.truth.withdrawn.get(&key)) {
-            let since = self.truth.good.as_ref().map(|good| good.0.began);
-            claim(!known || since.is_none_or(|began| began <= *withdrawn), || {
-                format!("{kid:?} was withdrawn at {withdrawn:?}, and serves")
+        self.last_used = fetch;
+        let newest = self.expected.last_success.as_ref().map(|set| set.0.fetch);
+        ensure(newest == Some(fetch), || {
+            format!("keys of fetch {fetch} are used instead of {newest:?}")
+        })?;
+        let known = keys.contains_kid(kid);
+        if let Some(withdrawn) = key_of(kid).and_then(|key| self.expected.withdrawn.get(&key)) {
+            let since = self.expected.last_success.as_ref().map(|set| set.0.began);
+            ensure(!known || since.is_none_or(|began| began <= *withdrawn), || {
+                format!("{kid:?} was withdrawn at {withdrawn:?}, and is accepted")
             })?;
         }
-        claim(known || self.truth.was_good, || {
-            format!("{kid:?} is said to be unknown, after a fetch that failed")
+        ensure(known || self.expected.last_succeeded, || {
+            format!("{kid:?} is said to be missing after a fetch that failed")
         })?;
-        claim(known || !must, || format!("{kid:?} must be found by now, and is not"))?;
+        ensure(known || !must_succeed, || format!("{kid:?} must be found by now, and is not"))?;
         match known {
             true => {
-                self.figures.accepted += 1;
-                self.figures.accepted_after_waiting += u64::from(waited);
+                self.statistics.accepted += 1;
+                self.statistics.accepted_after_waiting += u64::from(waited);
                 if self.closing && key_of(kid) == Some(self.signing) {
                     self.probe_accepted = Some(self.now);
                 }
             }
             false => {
-                self.figures.not_found += 1;
+                self.statistics.not_found += 1;
                 let published =
-                    key_of(kid).is_some_and(|key| self.truth.published.contains_key(&key));
-                self.figures.not_found_though_published += u64::from(published);
+                    key_of(kid).is_some_and(|key| self.expected.published.contains_key(&key));
+                self.statistics.not_found_though_published += u64::from(published);
             }
         }
         Ok(())
     }
 
-    /// A fetch begins.
-    fn take_off(&mut self, fetch: u64) -> Check {
-        self.figures.fetches += 1;
+    /// Begins a fetch.
+    fn begin_fetch(&mut self, fetch: u64) -> Check {
+        self.statistics.fetches += 1;
         let now = self.now;
-        let begun = &mut self.truth.begun;
+        let begun = &mut self.expected.begun;
         begun.push_back(now);
-        let within = |window: Duration| move |at: &&Moment| now < **at + window;
+        let within = |window: Duration| move |at: &&Timestamp| now < **at + window;
         let in_window = begun.iter().filter(within(WINDOW)).count();
         while begun.front().is_some_and(|at| now >= *at + HOUR) {
             begun.pop_front();
         }
-        self.figures.worst_hour = self.figures.worst_hour.max(begun.len());
-        claim(in_window <= 2, || format!("{in_window} fetches within 30 seconds"))?;
-        let beside = self.flights.iter().find(|(_, flight)| now < flight.begun + LOST_AFTER);
-        claim(beside.is_none(), || format!("fetch {fetch} beside {:?}", beside.map(|it| it.0)))?;
+        self.statistics.worst_hour = self.statistics.worst_hour.max(begun.len());
+        ensure(in_window <= 2, || format!("{in_window} fetches within 30 seconds"))?;
+        let other = self.in_flight.iter().find(|(_, pending)| now < pending.begun + LOST_AFTER);
+        ensure(other.is_none(), || {
+            format!("fetch {fetch} begins beside {:?}", other.map(|it| it.0))
+        })?;
 
         let secs = Duration::from_secs;
         let mode = match self.mode {
-            Mode::Flaky => {
-                let modes = [Mode::Well, Mode::Slow, Mode::Crawling, Mode::Failing, Mode::Hanging];
-                self.random.of(&modes)
+            OriginMode::Flaky => {
+                let modes = [
+                    OriginMode::Healthy,
+                    OriginMode::Slow,
+                    OriginMode::VerySlow,
+                    OriginMode::Failing,
+                    OriginMode::Hanging,
+                ];
+                self.random.pick(&modes)
             }
             mode => mode,
         };
-        let (takes, good) = match mode {
-            Mode::Well | Mode::Flaky => (Some(self.random.up_to(PROMPT / 2)), true),
-            Mode::Slow => (Some(self.random.up_to(secs(6))), true),
-            Mode::Crawling => (Some(self.random.up_to(secs(100))), !self.random.one_in(5)),
-            Mode::Failing => (Some(self.random.up_to(PROMPT)), false),
-            Mode::Hanging if self.random.one_in(4) => (None, false),
-            Mode::Hanging => (Some(secs(25)), false),
+        let (takes, succeeds) = match mode {
+            OriginMode::Healthy | OriginMode::Flaky => (Some(self.random.up_to(PROMPT / 2)), true),
+            OriginMode::Slow => (Some(self.random.up_to(secs(6))), true),
+            OriginMode::VerySlow => (Some(self.random.up_to(secs(100))), !self.random.one_in(5)),
+            OriginMode::Failing => (Some(self.random.up_to(PROMPT)), false),
+            OriginMode::Hanging if self.random.one_in(4) => (None, false),
+            OriginMode::Hanging => (Some(secs(25)), false),
         };
         let takes = takes.map(|takes| match self.random.one_in(10) {
             true => Duration::ZERO,
             false => self.on_grid(takes),
         });
-        // The task starts a little later, and may end with its runtime.
-        let began = now + self.random.of(&[Duration::ZERO, Duration::from_millis(3)]);
-        let dies = self.mode != Mode::Well && self.random.one_in(30);
-        let good = good && !dies;
-        if !good || takes.is_none_or(|takes| takes > PROMPT) {
-            self.truth.sick = now;
+        // The task begins a little later, and may end with its runtime.
+        let began = now + self.random.pick(&[Duration::ZERO, Duration::from_millis(3)]);
+        let task_ends = self.mode != OriginMode::Healthy && self.random.one_in(30);
+        let succeeds = succeeds && !task_ends;
+        if !succeeds || takes.is_none_or(|takes| takes > PROMPT) {
+            self.expected.last_unhealthy = now;
         }
-        self.say(format_args!("fetch {fetch} begins; takes {takes:?}, good {good}"));
-        let flight = Flight { begun: now, began, good, task_ends: dies, answer: None };
-        self.flights.insert(fetch, flight);
+        self.log(format_args!("fetch {fetch} begins; takes {takes:?}, succeeds {succeeds}"));
+        let pending = InFlight { begun: now, began, succeeds, task_ends, answer: None };
+        self.in_flight.insert(fetch, pending);
         if let Some(takes) = takes {
             let reads = takes.mul_f64(self.random.unit());
-            self.at(began + reads, Event::Read(fetch));
-            self.at(began + takes, Event::Land(fetch));
+            self.at(began + reads, Event::OriginReads(fetch));
+            self.at(began + takes, Event::FetchEnds(fetch));
         }
         Ok(())
     }
 
-    fn read(&mut self, fetch: u64) {
-        if let Some(flight) = self.flights.get_mut(&fetch) {
-            let keys = || self.truth.published.keys().copied().collect();
-            flight.answer.get_or_insert_with(keys);
+    fn origin_reads(&mut self, fetch: u64) {
+        if let Some(pending) = self.in_flight.get_mut(&fetch) {
+            let keys = || self.expected.published.keys().copied().collect();
+            pending.answer.get_or_insert_with(keys);
         }
     }
 
-    /// A fetch ends.
-    fn land(&mut self, fetch: u64) -> Check {
-        self.read(fetch);
-        let Some(flight) = self.flights.remove(&fetch) else { return Ok(()) };
-        let Flight { began, good, task_ends, answer, .. } = flight;
-        self.say(format_args!("fetch {fetch} ends: {good} {answer:?}"));
+    /// Ends a fetch.
+    fn end_fetch(&mut self, fetch: u64) -> Check {
+        self.origin_reads(fetch);
+        let Some(pending) = self.in_flight.remove(&fetch) else { return Ok(()) };
+        let InFlight { began, succeeds, task_ends, answer, .. } = pending;
+        self.log(format_args!("fetch {fetch} ends: {succeeds} {answer:?}"));
         let set = Set(Arc::new(Contents { keys: answer.unwrap_or_default(), fetch, began }));
-        if fetch > self.truth.ended {
-            self.truth.ended = fetch;
-            self.truth.was_good = good;
-            if let (true, Some(before)) = (good, &self.truth.good) {
-                // What a fetch does not bring any more was looked for by it.
+        if fetch > self.expected.ended {
+            self.expected.ended = fetch;
+            self.expected.last_succeeded = succeeds;
+            if let (true, Some(before)) = (succeeds, &self.expected.last_success) {
+                // A fetch that no longer brings a key has looked for it.
                 let gone = before.ids_missing_in(&set).into_iter();
-                self.truth.looked_for.extend(gone.map(|kid| (kid, (fetch, began))));
+                self.expected.looked_for.extend(gone.map(|kid| (kid, (fetch, began))));
             }
-            if good {
-                self.truth.good = Some(set.clone());
+            if succeeds {
+                self.expected.last_success = Some(set.clone());
             }
         } else {
-            self.figures.overtaken += 1;
+            self.statistics.overtaken += 1;
         }
-        let outcome = match good {
+        let outcome = match succeeds {
             true => Ok(Fetched { keys: set, max_age: self.max_age(), began }),
             false => Err(format!("fetch {fetch} failed")),
         };
         let jitter = self.random.unit();
-        self.cache.end(fetch, outcome, self.now, jitter);
-        self.publish();
-        self.told = self.told.max(fetch);
-        let told = self.told;
-        let woken = self.waiting.iter().filter(|(_, waiter)| waiter.fetch <= told);
-        for seat in woken.map(|(seat, _)| *seat).collect::<Vec<_>>() {
-            self.resolve(seat)?;
+        self.cache.end_fetch(fetch, outcome, self.now, jitter);
+        self.take_snapshot();
+        self.notified = self.notified.max(fetch);
+        let notified = self.notified;
+        let woken = self.waiting.iter().filter(|(_, waiter)| waiter.fetch <= notified);
+        for id in woken.map(|(id, _)| *id).collect::<Vec<_>>() {
+            self.finish_wait(id)?;
         }
         if !task_ends {
-            let look = self.cache.next_look();
-            self.at(look, Event::Look(fetch));
+            let look = self.cache.next_renewal_at();
+            self.at(look, Event::RenewalCheck(fetch));
         }
         Ok(())
     }
 
-    /// What the task of a fetch does after it.
-    fn look(&mut self, fetch: u64) -> Check {
-        if !self.cache.was_last(fetch) {
+    /// Renews the keys if it is time, as the task of a fetch does when it has ended.
+    fn check_renewal(&mut self, fetch: u64) -> Check {
+        if !self.cache.is_latest(fetch) {
             return Ok(());
         }
-        let next = self.cache.renew(self.now);
-        self.publish();
+        let next = self.cache.renew_if_due(self.now);
+        self.take_snapshot();
         if let Some(next) = next {
-            return self.take_off(next);
+            return self.begin_fetch(next);
         }
-        let look = self.cache.next_look();
-        claim(look > self.now, || "it is time to renew, and nothing is done".to_owned())?;
-        self.at(look, Event::Look(fetch));
+        let look = self.cache.next_renewal_at();
+        ensure(look > self.now, || "it is time to renew, and no fetch begins".to_owned())?;
+        self.at(look, Event::RenewalCheck(fetch));
         Ok(())
     }
 
@@ -739,7 +769,7 @@ impl Simulation {
         let secs = Duration::from_secs;
         match self.random.below(4) {
             0 => None,
-            1 => Some(self.random.of(&[
+            1 => Some(self.random.pick(&[
                 Duration::ZERO,
                 secs(1),
                 secs(299),
@@ -753,40 +783,41 @@ impl Simulation {
         }
     }
 
-    fn publish(&mut self) {
-        self.current = self.cache.current();
+    fn take_snapshot(&mut self) {
+        self.snapshot = self.cache.snapshot();
     }
 
-    /// The keys that serve in truth.
+    /// Returns the keys that should be used now.
     fn usable(&self) -> Option<&Set> {
-        let good = self.truth.good.as_ref()?;
-        (self.now < good.0.began.saturating_add(self.stale_for)).then_some(good)
+        let set = self.expected.last_success.as_ref()?;
+        (self.now < set.0.began.saturating_add(self.stale_for)).then_some(set)
     }
 
-    /// True where this id was looked for.
-    fn may_be_unfound(&self, kid: Option<&str>) -> bool {
-        let looked = kid.and_then(|kid| self.truth.looked_for.get(kid));
-        looked.is_some_and(|(fetch, at)| *fetch <= self.told && self.now < *at + WINDOW)
+    /// Returns true if a fetch looked for this id, so that it may be said to be missing.
+    fn may_be_missing(&self, kid: Option<&str>) -> bool {
+        let looked = kid.and_then(|kid| self.expected.looked_for.get(kid));
+        looked.is_some_and(|(fetch, at)| *fetch <= self.notified && self.now < *at + WINDOW)
     }
 
-    /// True where there is no excuse any more.
-    fn must_serve(&self, kid: Option<&str>) -> bool {
+    /// Returns true if the origin has been healthy, and the key published, for long enough.
+    fn must_succeed(&self, kid: Option<&str>) -> bool {
         let published = match (kid, key_of(kid)) {
-            (None, _) => Some(&Moment::ZERO),
-            (Some(_), key) => key.and_then(|key| self.truth.published.get(&key)),
+            (None, _) => Some(&Timestamp::ZERO),
+            (Some(_), key) => key.and_then(|key| self.expected.published.get(&key)),
         };
-        published.is_some_and(|since| self.now >= self.truth.sick.max(*since) + RECOVERED)
+        published
+            .is_some_and(|since| self.now >= self.expected.last_unhealthy.max(*since) + RECOVERED)
     }
 
-    fn state_is_true(&self) -> Check {
+    fn check_status(&self) -> Check {
         let status = self.cache.status(self.now);
-        let told = match status.state {
-            KeyState::Missing => self.truth.good.is_none(),
-            KeyState::Expired => self.truth.good.is_some() && self.usable().is_none(),
+        let is_right = match status.state {
+            KeyState::Missing => self.expected.last_success.is_none(),
+            KeyState::Expired => self.expected.last_success.is_some() && self.usable().is_none(),
             _ => self.usable().is_some(),
         };
-        claim(told, || format!("the state is said to be {status}"))?;
-        claim(status.fetches == self.figures.fetches, || format!("{status}"))
+        ensure(is_right, || format!("the status is wrong: {status}"))?;
+        ensure(status.fetches == self.statistics.fetches, || format!("{status}"))
     }
 
     fn on_grid(&self, time: Duration) -> Duration {
@@ -802,14 +833,14 @@ impl Simulation {
         self.at(self.now + time, event);
     }
 
-    /// What falls together happens in any order.
-    fn at(&mut self, at: Moment, event: Event) {
+    /// Schedules an event. Events at the same time happen in any order.
+    fn at(&mut self, at: Timestamp, event: Event) {
         self.scheduled += 1;
-        self.what.insert(self.scheduled, event);
+        self.event_by_id.insert(self.scheduled, event);
         self.events.push(Reverse((at, self.random.next(), self.scheduled)));
     }
 
-    fn say(&self, what: fmt::Arguments<'_>) {
+    fn log(&self, what: fmt::Arguments<'_>) {
         if self.trace {
             println!("{:>14.6} {what}", self.now.as_secs_f64());
         }
@@ -820,37 +851,37 @@ fn key_of(kid: Option<&str>) -> Option<u32> {
     kid?.parse().ok()
 }
 
-/// The seeds and what came of them.
+/// The results of several seeds.
 #[derive(Default)]
 struct Report {
     seeds: u64,
-    all: Figures,
-    /// The most fetches in an hour, and the seed.
+    all: Statistics,
+    /// The most fetches in any hour, and the seed of that hour.
     worst: (usize, u64),
     violated: Vec<String>,
 }
 
 impl Report {
-    fn add(&mut self, seed: u64, figures: &Figures, check: Check) {
+    fn add(&mut self, seed: u64, statistics: &Statistics, check: Check) {
         self.seeds += 1;
-        self.worst = self.worst.max((figures.worst_hour, seed));
+        self.worst = self.worst.max((statistics.worst_hour, seed));
         if let Err(violated) = check {
             self.violated.push(format!("seed {seed}: {violated}"));
         }
         let all = &mut self.all;
-        all.requests += figures.requests;
-        all.accepted += figures.accepted;
-        all.accepted_after_waiting += figures.accepted_after_waiting;
-        all.not_found += figures.not_found;
-        all.not_found_though_published += figures.not_found_though_published;
-        for (name, count) in &figures.refused {
+        all.requests += statistics.requests;
+        all.accepted += statistics.accepted;
+        all.accepted_after_waiting += statistics.accepted_after_waiting;
+        all.not_found += statistics.not_found;
+        all.not_found_though_published += statistics.not_found_though_published;
+        for (name, count) in &statistics.refused {
             *all.refused.entry(name).or_default() += count;
         }
-        all.went_away += figures.went_away;
-        all.fetches += figures.fetches;
-        all.overtaken += figures.overtaken;
-        all.most_waiting = all.most_waiting.max(figures.most_waiting);
-        all.simulated += figures.simulated;
+        all.went_away += statistics.went_away;
+        all.fetches += statistics.fetches;
+        all.overtaken += statistics.overtaken;
+        all.most_waiting = all.most_waiting.max(statistics.most_waiting);
+        all.simulated += statistics.simulated;
     }
 
     fn join(&mut self, other: Report) {
@@ -869,7 +900,7 @@ impl fmt::Display for Report {
         writeln!(
             f,
             "requests: {}, accepted {} ({} of them after waiting), key not found {} ({} of them \
-             published meanwhile), 503 {:?}, went away {}",
+             published meanwhile), 503 {:?}, {} clients went away",
             all.requests,
             all.accepted,
             all.accepted_after_waiting,
@@ -880,7 +911,7 @@ impl fmt::Display for Report {
         )?;
         writeln!(
             f,
-            "fetches: {}, {:.1} an issuer-hour on the average, {} in the worst hour (seed {}); \
+            "fetches: {}, {:.1} per issuer and hour on average, {} in the worst hour (seed {}); \
              overtaken {}; most waiting {}",
             all.fetches,
             all.fetches as f64 / hours,
@@ -897,7 +928,7 @@ fn hours_of(seed: u64) -> Duration {
     HOUR * (6 + (seed % 5) as u32 * 3)
 }
 
-/// All of these, on as many threads.
+/// Runs the seeds from 0 to this one, on this many threads.
 fn simulate(seeds: u64, threads: usize) -> Report {
     let next = AtomicU64::new(0);
     let work = || {
@@ -909,7 +940,7 @@ fn simulate(seeds: u64, threads: usize) -> Report {
             }
             let mut simulation = Simulation::new(seed, false);
             let check = simulation.run(hours_of(seed));
-            report.add(seed, &simulation.figures, check);
+            report.add(seed, &simulation.statistics, check);
         }
     };
     std::thread::scope(|scope| {
@@ -937,29 +968,29 @@ fn no_schedule_breaks_a_promise_of_the_cache() {
 }
 
 #[test]
-#[ignore = "minutes, and prints figures; .ci/run runs it"]
+#[ignore = "takes minutes and prints statistics; .ci/run runs it"]
 fn thousands_of_schedules_break_no_promise_of_the_cache() {
     let seeds = std::env::var("UNCONFUSED_SEEDS").ok().and_then(|seeds| seeds.parse().ok());
     show(&simulate(seeds.unwrap_or(5000), 2));
 }
 
 #[test]
-#[ignore = "not a test of its own: replays the seed of UNCONFUSED_SEED"]
+#[ignore = "replays the seed in UNCONFUSED_SEED; not a test of its own"]
 fn one_seed_again() {
     let seed = std::env::var("UNCONFUSED_SEED").ok().and_then(|seed| seed.parse().ok());
     let seed = seed.unwrap_or_default();
     let mut simulation = Simulation::new(seed, true);
     let check = simulation.run(hours_of(seed));
-    println!("{:?}", simulation.figures);
+    println!("{:?}", simulation.statistics);
     check.unwrap();
 }
 
 #[test]
 fn a_seed_is_always_the_same_schedule() {
-    let figures = || {
+    let statistics = || {
         let mut simulation = Simulation::new(7, false);
         simulation.run(HOUR * 6).unwrap();
-        format!("{:?}", simulation.figures)
+        format!("{:?}", simulation.statistics)
     };
-    assert_eq!(figures(), figures());
+    assert_eq!(statistics(), statistics());
 }

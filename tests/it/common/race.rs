@@ -9,6 +9,7 @@ use tokio::sync::Barrier;
 use unconfused::proof::Dpop;
 use unconfused::replay::ReplayStore;
 use unconfused::testing::{TestIssuer, TestProofKey};
+use unconfused::token::TokenLimits;
 use unconfused::{Audience, Guard, Reason, Require, Scope};
 
 pub(crate) const ORDERS: Audience = Audience::from_static("https://orders.example");
@@ -29,7 +30,10 @@ pub(crate) fn guard<S: ReplayStore>(
     store: impl Fn() -> S,
 ) -> Guard {
     let dpop = dpop.window(Duration::from_secs(60), Duration::ZERO);
-    Guard::new(ORDERS, login.issuer()).leeway(Duration::ZERO).dpop(dpop, store()).replay(store())
+    Guard::new(ORDERS, login.issuer())
+        .limits(TokenLimits::default().leeway(Duration::ZERO))
+        .dpop(dpop, store())
+        .replay(store())
 }
 
 pub(crate) fn dpop() -> Dpop {

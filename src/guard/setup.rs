@@ -1,0 +1,279 @@
+//! The settings of a guard. Each change of them makes another guard.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use http::Method;
+use http::request::Parts;
+use time::UtcDateTime;
+
+use super::{Guard, Inner};
+use crate::audit::Audit;
+use crate::challenge::MetadataUrl;
+use crate::keys::Issuer;
+use crate::names::Audience;
+use crate::proof::{ClientCertificate, Dpop};
+use crate::replay::ReplayStore;
+use crate::token::{ScopeHierarchy, Terms, TokenLimits};
+use crate::token_cache::TokenCache;
+
+impl Guard {
+    /// How many validated tokens are cached by default.
+    const TOKEN_CACHE_CAPACITY: usize = 10_000;
+
+    /// Makes a guard for the resource that tokens call `audience`, and that trusts `issuer`.
+    ///
+    /// [`trust`](Self::trust) adds more issuers, [`also_accept`](Self::also_accept) more names of the resource.
+    pub fn new(audience: impl Into<Audience>, issuer: Issuer) -> Self {
+        let audience = audience.into();
+        let inner = Inner {
+            id: 0,
+            metadata_url: MetadataUrl::for_resource(&audience),
+            terms: Terms::new(audience),
+            issuers: BTreeMap::new(),
+            templates: Vec::new(),
+            clock: Arc::new(UtcDateTime::now),
+            is_secure: None,
+            certificate_source: None,
+            token_cache_capacity: Guard::TOKEN_CACHE_CAPACITY,
+            token_cache: Arc::new(TokenCache::new(0, 1)),
+            proof_store: None,
+            spent_store: None,
+            require_nonce_if: None,
+            audit: Vec::new(),
+        };
+        Guard { inner: Arc::new(inner) }.trust(issuer)
+    }
+
+    /// Changes the settings, which makes another guard with an empty cache.
+    fn with(mut self, change: impl FnOnce(&mut Inner)) -> Self {
+        static NEXT_ID: AtomicU64 = AtomicU64::new(1);
+        let inner = Arc::make_mut(&mut self.inner);
+        inner.id = NEXT_ID.fetch_add(1, Ordering::Relaxed);
+        change(inner);
+        // Tokens that were validated under other settings must not be found.
+        let has_tenants = !inner.templates.is_empty();
+        let issuers = if has_tenants { usize::MAX } else { inner.issuers.len() };
+        inner.token_cache = Arc::new(TokenCache::new(inner.token_cache_capacity, issuers));
+        self
+    }
+}
+
+/// # Issuers, audiences and scopes
+impl Guard {
+    /// Trusts another issuer.
+    ///
+    /// Every trusted issuer may assert **any** subject, scope and client. Subjects of the same name are told apart by
+    /// their issuer, so compare the pair of issuer and subject.
+    ///
+    /// # Panics
+    ///
+    /// Panics if an issuer of that name is already trusted.
+    #[must_use]
+    pub fn trust(self, issuer: Issuer) -> Self {
+        self.with(|inner| {
+            let name = issuer.name().to_owned();
+            let is_template = inner.templates.iter().any(|template| template.name() == name);
+            assert!(
+                !is_template && !inner.issuers.contains_key(&name),
+                "the issuer `{name}` is already trusted"
+            );
+            if issuer.is_template() {
+                inner.templates.push(issuer);
+            } else {
+                inner.issuers.insert(name, Arc::new(issuer));
+            }
+        })
+    }
+
+    /// Accepts tokens that call this resource by another name.
+    ///
+    /// Names are compared exactly. To accept a name with and without a slash at the end, list both.
+    #[must_use]
+    pub fn also_accept(self, audience: impl Into<Audience>) -> Self {
+        self.with(|inner| inner.terms.audiences.push(audience.into()))
+    }
+
+    /// Sets which scopes imply others; see [`Validation::scope_hierarchy`](crate::token::Validation::scope_hierarchy).
+    #[must_use]
+    pub fn scope_hierarchy(self, hierarchy: ScopeHierarchy) -> Self {
+        self.with(|inner| inner.terms.hierarchy = Some(Arc::new(hierarchy)))
+    }
+}
+
+/// # Limits on tokens
+impl Guard {
+    /// Sets the limits on tokens: leeway, lifetimes, age, audiences, actors and bytes.
+    ///
+    /// Defaults to [`TokenLimits::default`]. This replaces all limits that were set before.
+    ///
+    /// ```
+    /// # #[cfg(feature = "testing")] {
+    /// use std::time::Duration;
+    /// use unconfused::token::TokenLimits;
+    /// use unconfused::{Audience, Guard, Reason, Scope};
+    /// # use unconfused::testing::TestIssuer;
+    ///
+    /// const ORDERS: Audience = Audience::from_static("https://orders.example");
+    /// const READ: Scope = Scope::from_static("orders:read");
+    /// # let login = TestIssuer::new("https://login.example");
+    /// # let issuer = login.issuer();
+    ///
+    /// let limits = TokenLimits::default().max_lifetime(Duration::from_secs(600)).max_actors(2);
+    /// let guard = Guard::new(ORDERS, issuer).limits(limits);
+    ///
+    /// let token = login.token(&ORDERS).scope("orders:read").lifetime(Duration::from_secs(3600));
+    /// let request = http::Request::get("/orders").header("authorization", token.bearer());
+    /// let (mut head, ()) = request.body(()).unwrap().into_parts();
+    /// let denial = guard.authorize(&mut head, READ).now().unwrap().unwrap_err();
+    /// assert_eq!(denial.reason(), Reason::TokenLifetimeExceeded);
+    /// # }
+    /// ```
+    #[must_use]
+    pub fn limits(self, limits: TokenLimits) -> Self {
+        self.with(|inner| inner.terms.limits = limits)
+    }
+}
+
+/// # Proof of possession
+impl Guard {
+    /// Accepts DPoP proofs ([RFC 9449](https://www.rfc-editor.org/rfc/rfc9449)), and the scheme `DPoP` beside `Bearer`.
+    ///
+    /// Without this setting, a token that is bound to a proof key is refused, whatever is sent with it.
+    ///
+    /// The store remembers proofs, so that each is accepted once. Use a
+    /// [`MemoryReplayStore`](crate::replay::MemoryReplayStore) if the service is one process, and a store that all
+    /// processes share if there are several.
+    ///
+    /// A store does not know which proofs were accepted before it began. Proofs that may have been made before then are
+    /// refused (`dpop_proof_stale` or `dpop_nonce_invalid`). With a store in memory, that lasts for about 11 seconds
+    /// after a process starts, or for 3 seconds if proofs have [nonces](Dpop::nonces).
+    #[must_use]
+    pub fn dpop(self, dpop: Dpop, store: impl ReplayStore) -> Self {
+        self.with(|inner| {
+            inner.terms.dpop = Some(dpop);
+            inner.proof_store = Some(Arc::new(store));
+        })
+    }
+
+    /// Requires nonces in proofs only if `is_required` returns true for the method and path of a request.
+    ///
+    /// By default, all proofs need a nonce if [`Dpop::nonces`] makes some, and none do otherwise. A nonce that a proof
+    /// has must always be valid, needed or not.
+    ///
+    /// The path is that of the original request, also inside nested routers. The closure is called with the path as it
+    /// was sent. If it returns false, it is called again with the path without dot segments and without unnecessary
+    /// percent-encoding. A path that cannot be normalized in this way needs a nonce.
+    #[must_use]
+    pub fn require_nonce_if(
+        self,
+        is_required: impl Fn(&Method, &str) -> bool + Send + Sync + 'static,
+    ) -> Self {
+        self.with(|inner| inner.require_nonce_if = Some(Arc::new(is_required)))
+    }
+
+    /// Sets how to find the client's certificate, for tokens that are bound to one
+    /// ([RFC 8705](https://www.rfc-editor.org/rfc/rfc8705)).
+    ///
+    /// If this process terminates TLS, use [`ClientCertificate::from_connection`]. If a proxy does, use a closure that
+    /// reads the field that the proxy sets, **and first checks that the request comes from the proxy**: anyone else who
+    /// can set that field can use a stolen token. Without this setting, tokens that are bound to a certificate are
+    /// refused.
+    ///
+    /// The guard removes the fields that proxies set from every request that it lets pass, so a second guard behind it
+    /// does not see them.
+    ///
+    /// ```
+    /// # #[cfg(feature = "testing")] {
+    /// use unconfused::proof::ClientCertificate;
+    /// use unconfused::{Audience, Guard};
+    /// # use unconfused::testing::TestIssuer;
+    /// # #[derive(Clone)]
+    /// # struct Peer;
+    /// # impl Peer { fn is_our_proxy(&self) -> bool { true } }
+    /// # let issuer = TestIssuer::new("https://login.example").issuer();
+    ///
+    /// let guard = Guard::new(Audience::from_static("https://orders.example"), issuer).client_certificate(|parts| {
+    ///     let peer = parts.extensions.get::<Peer>()?; // inserted when the connection was accepted
+    ///     let mut fields = parts.headers.get_all("client-cert").iter();
+    ///     match (fields.next(), fields.next()) {
+    ///         (Some(field), None) if peer.is_our_proxy() => {
+    ///             ClientCertificate::from_client_cert(field.to_str().ok()?)
+    ///         }
+    ///         _ => None, // no field, or one that the proxy did not set
+    ///     }
+    /// });
+    /// # }
+    /// ```
+    #[must_use]
+    pub fn client_certificate(
+        self,
+        source: impl Fn(&Parts) -> Option<ClientCertificate> + Send + Sync + 'static,
+    ) -> Self {
+        self.with(|inner| inner.certificate_source = Some(Arc::new(source)))
+    }
+
+    /// Refuses tokens that are not bound to their sender by a proof key or a certificate.
+    ///
+    /// See [`Require::sender_constrained`](crate::Require::sender_constrained) for single routes.
+    #[must_use]
+    pub fn sender_constrained(self) -> Self {
+        self.with(|inner| inner.terms.sender_constrained = true)
+    }
+}
+
+/// # Single use
+impl Guard {
+    /// Sets the store that remembers spent tokens, for [`Require::single_use`](crate::Require::single_use).
+    ///
+    /// A store does not know which tokens were spent before it began. If an operation spends tokens, it refuses those
+    /// that were issued before then, or within the leeway after it (`token_spent`). So guards that share a store should
+    /// have the same leeway.
+    #[must_use]
+    pub fn replay(self, store: impl ReplayStore) -> Self {
+        self.with(|inner| inner.spent_store = Some(Arc::new(store)))
+    }
+}
+
+/// # Environment
+impl Guard {
+    /// Refuses requests for which `is_secure` returns false, since they did not come over TLS (`insecure_transport`).
+    ///
+    /// Without this setting the transport is not checked: behind a proxy that terminates TLS, a layer cannot see it.
+    #[must_use]
+    pub fn secure_transport(
+        self,
+        is_secure: impl Fn(&Parts) -> bool + Send + Sync + 'static,
+    ) -> Self {
+        self.with(|inner| inner.is_secure = Some(Arc::new(is_secure)))
+    }
+
+    /// Sets the clock. Defaults to the system's clock. The guard reads it once for each request.
+    #[must_use]
+    pub fn clock(self, clock: impl Fn() -> UtcDateTime + Send + Sync + 'static) -> Self {
+        self.with(|inner| inner.clock = Arc::new(clock))
+    }
+
+    /// Sets how many validated tokens are cached. Defaults to 10,000. With 0, none are.
+    ///
+    /// A cached token that is sent again is not parsed again, and its signature is not verified again. **Everything
+    /// else is checked again** for every request. A token is cached for at most 5 minutes, never beyond `exp`, and only
+    /// until the issuer's keys change. The cache holds no token that could be sent: signatures are not stored.
+    ///
+    /// If the guard trusts several issuers, the tokens of one issuer can fill an equal share of the cache, or one
+    /// sixteenth if that is more. If it trusts issuers of tenants ([`Issuer::tenants`]), each can fill one sixteenth.
+    #[must_use]
+    pub fn token_cache_capacity(self, most: usize) -> Self {
+        self.with(|inner| inner.token_cache_capacity = most)
+    }
+}
+
+/// # Records
+impl Guard {
+    /// Adds a sink that records every decision. Without a sink there is **no record**.
+    #[must_use]
+    pub fn audit(self, sink: impl Audit) -> Self {
+        self.with(|inner| inner.audit.push(Arc::new(sink)))
+    }
+}

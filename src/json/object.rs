@@ -1,0 +1,284 @@
+//! Values as slices of a text: an object and its members, arrays, strings.
+
+use std::borrow::Cow;
+use std::iter::from_fn;
+use std::mem;
+
+use super::scanner::{Scanner, read_object};
+
+/// The members of an object, in order, each value as it was written.
+#[derive(Debug)]
+pub(crate) struct Object<'a> {
+    members: Vec<(Cow<'a, str>, &'a str)>,
+    sound: bool,
+}
+
+impl<'a> Object<'a> {
+    /// Reads `text`. Returns `None` if it is not one JSON object.
+    pub(crate) fn read(text: &'a str) -> Option<Self> {
+        let mut members = Vec::new();
+        let findings = read_object(text, |name, value| members.push((name, value)))?;
+        Some(Object { members, sound: findings.sound })
+    }
+
+    /// Returns true if nothing is wrong with the object at any level: no name stands twice, nothing is nested too deep,
+    /// no string has half a surrogate pair, and no inner number is out of range.
+    pub(crate) fn is_sound(&self) -> bool {
+        self.sound
+    }
+
+    /// Returns the value of a member: of the first one, if the name stands twice.
+    pub(crate) fn get(&self, name: &str) -> Option<&'a str> {
+        self.members.iter().find(|(n, _)| n == name).map(|(_, value)| *value)
+    }
+
+    /// Returns how often a name stands in the object.
+    pub(crate) fn count(&self, name: &str) -> usize {
+        self.members.iter().filter(|(n, _)| n == name).count()
+    }
+}
+
+/// Returns the text of a JSON string, borrowed unless it has an escape, or `None` for any other type.
+pub(crate) fn string(raw: &str) -> Option<Cow<'_, str>> {
+    let inner = raw.strip_prefix('"')?.strip_suffix('"')?;
+    match memchr::memchr(b'\\', inner.as_bytes()) {
+        None => Some(Cow::Borrowed(inner)),
+        Some(_) => serde_json::from_str(raw).ok().map(Cow::Owned),
+    }
+}
+
+/// Returns the texts of an array of strings, or `None` for any other type.
+pub(crate) fn strings(raw: &str) -> Option<Vec<Cow<'_, str>>> {
+    array(raw)?.map(string).collect()
+}
+
+/// Returns the values of an array, each as it was written, or `None` for any other type. `raw` must be a value of an
+/// object that was read.
+pub(crate) fn array(raw: &str) -> Option<impl Iterator<Item = &str>> {
+    let mut scanner = Scanner::new(raw);
+    scanner.expect(b'[')?;
+    let mut first = true;
+    Some(from_fn(move || {
+        scanner.has_item(b']', mem::take(&mut first)).filter(|more| *more)?;
+        scanner.slice(Scanner::skip_known_value)
+    }))
+}
+
+/// Returns the members of an object, or `None` for any other type. `raw` must be a value of an object that was read.
+pub(crate) fn members(raw: &str) -> Option<impl Iterator<Item = (Cow<'_, str>, &str)>> {
+    let mut scanner = Scanner::new(raw);
+    scanner.expect(b'{')?;
+    let mut first = true;
+    Some(from_fn(move || {
+        scanner.has_item(b'}', mem::take(&mut first)).filter(|more| *more)?;
+        let name = scanner.name()?;
+        Some((name, scanner.slice(Scanner::skip_known_value)?))
+    }))
+}
+
+/// Reads an object and the objects nested in it under the name `inner`, in one pass. Calls `each` with the level, the
+/// name and the value of every other member; the outermost object has level 0. Returns how many objects there are, or
+/// `None` if one of them is not an object. `raw` must be a value of a sound object that was read.
+pub(crate) fn nested_members<'a>(
+    raw: &'a str,
+    inner: &str,
+    mut each: impl FnMut(usize, Cow<'a, str>, &'a str),
+) -> Option<usize> {
+    nested_members_from(&mut Scanner::new(raw), 0, inner, &mut each)
+}
+
+fn nested_members_from<'a>(
+    scanner: &mut Scanner<'a>,
+    level: usize,
+    inner: &str,
+    each: &mut impl FnMut(usize, Cow<'a, str>, &'a str),
+) -> Option<usize> {
+    scanner.expect(b'{')?;
+    let next = level.saturating_add(1);
+    let (mut first, mut objects) = (true, next);
+    while scanner.has_item(b'}', mem::take(&mut first))? {
+        let name = scanner.name()?;
+        if name == inner {
+            objects = nested_members_from(scanner, next, inner, each)?;
+        } else {
+            each(level, name, scanner.slice(Scanner::skip_known_value)?);
+        }
+    }
+    Some(objects)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+    use std::fmt;
+
+    use proptest::collection::{btree_map, vec};
+    use proptest::option;
+    use proptest::prelude::*;
+    use proptest::sample::{Index, select};
+    use serde::de::{Deserializer as _, MapAccess, Visitor};
+    use serde_json::value::RawValue;
+    use serde_json::{Value, json};
+
+    use super::*;
+
+    fn sound(text: &str) -> bool {
+        Object::read(text).unwrap().is_sound()
+    }
+
+    #[test]
+    fn anything_but_one_object_is_refused() {
+        for text in [
+            "",
+            "null",
+            "[]",
+            "\"a\"",
+            "1",
+            "{}{}",
+            "{} x",
+            "{\"a\":}",
+            "{\"a\":1,}",
+            "{a:1}",
+            "{\"a\":01}",
+            "{\"a\":NaN}",
+        ] {
+            assert!(Object::read(text).is_none(), "{text}");
+        }
+        assert!(sound(" {\"a\" : 1 } \n"));
+    }
+
+    #[test]
+    fn a_member_twice_is_seen_at_every_level_and_under_every_spelling() {
+        assert!(!sound(r#"{"sub":"a","sub":"b"}"#));
+        assert!(!sound(r#"{"sub":"a","\u0073ub":"b"}"#));
+        assert!(!sound(r#"{"x":{"sub":"a","s\u0075b":"b"}}"#));
+        assert!(!sound(r#"{"x":[1,{"y":{"a":1,"a":1}}]}"#));
+        assert!(sound(r#"{"x":{"a":1},"y":{"a":1}}"#));
+    }
+
+    #[test]
+    fn a_duplicate_among_many_members_is_seen() {
+        let members = |last: &str| {
+            let many: Vec<_> = (0..200).map(|n| format!("\"m{n}\":0")).collect();
+            format!("{{{},\"{last}\":0}}", many.join(","))
+        };
+        assert!(sound(&members("other")));
+        assert!(!sound(&members("m3")));
+        assert!(!sound(&members("m150")));
+        assert!(!sound(&format!("{{\"in\":{}}}", members("m150"))));
+    }
+
+    #[test]
+    fn nesting_is_bounded_and_needs_no_stack() {
+        let nest =
+            |depth: usize| format!("{{\"a\":{}{}}}", "[".repeat(depth - 1), "]".repeat(depth - 1));
+        assert!(sound(&nest(32)));
+        assert!(!sound(&nest(33)));
+        assert!(!sound(&nest(100_000)));
+        let deep = format!("{}0{}", "{\"a\":".repeat(50_000), "}".repeat(50_000));
+        assert!(!sound(&deep));
+        // what is nested too deep must still be JSON
+        assert!(Object::read(&deep.replace('0', "00")).is_none());
+    }
+
+    #[test]
+    fn a_number_out_of_range_is_a_flaw_below_the_top_level() {
+        let long = "9".repeat(400);
+        for number in ["1e999", "-1E400", &long] {
+            assert!(sound(&format!("{{\"a\":{number}}}")), "{number}");
+            assert!(!sound(&format!("{{\"a\":[{number}]}}")), "{number}");
+            assert!(!sound(&format!("{{\"a\":{{\"b\":{number}}}}}")), "{number}");
+        }
+        assert!(sound(r#"{"a":[1e308,-0,1.5e-999,18446744073709551616]}"#));
+    }
+
+    #[test]
+    fn half_a_surrogate_pair_is_unreadable() {
+        assert!(!sound(r#"{"a":"\ud800"}"#));
+        assert!(!sound(r#"{"a":["\udc00"]}"#));
+        assert!(sound(r#"{"a":"\ud83d\ude00"}"#));
+    }
+
+    #[test]
+    fn strings_are_borrowed_unless_escaped() {
+        assert!(matches!(string("\"abc\""), Some(Cow::Borrowed("abc"))));
+        assert_eq!(string(r#""a\u0062c""#).unwrap(), "abc");
+        assert_eq!(string("1"), None);
+        assert_eq!(strings(r#"["a","\u0062"]"#).unwrap(), ["a", "b"]);
+        assert_eq!(strings(r#"["a",1]"#), None);
+        assert_eq!(strings(r#""a""#), None);
+    }
+
+    /// The members in order as serde_json reads them, or `None` if it does not read an object.
+    fn read_with_serde_json(text: &str) -> Option<Vec<(String, &RawValue)>> {
+        struct Members;
+        impl<'de> Visitor<'de> for Members {
+            type Value = Vec<(String, &'de RawValue)>;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("an object")
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
+                std::iter::from_fn(|| map.next_entry().transpose()).collect()
+            }
+        }
+        let mut parser = serde_json::Deserializer::from_str(text);
+        let members = parser.deserialize_map(Members).ok()?;
+        parser.end().is_ok().then_some(members)
+    }
+
+    fn value() -> impl Strategy<Value = Value> {
+        let leaf = prop_oneof![
+            Just(Value::Null),
+            any::<bool>().prop_map(Value::from),
+            any::<i64>().prop_map(Value::from),
+            any::<f64>().prop_map(Value::from),
+            any::<String>().prop_map(Value::from),
+            "[ab\"\\\\/\u{1}\u{1f}é]{0,20}".prop_map(Value::from),
+        ];
+        leaf.prop_recursive(4, 32, 5, |inner| {
+            prop_oneof![
+                vec(inner.clone(), 0..5).prop_map(Value::from),
+                btree_map("[a-c\"]{0,10}", inner, 0..5).prop_map(|map| json!(map)),
+            ]
+        })
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::with_cases(2000) })]
+
+        #[test]
+        fn it_reads_what_serde_json_reads(
+            value in btree_map("[a-c\"]{0,10}", value(), 0..40),
+            pretty in any::<bool>(),
+            edit in option::of((any::<Index>(), 0..3_usize, select(vec![
+                "", " ", "\"", "\\", "\\u", "\\ud83d", "\\udc00", "\\/", "\\x", "{", "}", "[", "]", "[]", "{}", ":", ",",
+                "0", "00", "-", "-1", ".", ".5", "e", "E+7", "1e999", "t", "true", "null", "\t", "\u{1}", "\u{7f}", "\u{a0}", "é",
+            ]))),
+        ) {
+            let mut text = if pretty { format!("{:#}", json!(value)) } else { json!(value).to_string() };
+            if let Some((at, cut, put)) = edit {
+                let mut at = at.index(text.len());
+                while !text.is_char_boundary(at) {
+                    at -= 1;
+                }
+                let cut = text[at..].chars().take(cut).map(char::len_utf8).sum::<usize>();
+                text.replace_range(at..at + cut, put);
+            }
+            let object = Object::read(&text);
+            let halves = text.contains("\\ud83d") || text.contains("\\udc00");
+            match (&object, read_with_serde_json(&text)) {
+                (None, None) => {}
+                (Some(object), Some(members)) => {
+                    let ours = object.members.iter().map(|(name, value)| (&**name, *value));
+                    prop_assert!(ours.eq(members.iter().map(|(name, value)| (&**name, value.get()))));
+                    let names: BTreeSet<_> = members.iter().map(|(name, _)| name).collect();
+                    prop_assert!(!object.is_sound() || names.len() == members.len());
+                }
+                // A name with half a surrogate pair.
+                (object, members) => prop_assert!(object.is_some() && members.is_none() && halves, "{text}"),
+            }
+        }
+    }
+}

@@ -1,0 +1,485 @@
+#![cfg(test)]
+
+use super::*;
+
+type Set = Vec<&'static str>;
+
+impl CachedKeys for Set {
+    fn contains_kid(&self, kid: Option<&str>) -> bool {
+        kid.is_none_or(|kid| self.contains(&kid))
+    }
+
+    fn usable_count(&self) -> usize {
+        self.len()
+    }
+
+    fn skipped_count(&self) -> usize {
+        1
+    }
+
+    fn ids_missing_in(&self, other: &Self) -> Vec<String> {
+        self.iter().filter(|id| !other.contains(id)).map(|id| (*id).to_owned()).collect()
+    }
+}
+
+const NS: Duration = Duration::from_nanos(1);
+
+const fn s(seconds: u64) -> Duration {
+    Duration::from_secs(seconds)
+}
+
+fn set(keys: &[&'static str]) -> Set {
+    keys.to_vec()
+}
+
+fn good(keys: &[&'static str], began: Timestamp) -> FetchResult<Set> {
+    Ok(Fetched { keys: set(keys), max_age: None, began })
+}
+
+fn failed() -> FetchResult<Set> {
+    Err("down".to_owned())
+}
+
+fn refused(said: &str) -> Lookup<Set> {
+    Lookup::Refuse(Refusal::Failed(said.into()))
+}
+
+fn begins(cache: &mut Cache<Set>, kid: &str, now: Timestamp) -> u64 {
+    match cache.lookup(Some(kid), now) {
+        Lookup::Wait(PendingFetch { number: fetch, begin: true }) => {
+            cache.stop_waiting();
+            fetch
+        }
+        other => panic!("{kid} at {now:?}: {other:?}"),
+    }
+}
+
+/// Fetched at the beginning: the key `a`.
+fn fetched() -> Cache<Set> {
+    let mut cache = Cache::new();
+    let fetch = begins(&mut cache, "a", s(0));
+    cache.end_fetch(fetch, good(&["a"], s(0)), s(0), 0.0);
+    cache
+}
+
+fn uses(keys: &[&'static str]) -> Lookup<Set> {
+    Lookup::Use { keys: set(keys), begin: None }
+}
+
+#[test]
+fn the_first_request_begins_the_one_fetch_and_all_others_wait_for_it() {
+    let mut cache: Cache<Set> = Cache::new();
+    assert_eq!(
+        cache.lookup(Some("a"), s(0)),
+        Lookup::Wait(PendingFetch { number: 1, begin: true })
+    );
+    for kid in [Some("a"), Some("b"), None] {
+        assert_eq!(cache.lookup(kid, s(1)), Lookup::Wait(PendingFetch { number: 1, begin: false }));
+    }
+    assert_eq!(cache.lookup_after_wait(Some("a"), 1, s(2)), Err(Refusal::TimedOut));
+    cache.end_fetch(1, good(&["a"], s(0)), s(3), 0.0);
+    assert_eq!(cache.lookup_after_wait(Some("a"), 1, s(3)), Ok(set(&["a"])));
+    assert_eq!(cache.lookup_after_wait(None, 1, s(3)), Ok(set(&["a"])));
+    // The set that lacks the key is the answer: the key is not found.
+    assert_eq!(cache.lookup_after_wait(Some("b"), 1, s(3)), Ok(set(&["a"])));
+}
+
+#[test]
+fn a_known_key_never_waits_and_begins_the_renewal_once_it_is_due() {
+    let mut cache = fetched();
+    // 75 % of ten minutes, with no jitter.
+    assert_eq!(cache.lookup(Some("a"), s(450) - NS), uses(&["a"]));
+    assert_eq!(cache.lookup(Some("a"), s(450)), Lookup::Use { keys: set(&["a"]), begin: Some(2) });
+    assert_eq!(cache.lookup(Some("a"), s(451)), uses(&["a"]));
+    assert_eq!(
+        cache.lookup(Some("b"), s(451)),
+        Lookup::Wait(PendingFetch { number: 2, begin: false })
+    );
+    cache.end_fetch(2, failed(), s(452), 0.0);
+    assert_eq!(cache.lookup(Some("a"), s(452)), uses(&["a"]));
+    assert_eq!(cache.lookup_after_wait(Some("a"), 2, s(452)), Ok(set(&["a"])));
+    assert_eq!(cache.lookup_after_wait(Some("b"), 2, s(452)), Err(Refusal::Failed("down".into())));
+}
+
+#[test]
+fn keys_serve_up_to_their_bound_and_not_at_it() {
+    let mut cache = fetched();
+    let snapshot = cache.snapshot().unwrap();
+    assert!(snapshot.is_valid_for(Some("a"), s(450) - NS));
+    assert!(!snapshot.is_valid_for(Some("a"), s(450)), "then the machine is asked");
+    assert!(!snapshot.is_valid_for(Some("b"), s(1)));
+    assert_eq!(cache.lookup(Some("a"), s(450)), Lookup::Use { keys: set(&["a"]), begin: Some(2) });
+    // While a fetch is in the air nothing changes, until it would be lost.
+    let snapshot = cache.snapshot().unwrap();
+    assert!(snapshot.is_valid_for(Some("a"), s(480) - NS));
+    assert!(!snapshot.is_valid_for(Some("a"), s(480)));
+    assert!(cache.usable(s(3600) - NS).is_some());
+    assert!(cache.usable(s(3600)).is_none());
+    assert_eq!(cache.lookup_after_wait(Some("a"), 2, s(3600) - NS), Ok(set(&["a"])));
+    assert_eq!(cache.lookup_after_wait(Some("a"), 2, s(3600)), Err(Refusal::TimedOut));
+    assert_eq!(
+        cache.lookup(Some("a"), s(3600)),
+        Lookup::Wait(PendingFetch { number: 3, begin: true })
+    );
+}
+
+#[test]
+fn what_is_read_without_a_lock_ends_with_the_keys_also_while_a_fetch_is_in_the_air() {
+    let mut cache = fetched();
+    assert_eq!(begins(&mut cache, "b", s(3590)), 2);
+    let snapshot = cache.snapshot().unwrap();
+    assert!(snapshot.is_valid_for(Some("a"), s(3600) - NS));
+    assert!(!snapshot.is_valid_for(Some("a"), s(3600)));
+}
+
+#[test]
+fn the_bound_counts_from_when_the_good_fetch_began() {
+    let mut cache: Cache<Set> = Cache::new();
+    cache.set_stale_for(s(60));
+    assert_eq!(begins(&mut cache, "a", s(0)), 1);
+    cache.end_fetch(1, good(&["a"], s(0)), s(20), 0.0);
+    assert!(cache.usable(s(60) - NS).is_some());
+    assert!(cache.usable(s(60)).is_none());
+    assert_eq!(cache.status(s(20)).age, Some(s(20)));
+}
+
+#[test]
+fn two_fetches_begin_within_thirty_seconds_whatever_comes_of_them() {
+    type End = fn(Timestamp) -> FetchResult<Set>;
+    let ends: [End; 3] = [|at| good(&["a"], at), |at| good(&[], at), |_| failed()];
+    for end in ends {
+        let mut cache: Cache<Set> = Cache::new();
+        assert_eq!(begins(&mut cache, "x1", s(10)), 1);
+        cache.end_fetch(1, end(s(10)), s(10), 0.0);
+        assert_eq!(begins(&mut cache, "x2", s(25)), 2);
+        cache.end_fetch(2, end(s(25)), s(25), 0.0);
+        for now in [s(25), s(30), s(40) - NS] {
+            let lookup = cache.lookup(Some("x3"), now);
+            assert!(!matches!(lookup, Lookup::Wait(_)), "{now:?} {lookup:?}");
+        }
+        // The window slides: the first is over, the second is not.
+        assert_eq!(begins(&mut cache, "x3", s(40)), 3);
+        cache.end_fetch(3, end(s(40)), s(40), 0.0);
+        let lookup = cache.lookup(Some("x4"), s(55) - NS);
+        assert!(!matches!(lookup, Lookup::Wait(_)), "{lookup:?}");
+        assert_eq!(begins(&mut cache, "x4", s(55)), 4);
+    }
+}
+
+#[test]
+fn renewals_and_unknown_ids_share_the_budget() {
+    let mut cache = fetched();
+    assert_eq!(begins(&mut cache, "b", s(445)), 2);
+    cache.end_fetch(2, failed(), s(445), 0.0);
+    assert_eq!(begins(&mut cache, "c", s(449)), 3);
+    cache.end_fetch(3, failed(), s(449), 0.0);
+    assert_eq!(cache.renew_if_due(s(475) - NS), None);
+    assert!(cache.next_renewal_at() >= s(475));
+}
+
+#[test]
+fn an_unknown_id_is_not_looked_for_again_for_thirty_seconds() {
+    let mut cache = fetched();
+    assert_eq!(begins(&mut cache, "b", s(100)), 2);
+    cache.end_fetch(2, good(&["a"], s(100)), s(100), 0.0);
+    // The budget would allow it.
+    assert!(cache.has_budget(s(100)));
+    for now in [s(100), s(129), s(130) - NS] {
+        assert_eq!(cache.lookup(Some("b"), now), uses(&["a"]), "{now:?}");
+    }
+    assert_eq!(begins(&mut cache, "b", s(130)), 3);
+    // Another one is looked for.
+    cache.end_fetch(3, good(&["a"], s(130)), s(130), 0.0);
+    assert_eq!(begins(&mut cache, "c", s(131)), 4);
+    // And a third cannot be: it is not known of it that it is unknown.
+    cache.end_fetch(4, good(&["a"], s(131)), s(131), 0.0);
+    assert_eq!(cache.lookup(Some("d"), s(132)), Lookup::Refuse(Refusal::OverBudget));
+    assert_eq!(cache.next_fetch_in(s(132)), s(28));
+}
+
+#[test]
+fn an_id_is_known_as_soon_as_a_fetch_brings_it_also_where_it_was_unknown() {
+    let mut cache = fetched();
+    assert_eq!(begins(&mut cache, "b", s(100)), 2);
+    cache.end_fetch(2, good(&["a"], s(100)), s(100), 0.0);
+    assert_eq!(begins(&mut cache, "c", s(101)), 3);
+    cache.end_fetch(3, good(&["a", "b"], s(101)), s(101), 0.0);
+    assert_eq!(cache.lookup(Some("b"), s(101)), uses(&["a", "b"]));
+    assert!(cache.snapshot().unwrap().is_valid_for(Some("b"), s(101)));
+}
+
+#[test]
+fn after_a_fetch_that_failed_no_id_is_said_to_be_unknown() {
+    let mut cache = fetched();
+    assert_eq!(begins(&mut cache, "b", s(100)), 2);
+    cache.end_fetch(2, failed(), s(100), 0.0);
+    // Not remembered: looked for again while the budget lasts, and refused beyond it.
+    assert_eq!(begins(&mut cache, "b", s(101)), 3);
+    cache.end_fetch(3, failed(), s(101), 0.0);
+    assert_eq!(cache.lookup(Some("b"), s(102)), refused("down"));
+    assert_eq!(cache.lookup(Some("c"), s(102)), refused("down"));
+    assert_eq!(cache.lookup(Some("a"), s(102)), uses(&["a"]));
+    assert_eq!(begins(&mut cache, "b", s(130)), 4);
+    cache.end_fetch(4, good(&["a"], s(130)), s(130), 0.0);
+    assert_eq!(cache.lookup_after_wait(Some("b"), 4, s(130)), Ok(set(&["a"])));
+}
+
+#[test]
+fn what_is_remembered_of_unknown_ids_is_bounded() {
+    let mut cache = fetched();
+    for round in 0..10_000_u64 {
+        let now = s(100) + Duration::from_millis(round * 100);
+        if let Lookup::Wait(PendingFetch { number: fetch, begin }) =
+            cache.lookup(Some(&format!("x{round}")), now)
+        {
+            assert!(begin);
+            cache.stop_waiting();
+            cache.end_fetch(fetch, good(&["a"], now), now, 0.0);
+        }
+        assert!(cache.missing_ids.len() <= 6, "{}", cache.missing_ids.len());
+    }
+}
+
+#[test]
+fn the_256_seats_are_given_back_and_the_next_request_is_refused() {
+    let mut cache: Cache<Set> = Cache::new();
+    assert_eq!(
+        cache.lookup(Some("a"), s(0)),
+        Lookup::Wait(PendingFetch { number: 1, begin: true })
+    );
+    for _ in 1..MAX_WAITING {
+        assert_eq!(
+            cache.lookup(Some("a"), s(0)),
+            Lookup::Wait(PendingFetch { number: 1, begin: false })
+        );
+    }
+    assert_eq!(cache.lookup(Some("a"), s(0)), Lookup::Refuse(Refusal::TooManyWaiting));
+    cache.stop_waiting();
+    assert_eq!(
+        cache.lookup(Some("a"), s(0)),
+        Lookup::Wait(PendingFetch { number: 1, begin: false })
+    );
+    assert_eq!(cache.lookup(Some("a"), s(0)), Lookup::Refuse(Refusal::TooManyWaiting));
+    for _ in 0..MAX_WAITING + 10 {
+        cache.stop_waiting();
+    }
+    assert_eq!(
+        cache.lookup(Some("a"), s(0)),
+        Lookup::Wait(PendingFetch { number: 1, begin: false })
+    );
+}
+
+#[test]
+fn where_nobody_may_wait_no_fetch_is_begun_for_nobody() {
+    let mut cache: Cache<Set> = Cache::new();
+    for _ in 0..MAX_WAITING {
+        let _ = cache.lookup(Some("a"), s(0));
+    }
+    cache.end_fetch(1, failed(), s(1), 0.0);
+    assert_eq!(cache.lookup(Some("a"), s(1)), Lookup::Refuse(Refusal::TooManyWaiting));
+    assert_eq!(cache.status(s(1)).fetches, 1);
+}
+
+#[test]
+fn a_fetch_is_lost_after_thirty_seconds_and_another_takes_its_place() {
+    let mut cache: Cache<Set> = Cache::new();
+    assert_eq!(begins(&mut cache, "a", s(0)), 1);
+    let lookup = cache.lookup(Some("a"), s(30) - NS);
+    assert_eq!(lookup, Lookup::Wait(PendingFetch { number: 1, begin: false }));
+    assert_eq!(
+        cache.lookup(Some("a"), s(30)),
+        Lookup::Wait(PendingFetch { number: 2, begin: true })
+    );
+    assert_eq!(cache.status(s(30)).last_error.as_deref(), Some("the fetch never ended"));
+}
+
+#[test]
+fn a_late_answer_never_overwrites_a_newer_one() {
+    for late in [good(&["old"], s(0)), failed()] {
+        let mut cache: Cache<Set> = Cache::new();
+        assert_eq!(begins(&mut cache, "a", s(0)), 1);
+        assert_eq!(begins(&mut cache, "a", s(30)), 2);
+        cache.end_fetch(2, good(&["a"], s(30)), s(31), 0.0);
+        cache.end_fetch(1, late, s(32), 0.0);
+        assert_eq!(cache.lookup(Some("a"), s(32)), uses(&["a"]));
+        assert_eq!(cache.status(s(32)).last_error, None);
+        assert!(!cache.is_latest(1));
+        assert!(cache.is_latest(2));
+    }
+}
+
+#[test]
+fn an_answer_that_was_given_up_serves_until_the_newer_one_is_there() {
+    let mut cache: Cache<Set> = Cache::new();
+    assert_eq!(begins(&mut cache, "a", s(0)), 1);
+    assert_eq!(begins(&mut cache, "a", s(30)), 2);
+    cache.end_fetch(1, good(&["a"], s(0)), s(31), 0.0);
+    assert_eq!(cache.lookup(Some("a"), s(31)), uses(&["a"]));
+    // The newer one is in the air still, and the only one.
+    assert_eq!(
+        cache.lookup(Some("b"), s(31)),
+        Lookup::Wait(PendingFetch { number: 2, begin: false })
+    );
+    assert!(!cache.is_latest(1), "it does not renew: the newer one does");
+    cache.end_fetch(2, good(&["b"], s(30)), s(32), 0.0);
+    assert_eq!(cache.lookup(Some("b"), s(32)), uses(&["b"]));
+    assert!(cache.is_latest(2));
+}
+
+#[test]
+fn a_withdrawn_key_serves_no_more_after_a_fetch_without_it_and_an_empty_set_is_a_set() {
+    for without in [&["b"][..], &[]] {
+        let mut cache = fetched();
+        assert_eq!(cache.renew_if_due(s(450)), Some(2));
+        cache.end_fetch(2, good(without, s(450)), s(451), 0.0);
+        assert!(!cache.snapshot().unwrap().is_valid_for(Some("a"), s(451)));
+        // That it is gone is known.
+        assert_eq!(
+            cache.lookup(Some("a"), s(451)),
+            Lookup::Use { keys: set(without), begin: None }
+        );
+        assert_eq!(begins(&mut cache, "a", s(481)), 3);
+    }
+}
+
+#[test]
+fn keys_are_fresh_for_as_long_as_the_issuer_says_within_bounds() {
+    let cases = [
+        (None, 600),
+        (Some(Duration::ZERO), 300),
+        (Some(s(300) - NS), 300),
+        (Some(s(301)), 301),
+        (Some(s(86_400)), 86_400),
+        (Some(s(86_401)), 86_400),
+        (Some(Duration::MAX), 86_400),
+    ];
+    for (max_age, ttl) in cases {
+        let mut cache: Cache<Set> = Cache::new();
+        cache.set_stale_for(Duration::MAX);
+        assert_eq!(begins(&mut cache, "a", s(10)), 1);
+        cache.end_fetch(1, Ok(Fetched { keys: set(&["a"]), max_age, began: s(10) }), s(11), 0.0);
+        let state = |now| cache.status(now).state;
+        assert_eq!(state(s(10 + ttl) - NS), KeyState::Fresh, "{max_age:?}");
+        assert_eq!(state(s(10 + ttl)), KeyState::Stale, "{max_age:?}");
+        assert_eq!(state(Duration::MAX - NS), KeyState::Stale);
+        assert_eq!(cache.next_renewal_at(), s(10) + s(ttl).mul_f64(0.75), "{max_age:?}");
+    }
+}
+
+#[test]
+fn keys_are_fresh_for_half_of_the_time_that_they_serve_at_most() {
+    let mut cache: Cache<Set> = Cache::new();
+    cache.set_stale_for(s(60));
+    assert_eq!(begins(&mut cache, "a", s(0)), 1);
+    let max_age = Some(s(86_400));
+    cache.end_fetch(1, Ok(Fetched { keys: set(&["a"]), max_age, began: s(0) }), s(0), 1.0);
+    assert_eq!(cache.status(s(30) - NS).state, KeyState::Fresh);
+    assert_eq!(cache.status(s(60) - NS).state, KeyState::Stale);
+    assert_eq!(cache.status(s(60)).state, KeyState::Expired);
+    assert_eq!(cache.next_renewal_at(), s(27));
+}
+
+#[test]
+fn renewal_comes_before_keys_are_stale_at_a_moment_of_its_own() {
+    for (jitter, at) in [(0.0, 450), (0.5, 495), (1.0, 540), (7.0, 540), (-7.0, 450)] {
+        let mut cache: Cache<Set> = Cache::new();
+        assert_eq!(begins(&mut cache, "a", s(0)), 1);
+        cache.end_fetch(1, good(&["a"], s(0)), s(1), jitter);
+        let off = cache.next_renewal_at().abs_diff(s(at));
+        assert!(off < Duration::from_micros(1), "{jitter} {:?}", cache.next_renewal_at());
+    }
+}
+
+#[test]
+fn failures_make_the_pause_longer_up_to_five_minutes_and_success_ends_it() {
+    let mut cache = fetched();
+    let mut now = s(450);
+    for (round, pause) in [30, 60, 120, 240, 300, 300, 300].into_iter().enumerate() {
+        let fetch = cache.renew_if_due(now).unwrap();
+        let jitter = [0.0, 1.0][round % 2];
+        cache.end_fetch(fetch, failed(), now, jitter);
+        let least = s(pause).mul_f64([0.75, 1.0][round % 2]);
+        assert_eq!(cache.next_renewal_at(), now + least, "{round}");
+        now = cache.next_renewal_at();
+        assert_eq!(cache.renew_if_due(now - NS), None);
+    }
+    let fetch = cache.renew_if_due(now).unwrap();
+    cache.end_fetch(fetch, good(&["a"], now), now, 0.0);
+    assert_eq!(cache.next_renewal_at(), now + s(450));
+    assert_eq!(cache.status(now).last_error, None);
+}
+
+#[test]
+fn the_pause_is_for_renewals_and_a_request_without_keys_does_not_wait_for_it() {
+    let mut cache = fetched();
+    let mut now = s(450);
+    while cache.usable(now).is_some() {
+        let fetch = cache.renew_if_due(now).unwrap();
+        cache.end_fetch(fetch, failed(), now, 1.0);
+        now = cache.next_renewal_at();
+    }
+    assert_eq!(cache.status(now).state, KeyState::Expired);
+    let fetch = begins(&mut cache, "a", now);
+    cache.end_fetch(fetch, failed(), now, 1.0);
+    assert!(cache.next_renewal_at() >= now + s(300));
+    assert_eq!(begins(&mut cache, "a", now + s(1)), fetch + 1);
+    cache.end_fetch(fetch + 1, good(&["a"], now), now + s(1), 1.0);
+    assert_eq!(cache.lookup(Some("a"), now + s(1)), uses(&["a"]));
+}
+
+#[test]
+fn a_fetch_that_never_ended_counts_as_failed() {
+    let mut cache = fetched();
+    assert_eq!(cache.renew_if_due(s(450)), Some(2));
+    assert_eq!(cache.renew_if_due(s(480) - NS), None);
+    assert_eq!(cache.renew_if_due(s(480)), Some(3));
+    assert_eq!(cache.status(s(480)).last_error.as_deref(), Some("the fetch never ended"));
+    cache.end_fetch(3, good(&["a"], s(480)), s(481), 0.0);
+    assert_eq!(cache.status(s(481)).last_error, None);
+}
+
+#[test]
+fn the_state_says_how_it_stands() {
+    let mut cache: Cache<Set> = Cache::new();
+    assert_eq!(cache.status(s(5)).state, KeyState::Missing);
+    assert_eq!(cache.status(s(5)).age, None);
+    assert_eq!(begins(&mut cache, "a", s(5)), 1);
+    cache.end_fetch(1, good(&["a", "b"], s(5)), s(6), 0.0);
+    let status = cache.status(s(7));
+    assert_eq!((status.state, status.age), (KeyState::Fresh, Some(s(2))));
+    assert_eq!((status.keys, status.skipped, status.fetches), (2, 1, 1));
+    assert_eq!(cache.status(s(605)).state, KeyState::Stale);
+    assert_eq!(cache.status(s(3605)).state, KeyState::Expired);
+}
+
+#[test]
+fn a_clock_reading_that_is_a_little_old_breaks_nothing() {
+    let mut cache = fetched();
+    assert_eq!(begins(&mut cache, "b", s(100)), 2);
+    // Read before the fetch began, and asked after.
+    assert_eq!(
+        cache.lookup(Some("c"), s(99)),
+        Lookup::Wait(PendingFetch { number: 2, begin: false })
+    );
+    cache.end_fetch(2, good(&["a"], s(100)), s(99), 0.0);
+    assert_eq!(cache.status(s(98)).age, Some(s(0)));
+    assert_eq!(cache.lookup(Some("a"), s(98)), uses(&["a"]));
+    assert_eq!(begins(&mut cache, "d", s(99)), 3);
+    assert_eq!(cache.renew_if_due(s(98)), None);
+}
+
+#[test]
+fn no_time_is_too_long() {
+    let end = Duration::MAX;
+    let mut cache: Cache<Set> = Cache::new();
+    cache.set_stale_for(Duration::MAX);
+    assert_eq!(begins(&mut cache, "a", end - s(40)), 1);
+    let max_age = Some(Duration::MAX);
+    let outcome = Ok(Fetched { keys: set(&["a"]), max_age, began: end - s(40) });
+    cache.end_fetch(1, outcome, end - s(30), 1.0);
+    assert_eq!(cache.lookup(Some("a"), end - s(1)), uses(&["a"]));
+    assert_eq!(begins(&mut cache, "b", end - s(1)), 2);
+    cache.end_fetch(2, failed(), end - s(1), 1.0);
+    assert_eq!(cache.next_renewal_at(), end);
+    assert!(cache.snapshot().unwrap().is_valid_for(Some("a"), end - s(1)));
+}

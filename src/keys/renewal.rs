@@ -1,0 +1,321 @@
+//! Runs the fetches that the cache asks for, each in a task, and lets requests wait for them.
+
+use std::hash::{BuildHasher, RandomState};
+use std::mem;
+use std::sync::{Arc, Mutex, MutexGuard, Weak};
+use std::time::Duration;
+
+use arc_swap::ArcSwapOption;
+use tokio::runtime::Handle;
+use tokio::sync::watch;
+use tokio::task::{AbortHandle, JoinHandle};
+use tokio::time::{Instant, timeout};
+
+use super::cache::{
+    Cache, CachedKeys, FetchResult, Lookup, MAX_WAIT, PendingFetch, Refusal, Snapshot, Timestamp,
+};
+use super::fetch::{Fetcher, lock};
+use super::source::{Keys, KeysUnavailable};
+use super::status::KeyStatus;
+use crate::answer::Answer;
+use crate::jose::{KeySet, KeySetId};
+
+/// The limit of a whole fetch: the metadata at up to three URLs, and the keys.
+const FETCH_TIMEOUT: Duration = Duration::from_secs(25);
+const NO_RUNTIME: &str = "they are fetched in a Tokio runtime, and there is none here";
+
+/// The keys of one issuer, and the tasks that renew them.
+pub(super) struct Renewal {
+    fetcher: Fetcher,
+    cache: Mutex<Cache<KeySet>>,
+    /// The last snapshot of the cache, to be read without its lock.
+    snapshot: ArcSwapOption<Snapshot<KeySet>>,
+    /// The number of the last fetch that ended.
+    last_ended: watch::Sender<u64>,
+    created: Instant,
+    random: RandomState,
+}
+
+impl CachedKeys for KeySet {
+    fn contains_kid(&self, kid: Option<&str>) -> bool {
+        self.knows(kid)
+    }
+
+    fn usable_count(&self) -> usize {
+        self.len()
+    }
+
+    fn skipped_count(&self) -> usize {
+        self.skipped().count()
+    }
+
+    fn ids_missing_in(&self, other: &Self) -> Vec<String> {
+        self.ids().filter(|id| !other.knows(Some(id))).map(str::to_owned).collect()
+    }
+}
+
+impl Renewal {
+    pub(super) fn new(fetcher: Fetcher) -> Self {
+        Renewal {
+            fetcher,
+            cache: Mutex::new(Cache::new()),
+            snapshot: ArcSwapOption::empty(),
+            last_ended: watch::Sender::new(0),
+            created: Instant::now(),
+            random: RandomState::new(),
+        }
+    }
+
+    pub(super) fn set_stale_for(&self, stale_for: Duration) {
+        self.cache().set_stale_for(stale_for);
+    }
+
+    pub(super) fn keys(self: &Arc<Self>, kid: Option<&str>) -> Keys {
+        let now = self.now();
+        if let Some(snapshot) = &*self.snapshot.load()
+            && snapshot.is_valid_for(kid, now)
+        {
+            return Answer::Now(Ok(snapshot.keys.clone()));
+        }
+        self.keys_from_cache(kid, now)
+    }
+
+    pub(super) fn is_current(self: &Arc<Self>, keys: KeySetId, kid: Option<&str>) -> bool {
+        match &*self.snapshot.load() {
+            Some(snapshot) if snapshot.is_valid_for(kid, self.now()) => snapshot.keys.id() == keys,
+            // May begin a fetch, like a request whose token is not cached.
+            _ => matches!(self.keys(kid), Answer::Now(Ok(now)) if now.id() == keys),
+        }
+    }
+
+    pub(super) fn warm_up(self: &Arc<Self>) -> Answer<'static, ()> {
+        let Ok(runtime) = Handle::try_current() else {
+            self.cache().record_problem(NO_RUNTIME);
+            return Answer::Now(());
+        };
+        let fetch = {
+            let mut cache = self.cache();
+            let fetch = cache.warm_up(self.now());
+            self.publish_snapshot(&cache);
+            fetch
+        };
+        let Some(fetch) = fetch else { return Answer::Now(()) };
+        let ended = self.spawn_wait(&runtime, fetch, FETCH_TIMEOUT);
+        Answer::later(async move { drop(ended.await) })
+    }
+
+    pub(super) fn status(&self) -> KeyStatus {
+        self.cache().status(self.now())
+    }
+
+    fn keys_from_cache(self: &Arc<Self>, kid: Option<&str>, now: Timestamp) -> Keys {
+        let Ok(runtime) = Handle::try_current() else {
+            let keys = self.cache().usable(now).filter(|keys| keys.knows(kid)).cloned();
+            return Answer::Now(keys.ok_or_else(|| KeysUnavailable::misconfigured(NO_RUNTIME)));
+        };
+        let (waiting, begun) = match self.lookup(kid, now, &runtime) {
+            Lookup::Use { keys, .. } => return Answer::Now(Ok(keys)),
+            Lookup::Refuse(refusal) => return Answer::Now(Err(self.unavailable(refusal))),
+            Lookup::Wait(fetch) => (self.wait(&runtime, fetch, MAX_WAIT), fetch.begin),
+        };
+        let (renewal, kid) = (self.clone(), kid.map(str::to_owned));
+        Answer::later(async move {
+            let kid = kid.as_deref();
+            let keys = waiting.keys(kid).await?;
+            if begun || keys.knows(kid) {
+                return Ok(keys);
+            }
+            // That fetch was in flight already, and may have begun before the key was published.
+            match renewal.lookup(kid, renewal.now(), &runtime) {
+                Lookup::Use { keys, .. } => Ok(keys),
+                Lookup::Refuse(refusal) => Err(renewal.unavailable(refusal)),
+                Lookup::Wait(fetch) => {
+                    let left = MAX_WAIT.saturating_sub(renewal.now().saturating_sub(now));
+                    renewal.wait(&runtime, fetch, left).keys(kid).await
+                }
+            }
+        })
+    }
+
+    /// Asks the cache, and begins the renewal that it asks for.
+    fn lookup(
+        self: &Arc<Self>,
+        kid: Option<&str>,
+        now: Timestamp,
+        runtime: &Handle,
+    ) -> Lookup<KeySet> {
+        let lookup = {
+            let mut cache = self.cache();
+            let lookup = cache.lookup(kid, now);
+            self.publish_snapshot(&cache);
+            lookup
+        };
+        if let Lookup::Use { begin: Some(number), .. } = &lookup {
+            self.spawn_fetch(runtime, *number);
+        }
+        lookup
+    }
+
+    fn wait(
+        self: &Arc<Self>,
+        runtime: &Handle,
+        fetch: PendingFetch,
+        at_most: Duration,
+    ) -> WaitingRequest {
+        let ended = self.spawn_wait(runtime, fetch, at_most);
+        let stop_waiting = StopWaiting { renewal: self.clone(), task: ended.abort_handle() };
+        WaitingRequest { fetch: fetch.number, ended, stop_waiting }
+    }
+
+    /// Spawns a task that ends with the fetch, or when the time is up.
+    fn spawn_wait(
+        self: &Arc<Self>,
+        runtime: &Handle,
+        fetch: PendingFetch,
+        at_most: Duration,
+    ) -> JoinHandle<()> {
+        let number = fetch.number;
+        if fetch.begin {
+            self.spawn_fetch(runtime, number);
+        }
+        let mut last_ended = self.last_ended.subscribe();
+        let since = Instant::now();
+        runtime.spawn(async move {
+            let left = at_most.saturating_sub(since.elapsed());
+            let _ = timeout(left, last_ended.wait_for(|ended| *ended >= number)).await;
+        })
+    }
+
+    fn spawn_fetch(self: &Arc<Self>, runtime: &Handle, number: u64) {
+        runtime.spawn(Renewal::fetch_and_renew(RunningFetch::new(self.clone(), number)));
+    }
+
+    async fn fetch_and_renew(fetch: RunningFetch) {
+        let mut next = Some(fetch);
+        while let Some(mut fetch) = next {
+            let (renewal, number) = (fetch.renewal.clone(), fetch.number);
+            fetch.result = match timeout(FETCH_TIMEOUT, renewal.fetcher.fetch(renewal.now())).await
+            {
+                Ok(result) => result,
+                Err(_) => Err(format!("no keys within {} seconds", FETCH_TIMEOUT.as_secs())),
+            };
+            drop(fetch);
+            // While it waits, the task must not keep keys that no issuer has any more.
+            let weak = Arc::downgrade(&renewal);
+            drop(renewal);
+            next = Renewal::wait_for_next_renewal(weak, number).await;
+        }
+    }
+
+    /// Waits until it is time to renew, and returns the next fetch. Returns `None` if another fetch came after this one,
+    /// which has its own task, or if the keys were dropped.
+    async fn wait_for_next_renewal(weak: Weak<Self>, number: u64) -> Option<RunningFetch> {
+        loop {
+            let renew_at = {
+                let renewal = weak.upgrade()?;
+                let renew_at = renewal.cache().next_renewal_at();
+                renewal.created.checked_add(renew_at)?
+            };
+            tokio::time::sleep_until(renew_at).await;
+            let renewal = weak.upgrade()?;
+            let next = {
+                let mut cache = renewal.cache();
+                if !cache.is_latest(number) {
+                    return None;
+                }
+                let next = cache.renew_if_due(renewal.now());
+                renewal.publish_snapshot(&cache);
+                next
+            };
+            if let Some(number) = next {
+                return Some(RunningFetch::new(renewal, number));
+            }
+        }
+    }
+
+    fn unavailable(&self, refusal: Refusal) -> KeysUnavailable {
+        let retry_after = match refusal {
+            // A fetch is in flight.
+            Refusal::TimedOut | Refusal::TooManyWaiting => MAX_WAIT,
+            Refusal::Failed(_) | Refusal::OverBudget => self.cache().next_fetch_in(self.now()),
+        };
+        KeysUnavailable::new(refusal).retry_after(retry_after)
+    }
+
+    /// Publishes what the cache says now. The guard of its lock keeps snapshots in the order of the changes.
+    fn publish_snapshot(&self, cache: &MutexGuard<'_, Cache<KeySet>>) {
+        self.snapshot.store(cache.snapshot().map(Arc::new));
+    }
+
+    fn now(&self) -> Timestamp {
+        self.created.elapsed()
+    }
+
+    fn cache(&self) -> MutexGuard<'_, Cache<KeySet>> {
+        lock(&self.cache)
+    }
+}
+
+/// A request that waits for a fetch.
+struct WaitingRequest {
+    fetch: u64,
+    /// A task, because the request's own future may be polled outside of the runtime.
+    ended: JoinHandle<()>,
+    stop_waiting: StopWaiting,
+}
+
+impl WaitingRequest {
+    async fn keys(self, kid: Option<&str>) -> Result<KeySet, KeysUnavailable> {
+        let WaitingRequest { fetch, ended, stop_waiting } = self;
+        let renewal = &stop_waiting.renewal;
+        if ended.await.is_err_and(|error| error.is_panic()) {
+            return Err(KeysUnavailable::misconfigured(
+                "the Tokio runtime has no timer: enable_time",
+            ));
+        }
+        let keys = renewal.cache().lookup_after_wait(kid, fetch, renewal.now());
+        keys.map_err(|refusal| renewal.unavailable(refusal))
+    }
+}
+
+/// Takes a request out of the number of those that wait when it is dropped, and ends the task that waits for it.
+struct StopWaiting {
+    renewal: Arc<Renewal>,
+    task: AbortHandle,
+}
+
+impl Drop for StopWaiting {
+    fn drop(&mut self) {
+        self.renewal.cache().stop_waiting();
+        self.task.abort();
+    }
+}
+
+/// A fetch in flight. It is ended in the cache when it is dropped, whatever happens to its task.
+struct RunningFetch {
+    renewal: Arc<Renewal>,
+    number: u64,
+    result: FetchResult<KeySet>,
+}
+
+impl RunningFetch {
+    fn new(renewal: Arc<Renewal>, number: u64) -> Self {
+        let aborted =
+            "the fetch was aborted: its client panicked, or its runtime ended or has no timer";
+        RunningFetch { renewal, number, result: Err(aborted.to_owned()) }
+    }
+}
+
+impl Drop for RunningFetch {
+    fn drop(&mut self) {
+        let renewal = &self.renewal;
+        let result = mem::replace(&mut self.result, Err(String::new()));
+        let jitter = f64::from(renewal.random.hash_one(self.number) as u32) / f64::from(u32::MAX);
+        {
+            let mut cache = renewal.cache();
+            cache.end_fetch(self.number, result, renewal.now(), jitter);
+            renewal.publish_snapshot(&cache);
+        }
+        renewal.last_ended.send_modify(|ended| *ended = self.number.max(*ended));
+    }
+}

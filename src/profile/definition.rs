@@ -1,0 +1,352 @@
+//! The profile of an issuer: data, and the methods that change it.
+
+use std::borrow::Cow;
+use std::collections::BTreeSet;
+
+use super::claim_rule::ClaimRule;
+use super::header_type::HeaderType;
+use crate::json::{Document, string};
+
+/// How an issuer writes its access tokens, as data.
+///
+/// [`rfc9068`](Self::rfc9068) is the default, and the strict one. Every other profile says where an issuer deviates
+/// from it, and what is checked instead. The [module page](crate::profile) lists those of vendors; build one of your
+/// own with the same methods.
+///
+/// A profile that accepts `typ` `JWT` or none ([`HeaderType`]) refuses tokens that look like another kind
+/// (`token_kind_rejected`, RFC 8725 section 3.12). These are tokens with `nonce`, `at_hash`, `c_hash` or `events`, with
+/// a `token_use` other than `access`, with a `tokenName` other than `access_token`, or with a claim `typ` of an ID,
+/// refresh, offline or logout token.
+///
+/// ```
+/// # #[cfg(feature = "testing")] {
+/// use time::UtcDateTime;
+/// use unconfused::profile::{ClaimRule, Profile};
+/// use unconfused::token::{UnverifiedToken, Validation};
+/// use unconfused::{Audience, Reason};
+/// # use unconfused::testing::TestIssuer;
+///
+/// const ORDERS: Audience = Audience::from_static("https://orders.example");
+/// # let login = TestIssuer::new("https://login.example");
+/// # let (keys, now) = (login.keys(), UtcDateTime::now());
+/// # let raw = login.token(&ORDERS).claim("use", "api").claim("org", "acme").sign();
+///
+/// // the token's payload has "use": "api" and "org": "acme"
+/// let profile = Profile::rfc9068().tenant_claim("org").requires([ClaimRule::is("use", "api")]);
+/// let validation = Validation::new(&ORDERS, "https://login.example").profile(profile);
+/// let token = UnverifiedToken::parse(&raw)?.validate(&validation, &keys, now)?;
+/// assert_eq!(token.tenant(), Some("acme"));
+///
+/// let other = Profile::rfc9068().requires([ClaimRule::is("use", "admin")]);
+/// let validation = Validation::new(&ORDERS, "https://login.example").profile(other);
+/// let refused = UnverifiedToken::parse(&raw)?.validate(&validation, &keys, now).unwrap_err();
+/// assert_eq!(refused.reason(), Reason::TokenKindRejected);
+/// # }
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Profile {
+    types: BTreeSet<HeaderType>,
+    pub(crate) subject: Cow<'static, str>,
+    pub(crate) subject_or_client: bool,
+    pub(crate) clients: Vec<Cow<'static, str>>,
+    pub(crate) client_optional: bool,
+    pub(crate) token_id: Cow<'static, str>,
+    pub(crate) token_id_optional: bool,
+    pub(crate) scopes: Vec<(Cow<'static, str>, ScopeShape)>,
+    pub(crate) tenant: Option<Cow<'static, str>>,
+    pub(crate) tenant_in_issuer: bool,
+    /// Of each group, one rule must hold.
+    required_rules: Vec<Vec<ClaimRule>>,
+    client_subject_rules: Vec<ClaimRule>,
+    non_person_rules: Vec<ClaimRule>,
+    agent_rules: Vec<ClaimRule>,
+    pub(crate) act_names_impersonators: bool,
+    pub(crate) client_list_instead_of_audience: Option<BTreeSet<String>>,
+}
+
+/// How a claim holds scopes, for [`Profile::scope_claims`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum ScopeShape {
+    /// A string of scopes that are separated by spaces
+    /// ([RFC 8693 section 4.2](https://www.rfc-editor.org/rfc/rfc8693#section-4.2)).
+    Text,
+    /// An array of strings, each one scope.
+    Array,
+    /// Either a string or an array.
+    Either,
+}
+
+/// What kind of party the subject of a token is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(crate) enum SubjectKind {
+    /// The client itself.
+    #[default]
+    Client,
+    /// Another party that is not a person.
+    NonPerson,
+    /// A person, as far as the token shows it.
+    Person,
+}
+
+impl Profile {
+    /// Creates the profile of RFC 9068, strictly.
+    ///
+    /// `typ` is `at+jwt`. The claims `iss`, `sub`, `aud`, `exp`, `iat`, `client_id` and `jti` must be there. Scopes are
+    /// in `scope`, separated by spaces. In a token without a user, `sub` is its `client_id`.
+    #[must_use]
+    pub fn rfc9068() -> Self {
+        Profile {
+            types: BTreeSet::from([HeaderType::AccessToken]),
+            subject: Cow::Borrowed("sub"),
+            subject_or_client: false,
+            clients: vec![Cow::Borrowed("client_id")],
+            client_optional: false,
+            token_id: Cow::Borrowed("jti"),
+            token_id_optional: false,
+            scopes: vec![(Cow::Borrowed("scope"), ScopeShape::Text)],
+            tenant: None,
+            tenant_in_issuer: false,
+            required_rules: Vec::new(),
+            client_subject_rules: Vec::new(),
+            non_person_rules: Vec::new(),
+            agent_rules: Vec::new(),
+            act_names_impersonators: false,
+            client_list_instead_of_audience: None,
+        }
+    }
+
+    /// Sets which header types are accepted. Defaults to [`HeaderType::AccessToken`] alone.
+    #[must_use]
+    pub fn types(mut self, types: impl IntoIterator<Item = HeaderType>) -> Self {
+        self.types = types.into_iter().collect();
+        self
+    }
+
+    /// Sets the claim that names the subject. Defaults to `sub`.
+    #[must_use]
+    pub fn subject_claim(mut self, claim: impl Into<Cow<'static, str>>) -> Self {
+        self.subject = claim.into();
+        self
+    }
+
+    /// Makes the client the subject of a token that names no subject.
+    #[must_use]
+    pub fn subject_or_client(mut self) -> Self {
+        self.subject_or_client = true;
+        self
+    }
+
+    /// Sets the claims that may name the client, in this order: the first that is there counts. Defaults to
+    /// `client_id`.
+    #[must_use]
+    pub fn client_claims(
+        mut self,
+        claims: impl IntoIterator<Item = impl Into<Cow<'static, str>>>,
+    ) -> Self {
+        self.clients = claims.into_iter().map(Into::into).collect();
+        self
+    }
+
+    /// Accepts tokens that do not name their client. A token without a client is on no list of clients, and on no list
+    /// of agents.
+    #[must_use]
+    pub fn client_optional(mut self) -> Self {
+        self.client_optional = true;
+        self
+    }
+
+    /// Sets the claim that holds the token's own id. Defaults to `jti`.
+    #[must_use]
+    pub fn token_id_claim(mut self, claim: impl Into<Cow<'static, str>>) -> Self {
+        self.token_id = claim.into();
+        self
+    }
+
+    /// Accepts tokens without an id. The record cannot tell such a token from others, and it cannot be spent.
+    #[must_use]
+    pub fn token_id_optional(mut self) -> Self {
+        self.token_id_optional = true;
+        self
+    }
+
+    /// Sets the claims that hold scopes. The scopes of all of them count. Defaults to `scope`, a string.
+    ///
+    /// Do **not** name a claim that holds the roles of users. What a person may do, and what a client may do on behalf
+    /// of that person, are two different things.
+    #[must_use]
+    pub fn scope_claims(
+        mut self,
+        claims: impl IntoIterator<Item = (impl Into<Cow<'static, str>>, ScopeShape)>,
+    ) -> Self {
+        self.scopes = claims.into_iter().map(|(claim, shape)| (claim.into(), shape)).collect();
+        self
+    }
+
+    /// Sets the claim that names the tenant. By default a token has no tenant.
+    #[must_use]
+    pub fn tenant_claim(mut self, claim: impl Into<Cow<'static, str>>) -> Self {
+        self.tenant = Some(claim.into());
+        self
+    }
+
+    /// Refuses tokens whose tenant is absent, or is not the tenant of their issuer (`tenant_mismatch`).
+    ///
+    /// The issuer's tenant is what replaced `{tenant}` if the issuer is a template
+    /// ([`Issuer::tenants`](crate::Issuer::tenants)), and otherwise the first segment of the path of its URL.
+    #[must_use]
+    pub fn tenant_in_issuer(mut self) -> Self {
+        self.tenant_in_issuer = true;
+        self
+    }
+
+    /// Refuses tokens for which none of these rules holds: they are another kind of token (`token_kind_rejected`). If
+    /// called again, one rule of each call must hold.
+    #[must_use]
+    pub fn requires(mut self, one_of: impl IntoIterator<Item = ClaimRule>) -> Self {
+        self.required_rules.push(one_of.into_iter().collect());
+        self
+    }
+
+    /// Adds rules by which the subject is the client itself; one that holds is enough. If the subject and the client
+    /// have the same name, it is the client even without a rule.
+    ///
+    /// Such a client acts for no one else, and is never an actor. So use rules about what the issuer alone decides,
+    /// [`ClaimRule::names_client`] for example, and not about a name that a user may choose. If in doubt, use
+    /// [`subject_is_not_a_person_if`](Self::subject_is_not_a_person_if).
+    #[must_use]
+    pub fn subject_is_client_if(mut self, rules: impl IntoIterator<Item = ClaimRule>) -> Self {
+        self.client_subject_rules.extend(rules);
+        self
+    }
+
+    /// Adds rules by which the subject is not a person, although it is not the client either; one that holds is enough.
+    ///
+    /// If tokens of the issuer do not show the difference, use `ClaimRule::present("sub")`: then no subject counts as a
+    /// person.
+    #[must_use]
+    pub fn subject_is_not_a_person_if(
+        mut self,
+        rules: impl IntoIterator<Item = ClaimRule>,
+    ) -> Self {
+        self.non_person_rules.extend(rules);
+        self
+    }
+
+    /// Adds rules by which the client is an agent; one that holds is enough. If `act` names no actor, the client is the
+    /// actor ([`ActorSource::Profile`](crate::token::ActorSource::Profile)).
+    #[must_use]
+    pub fn client_is_agent_if(mut self, rules: impl IntoIterator<Item = ClaimRule>) -> Self {
+        self.agent_rules.extend(rules);
+        self
+    }
+
+    /// Reads `act` as the name of a person who took the subject's place, for example an administrator, and not of an
+    /// agent ([`ActorSource::Impersonator`](crate::token::ActorSource::Impersonator)).
+    #[must_use]
+    pub fn act_names_impersonators(mut self) -> Self {
+        self.act_names_impersonators = true;
+        self
+    }
+
+    /// Accepts tokens without `aud` if their client is one of these. **This is less than an audience**: it says who may
+    /// hold the token, and not where it may be used.
+    ///
+    /// A token that such a client got for another API of the issuer is accepted here too, and one that it got for this
+    /// API may be accepted there. If the issuer can be made to name the resource, do that instead. A
+    /// token that has an audience must still name this resource.
+    #[must_use]
+    pub fn client_list_instead_of_audience(
+        mut self,
+        clients: impl IntoIterator<Item = impl Into<String>>,
+    ) -> Self {
+        self.client_list_instead_of_audience = Some(clients.into_iter().map(Into::into).collect());
+        self
+    }
+
+    /// True if this header's `typ` is accepted.
+    pub(crate) fn accepts_type(&self, typ: Option<&str>) -> bool {
+        HeaderType::parse(typ).is_some_and(|typ| self.types.contains(&typ))
+    }
+
+    /// The claim that shows that this is not an access token.
+    pub(crate) fn rejected_kind(
+        &self,
+        claims: &Document,
+        client: Option<&str>,
+    ) -> Option<Cow<'static, str>> {
+        let accepts_other_types = self.types.iter().any(|typ| *typ != HeaderType::AccessToken);
+        if accepts_other_types && let Some(claim) = mark_of_another_kind(claims) {
+            return Some(Cow::Borrowed(claim));
+        }
+        let fails = |group: &&Vec<ClaimRule>| !any_holds(group, claims, client);
+        let group = self.required_rules.iter().find(fails)?;
+        Some(group.first().map_or(Cow::Borrowed(""), |rule| rule.claim().clone()))
+    }
+
+    /// True if the subject, the client or the token id is read from this claim.
+    pub(crate) fn names(&self, claim: &str) -> bool {
+        self.subject == claim || self.token_id == claim || self.clients.iter().any(|c| c == claim)
+    }
+
+    /// The claims that the rules read as strings.
+    pub(crate) fn string_claims(&self) -> impl Iterator<Item = &Cow<'static, str>> {
+        let rules = self.required_rules.iter().flatten();
+        let rules = rules.chain(&self.client_subject_rules);
+        let rules = rules.chain(&self.non_person_rules).chain(&self.agent_rules);
+        rules.flat_map(ClaimRule::string_claims)
+    }
+
+    pub(crate) fn subject_kind(
+        &self,
+        claims: &Document,
+        subject: Option<&str>,
+        client: Option<&str>,
+    ) -> SubjectKind {
+        if subject == client || any_holds(&self.client_subject_rules, claims, client) {
+            SubjectKind::Client
+        } else if any_holds(&self.non_person_rules, claims, client) {
+            SubjectKind::NonPerson
+        } else {
+            SubjectKind::Person
+        }
+    }
+
+    /// True if the token shows that its client is an agent.
+    pub(crate) fn client_is_agent(&self, claims: &Document, client: Option<&str>) -> bool {
+        any_holds(&self.agent_rules, claims, client)
+    }
+}
+
+fn any_holds(rules: &[ClaimRule], claims: &Document, client: Option<&str>) -> bool {
+    rules.iter().any(|rule| rule.holds(claims, client))
+}
+
+impl Default for Profile {
+    /// Creates [`Profile::rfc9068`].
+    fn default() -> Self {
+        Profile::rfc9068()
+    }
+}
+
+/// RFC 8725 section 3.12: a claim that an ID token, a refresh token, a logout token or an event has, and an access
+/// token has not.
+fn mark_of_another_kind(claims: &Document) -> Option<&'static str> {
+    let marks = ["nonce", "at_hash", "c_hash", "events"];
+    if let Some(name) = marks.into_iter().find(|name| claims.get(name).is_some()) {
+        return Some(name);
+    }
+    let text = |name: &str| claims.get(name).map(|raw| string(raw).unwrap_or_default());
+    if text("token_use").is_some_and(|kind| kind != "access") {
+        return Some("token_use");
+    }
+    if text("tokenName").is_some_and(|kind| kind != "access_token") {
+        return Some("tokenName");
+    }
+    let is_another_kind = |typ: &str| {
+        let kinds = ["id", "refresh", "offline", "logout", ""];
+        kinds.iter().any(|kind| typ.eq_ignore_ascii_case(kind))
+    };
+    text("typ").is_some_and(|typ| is_another_kind(&typ)).then_some("typ")
+}

@@ -1,0 +1,96 @@
+//! The checks of a requirement, from `sender_constraint_required` to `insufficient_scope`.
+
+use time::UtcDateTime;
+
+use super::lists::without_repeats;
+use super::requirement::Require;
+use super::unmet::Unmet;
+use crate::dates::since;
+use crate::reason::Reason;
+use crate::token::{AccessToken, ActorSource};
+
+impl Require {
+    /// Checks a validated token against this requirement, at the moment `now`.
+    ///
+    /// It does **not** check whether the token is still valid at `now`, which validation did, or whether it was spent,
+    /// which needs a store.
+    ///
+    /// # Errors
+    ///
+    /// Returns [`Unmet`] if the token does not meet the requirement. A client, a subject or an actor that is not
+    /// allowed is the only reason then. Otherwise the reasons are all that is lacking in authentication and scopes, so
+    /// that one challenge can ask for everything.
+    pub fn check(&self, token: &AccessToken, now: UtcDateTime) -> Result<(), Unmet> {
+        self.check_parties(token).map_err(Unmet::new)?;
+        let authentication = self.check_authentication(token, now);
+        let allowed = self.scopes.iter().all(|group| group.iter().any(|scope| token.allows(scope)));
+        let scope = (!allowed).then_some(Reason::InsufficientScope);
+        let mut reasons = without_repeats(authentication.into_iter().chain([scope]).flatten());
+        reasons.sort_unstable();
+        let Some(mut unmet) = Unmet::from_reasons(reasons) else { return Ok(()) };
+        if authentication != [None, None] {
+            unmet.acr_values = self.acr.clone().unwrap_or_default();
+            unmet.max_age = self.max_age;
+        }
+        if !allowed {
+            unmet.scopes = self.challenge_scopes();
+        }
+        Err(unmet)
+    }
+
+    /// Checks what neither another login nor more scope can change.
+    fn check_parties(&self, token: &AccessToken) -> Result<(), Reason> {
+        if self.is_unmeetable() {
+            return Err(Reason::PolicyDenied);
+        }
+        if self.sender_constrained && !token.is_sender_constrained() {
+            return Err(Reason::SenderConstraintRequired);
+        }
+        let is_client = |client: &String| token.client_id() == Some(client);
+        if self.clients.as_ref().is_some_and(|clients| !clients.iter().any(is_client)) {
+            return Err(Reason::ClientNotAllowed);
+        }
+        // A client that speaks for itself has no login, even if its token claims one.
+        if !token.is_person() && (self.person || self.asks_for_step_up()) {
+            return Err(Reason::SubjectAmbiguous);
+        }
+        if token.lacks_act() {
+            return Err(Reason::ActorRequired);
+        }
+        let Some(actor) = token.actor() else {
+            let required = self.actor_required || self.delegated;
+            return if required { Err(Reason::ActorRequired) } else { Ok(()) };
+        };
+        // A person who took the subject's place is not an agent.
+        if self.delegated && actor.source() == ActorSource::Impersonator {
+            return Err(Reason::ActorRequired);
+        }
+        let listed = self.actors.as_ref().map(|listed| listed.iter().any(|party| actor.is(party)));
+        let is_foreign = actor.issuer() != token.issuer();
+        if is_foreign && !(self.foreign_actors_allowed && listed == Some(true)) {
+            return Err(Reason::ActorUntrusted);
+        }
+        if self.undelegated || listed == Some(false) {
+            return Err(Reason::ActorUnauthorized);
+        }
+        Ok(())
+    }
+
+    /// RFC 9470 section 6: the class and the age of the authentication. A token that does not say does not meet it.
+    fn check_authentication(&self, token: &AccessToken, now: UtcDateTime) -> [Option<Reason>; 2] {
+        let class = self.acr.as_ref().and_then(|classes| match token.acr() {
+            None => Some(Reason::AuthenticationContextMissing),
+            Some(class) if classes.iter().any(|c| c.as_str() == class) => None,
+            Some(_) => Some(Reason::AuthenticationLevelInsufficient),
+        });
+        let age = self.max_age.and_then(|max_age| match token.auth_time() {
+            None => Some(Reason::AuthenticationContextMissing),
+            Some(at) if since(now, at) > token.leeway() => Some(Reason::AuthenticationTooOld),
+            Some(at) if since(at, now) > max_age.saturating_add(token.leeway()) => {
+                Some(Reason::AuthenticationTooOld)
+            }
+            Some(_) => None,
+        });
+        [class, age]
+    }
+}

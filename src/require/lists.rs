@@ -1,0 +1,29 @@
+//! Lists without order, and their text.
+
+pub(super) fn join<T: ToString>(items: &[T], separator: &str) -> String {
+    items.iter().map(T::to_string).collect::<Vec<_>>().join(separator)
+}
+
+pub(super) fn without_repeats<T: PartialEq>(items: impl IntoIterator<Item = T>) -> Vec<T> {
+    let mut kept = Vec::new();
+    for item in items {
+        if !kept.contains(&item) {
+            kept.push(item);
+        }
+    }
+    kept
+}
+
+/// What both lists allow. A list that is absent allows everything.
+pub(super) fn intersection<T: PartialEq>(
+    one: Option<Vec<T>>,
+    other: Option<Vec<T>>,
+) -> Option<Vec<T>> {
+    match (one, other) {
+        (Some(mut one), Some(other)) => {
+            one.retain(|item| other.contains(item));
+            Some(one)
+        }
+        (one, other) => one.or(other),
+    }
+}

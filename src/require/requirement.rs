@@ -1,0 +1,347 @@
+//! The requirement: data, and the methods that build and combine it.
+
+use std::fmt;
+use std::time::Duration;
+
+use super::lists::{intersection, join, without_repeats};
+use crate::names::{Acr, Scope};
+use crate::printable::Printable;
+use crate::token::Party;
+
+/// What an operation asks of a validated token: which scopes, how and when the subject authenticated, who may act, and
+/// through which client.
+///
+/// A requirement is data: it can be compared, printed, and sent to the client in a challenge. A rule that needs the
+/// request or a database is code: let the handler check it and call [`Guard::refuse`](crate::Guard::refuse).
+///
+/// Every requirement asks for one more thing. An actor whose namespace is not that of the token's issuer is refused
+/// (`actor_untrusted`), unless [`actor`](Self::actor) or [`actor_if_any`](Self::actor_if_any) lists exactly that pair
+/// of issuer and subject.
+///
+/// ```
+/// use std::time::Duration;
+/// use unconfused::{Acr, Require, Scope};
+///
+/// const REFUND: Scope = Scope::from_static("orders:refund");
+/// const PHISHING_RESISTANT: Acr = Acr::from_static("phr");
+///
+/// let refunds = Require::scope(REFUND)
+///     .acr([PHISHING_RESISTANT])
+///     .max_age(Duration::from_secs(300))
+///     .actor([("https://login.example", "support-agent")]);
+/// assert_eq!(
+///     refunds.to_string(),
+///     r#"scope=orders:refund acr=phr max_age=300 actor="support-agent" of "https://login.example""#
+/// );
+/// ```
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Require {
+    /// One scope of each group.
+    pub(super) scopes: Vec<Vec<Scope>>,
+    pub(super) acr: Option<Vec<Acr>>,
+    pub(super) max_age: Option<Duration>,
+    /// Who may act, if there is an actor.
+    pub(super) actors: Option<Vec<Party>>,
+    /// `actors` also admits those of other namespaces.
+    pub(super) foreign_actors_allowed: bool,
+    /// There is an actor.
+    pub(super) actor_required: bool,
+    /// There is an actor, and it is an agent.
+    pub(super) delegated: bool,
+    pub(super) undelegated: bool,
+    pub(super) person: bool,
+    pub(super) clients: Option<Vec<String>>,
+    pub(super) sender_constrained: bool,
+    single_use: bool,
+}
+
+impl Require {
+    /// Requires a valid token and nothing more.
+    #[must_use]
+    pub fn valid_token() -> Self {
+        Require {
+            scopes: Vec::new(),
+            acr: None,
+            max_age: None,
+            actors: None,
+            foreign_actors_allowed: false,
+            actor_required: false,
+            delegated: false,
+            undelegated: false,
+            person: false,
+            clients: None,
+            sender_constrained: false,
+            single_use: false,
+        }
+    }
+
+    /// Requires this scope.
+    #[must_use]
+    pub fn scope(scope: Scope) -> Self {
+        Require { scopes: vec![vec![scope]], ..Require::valid_token() }
+    }
+
+    /// Requires all of these scopes. If the list is empty, no token can meet the requirement.
+    #[must_use]
+    pub fn all_scopes(scopes: impl IntoIterator<Item = Scope>) -> Self {
+        let mut scopes: Vec<_> =
+            without_repeats(scopes).into_iter().map(|scope| vec![scope]).collect();
+        if scopes.is_empty() {
+            scopes.push(Vec::new());
+        }
+        Require { scopes, ..Require::valid_token() }
+    }
+
+    /// Requires one of these scopes. A challenge names the first. If the list is empty, no token can meet the
+    /// requirement.
+    #[must_use]
+    pub fn any_scope(scopes: impl IntoIterator<Item = Scope>) -> Self {
+        Require { scopes: vec![without_repeats(scopes)], ..Require::valid_token() }
+    }
+
+    /// Requires that the subject authenticated in one of these classes, `acr`.
+    ///
+    /// List them in order of preference: a challenge names them in this order
+    /// ([RFC 9470 section 3](https://www.rfc-editor.org/rfc/rfc9470#section-3)). A token whose subject is not a
+    /// [person](crate::AccessToken::is_person) never meets this and is refused without a challenge
+    /// (`subject_ambiguous`).
+    #[must_use]
+    pub fn acr(mut self, classes: impl IntoIterator<Item = Acr>) -> Self {
+        self.acr = intersection(self.acr, Some(without_repeats(classes)));
+        self
+    }
+
+    /// Requires that the subject authenticated at most this long ago, by `auth_time`. The leeway is added.
+    ///
+    /// A challenge gives the age in whole seconds
+    /// ([RFC 9470 section 3](https://www.rfc-editor.org/rfc/rfc9470#section-3)). A token whose subject is not a person
+    /// is refused as with [`acr`](Self::acr).
+    #[must_use]
+    pub fn max_age(mut self, age: Duration) -> Self {
+        self.max_age = shorter(self.max_age, Some(age));
+        self
+    }
+
+    /// Requires that one of these actors acts for the subject.
+    #[must_use]
+    pub fn actor(self, actors: impl IntoIterator<Item = impl Into<Party>>) -> Self {
+        Require { actor_required: true, ..self.actor_if_any(actors) }
+    }
+
+    /// Requires that any actor is one of these. A token without an actor meets this too.
+    #[must_use]
+    pub fn actor_if_any(mut self, actors: impl IntoIterator<Item = impl Into<Party>>) -> Self {
+        let actors = without_repeats(actors.into_iter().map(Into::into));
+        self.actors = intersection(self.actors, Some(actors));
+        self.foreign_actors_allowed = true;
+        self
+    }
+
+    /// Requires that an agent acts for the subject: there is an actor, and it is not a person who took the subject's
+    /// place ([`ActorSource::Impersonator`](crate::token::ActorSource::Impersonator)).
+    #[must_use]
+    pub fn delegated(mut self) -> Self {
+        self.delegated = true;
+        self
+    }
+
+    /// Requires that no one acts for the subject. An `act` that names only the subject does not count as an actor.
+    ///
+    /// Two kinds of agents are not visible as actors. One logged its user in and is only the token's client: name it in
+    /// the issuer's [`agent_clients`](crate::Issuer::agent_clients), or list the allowed clients with
+    /// [`client`](Self::client). The other speaks for itself: add [`person`](Self::person).
+    #[must_use]
+    pub fn undelegated(mut self) -> Self {
+        self.undelegated = true;
+        self
+    }
+
+    /// Requires that the token was issued to one of these clients, `client_id`.
+    ///
+    /// Every trusted issuer can issue tokens to a client of any name. The client is checked before the actor: an agent
+    /// that has a client of its own is recorded as `client_not_allowed`.
+    #[must_use]
+    pub fn client(mut self, clients: impl IntoIterator<Item = impl Into<String>>) -> Self {
+        let clients = without_repeats(clients.into_iter().map(Into::into));
+        self.clients = intersection(self.clients, Some(clients));
+        self
+    }
+
+    /// Requires that the subject is a person, as far as the token shows it. See
+    /// [`AccessToken::is_person`](crate::AccessToken::is_person).
+    #[must_use]
+    pub fn person(mut self) -> Self {
+        self.person = true;
+        self
+    }
+
+    /// Requires that the token is bound to its sender by a proof key (DPoP) or a certificate (mutual TLS), and that the
+    /// sender showed that it holds it. This is checked before everything else that a requirement asks.
+    #[must_use]
+    pub fn sender_constrained(mut self) -> Self {
+        self.sender_constrained = true;
+        self
+    }
+
+    /// Requires that the token was not used before, and spends it after everything else has passed. If it is sent
+    /// again, it is refused (`token_spent`).
+    ///
+    /// Ask for it in the last requirement of a request. If the handler still has something to compare, it calls
+    /// [`Guard::narrow`](crate::Guard::narrow) with this, and the layer does not ask for it. The guard needs a store,
+    /// [`Guard::replay`](crate::Guard::replay). A token that has no id, or names more than one audience, cannot be
+    /// spent and is refused.
+    #[must_use]
+    pub fn single_use(mut self) -> Self {
+        self.single_use = true;
+        self
+    }
+
+    /// Combines two requirements into one that asks for everything that both ask for.
+    ///
+    /// A token meets the result exactly if it meets both. So an actor of another namespace must be listed in both.
+    /// Combining never loosens anything: of two lists their intersection counts, and of two ages the shorter. In a
+    /// challenge, the preferences of this requirement come first.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use unconfused::{Require, Scope};
+    ///
+    /// const READ: Scope = Scope::from_static("orders:read");
+    /// const REFUND: Scope = Scope::from_static("orders:refund");
+    ///
+    /// let base = Require::scope(READ).client(["web-app", "mobile-app"]);
+    /// let refunds = base.and(Require::scope(REFUND).client(["web-app"]).max_age(Duration::from_secs(300)));
+    /// assert_eq!(
+    ///     refunds.to_string(),
+    ///     r#"scope=orders:read scope=orders:refund max_age=300 client="web-app""#
+    /// );
+    ///
+    /// // no client is on both lists, so no token can meet both requirements
+    /// let nothing = refunds.and(Require::valid_token().client(["agent-7"]));
+    /// assert!(nothing.is_unmeetable());
+    /// ```
+    #[must_use]
+    pub fn and(mut self, other: impl Into<Require>) -> Self {
+        let other = other.into();
+        for group in other.scopes {
+            let is_same = |own: &Vec<Scope>| {
+                own.len() == group.len() && group.iter().all(|scope| own.contains(scope))
+            };
+            if !self.scopes.iter().any(is_same) {
+                self.scopes.push(group);
+            }
+        }
+        Require {
+            scopes: self.scopes,
+            acr: intersection(self.acr, other.acr),
+            max_age: shorter(self.max_age, other.max_age),
+            actors: intersection(self.actors, other.actors),
+            foreign_actors_allowed: self.foreign_actors_allowed && other.foreign_actors_allowed,
+            actor_required: self.actor_required || other.actor_required,
+            delegated: self.delegated || other.delegated,
+            undelegated: self.undelegated || other.undelegated,
+            person: self.person || other.person,
+            clients: intersection(self.clients, other.clients),
+            sender_constrained: self.sender_constrained || other.sender_constrained,
+            single_use: self.single_use || other.single_use,
+        }
+    }
+
+    /// Returns true if no token can meet this, because it contradicts itself or lists nothing to choose from.
+    #[must_use]
+    pub fn is_unmeetable(&self) -> bool {
+        let actor_required = self.actor_required || self.delegated;
+        (actor_required && self.undelegated)
+            || self.acr.as_ref().is_some_and(Vec::is_empty)
+            || self.clients.as_ref().is_some_and(Vec::is_empty)
+            || (actor_required && self.actors.as_ref().is_some_and(Vec::is_empty))
+            || self.scopes.iter().any(Vec::is_empty)
+    }
+
+    /// Returns true if this spends the token: see [`single_use`](Self::single_use).
+    #[must_use]
+    pub fn is_single_use(&self) -> bool {
+        self.single_use
+    }
+
+    /// Returns true if this asks for a token that is bound to its sender: see
+    /// [`sender_constrained`](Self::sender_constrained).
+    #[must_use]
+    pub fn is_sender_constrained(&self) -> bool {
+        self.sender_constrained
+    }
+
+    /// Returns true if this asks how or when the subject authenticated: see [`acr`](Self::acr) and
+    /// [`max_age`](Self::max_age).
+    #[must_use]
+    pub fn asks_for_step_up(&self) -> bool {
+        self.acr.is_some() || self.max_age.is_some()
+    }
+
+    /// Returns the scopes that a challenge names: all that are required, and the first of each choice.
+    #[must_use]
+    pub fn challenge_scopes(&self) -> Vec<Scope> {
+        without_repeats(self.scopes.iter().filter_map(|group| group.first()).cloned())
+    }
+}
+
+impl From<Scope> for Require {
+    fn from(scope: Scope) -> Self {
+        Require::scope(scope)
+    }
+}
+
+/// Requires all of the scopes.
+impl<const N: usize> From<[Scope; N]> for Require {
+    fn from(scopes: [Scope; N]) -> Self {
+        Require::all_scopes(scopes)
+    }
+}
+
+impl From<&Require> for Require {
+    fn from(requirement: &Require) -> Self {
+        requirement.clone()
+    }
+}
+
+impl fmt::Display for Require {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut parts: Vec<String> = Vec::new();
+        for group in &self.scopes {
+            parts.push(format!("scope={}", join(group, "|")));
+        }
+        parts.extend(self.acr.as_ref().map(|classes| format!("acr={}", join(classes, "|"))));
+        parts.extend(self.max_age.map(|age| format!("max_age={}", age.as_secs())));
+        if let Some(actors) = &self.actors {
+            let actors: Vec<_> = actors.iter().map(|actor| format!("{actor:?}")).collect();
+            let name = if self.actor_required { "actor" } else { "actor_if_any" };
+            // After `and` with a requirement that lists no actors.
+            let own = if self.foreign_actors_allowed { "" } else { " actor_namespace=own" };
+            parts.push(format!("{name}={}{own}", actors.join("|")));
+        } else if self.actor_required {
+            parts.push("actor".to_owned());
+        }
+        parts.extend(self.delegated.then(|| "delegated".to_owned()));
+        parts.extend(self.undelegated.then(|| "undelegated".to_owned()));
+        parts.extend(self.clients.as_ref().map(|clients| {
+            let clients: Vec<_> =
+                clients.iter().map(|client| format!("{:?}", Printable::from(&**client))).collect();
+            format!("client={}", clients.join("|"))
+        }));
+        parts.extend(self.person.then(|| "person".to_owned()));
+        parts.extend(self.single_use.then(|| "single_use".to_owned()));
+        parts.extend(self.sender_constrained.then(|| "sender_constrained".to_owned()));
+        if parts.is_empty() {
+            return f.write_str("valid_token");
+        }
+        f.write_str(&parts.join(" "))
+    }
+}
+
+/// The shorter of two ages. An age that is absent allows any.
+fn shorter(one: Option<Duration>, other: Option<Duration>) -> Option<Duration> {
+    match (one, other) {
+        (Some(one), Some(other)) => Some(one.min(other)),
+        (one, other) => one.or(other),
+    }
+}

@@ -1,4 +1,4 @@
-//! The order of the checks: where two fail, the earlier one is the reason, and nothing of the
+//! The order of the checks: if two fail, the earlier one is the reason, and nothing of the
 //! later ones is seen.
 
 use std::collections::BTreeSet;
@@ -526,7 +526,7 @@ fn a_bound_token_of_another_tenant_is_bound() {
 }
 
 #[test]
-fn an_expired_token_for_somebody_else_has_expired() {
+fn an_expired_token_for_another_audience_has_expired() {
     let token = token().expired().claim("aud", "https://billing.example");
     assert_eq!(refusal(&token), Some(Reason::TokenExpired));
 }
@@ -620,10 +620,10 @@ fn a_weak_authentication_and_a_missing_scope_are_one_challenge() {
     }
 }
 
-// Nothing of phases D to K is seen of a token whose signature does not verify.
+// If the signature does not verify, nothing that the token says changes the answer.
 
 #[test]
-fn nothing_of_a_forged_token_is_told_by_its_denial() {
+fn the_denial_of_a_forged_token_says_nothing_about_its_claims() {
     let told = |scene: &Scene| {
         let denial = scene.denial().unwrap();
         let mut problem: Value = serde_json::from_str(&denial.problem_json()).unwrap();

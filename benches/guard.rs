@@ -2,7 +2,7 @@
 //!
 //! Keys are at hand. A token has 1.0 to 1.3 kB, as in `peers`. What a DPoP proof costs, besides its token, is `proof`;
 //! the signature alone, of a token, is `verify`. With `--features aws-lc` both backends are measured. What the memory
-//! keeps, and what it costs where no token comes twice, is the bench `memory`.
+//! keeps, and what it costs if no token comes twice, is the bench `memory`.
 
 use std::fmt;
 use std::hint::black_box;
@@ -39,11 +39,11 @@ const REFUND: Scope = Scope::from_static("orders:refund");
 static LOGIN: LazyLock<TestIssuer> = LazyLock::new(|| TestIssuer::new(ISSUER));
 static TOKEN: LazyLock<String> = LazyLock::new(|| token(&LOGIN));
 static KEYS: LazyLock<KeySet> = LazyLock::new(|| LOGIN.keys());
-/// With the keys at hand, as in a server whose cache is warm.
+/// A guard whose keys are at hand, as in a server whose cache is warm.
 static GUARD: LazyLock<Guard> =
     LazyLock::new(|| Guard::new(ORDERS, Issuer::new(ISSUER, KEYS.clone())));
 
-/// The same, with every token verified anew.
+/// A guard that verifies every token anew.
 static COLD: LazyLock<Guard> = LazyLock::new(|| GUARD.clone().token_cache_capacity(0));
 
 /// Cold, a token is new; warm, it is remembered.
@@ -146,7 +146,7 @@ fn validate(bencher: Bencher<'_, '_>, Signed { algorithm, backend }: Signed) {
     validated(bencher, &TestIssuer::with_algorithm(ISSUER, algorithm), backend);
 }
 
-/// The same, where the key is the last of so many.
+/// Like `validate`, with a key that is the last of so many.
 #[divan::bench(args = [1, 100])]
 fn keys(bencher: Bencher<'_, '_>, keys: usize) {
     validated(bencher, &with_keys(keys), Backend::default());
@@ -233,7 +233,7 @@ fn dpop() -> Dpop {
     Dpop::for_base_url(BASE).expect("a base")
 }
 
-/// A proof, by a key whose own key is in it: what it is for, its signature, its hash of the token, its thumbprint.
+/// A proof that carries its key: its claims, its signature, its hash of the token, its thumbprint.
 #[divan::bench(args = [Algorithm::Es256, Algorithm::Ed25519])]
 fn proof(bencher: Bencher<'_, '_>, algorithm: Algorithm) {
     let (key, dpop, now) = (TestProofKey::with_algorithm(algorithm), dpop(), UtcDateTime::now());
@@ -245,7 +245,7 @@ fn proof(bencher: Bencher<'_, '_>, algorithm: Algorithm) {
     });
 }
 
-/// As `authorize` warm, with a token that is bound to a key of ES256, a new proof for each request, and a store that
+/// Like `authorize` warm, with a token that is bound to a key of ES256, a new proof for each request, and a store that
 /// remembers all of them; without nonces and with them.
 #[divan::bench(args = [false, true])]
 fn authorize_dpop(bencher: Bencher<'_, '_>, nonces: bool) {

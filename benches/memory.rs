@@ -1,7 +1,7 @@
-//! What the memory of validated tokens costs where no token comes twice, and what it keeps:
+//! What the cache of validated tokens costs if no token comes twice, and what it keeps:
 //! `cargo bench --bench memory`, some minutes; with `--features aws-lc` for both backends.
 //!
-//! Heap is what is asked of Rust's allocator: what that adds, and what OpenSSL and AWS-LC allocate, is not counted.
+//! Heap is what Rust's allocator is asked for. What that adds, and what OpenSSL and AWS-LC allocate, is not counted.
 //! `cargo test --bench memory` does the same with few tokens: its times say nothing, only that the heap is bounded.
 
 use std::hint::black_box;
@@ -20,7 +20,7 @@ const REFUND: Scope = Scope::from_static("orders:refund");
 
 /// How much is done.
 struct Plan {
-    /// How many tokens the memory has room for.
+    /// How many tokens the cache has room for.
     room: usize,
     /// Tokens of a round.
     round: usize,
@@ -119,7 +119,7 @@ struct Round {
     /// What a token takes of each.
     remembers: f64,
     cold: f64,
-    /// What the memory holds then, in bytes.
+    /// What the cache holds then, in bytes.
     held: i64,
 }
 
@@ -138,12 +138,12 @@ impl Pair {
         let early = first.then(|| send(&self.remembers, tokens));
         let (cold, left) = send(&self.cold, tokens);
         let (remembers, more) = early.unwrap_or_else(|| send(&self.remembers, tokens));
-        assert_eq!(left, 0, "a guard without a memory keeps something");
+        assert_eq!(left, 0, "a guard without a cache keeps something");
         let held = self.rounds.last().map_or(0, |last| last.held) + more;
         self.rounds.push(Round { remembers, cold, held });
     }
 
-    /// `filled`: the rounds until the memory was full for sure.
+    /// `filled`: the rounds until the cache was full for sure.
     fn print(&self, filled: usize) {
         let sorted = |value: fn(&Round) -> f64| {
             let mut values: Vec<_> = self.rounds.iter().map(value).collect();
@@ -170,12 +170,12 @@ impl Pair {
     }
 }
 
-/// The value that this part of all is below.
+/// Returns the value that this part of all is below.
 fn part(sorted: &[f64], part: f64) -> f64 {
     sorted[((sorted.len() - 1) as f64 * part).round() as usize]
 }
 
-/// No token comes twice: none is found in the memory, and each puts another out.
+/// No token comes twice: none is found in the cache, and each evicts another.
 fn distinct(algorithm: Algorithm, rounds: usize, plan: &Plan) {
     let issuer = TestIssuer::with_algorithm(ISSUER, algorithm);
     let backends = [
@@ -192,24 +192,24 @@ fn distinct(algorithm: Algorithm, rounds: usize, plan: &Plan) {
     }
     let (tokens, room) = (rounds * plan.round, plan.room);
     let length = bytes / tokens;
-    println!("{tokens} distinct {algorithm} tokens of {length} bytes, a memory of {room}:");
+    println!("{tokens} distinct {algorithm} tokens of {length} bytes, a cache of {room}:");
     pairs.iter().for_each(|pair| pair.print(2 * room / plan.round));
 }
 
-/// What a full memory holds for each token.
+/// What a full cache holds for each token.
 fn kept(name: &str, token: fn(&TestIssuer) -> TestToken, room: usize) {
     let issuer = TestIssuer::new(ISSUER);
     let guard = Guard::new(ORDERS, Issuer::new(ISSUER, issuer.keys()));
     let (cold, remembers) =
         (guard.clone().token_cache_capacity(0), guard.token_cache_capacity(room));
-    // Some parts of the memory are full before others.
+    // Some parts of the cache are full before others.
     let tokens = mint(&issuer, token, 3 * room);
     send(&cold, &tokens[..100]);
     let (_, held) = send(&remembers, &tokens);
     let length = tokens.iter().map(String::len).sum::<usize>() / tokens.len();
     let each = held as f64 / room as f64;
     println!(
-        "{name} tokens of {length} bytes, {room} remembered: {each:.0} bytes of heap each, {:.2} times the length",
+        "{name} tokens of {length} bytes, {room} cached: {each:.0} bytes of heap each, {:.2} times the length",
         each / length as f64
     );
 }

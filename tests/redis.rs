@@ -36,7 +36,7 @@ struct Server {
 }
 
 impl Server {
-    /// `None`, with a message, where there is none to start.
+    /// Returns `None`, with a message, if there is none to start.
     fn start() -> Option<Self> {
         static NUMBER: AtomicUsize = AtomicUsize::new(0);
         let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
@@ -83,7 +83,7 @@ impl Server {
     }
 }
 
-/// In milliseconds; `None` where there is none.
+/// In milliseconds; `None` if there is none.
 fn epoch_of(server: &Server) -> Option<i64> {
     let epoch: Option<String> = server.say("GET unconfused:epoch");
     epoch.map(|epoch| epoch.split_once(' ').unwrap().0.parse().unwrap())
@@ -379,7 +379,7 @@ async fn a_full_or_slow_or_odd_server_is_unavailable() {
     let _: i64 = server.say("DEL unconfused:epoch");
     let _: i64 = server.say("LPUSH unconfused:epoch x");
     offer(&store, late("w")).await.unwrap_err();
-    // What is no time is none.
+    // What is not a time counts as none.
     let _: String = server.say("SET unconfused:epoch x");
     assert_eq!(offer(&store, entry("v", UtcDateTime::now())).await.unwrap(), BeforeEpoch);
     // Nor is one that is still to come.
@@ -548,7 +548,7 @@ fn nonce_of(refused: &Denial) -> String {
     refused.headers()["dpop-nonce"].to_str().unwrap().to_owned()
 }
 
-/// The store is away: nobody is asked to log in again, and when to come back is said.
+/// If the store is unavailable, no client is asked to log in again, and the answer says when to come back.
 fn assert_away(refused: &Denial) {
     assert_eq!(refused.reason(), Reason::ReplayStoreUnavailable, "{refused}");
     assert_eq!(refused.status(), 503);
@@ -661,7 +661,7 @@ async fn guards_survive_a_server_that_is_killed_and_comes_back_empty() {
     eprintln!("{} accepted before, and {} in doubt: none after", accepted.len(), in_doubt.len());
 }
 
-/// The settings that nobody changes. What is new passes when the tolerance has passed, two seconds with nonces, ten
+/// The default settings. What is new passes when the tolerance has passed, two seconds with nonces, ten
 /// without, thirty for tokens, and at most two more, as both ends are in whole seconds.
 #[tokio::test]
 #[ignore = "half a minute of waiting; .ci/run runs it"]

@@ -1,4 +1,5 @@
-//! What is counted, with inputs that are the same every time; and what is taken off of it, since it is not ours.
+//! The paths that are counted, with inputs that are the same every time; and those that are subtracted, since they are
+//! not this crate's.
 
 use std::convert::Infallible;
 use std::future::{Ready, ready};
@@ -28,7 +29,7 @@ const JWKS: &str = include_str!("../fixtures/jwks.json");
 const RS256_TOKEN: &str = include_str!("../fixtures/rs256.jwt").trim_ascii_end();
 const ES256_TOKEN: &str = include_str!("../fixtures/es256.jwt").trim_ascii_end();
 
-/// One pass of it, again and again.
+/// Returns the path of that name; each call is one pass.
 pub(crate) fn named(name: &str) -> Option<Box<dyn FnMut()>> {
     Some(match name {
         "parse" => Box::new(|| drop(black_box(parsed(black_box(RS256_TOKEN))))),
@@ -40,7 +41,7 @@ pub(crate) fn named(name: &str) -> Option<Box<dyn FnMut()>> {
         "authorize-warm" => authorize(guard()),
         "layer-cold" => pass(cold().require(require()).layer(service_fn(handle))),
         "layer-warm" => pass(guard().require(require()).layer(service_fn(handle))),
-        // what is taken off
+        // subtracted
         "raw-rs256" => raw(RS256_TOKEN, |key| RS256.verifier_from_jwk(key).expect("an RSA key")),
         "raw-es256" => raw(ES256_TOKEN, |key| ES256.verifier_from_jwk(key).expect("an EC key")),
         "head" => head(),
@@ -62,12 +63,12 @@ fn guard() -> Guard {
     Guard::new(ORDERS, Issuer::new(ISSUER, keys())).clock(now)
 }
 
-/// Remembers nothing.
+/// A guard without a token cache.
 fn cold() -> Guard {
     guard().token_cache_capacity(0)
 }
 
-/// Every time it asks for keys, they are another set: what it remembers never counts, and is remembered again.
+/// A guard that gets another key set each time it asks, so that what it has cached never counts and is cached again.
 fn forgetful() -> Guard {
     let (sets, asked) = ([keys(), keys()], AtomicUsize::new(0));
     let keys = move |_: KeyHint<'_>| {
@@ -120,7 +121,7 @@ fn authorize(guard: Guard) -> Box<dyn FnMut()> {
     })
 }
 
-/// As `authorize`, with somebody who grants everything.
+/// Like `authorize`, with a guard that grants everything.
 fn head() -> Box<dyn FnMut()> {
     let (head, value) = (request().into_parts().0, Arc::new(()));
     Box::new(move || {
@@ -137,7 +138,7 @@ fn handle(request: Request<()>) -> Answered {
     ready(Ok(Response::new(())))
 }
 
-/// As a layer that grants everything.
+/// Like a layer that grants everything.
 fn insert() -> impl FnMut(Request<()>) -> Answered {
     let value = Arc::new(());
     move |mut request| {
@@ -169,7 +170,7 @@ fn raw<V: JwsVerifier + 'static>(token: &str, verifier: impl Fn(&Jwk) -> V) -> B
     Box::new(move || verifier.verify(black_box(&message), &signature).expect("valid"))
 }
 
-/// The key of this token.
+/// Returns the key of this token.
 fn jwk(token: &str) -> Jwk {
     let kid = parsed(token).key_hint().kid().map(str::to_owned);
     let jwks: Value = serde_json::from_str(JWKS).expect("JSON");

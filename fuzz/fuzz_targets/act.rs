@@ -23,7 +23,7 @@ fuzz_target!(|act: &str| {
         .collect();
     assert!((1..=8).contains(&chain.len()));
     assert!(chain.iter().all(|(issuer, subject)| !issuer.is_empty() && !subject.is_empty()));
-    // The subject alone is no delegation.
+    // The subject alone is not a delegation.
     if chain == [(ISSUER, "alice")] {
         chain.clear();
     }

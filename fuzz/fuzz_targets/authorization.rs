@@ -1,5 +1,5 @@
 #![no_main]
-//! Any `Authorization` fields, one a line: what is taken is the whole token68 of the one field.
+//! Any `Authorization` fields, one in each line: what is accepted is the whole token68 of the one field.
 
 use http::header::AUTHORIZATION;
 use http::{HeaderMap, HeaderValue};

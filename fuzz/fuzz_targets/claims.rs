@@ -1,5 +1,5 @@
 #![no_main]
-//! Any payload, rightly signed: what is accepted says what another JSON parser reads.
+//! Any payload, validly signed: what is accepted says what another JSON parser reads.
 
 use libfuzzer_sys::fuzz_target;
 use serde_json::Value;
@@ -35,7 +35,7 @@ fuzz_target!(|payload: &str| {
     assert!(token.audiences().eq(audiences.iter().copied()));
     assert!(audiences.contains(&AUDIENCE.as_str()));
 
-    // 30 seconds of leeway, 24 hours of life, 2 where somebody acts
+    // 30 seconds of leeway; 24 hours of life, 2 if there is an actor
     let (exp, iat) = (time("exp").expect("`exp`"), time("iat").expect("`iat`"));
     let most = if token.actor().is_some() { 7200.0 } else { 86400.0 };
     let now = NOW as f64;

@@ -1,11 +1,11 @@
 #![no_main]
-//! Any key set: each key is usable or skipped, and none verifies what nobody signed with it.
+//! Any key set: each key is usable or skipped, and none verifies what was not signed with it.
 
 use libfuzzer_sys::fuzz_target;
 use serde_json::Value;
 use unconfused::keys::{Algorithm, KeySet};
 
-/// Signed by keys that are in no set here, or by nobody: what a weak key would let pass.
+/// Signed by keys that are in no set here, or not signed at all: what a weak key would let pass.
 const NEVER: &str = include_str!("../never.txt");
 
 fuzz_target!(|json: &str| {

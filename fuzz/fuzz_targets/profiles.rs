@@ -90,7 +90,7 @@ fuzz_target!(|input: &str| {
             .any(|v| v == tenant))
     );
 
-    // For us; or for nobody, and then by a list.
+    // Meant for us; or without an audience, and then by a list.
     let named: Vec<&str> = token.audiences().collect();
     if named.is_empty() {
         assert_eq!((token.audience(), token.client_id()), (None, Some("c")));

@@ -46,7 +46,7 @@ fuzz_target!(|text: &str| {
     let _ = ClientCertificate::from_xfcc(text);
 
     let (first, rest) = text.split_once('\n').unwrap_or((text, ""));
-    // As a field that nobody signed.
+    // As a field without a signature.
     assert!(check(&DPOP, text, PATH).is_err());
     assert!(check(&DPOP, rest, first).is_err());
     if let Ok(dpop) = Dpop::for_base_url(first) {

@@ -32,7 +32,7 @@ pub fn validate(token: UnverifiedToken<'_>, keys: &KeySet) -> Result<AccessToken
     token.validate(&Validation::new(AUDIENCE, ISSUER), keys, now())
 }
 
-/// The same with this backend.
+/// Validates a token with the default settings and this backend.
 pub fn validate_with(
     backend: Backend,
     token: UnverifiedToken<'_>,
@@ -41,13 +41,13 @@ pub fn validate_with(
     token.validate(&Validation::new(AUDIENCE, ISSUER).backend(backend), keys, now())
 }
 
-/// What a token with this payload, rightly signed, is worth.
+/// Validates a token with this payload, validly signed.
 pub fn signed(payload: &str) -> Result<AccessToken, InvalidToken> {
     let token = KEY.token(&AUDIENCE).payload(payload).sign();
     validate(UnverifiedToken::parse(&token)?, &KEYS)
 }
 
-/// The same under a profile, of [`TENANTED`], with this `typ` in the header.
+/// Validates a token of [`TENANTED`] with this payload and this `typ` under a profile.
 pub fn signed_by(
     profile: &Profile,
     typ: Option<&str>,
@@ -62,18 +62,18 @@ pub fn signed_by(
     UnverifiedToken::parse(&token.sign())?.validate(&validation, &TENANT_KEYS, now())
 }
 
-/// Reads an accepted payload with serde_json alone. `None` where it has a number that serde_json
+/// Reads an accepted payload with serde_json alone. `None` if it has a number that serde_json
 /// cannot hold, which is JSON all the same.
 ///
-/// Panics on anything else that is not JSON, and on a member that stands twice.
+/// Panics on anything else that is not JSON, and on a duplicate member.
 pub fn read_again(payload: &str) -> Option<Value> {
     let value: Value = match serde_json::from_str(payload) {
         Ok(value) => value,
         Err(error) if error.to_string().contains("out of range") => return None,
-        Err(error) => panic!("accepted, and no JSON: {error}"),
+        Err(error) => panic!("accepted, and not JSON: {error}"),
     };
     // serde_json keeps one of two; the text has a colon for each.
-    assert_eq!(colons(payload), members(&value), "a member stands twice");
+    assert_eq!(colons(payload), members(&value), "a duplicate member");
     Some(value)
 }
 

@@ -1,5 +1,5 @@
 //! A client that is none of ours: a process of Node's, which makes proofs by a library of its own. What it does is
-//! written in `server/client.mjs`. And the wire between it and the service, which somebody listens at.
+//! written in `server/client.mjs`. And the wire between it and the service, with a listener on it.
 
 use std::io::{BufRead, BufReader, Write};
 use std::net::SocketAddr;

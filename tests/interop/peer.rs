@@ -12,14 +12,14 @@ use reqwest::{Client, StatusCode, Url};
 use serde_json::{Value, json};
 
 const SERVER: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/interop/server/server.mjs");
-/// Of the client `web`. Nobody is there.
+/// The redirect URI of the client `web`. Nothing listens there.
 const REDIRECT: &str = "http://127.0.0.1:9/callback";
 /// The pair of RFC 7636, appendix B.
 const VERIFIER: &str = "dBjftJeZ4CVP-mB92K27uhbUJU1p1r_wW1gFWFOEjXk";
 const CHALLENGE: &str = "E9Melhoa2OwvFrEMTJguCHaoeK1t8URWbuGJSstw-cM";
 const FORM: &str = "application/x-www-form-urlencoded";
 
-/// A client that goes nowhere but where it is sent.
+/// A client that follows no redirects by itself.
 pub(crate) fn http() -> Client {
     Client::builder().no_proxy().redirect(Policy::none()).build().unwrap()
 }
@@ -50,7 +50,7 @@ impl Peer {
         let mut child = Command::new("node")
             .arg(SERVER)
             .arg(port.to_string())
-            // Ends with this process, also where that is killed.
+            // Ends with this process, even if that is killed.
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .spawn()

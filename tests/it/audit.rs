@@ -523,7 +523,7 @@ fn the_tenant_is_in_the_record_where_a_profile_names_it() {
     };
     let shown = (Some("acme".to_owned()), vec!["acme".to_owned()]);
     assert_eq!(see(&of_tenant, &acme), shown);
-    // Also where it is why the token is refused, or where something else is.
+    // Also if it is the reason of the refusal, or if something else is.
     assert_eq!(see(&of_tenant.clone().tenant_in_issuer(), &acme), shown);
     assert_eq!(see(&of_tenant, &acme.clone().expired()), shown);
     let nothing = (None, Vec::new());
@@ -621,7 +621,7 @@ fn a_token_in_the_query_is_ignored_and_marked() {
         (String::new(), false),
     ] {
         let uri = format!("/orders{query}");
-        // By itself it is no credential.
+        // By itself it is not a credential.
         let mut parts = head(&uri, &[]);
         let denial = guard.authorize(&mut parts, READ).now().unwrap();
         assert_eq!(denial.unwrap_err().reason(), Reason::MissingCredentials);
@@ -947,7 +947,7 @@ fn no_claim_forges_a_line_of_tracing() {
 
 #[test]
 fn no_claim_forges_a_field_of_tracing() {
-    // Somebody who acts alone and calls himself so that it reads as if an agent had acted.
+    // A subject whose name is chosen so that the record reads as if an agent had acted.
     let forged = "alice actor=agent-7 actor_issuer=https://login.example actor_source=Act";
     let show = |token: TestToken| {
         let token = token.claim("jti", "t-1");
@@ -1109,7 +1109,7 @@ fn the_record_says_why_keys_are_unavailable_and_which_claim_is_missing() {
     assert!(ask(&guard, &token(), READ).is_err());
     let guard = common::guard().audit(sink);
     assert!(ask(&guard, &token().without_claim("jti"), READ).is_err());
-    assert!(ask(&guard, &token().header("kid", "somebody-elses"), READ).is_err());
+    assert!(ask(&guard, &token().header("kid", "not-ours"), READ).is_err());
     let details = record.take();
     assert!(details[0].as_ref().unwrap().contains(r"connection\nrefused"), "{details:?}");
     assert_eq!(details[1].as_deref(), Some("no `jti`"));

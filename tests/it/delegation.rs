@@ -20,7 +20,7 @@ fn seen_by(validation: &Validation, token: &TestToken) -> AccessToken {
 
 fn refused(requirement: &Require, token: &AccessToken) -> Option<Reason> {
     let unmet = requirement.check(token, now()).err()?;
-    assert_eq!(unmet.reasons().len(), 1, "phase H stands alone");
+    assert_eq!(unmet.reasons().len(), 1, "a refusal of the actor stands alone");
     Some(unmet.reason())
 }
 
@@ -75,7 +75,7 @@ fn each_atom_has_its_answer_to_each_kind_of_caller() {
             [None, None, Some(Unauthorized), Some(Untrusted), None, None],
         ),
         (
-            "actor_if_any, nobody",
+            "actor_if_any, no one",
             any().actor_if_any([AGENT; 0]),
             [
                 None,
@@ -188,7 +188,7 @@ fn a_subject_that_acts_for_itself_is_a_direct_call() {
 }
 
 #[test]
-fn the_same_name_of_another_issuer_is_somebody_else() {
+fn the_same_name_of_another_issuer_is_another_actor() {
     let token = seen(&token().actor_with_issuer(OTHER, "alice"));
     assert!(token.actor().is_some());
     assert_eq!(refused(&any(), &token), Some(Reason::ActorUntrusted));
@@ -241,7 +241,7 @@ fn prior_actors_never_decide() {
 }
 
 #[test]
-fn an_allowed_actor_deeper_in_the_chain_helps_nobody() {
+fn an_allowed_actor_deeper_in_the_chain_does_not_help() {
     let token = seen(&token().actor("agent-7").actor("intruder"));
     assert_eq!(refused(&any().actor([AGENT]), &token), Some(Reason::ActorUnauthorized));
 }
@@ -254,7 +254,7 @@ fn claims_of_a_link_other_than_its_names_do_not_count() {
 }
 
 #[test]
-fn may_act_authorizes_a_pair_and_nobody_else() {
+fn may_act_authorizes_a_pair_and_no_one_else() {
     let by_default = seen(&token().claim("may_act", json!({ "sub": "agent-7" })));
     let may_act = by_default.may_act().unwrap();
     assert!(may_act.authorizes(&AGENT.into()));
@@ -276,7 +276,7 @@ fn may_act_is_no_evidence_that_anybody_acts() {
 }
 
 #[test]
-fn may_act_without_a_name_authorizes_nobody() {
+fn may_act_without_a_name_authorizes_no_one() {
     let token = seen(&token().claim("may_act", json!({ "iss": LOGIN })));
     assert!(token.may_act().is_none());
 }
@@ -418,7 +418,7 @@ fn where_agents_must_act_and_none_is_named_every_client_is_one() {
 }
 
 #[test]
-fn an_agent_that_speaks_for_itself_acts_for_nobody() {
+fn an_agent_that_speaks_for_itself_acts_for_no_one() {
     let own = token().subject("agent-app").client("agent-app");
     for validation in [
         validation().agent_clients(["agent-app"]),

@@ -47,7 +47,7 @@ fn good() -> TestProof {
     proof("token")
 }
 
-/// A proof of these parts, which nobody signed.
+/// A proof of these parts, without a signature that verifies.
 fn unsigned(header: &Value, claims: &str) -> String {
     compact(&header.to_string(), claims, &[1; 64])
 }
@@ -99,7 +99,7 @@ fn each_point_of_the_checklist_has_its_reason() {
     use Reason::*;
     let table: Vec<(&str, TestProof, Option<Reason>)> = vec![
         ("good", good(), None),
-        // 3: all claims
+        // all claims are there
         ("no jti", good().without_claim("jti"), Some(DpopProofMalformed)),
         ("no htm", good().without_claim("htm"), Some(DpopProofMalformed)),
         ("no htu", good().without_claim("htu"), Some(DpopProofMalformed)),
@@ -116,14 +116,14 @@ fn each_point_of_the_checklist_has_its_reason() {
         ("iat has a fraction", good().claim("iat", NOW as f64 + 0.5), None),
         ("ath is a list", good().claim("ath", ["x"]), Some(DpopProofMalformed)),
         ("nonce is null", good().claim("nonce", Value::Null), Some(DpopProofMalformed)),
-        ("a nonce that nobody asked for", good().nonce("x"), None),
+        ("a nonce that was not asked for", good().nonce("x"), None),
         ("another claim", good().claim("x", json!({ "y": [1] })), None),
-        // 4: typ
+        // `typ`
         ("no typ", good().without_header("typ"), Some(DpopProofMalformed)),
         ("typ JWT", good().header("typ", "JWT"), Some(DpopProofMalformed)),
         ("typ at+jwt", good().header("typ", "at+jwt"), Some(DpopProofMalformed)),
         ("typ is a media type", good().header("typ", "application/DPoP+JWT"), None),
-        // 5: alg
+        // `alg`
         ("no alg", good().without_header("alg"), Some(DpopProofMalformed)),
         ("alg none", good().header("alg", "none"), Some(DpopAlgorithmNotAllowed)),
         ("alg None", good().header("alg", "None"), Some(DpopAlgorithmNotAllowed)),
@@ -132,14 +132,14 @@ fn each_point_of_the_checklist_has_its_reason() {
         ("alg RS256", good().header("alg", "RS256"), Some(DpopAlgorithmNotAllowed)),
         ("alg ES384", good().header("alg", "ES384"), Some(DpopAlgorithmNotAllowed)),
         ("alg EdDSA", ed25519.clone().header("alg", "EdDSA"), Some(DpopAlgorithmNotAllowed)),
-        // 6: signature
+        // the signature
         ("another's signature", good().forged_by(other_key()), Some(DpopSignatureInvalid)),
         (
             "another's key",
             without("kid").header("jwk", public_jwk(&other())),
             Some(DpopSignatureInvalid),
         ),
-        // 7: jwk
+        // `jwk`
         ("no jwk", good().without_header("jwk"), Some(DpopKeyInvalid)),
         ("jwk is null", good().header("jwk", Value::Null), Some(DpopKeyInvalid)),
         ("jwk is text", good().header("jwk", "x"), Some(DpopKeyInvalid)),
@@ -163,20 +163,20 @@ fn each_point_of_the_checklist_has_its_reason() {
         ("crit is empty", good().header("crit", json!([])), Some(DpopProofMalformed)),
         ("b64", good().header("b64", false), Some(DpopProofMalformed)),
         ("kid is a number", good().header("kid", 1), Some(DpopProofMalformed)),
-        // 8: htm
+        // `htm`
         ("another method", good().claim("htm", "POST"), Some(DpopMethodMismatch)),
         ("the method in another case", good().claim("htm", "get"), Some(DpopMethodMismatch)),
         ("no method", good().claim("htm", ""), Some(DpopMethodMismatch)),
-        // 9: htu has a table of its own
+        // `htu` has a table of its own
         ("another URL", good().claim("htu", format!("{URL}/7")), Some(DpopUriMismatch)),
-        // 11: iat
+        // `iat`
         ("old", good().issued_at(at(-60)), None),
         ("too old", good().issued_at(at(-61)), Some(DpopProofStale)),
         ("ahead", good().issued_at(at(10)), None),
         ("too far ahead", good().issued_at(at(11)), Some(DpopProofStale)),
         ("from 1970", good().claim("iat", 0), Some(DpopProofStale)),
         ("from the end of time", good().claim("iat", 253_402_300_799_u64), Some(DpopProofStale)),
-        // 12: ath, key
+        // `ath`, and the key
         ("no ath", good().without_claim("ath"), Some(DpopTokenHashMismatch)),
         ("ath of nothing", good().token(""), Some(DpopTokenHashMismatch)),
         ("ath of another token", good().token("other"), Some(DpopTokenHashMismatch)),
@@ -194,7 +194,7 @@ fn each_point_of_the_checklist_has_its_reason() {
     }
 }
 
-/// A good proof of somebody else.
+/// A good proof by another key.
 fn other() -> TestProof {
     other_key().proof("GET", URL).issued_at(now()).token("token")
 }
@@ -233,7 +233,7 @@ fn a_field_is_one_jwt_and_nothing_else() {
 }
 
 #[test]
-fn a_member_that_stands_twice_is_refused() {
+fn a_duplicate_member_is_refused() {
     let jwk = public_jwk(&good());
     let header = json!({ "typ": "dpop+jwt", "alg": "ES256", "jwk": jwk });
     let claims = |more: &str| {
@@ -267,7 +267,7 @@ fn a_member_that_stands_twice_is_refused() {
 }
 
 #[test]
-fn a_symmetric_proof_over_a_public_key_is_no_proof() {
+fn a_proof_with_a_symmetric_algorithm_over_a_public_key_is_refused() {
     for alg in ["HS256", "HS384", "HS512", "none", ""] {
         let found = check(&good().header("alg", alg)).unwrap_err();
         assert_eq!(found, Reason::DpopAlgorithmNotAllowed, "{alg}");
@@ -302,7 +302,7 @@ fn algorithms_are_es256_and_ed25519_and_others_by_option() {
 }
 
 #[test]
-fn weak_rsa_keys_are_refused_where_rsa_is_taken() {
+fn weak_rsa_keys_are_refused_if_rsa_is_accepted() {
     let key = TestProofKey::with_algorithm(Algorithm::Ps256);
     let dpop = dpop().algorithms([Algorithm::Ps256, Algorithm::Rs256]);
     let check = |proof: &TestProof| {
@@ -327,7 +327,7 @@ fn weak_rsa_keys_are_refused_where_rsa_is_taken() {
 }
 
 #[test]
-fn the_window_is_the_owners() {
+fn the_owner_sets_the_window() {
     let wide = dpop().window(secs(300), secs(60));
     let exact = dpop().window(Duration::ZERO, Duration::ZERO);
     let check = |dpop: &Dpop, offset| {
@@ -346,7 +346,7 @@ fn the_window_is_the_owners() {
     assert!(check(&exact, -1).is_err() && check(&exact, 1).is_err());
 }
 
-// Bases.
+// Base URLs.
 
 #[test]
 fn a_base_is_a_url_of_a_host() {
@@ -525,7 +525,7 @@ fn uris_are_compared_by_what_they_mean() {
     }
 }
 
-// The plain path.
+// Plain functions.
 
 fn validate_shown(
     validation: &unconfused::token::Validation,
@@ -540,7 +540,7 @@ fn validate_shown(
 }
 
 #[test]
-fn no_plain_function_makes_an_access_token_of_a_bound_one_without_its_proof() {
+fn no_plain_function_accepts_a_bound_token_without_its_proof() {
     let raw = bound().sign();
     let proof = proof(&raw).sign();
     let wrong = other_key().proof("GET", URL).issued_at(now()).token(&raw).sign();
@@ -571,13 +571,13 @@ fn no_plain_function_makes_an_access_token_of_a_bound_one_without_its_proof() {
     let token = validate_shown(&takes, &raw, shown(&proof)).unwrap();
     assert!(token.is_sender_constrained());
     assert_eq!(token.proof().unwrap().key(), proof_key().thumbprint());
-    // The certificate of a connection does no harm where the token is bound to none.
+    // The certificate of a connection does no harm if the token is not bound to one.
     let possession = shown(&proof).certificate(certificate);
     assert!(validate_shown(&takes, &raw, possession).is_ok());
 }
 
 #[test]
-fn a_token_that_is_bound_to_nothing_is_none_of_a_proof() {
+fn an_unbound_token_is_refused_with_a_proof() {
     let raw = token().sign();
     let proof = proof(&raw).sign();
     let takes = validation().dpop(dpop());
@@ -611,7 +611,7 @@ fn members_that_are_not_understood_do_not_stand_in_for_one_that_is() {
 // The guard.
 
 #[test]
-fn a_request_with_its_proof_is_granted_and_both_fields_are_taken_off() {
+fn a_request_with_its_proof_is_granted_and_both_fields_are_removed() {
     let raw = bound().sign();
     for scheme in ["DPoP", "dpop", "DPOP"] {
         let mut head = head("/orders?x=1", &[&format!("{scheme} {raw}")]);
@@ -636,7 +636,7 @@ fn a_denied_request_is_left_as_it_was() {
 }
 
 #[test]
-fn number_and_size_of_the_fields() {
+fn the_number_and_the_size_of_the_fields_are_bounded() {
     let raw = bound().sign();
     let proof = proof(&raw).sign();
     let reason = |guard: &Guard, proofs: &[&str]| {
@@ -679,7 +679,7 @@ fn a_bound_token_as_bearer_is_refused_whatever_comes_with_it() {
         }
         let denial = guard.authorize(&mut head, READ).now().unwrap().unwrap_err();
         assert_eq!(denial.reason(), Reason::BoundTokenAsBearer);
-        // Also where it lacks the scope: nothing of that is told.
+        // If it lacks the scope too, the answer does not say so.
         let denial = guard.authorize(&mut head, WRITE).now().unwrap().unwrap_err();
         assert_eq!(denial.reason(), Reason::BoundTokenAsBearer);
     }
@@ -702,7 +702,7 @@ fn an_unbound_token_passes_as_bearer_and_a_proof_beside_it_counts_for_nothing() 
 }
 
 #[test]
-fn a_guard_that_takes_no_proofs_offers_no_scheme_for_them() {
+fn a_guard_that_accepts_no_proofs_does_not_offer_their_scheme() {
     let raw = bound().sign();
     let denial = ask_with_proof(&guard(), &raw, &proof(&raw), READ).unwrap_err();
     assert_eq!(denial.reason(), Reason::UnsupportedAuthScheme);
@@ -756,7 +756,7 @@ fn neither_host_nor_forwarded_fields_say_where_a_request_went() {
     }
 }
 
-// Challenges: exactly.
+// The exact challenges.
 
 #[test]
 fn each_denial_has_its_exact_challenges() {
@@ -865,7 +865,7 @@ fn each_denial_has_its_exact_challenges() {
 }
 
 #[test]
-fn challenges_tell_the_algorithms_that_the_owner_takes_in_the_owners_order() {
+fn challenges_list_the_algorithms_that_the_owner_accepts_in_the_owners_order() {
     let dpop = dpop().algorithms([Algorithm::Ps256, Algorithm::Es384, Algorithm::EdDsa]);
     let guard = guard().dpop(dpop, store());
     let denial = guard.authorize(&mut head("/orders", &[]), READ).now().unwrap().unwrap_err();
@@ -886,7 +886,7 @@ fn a_step_up_is_asked_under_the_scheme_of_the_token() {
     );
 }
 
-// Once.
+// Each proof is accepted once.
 
 #[test]
 fn a_proof_is_accepted_once() {
@@ -1039,7 +1039,7 @@ fn told(denial: &Denial) -> String {
 }
 
 #[test]
-fn a_proof_without_a_nonce_is_told_one_and_passes_with_it() {
+fn a_proof_without_a_nonce_is_answered_with_one_and_passes_with_it() {
     let guard = guard().dpop(dpop().nonces(nonces()), store());
     let raw = bound().sign();
     let denial = ask_with_proof(&guard, &raw, &proof(&raw), READ).unwrap_err();
@@ -1069,7 +1069,7 @@ fn a_proof_without_a_nonce_is_told_one_and_passes_with_it() {
 }
 
 #[test]
-fn once_there_are_nonces_none_is_not_enough() {
+fn with_nonces_a_proof_without_one_is_refused() {
     // RFC 9449 section 11.3
     let guard = guard().dpop(dpop().nonces(nonces()), store());
     let raw = bound().sign();
@@ -1126,7 +1126,7 @@ fn a_nonce_of_the_previous_key_is_good_until_the_key_goes() {
 }
 
 #[test]
-fn a_nonce_is_told_wherever_a_proof_is_expected_next() {
+fn a_nonce_is_sent_whenever_a_proof_is_expected_next() {
     let guard = guard().dpop(dpop().nonces(nonces()), store());
     let raw = bound().sign();
     let fields = |fields: &[&str]| {
@@ -1185,7 +1185,7 @@ fn nonces_may_be_for_chosen_routes() {
     let nonce = told(&denial);
     assert_eq!(reason(ask("/payments", proof(&raw).nonce(&nonce))), None);
     assert_eq!(reason(ask("/orders", proof(&raw).nonce(&nonce))), None);
-    // One that is there must be good, also where none is asked for; and it lengthens nothing.
+    // A nonce that is there must be good, even if none is required, and it does not lengthen the window.
     assert_eq!(reason(ask("/orders", proof(&raw).nonce("x"))), Some(Reason::DpopNonceInvalid));
     let old = proof(&raw).nonce(&nonce).issued_at(at(-61));
     assert_eq!(reason(ask("/orders", old)), Some(Reason::DpopProofStale));
@@ -1266,7 +1266,7 @@ fn a_grant_of_another_request_does_not_stand_in_for_a_proof() {
         assert_eq!(reason(guard.authorize(&mut second, READ).now().unwrap()), Some(expected));
         assert!(second.extensions.get::<Grant>().is_none());
     }
-    // A proof that somebody puts beside a grant is no credential.
+    // A proof beside a grant is not a credential.
     first.headers.insert("dpop", proof.parse().unwrap());
     assert!(guard.authorize(&mut first, READ).now().unwrap().is_ok());
     assert!(!first.headers.contains_key("dpop"));
@@ -1360,7 +1360,7 @@ async fn both_schemes_and_a_nonce_are_fields_of_the_answer() {
     assert!(!response.headers().contains_key("dpop-nonce"));
 }
 
-/// As a store behind a network: the answer comes later.
+/// A store that answers later, like one behind a network.
 fn slow() -> impl unconfused::replay::ReplayStore {
     let memory = Arc::new(store());
     move |entry: ReplayEntry| -> ReplayAnswer {
@@ -1405,7 +1405,7 @@ async fn a_nonce_that_is_ending_is_followed_by_a_fresh_one_on_the_answer() {
 }
 
 #[tokio::test]
-async fn a_route_that_needs_no_nonce_tells_one_to_who_has_none() {
+async fn a_route_that_needs_no_nonce_sends_one_to_a_client_without_one() {
     let guard = guard().dpop(dpop().nonces(nonces()), store()).require_nonce_if(|_, _| false);
     let app = Router::new().route("/orders", get(inside).route_layer(guard.require(READ)));
     let raw = bound().sign();
@@ -1427,7 +1427,7 @@ async fn an_optional_layer_judges_a_bound_token_in_full() {
     assert_eq!(denial(&send(&app, "/orders", &raw, &proof(&raw)).await), None);
     let wrong = send(&app, "/orders", &raw, &proof("another")).await;
     assert_eq!(denial(&wrong), Some(Reason::DpopTokenHashMismatch));
-    // A proof alone is no credential.
+    // A proof alone is not a credential.
     let request = Request::get("/orders").header("dpop", proof(&raw).sign());
     let response = app.clone().oneshot(request.body(Body::empty()).unwrap()).await.unwrap();
     assert_eq!(response.status(), StatusCode::OK);
@@ -1435,7 +1435,7 @@ async fn an_optional_layer_judges_a_bound_token_in_full() {
 }
 
 #[tokio::test]
-async fn of_many_that_bring_one_proof_at_once_one_passes() {
+async fn of_many_requests_with_one_proof_at_once_one_passes() {
     for slow_store in [false, true] {
         let guard = match slow_store {
             true => guard().dpop(dpop(), slow()),
@@ -1459,7 +1459,7 @@ async fn of_many_that_bring_one_proof_at_once_one_passes() {
     }
 }
 
-// What is shown of it.
+// What is printed.
 
 #[test]
 fn nothing_that_is_printed_shows_a_key_or_a_proof() {

@@ -1,5 +1,5 @@
-//! Keys that are fetched: where from, how often, who waits, what a request sees meanwhile; issuers of tenants.
-//! Nothing sleeps: the clock is paused, and goes on by itself where all wait.
+//! Keys that are fetched: from where and how often, which requests wait, and what they see meanwhile. Issuers of tenants.
+//! Nothing sleeps: the clock is paused, and advances by itself while all tasks wait.
 
 use std::collections::BTreeMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -62,7 +62,7 @@ impl World {
         self.login.token(&ORDERS).scope("orders:read")
     }
 
-    /// A token with a key id that nobody has.
+    /// A token with a key id that no issuer has.
     fn stranger(&self, id: usize) -> TestToken {
         self.token().header("kid", format!("x{id}"))
     }
@@ -165,7 +165,7 @@ fn no_more_than_two_within_30_seconds(times: &[Instant]) {
 // Discovery
 
 #[tokio::test(start_paused = true)]
-async fn discover_asks_nobody_and_no_issuer_that_is_down_is_an_error() {
+async fn discovery_is_set_up_without_a_request_and_without_an_error_if_the_issuer_is_down() {
     let client = ScriptedClient::new();
     client.set_unreachable(true);
     let guard = Guard::new(ORDERS, Issuer::discover(LOGIN, client.clone()).unwrap());
@@ -289,7 +289,7 @@ async fn keys_that_move_are_found_again_through_the_metadata() {
     sleep(secs(1200)).await;
     assert_eq!(world.status().state, KeyState::Fresh);
     assert!(world.client.requests(moved) >= 1);
-    // And where the metadata is gone, the place is still known.
+    // If the metadata is gone, the URL of the keys is still known.
     world.client.serve_with(METADATA, || answered(500, ""));
     sleep(secs(2 * 24 * 3600)).await;
     assert_eq!(world.status().state, KeyState::Fresh);
@@ -323,7 +323,7 @@ async fn the_state_of_an_issuer_is_missing_fresh_stale_expired_and_fresh_again()
     assert!(denial.headers().contains_key("retry-after"));
     assert!(denial.challenge().is_none());
 
-    // Nobody starts anything again.
+    // Nothing starts it again.
     world.client.set_unreachable(false);
     sleep(secs(301)).await;
     assert_eq!(world.status().state, KeyState::Fresh);
@@ -395,7 +395,7 @@ async fn the_257th_that_would_wait_is_answered_at_once_and_seats_are_given_back(
 }
 
 #[tokio::test(start_paused = true)]
-async fn nobody_waits_longer_than_two_seconds() {
+async fn no_request_waits_longer_than_two_seconds() {
     let world = World::warm().await;
     world.keys_take(secs(5));
     let start = Instant::now();
@@ -449,7 +449,7 @@ async fn a_caller_that_goes_away_neither_stops_the_fetch_nor_strands_who_waits()
 
 // Clients and answers of all kinds
 
-/// What is said of the keys where the first fetch came to this.
+/// The state of the keys after a first fetch with this result.
 async fn of(script: impl Fn() -> HttpAnswer + Send + Sync + 'static) -> (World, String) {
     let world = World::new();
     world.client.serve_with(KEYS, script);
@@ -500,7 +500,7 @@ async fn the_largest_answer_that_is_read_has_256_kib_and_100_keys_and_an_odd_key
     assert!(world.guard.ready().await.is_ready());
     assert_eq!((world.status().keys, world.status().skipped), (1, 99));
     assert_eq!(at_once(&world.guard, &world.token()), Some(Ok(())));
-    // It is there, and cannot be used: nobody looks for it.
+    // It is there and cannot be used, so it is not looked for.
     let odd = world.token().header("kid", "odd");
     assert_eq!(at_once(&world.guard, &odd), Some(Err(Reason::KeyUnusable)));
     assert_eq!(world.fetches(), 1);
@@ -558,7 +558,7 @@ fn a_runtime_that_ends_in_the_middle_of_a_fetch_is_no_end() {
     world.client.serve_with(KEYS, move || answered(200, login.jwks()));
     assert_eq!(build().block_on(reason(&world.guard, &world.token())), None);
 
-    // Nobody renews where that runtime is gone too; a request does it in its own.
+    // If that runtime is gone too, nothing renews the keys; a request does it in its own.
     assert_eq!(world.status().fetches, 2);
     assert_eq!(build().block_on(reason(&world.guard, &world.token())), None);
 }
@@ -594,7 +594,7 @@ async fn a_flood_of_10_000_random_key_ids_in_30_seconds_costs_two_fetches_a_wind
     let while_flooded = fetched.iter().filter(|at| flood.contains(at)).count();
     println!("10,000 random ids in 30 s: {while_flooded} fetches, {seen:?}, {passed} valid passed");
     assert!(while_flooded <= 2);
-    // Those that a fetch looked for are not there; of the others nobody knows.
+    // Those that a fetch looked for are not there; nothing is known of the others.
     assert_eq!(seen.values().sum::<usize>(), 10_000);
     assert!(seen.keys().all(|name| ["key_not_found", "keys_unavailable"].contains(name)));
     assert!(seen["key_not_found"] >= 2);
@@ -694,7 +694,7 @@ async fn a_withdrawn_key_is_refused_as_soon_as_a_fetch_came_without_it() {
     let old = world.token();
     world.login.rotate();
     world.login.withdraw_old_keys();
-    assert_eq!(at_once(&world.guard, &old), Some(Ok(())), "nobody knows yet");
+    assert_eq!(at_once(&world.guard, &old), Some(Ok(())), "not known yet");
     assert_eq!(reason(&world.guard, &world.token()).await, None);
     assert_eq!(reason(&world.guard, &old).await, Some(Reason::KeyNotFound));
 }
@@ -837,7 +837,7 @@ async fn a_cold_start_against_a_slow_issuer_is_one_clear_answer_and_one_fetch_fo
     let mut first = None;
     for (asked, verdict) in accepted {
         let (verdict, at) = verdict.await.unwrap();
-        // The herd was told after two seconds; whoever comes now waits for the rest of the fetch, and passes.
+        // The first requests were answered after two seconds. One that comes now waits for the rest of the fetch, and passes.
         assert_eq!(verdict, Ok(()), "asked after {asked:?}");
         first.get_or_insert((asked, at - start));
     }
@@ -949,7 +949,7 @@ async fn a_tenant_is_approved_for_every_token_and_before_anything_is_made_of_its
 }
 
 #[test]
-fn nobody_is_asked_about_a_tenant_that_is_no_word() {
+fn no_request_is_sent_for_a_tenant_that_is_not_a_word() {
     let asked = Arc::new(AtomicUsize::new(0));
     let counted = asked.clone();
     let issuer = Issuer::tenants(
@@ -1004,14 +1004,14 @@ fn the_keys_of_the_tenant_that_was_not_used_for_longest_are_forgotten() {
     assert_eq!(use_it("a"), "a");
     assert_eq!(use_it("b"), "ab");
     assert_eq!(use_it("a"), "ab");
-    assert_eq!(use_it("c"), "abc"); // in place of b
+    assert_eq!(use_it("c"), "abc"); // instead of b
     assert_eq!(use_it("a"), "abc");
     assert_eq!(use_it("c"), "abc");
 }
 
-/// What nobody verified neither keeps a place nor takes one from those in use, and costs little.
+/// Tokens that are not verified neither keep a slot nor take one from tenants in use, and cost little.
 #[test]
-fn tokens_that_nobody_verified_put_out_no_tenant_that_is_in_use() {
+fn tokens_that_are_not_verified_evict_no_tenant_that_is_in_use() {
     let made = Arc::new(AtomicUsize::new(0));
     let (making, acme) = (made.clone(), tenant("acme"));
     let keys = acme.keys();
@@ -1076,7 +1076,7 @@ fn the_tenant_claim_must_say_the_tenant_of_the_issuer() {
 }
 
 #[test]
-fn a_template_lets_nobody_choose_where_keys_come_from() {
+fn a_template_lets_no_token_choose_where_keys_come_from() {
     let fits = |template: &str| {
         Issuer::tenants(template, |_| true, |_| Ok(KeySet::default())).map(drop).is_ok()
     };
@@ -1165,7 +1165,7 @@ async fn an_issuer_that_is_trusted_by_its_name_is_no_tenant() {
     assert_eq!(asked.load(Ordering::SeqCst), 0);
     assert_eq!(at_once(&guard, &of_tenant(&tenant("b"))), Some(Err(Reason::KeyNotFound)));
     assert_eq!(asked.load(Ordering::SeqCst), 1);
-    // The template's own name is nobody's.
+    // The template itself names no issuer.
     let template = of_tenant(&TestIssuer::new(TEMPLATE));
     assert_eq!(at_once(&guard, &template), Some(Err(Reason::IssuerUntrusted)));
 }

@@ -422,7 +422,7 @@ fn a_body_of_the_owners_own_kind_names_its_media_type() {
 }
 
 #[test]
-fn of_two_credentials_none_is_picked() {
+fn two_credentials_are_refused() {
     let login = login();
     let guard = Guard::new(ORDERS, login.issuer());
     let good = reader(&login).bearer();
@@ -460,7 +460,7 @@ fn a_token_over_the_limit_is_answered_with_431_and_no_challenge() {
 }
 
 #[test]
-fn keys_that_cannot_be_had_are_503_with_retry_after_and_no_challenge() {
+fn unavailable_keys_are_503_with_retry_after_and_no_challenge() {
     let login = login();
     let issuer = Issuer::new(LOGIN, |_: KeyHint<'_>| {
         Answer::Now(Err(KeysUnavailable::new("no route to host")))
@@ -488,7 +488,7 @@ fn the_operators_words_stay_out_of_the_answer() {
 }
 
 #[test]
-fn what_came_over_an_insecure_transport_is_refused_without_an_invitation() {
+fn a_request_over_an_insecure_transport_is_refused_without_a_challenge() {
     let login = login();
     let guard = Guard::new(ORDERS, login.issuer())
         .secure_transport(|head| head.headers.get("x-forwarded-proto").is_some());
@@ -500,7 +500,7 @@ fn what_came_over_an_insecure_transport_is_refused_without_an_invitation() {
 }
 
 #[test]
-fn what_came_over_a_secure_transport_passes() {
+fn a_request_over_a_secure_transport_passes() {
     let login = login();
     let guard = Guard::new(ORDERS, login.issuer())
         .secure_transport(|head| head.headers.get("x-forwarded-proto").is_some());
@@ -628,7 +628,7 @@ fn keys_are_asked_for_once_a_request() {
 }
 
 #[test]
-fn keys_are_not_asked_for_where_nothing_could_be_verified() {
+fn keys_are_not_asked_for_if_nothing_could_be_verified() {
     let login = login();
     let (issuer, asked) = counted(&login);
     let guard = Guard::new(ORDERS, issuer);
@@ -852,7 +852,7 @@ async fn waiting_works_under_an_executor() {
 // What is required.
 
 #[test]
-fn a_requirement_can_be_worked_out_from_the_head() {
+fn a_requirement_can_be_computed_from_the_head() {
     let login = login();
     let guard = Guard::new(ORDERS, login.issuer());
     let layer = guard.require_by(|head| match head.method {
@@ -871,20 +871,20 @@ fn a_requirement_can_be_worked_out_from_the_head() {
 
 #[test]
 #[should_panic(expected = "no token can meet the requirement")]
-fn what_nobody_can_meet_is_refused_when_the_layer_is_made() {
+fn a_requirement_that_no_token_can_meet_panics_when_the_layer_is_made() {
     let guard = Guard::new(ORDERS, login().issuer());
     let _ = guard.require(Require::any_scope([]));
 }
 
 #[test]
 #[should_panic(expected = "no token can meet the requirement")]
-fn what_nobody_can_meet_is_refused_when_an_optional_layer_is_made() {
+fn a_requirement_that_no_token_can_meet_panics_when_an_optional_layer_is_made() {
     let guard = Guard::new(ORDERS, login().issuer());
     let _ = guard.optional(Require::valid_token().delegated().undelegated());
 }
 
 #[test]
-fn what_nobody_can_meet_is_refused_for_good_where_it_is_worked_out() {
+fn a_computed_requirement_that_no_token_can_meet_refuses_for_good() {
     let login = login();
     let guard = Guard::new(ORDERS, login.issuer());
     let layer = guard.require_by(|_| Require::any_scope([]));
@@ -895,7 +895,7 @@ fn what_nobody_can_meet_is_refused_for_good_where_it_is_worked_out() {
 }
 
 #[test]
-fn layers_that_together_nobody_can_meet_refuse_for_good() {
+fn layers_that_no_token_can_meet_together_refuse_for_good() {
     let login = login();
     let guard = Guard::new(ORDERS, login.issuer());
     let human = guard.require(Require::valid_token().undelegated());
@@ -937,7 +937,7 @@ fn an_optional_guard_grants_a_good_token() {
 }
 
 #[test]
-fn an_optional_guard_denies_every_credential_that_does_not_do() {
+fn an_optional_guard_denies_every_invalid_credential() {
     let login = login();
     let guard = Guard::new(ORDERS, login.issuer());
     for (credential, status) in [
@@ -1145,7 +1145,7 @@ fn two_guards_before_one_request_write_under_one_decision() {
 }
 
 #[test]
-fn steps_are_told_apart_where_two_guards_narrow_in_turn() {
+fn steps_are_told_apart_if_two_guards_narrow_in_turn() {
     let login = login();
     let (sink, lines) = recorded(|event| event.step().to_string());
     let guard = Guard::new(ORDERS, login.issuer()).audit(sink);
@@ -1250,7 +1250,7 @@ fn narrowing_denies_with_one_challenge_for_all_that_is_asked() {
 }
 
 #[test]
-fn narrowing_to_what_nobody_can_meet_is_refused_for_good() {
+fn narrowing_to_what_no_token_can_meet_is_refused_for_good() {
     let login = login();
     let guard = Guard::new(ORDERS, login.issuer());
     let grant = granted(&guard, &reader(&login));
@@ -1402,7 +1402,7 @@ fn a_credential_beside_a_grant_is_judged_and_the_grant_counts_for_nothing() {
     let guard = Guard::new(ORDERS, login.issuer());
     let grant = granted(&guard, &reader(&login));
     for (field, answer) in [
-        ("Bearer somebody-elses".to_owned(), Err(Reason::TokenFormatNotAccepted)),
+        ("Bearer not-ours".to_owned(), Err(Reason::TokenFormatNotAccepted)),
         (reader(&login).expired().bearer(), Err(Reason::TokenExpired)),
         (reader(&login).subject("bob").bearer(), Ok("bob".to_owned())),
     ] {
@@ -1425,11 +1425,11 @@ fn a_second_sink_is_one_more_place() {
 }
 
 #[test]
-fn a_grant_beside_a_refused_credential_is_taken_away() {
+fn a_grant_beside_a_refused_credential_is_removed() {
     let login = login();
     let guard = Guard::new(ORDERS, login.issuer());
     let grant = granted(&guard, &reader(&login));
-    let (mut parts, _) = request("Bearer somebody-elses").into_parts();
+    let (mut parts, _) = request("Bearer not-ours").into_parts();
     parts.extensions.insert(grant);
     assert!(guard.authorize(&mut parts, READ).now().unwrap().is_err());
     assert!(parts.extensions.get::<Grant>().is_none());

@@ -10,6 +10,7 @@ mod challenge;
 mod delegation;
 mod dpop;
 mod keys;
+mod language;
 mod layer;
 mod memory;
 mod metadata;

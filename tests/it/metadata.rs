@@ -113,8 +113,8 @@ async fn a_path_with_braces_is_no_pattern() {
         return; // no URL has braces (RFC 3986): to refuse it is as good
     };
     let app: Router = metadata.router();
-    let somebody = "/.well-known/oauth-protected-resource/somebody";
-    let found = send(&app, request(Method::GET, somebody)).await;
+    let other = "/.well-known/oauth-protected-resource/other";
+    let found = send(&app, request(Method::GET, other)).await;
     assert_eq!(found.status(), StatusCode::NOT_FOUND);
 }
 
@@ -425,7 +425,7 @@ fn an_audience_that_is_no_https_url_has_no_document() {
 
 #[tokio::test]
 async fn without_a_document_a_challenge_still_has_a_parameter() {
-    // RFC 9110 section 11.6.1 and RFC 6750 section 3: the scheme alone is no challenge
+    // RFC 9110 section 11.6.1 and RFC 6750 section 3: the scheme alone is not a challenge
     let guard = guard(Audience::from_static("orders"));
     let app: Router = Router::new()
         .route("/", get(|| async { "inside" }))

@@ -155,12 +155,12 @@ fn of_two_members_both_must_match() {
     assert_eq!(reason(ask(Some(ours()), other_key())), Some(Reason::DpopKeyMismatch));
     let as_bearer = ask_over(&guard, &both, Some(ours()));
     assert_eq!(reason(as_bearer), Some(Reason::BoundTokenAsBearer));
-    // A certificate is no proof.
+    // A certificate is not a proof.
     let raw = mtls_bound().sign();
     let mut head = with(dpop_head("/orders", &raw, &[&proof(&raw).sign()]), Some(ours()));
     let denied = guard.authorize(&mut head, READ).now().unwrap();
     assert_eq!(reason(denied), Some(Reason::DpopTokenUnbound));
-    // With a member that nobody understands: the others count.
+    // With an unknown member, the others count.
     let token = token()
         .scope("orders:read")
         .claim("cnf", json!({ "x5t#S256": ours().thumbprint(), "x": 1 }));
@@ -227,7 +227,7 @@ fn forwarded_fields_count_for_nothing_without_a_source_and_are_taken_off() {
 }
 
 #[tokio::test]
-async fn a_layer_takes_them_off_also_where_nobody_has_to_show_a_token() {
+async fn a_layer_removes_them_even_if_a_token_is_optional() {
     async fn names(headers: HeaderMap) -> String {
         format!("{:?}", headers.keys().collect::<Vec<_>>())
     }
@@ -297,7 +297,7 @@ fn with_a_source_they_count_where_the_owner_says_that_the_request_is_a_proxys() 
     assert_eq!(ask(Some("our proxy"), &[&wrong]), Some(Reason::ClientCertificateMismatch));
     assert_eq!(ask(Some("our proxy"), &[&wrong, &right]), missing);
     assert_eq!(ask(Some("our proxy"), &[]), missing);
-    assert_eq!(ask(Some("somebody"), &[&right]), missing);
+    assert_eq!(ask(Some("other"), &[&right]), missing);
     assert_eq!(ask(None, &[&right]), missing);
     for malformed in ["", ":", "::", &right[1..], &right[..right.len() - 1], ":b3Vycw:", ":****:"] {
         assert_eq!(ask(Some("our proxy"), &[malformed]), missing, "{malformed}");

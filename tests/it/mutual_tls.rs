@@ -131,7 +131,7 @@ async fn a_resumed_session_has_its_certificate() {
     }
 }
 
-/// Shows a certificate, and signs with another key: a certificate is no secret.
+/// Shows a certificate, and signs with another key: a certificate is not a secret.
 #[derive(Debug)]
 struct Thief(Arc<CertifiedKey>);
 

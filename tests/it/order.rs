@@ -1,4 +1,4 @@
-//! The order of the checks: where two fail, the earlier one is the reason, and nothing of the
+//! The order of the checks: if two fail, the earlier one is the reason, and nothing of the
 //! later ones is seen.
 
 use std::collections::BTreeSet;
@@ -22,6 +22,7 @@ const PHR: Acr = Acr::from_static("phr");
 /// A request that would pass, and what is done to it: a token that is bound to a proof key and to a certificate.
 struct Scene {
     guard: Vec<fn(Guard) -> Guard>,
+    limits: TokenLimits,
     keys_down: bool,
     profile: Profile,
     token: TestToken,
@@ -41,6 +42,7 @@ impl Scene {
         let certificate = ClientCertificate::from_der("ours");
         Scene {
             guard: Vec::new(),
+            limits: TokenLimits::default(),
             keys_down: false,
             profile: Profile::rfc9068(),
             token: bound().bound_to_certificate(certificate).acr("phr").authenticated(secs(10)),
@@ -75,6 +77,7 @@ impl Scene {
             .clock(now)
             .dpop((self.dpop)(dpop()), store)
             .client_certificate(ClientCertificate::from_connection);
+        let guard = guard.limits(self.limits);
         let guard = self.guard.iter().fold(guard, |guard, change| change(guard));
         let raw = (self.shape)(self.token.sign());
         let proof = self.proof.iter().fold(proof(&raw), |proof, change| change(proof));
@@ -127,7 +130,7 @@ fn faults() -> Vec<Fault> {
         s.guard.push(|guard| guard.secure_transport(|_| false));
     });
     fault(Reason::CredentialTooLarge, &["size"], |s| {
-        s.guard.push(|guard| guard.limits(TokenLimits::default().max_bytes(10)));
+        s.limits = s.limits.max_bytes(10);
     });
     fault(Reason::MultipleCredentials, &["head"], |s| {
         s.head = |head| {
@@ -210,7 +213,7 @@ fn faults() -> Vec<Fault> {
         s.token = s.token.clone().claim("iat", NOW + 100);
     });
     fault(Reason::TokenLifetimeExceeded, &["iat", "exp"], |s| {
-        s.guard.push(|guard| guard.limits(TokenLimits::default().max_lifetime(secs(1))));
+        s.limits = s.limits.max_lifetime(secs(1));
     });
     fault(Reason::AudienceMismatch, &["aud"], |s| {
         s.token = s.token.clone().claim("aud", "https://billing.example");
@@ -526,7 +529,7 @@ fn a_bound_token_of_another_tenant_is_bound() {
 }
 
 #[test]
-fn an_expired_token_for_somebody_else_has_expired() {
+fn an_expired_token_for_another_audience_has_expired() {
     let token = token().expired().claim("aud", "https://billing.example");
     assert_eq!(refusal(&token), Some(Reason::TokenExpired));
 }
@@ -621,10 +624,10 @@ fn a_weak_authentication_and_a_missing_scope_are_one_challenge() {
     }
 }
 
-// Nothing of phases D to K is seen of a token whose signature does not verify.
+// If the signature does not verify, nothing that the token says changes the answer.
 
 #[test]
-fn nothing_of_a_forged_token_is_told_by_its_denial() {
+fn the_denial_of_a_forged_token_says_nothing_about_its_claims() {
     let told = |scene: &Scene| {
         let denial = scene.denial().unwrap();
         let mut problem: Value = serde_json::from_str(&denial.problem_json()).unwrap();

@@ -203,7 +203,7 @@ async fn a_length_that_is_a_lie_reserves_no_memory_and_is_refused_by_what_comes(
     let server = Server::of(Does::Floods(head.to_owned())).await;
     let error = get(&server.base, HttpLimits::new(1000, LONG)).await.unwrap_err();
     assert!(matches!(error, HttpError::TooLarge(1000)), "{error}");
-    // One that ends early is no answer.
+    // An answer that ends early does not count.
     let head = "HTTP/1.1 200 OK\r\ncontent-length: 10\r\nconnection: close\r\n\r\nabc";
     let server = Server::of(Does::Sends(head.to_owned())).await;
     let error = get(&server.base, HttpLimits::new(1000, LONG)).await.unwrap_err();
@@ -211,7 +211,7 @@ async fn a_length_that_is_a_lie_reserves_no_memory_and_is_refused_by_what_comes(
 }
 
 #[tokio::test]
-async fn an_answer_after_a_redirect_is_refused_and_without_the_policy_nobody_else_is_asked() {
+async fn an_answer_after_a_redirect_is_refused_and_without_redirects_no_other_host_is_asked() {
     let server = Server::new(|path, _, base| match path {
         "/keys" => redirect(&format!("{base}/elsewhere")),
         "/round" => redirect(&format!("{base}/round")),
@@ -257,7 +257,7 @@ async fn https_without_tls_is_told_apart_from_all_other_failures() {
     let error = get(&format!("{}/secret", garbage.base), limits).await.unwrap_err();
     assert!(matches!(error, HttpError::Failed(_)), "{error:?}");
     assert!(!error.to_string().contains("secret"), "{error}");
-    // Nobody listens.
+    // Nothing listens there.
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let base = format!("http://{}", listener.local_addr().unwrap());
     drop(listener);

@@ -1,4 +1,4 @@
-//! What once let a proof, a token or a certificate through, or kept it out, where it should not have been.
+//! Regressions: what once let a wrong proof, token or certificate pass, or refused a good one.
 
 use std::sync::Arc;
 

@@ -1,4 +1,4 @@
-//! Profiles: each vendor's tokens are read, normalised and told from what they are not.
+//! Profiles: the tokens of each vendor are read, normalized, and told apart from other kinds of tokens.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -196,7 +196,7 @@ fn a_machines_token_of_each_vendor_is_accepted_and_speaks_for_itself_alone() {
 }
 
 #[test]
-fn without_its_profile_a_token_of_a_vendor_is_refused_where_it_deviates() {
+fn without_its_profile_a_token_of_a_vendor_is_refused_if_it_deviates() {
     for vendor in vendors() {
         let strict = Validation::new(ORDERS, vendor.issuer);
         let found = read(&strict, vendor.issuer, &vendor.token(&vendor.user)).err();
@@ -218,7 +218,7 @@ fn other_kinds_of_tokens_of_a_vendor_are_refused() {
 }
 
 #[test]
-fn an_access_token_with_a_sign_of_another_kind_is_refused_where_the_type_says_nothing() {
+fn an_access_token_with_a_sign_of_another_kind_is_refused_unless_its_type_says_what_it_is() {
     for vendor in vendors() {
         let untyped = vendor.typ() != Some("at+jwt");
         for sign in [
@@ -329,7 +329,7 @@ fn what_names_subject_client_and_token_is_there_and_not_empty_or_said_to_be_opti
 
 #[test]
 fn every_claim_that_a_profile_reads_has_its_type() {
-    // What RFC 9068 names has its type, also where the profile looks elsewhere.
+    // What RFC 9068 names has its type, even if the profile reads another claim.
     let always = ["sub", "client_id", "jti", "acr"];
     let invalid = Some(Reason::ClaimTypeInvalid);
     let raw_null = |token: &Vendor, claim: &str| {
@@ -366,7 +366,7 @@ fn scopes_have_the_shape_that_the_profile_says_and_no_other() {
         let expected = match vendor.name {
             "okta" | "ory_hydra" => [invalid, None],
             "entra_v2" | "entra_v1" => [None, invalid],
-            // Nobody reads it.
+            // It is not read.
             _ => [None, None],
         };
         let found = [json!({ "scp": "a" }), json!({ "scp": ["a"] })].map(refusal);
@@ -446,14 +446,14 @@ fn an_agent_on_behalf_of_a_user_is_the_actor_and_the_user_a_person() {
         assert_eq!(unmet(&any().undelegated(), &token), Some(Reason::ActorUnauthorized));
         assert_eq!(unmet(&any().delegated().person(), &token), None);
         assert_eq!(unmet(&any().actor([(vendor.issuer, ENTRA_CLIENT)]), &token), None);
-        // The blueprint is for the record: it is nobody that could be listed.
+        // The blueprint is for the record alone: listing it authorizes no one.
         let blueprint = any().actor([(vendor.issuer, "55555555-5555-5555-5555-555555555555")]);
         assert_eq!(unmet(&blueprint, &token), Some(Reason::ActorUnauthorized));
     }
 }
 
 #[test]
-fn an_autonomous_agent_acts_for_nobody_and_is_no_person() {
+fn an_autonomous_agent_acts_for_no_one_and_is_not_a_person() {
     let vendor = entra_v2();
     let change = json!({
         "idtyp": "app", "roles": ["Tasks.Run"], "scp": "/", "xms_act_fct": "11 3",
@@ -469,7 +469,7 @@ fn an_autonomous_agent_acts_for_nobody_and_is_no_person() {
 }
 
 #[test]
-fn the_user_account_of_an_agent_is_no_person_and_the_agent_is_the_actor() {
+fn the_user_account_of_an_agent_is_not_a_person_and_the_agent_is_the_actor() {
     let vendor = entra_v2();
     let change = json!({ "scp": "Mail.Send", "xms_act_fct": "11", "xms_sub_fct": "1 13" });
     let token = entra_token(&vendor, change);
@@ -567,7 +567,7 @@ fn a_tenant_that_differs_in_case_is_another() {
 }
 
 #[test]
-fn a_tenant_mismatch_tells_the_client_nothing_and_the_owner_all() {
+fn a_tenant_mismatch_shows_the_client_nothing_and_the_operator_everything() {
     let vendor = entra_v2();
     let token = vendor.token(&with(&vendor.user, json!({ "tid": OTHER_TENANT })));
     let lines: Arc<Mutex<Vec<String>>> = Arc::default();
@@ -598,7 +598,7 @@ fn a_profile_whose_tenant_is_not_the_issuers_asks_for_none() {
 }
 
 #[test]
-fn an_agent_by_its_facets_lives_two_hours_and_others_a_day() {
+fn a_token_of_an_agent_by_its_facets_may_live_two_hours_and_others_a_day() {
     let vendor = entra_v2();
     let life = |change: Value, life: u64| {
         let change = with(&change, json!({ "exp": NOW + i64::try_from(life).unwrap() }));
@@ -617,7 +617,7 @@ fn an_agent_by_its_facets_lives_two_hours_and_others_a_day() {
 }
 
 #[test]
-fn a_long_life_of_an_agent_by_its_facets_is_refused_before_its_audience() {
+fn the_long_lifetime_of_an_agent_by_its_facets_is_refused_before_its_audience() {
     let vendor = entra_v2();
     let change = json!({ "xms_act_fct": "11", "exp": NOW + 10_000, "aud": "api://billing" });
     let token = vendor.token(&with(&vendor.user, change));
@@ -628,14 +628,14 @@ fn a_long_life_of_an_agent_by_its_facets_is_refused_before_its_audience() {
 
 const ADMIN: &str = "admin@acme.example";
 
-/// Somebody took the user's place.
+/// An impersonator took the user's place.
 fn impersonated(vendor: &Vendor) -> AccessToken {
     let change = json!({ "act": { "sub": ADMIN } });
     vendor.read(&vendor.token(&with(&vendor.user, change))).unwrap()
 }
 
 #[test]
-fn an_impersonator_is_no_agent() {
+fn an_impersonator_is_not_an_agent() {
     for vendor in [workos(), clerk()] {
         let token = impersonated(&vendor);
         let actor: Actor<'_> = token.actor().unwrap();
@@ -689,7 +689,7 @@ fn an_impersonator_of_another_namespace_is_untrusted_unless_listed() {
 }
 
 #[test]
-fn who_takes_the_place_of_itself_is_nobody() {
+fn an_impersonator_that_is_the_subject_itself_is_not_an_actor() {
     for vendor in [workos(), clerk()] {
         let claims = with(&vendor.user, json!({ "act": { "sub": "user_1" } }));
         let token = vendor.read(&vendor.token(&claims)).unwrap();
@@ -699,7 +699,7 @@ fn who_takes_the_place_of_itself_is_nobody() {
 }
 
 #[test]
-fn an_impersonator_is_no_actor_for_agents_that_must_act() {
+fn an_impersonator_does_not_count_as_the_agent_that_must_act() {
     let vendor = clerk();
     let claims = with(&vendor.user, json!({ "act": { "sub": ADMIN } }));
     let token = vendor.token(&claims);
@@ -718,7 +718,7 @@ fn an_impersonator_is_no_actor_for_agents_that_must_act() {
             assert_eq!(found, Some(Reason::ActorRequired), "{requirement}");
         }
     }
-    // Another client is no agent, and the impersonator is who acts.
+    // Another client is not an agent, so the impersonator is the actor.
     let others = vendor.validation().agents_must_act().agent_clients(["https://bot.example"]);
     let token = read(&others, vendor.issuer, &token).unwrap();
     assert_eq!(source(&token), Some(ActorSource::Impersonator));
@@ -726,7 +726,7 @@ fn an_impersonator_is_no_actor_for_agents_that_must_act() {
 }
 
 #[test]
-fn a_token_of_an_impersonator_lives_two_hours() {
+fn a_token_of_an_impersonator_may_live_two_hours() {
     for vendor in [workos(), clerk()] {
         let life = |life: i64| {
             let change = json!({ "act": { "sub": ADMIN }, "exp": NOW + life });
@@ -738,9 +738,9 @@ fn a_token_of_an_impersonator_lives_two_hours() {
 }
 
 #[test]
-fn act_names_an_agent_where_no_profile_says_that_it_is_an_impersonator() {
+fn act_names_an_agent_unless_the_profile_says_that_it_is_an_impersonator() {
     for vendor in vendors() {
-        let claims = with(&vendor.user, json!({ "act": { "sub": "somebody" } }));
+        let claims = with(&vendor.user, json!({ "act": { "sub": "someone" } }));
         let token = vendor.read(&vendor.token(&claims)).unwrap();
         let impersonators = ["workos", "clerk"].contains(&vendor.name);
         let expected = if impersonators { ActorSource::Impersonator } else { ActorSource::Act };
@@ -748,7 +748,7 @@ fn act_names_an_agent_where_no_profile_says_that_it_is_an_impersonator() {
     }
 }
 
-// Lists of clients in place of an audience.
+// Lists of clients instead of an audience.
 
 const WEB: &str = "web";
 
@@ -842,7 +842,7 @@ fn a_token_without_an_audience_and_without_a_client_is_on_no_list() {
 }
 
 #[test]
-fn an_origin_can_stand_in_place_of_an_audience() {
+fn an_origin_can_be_listed_instead_of_an_audience() {
     let vendor = clerk();
     let profile = Profile::clerk().client_list_instead_of_audience(["https://app.example"]);
     let validation = Validation::new(ORDERS, vendor.issuer).profile(profile);
@@ -950,13 +950,13 @@ fn the_metadata_document_says_which_issuers_name_no_audience() {
     let guard = Guard::new(ORDERS, signer(pool.issuer).issuer().profile(listed));
     let guard = guard.trust(login().issuer());
     assert_eq!(document(&guard)["client_list_instead_of_audience"], json!([pool.issuer]));
-    // Clients are nobody's business.
+    // The document does not list the clients.
     assert!(!guard.metadata().unwrap().to_json().contains("\"web\""));
     let plain = Guard::new(ORDERS, signer(pool.issuer).issuer().profile(Profile::cognito()));
     assert_eq!(document(&plain).get("client_list_instead_of_audience"), None);
 }
 
-// A profile of one's own.
+// A user's own profile.
 
 /// Every method once.
 fn own() -> Profile {
@@ -1018,7 +1018,7 @@ fn a_profile_of_ones_own_reads_what_it_names() {
     assert_eq!(token.client_id(), Some("web"));
     let token = own_read(json!({ "tok": null, "app": null })).unwrap();
     assert_eq!((token.jti(), token.client_id()), (None, None));
-    // Whoever has no name of a client is on no list.
+    // A token without a client is on no list.
     assert_eq!(
         unmet(&any().client([(LOGIN, ""), (LOGIN, "web")]), &token),
         Some(Reason::ClientNotAllowed)
@@ -1084,7 +1084,7 @@ fn each_test_of_a_profile_of_ones_own_decides_what_it_is_for() {
         (json!({ "kind_of_app": "agents" }), false),
         // It speaks for itself.
         (json!({ "kind_of_app": "agent", "uid": "a@services" }), false),
-        // It acts for an account that is no person.
+        // It acts for an account that is not a person.
         (json!({ "kind_of_app": "agent", "kind": "robot" }), true),
     ] {
         let token = own_read(change.clone()).unwrap();
@@ -1102,10 +1102,10 @@ fn each_test_of_a_profile_of_ones_own_decides_what_it_is_for() {
 
 #[test]
 fn a_test_that_nothing_can_meet_refuses_everything() {
-    let nobody: [ClaimRule; 0] = [];
+    let no_rules: [ClaimRule; 0] = [];
     let nothing: [HeaderType; 0] = [];
     for (profile, reason) in [
-        (Profile::rfc9068().requires(nobody), Reason::TokenKindRejected),
+        (Profile::rfc9068().requires(no_rules), Reason::TokenKindRejected),
         (Profile::rfc9068().types(nothing), Reason::TokenTypeMismatch),
         (Profile::rfc9068().client_claims([""; 0]), Reason::RequiredClaimMissing),
         (Profile::rfc9068().tenant_in_issuer(), Reason::TenantMismatch),
@@ -1150,12 +1150,12 @@ fn the_profile_of_one_issuer_is_not_that_of_another() {
     let loose = minted(LOGIN, None, &okta.user);
     let denial = ask(&guard, &loose, any()).unwrap_err();
     assert_eq!(denial.reason(), Reason::TokenTypeMismatch);
-    // Nor that of an issuer nobody trusts.
+    // Nor that of an issuer that is not trusted.
     let denial = ask(&guard, &minted(OTHER, Some("JWT"), &okta.user), any()).unwrap_err();
     assert_eq!(denial.reason(), Reason::TokenTypeMismatch);
 }
 
-// Keys that say whose they are.
+// Keys that name their issuer.
 
 /// The keys of an issuer, each with this `issuer`.
 fn keys_of(issuer: &str, named: &Value) -> KeySet {
@@ -1219,7 +1219,7 @@ fn a_template_stands_for_one_segment_of_a_tenant_and_not_for_none() {
 }
 
 #[test]
-fn a_key_whose_issuer_is_no_string_is_passed_over() {
+fn a_key_whose_issuer_is_not_a_string_is_skipped() {
     let token = entra_v2().token(&entra_user());
     for odd in [json!(1), json!([ENTRA]), json!({}), json!(true)] {
         let keys = keys_of(ENTRA, &odd);
@@ -1229,7 +1229,7 @@ fn a_key_whose_issuer_is_no_string_is_passed_over() {
 }
 
 #[test]
-fn without_a_key_id_the_key_of_another_issuer_is_no_candidate() {
+fn without_a_key_id_the_key_of_another_issuer_is_not_a_candidate() {
     let token = entra_v2().token(&entra_user()).without_header("kid");
     let mine = keys_of(ENTRA, &json!(ENTRA));
     assert_eq!(reason_by_keys(&token, &mine), None);
@@ -1287,7 +1287,7 @@ fn what_the_token_says_of_its_client_goes_before_what_the_owner_lists() {
     let both = vendor.validation().agent_clients([ENTRA_CLIENT]);
     let seen = read(&both, vendor.issuer, &token).unwrap();
     assert_eq!(source(&seen), Some(ActorSource::Profile));
-    // And an agent by its facets must act where agents must.
+    // An agent by its facets must act too, if agents must act.
     for must in [
         vendor.validation().agents_must_act(),
         vendor.validation().agents_must_act().agent_clients(["another"]),
@@ -1314,7 +1314,7 @@ fn seen(validation: &Validation, token: &TestToken) -> AccessToken {
 }
 
 #[test]
-fn an_agent_by_a_rule_whose_token_names_no_client_is_not_nobody() {
+fn an_agent_by_a_rule_whose_token_names_no_client_is_still_an_agent() {
     let profile = Profile::rfc9068().client_optional();
     let validation = validation().profile(profile).agent_clients_by(|_| true);
     let token = seen(&validation, &token().without_claim("client_id"));
@@ -1322,7 +1322,7 @@ fn an_agent_by_a_rule_whose_token_names_no_client_is_not_nobody() {
 }
 
 #[test]
-fn an_agent_by_a_profile_whose_token_names_no_client_is_not_nobody() {
+fn an_agent_by_a_profile_whose_token_names_no_client_is_still_an_agent() {
     let profile =
         Profile::rfc9068().client_optional().client_is_agent_if([ClaimRule::is("kind", "agent")]);
     let token = token().without_claim("client_id").claim("kind", "agent");
@@ -1331,7 +1331,7 @@ fn an_agent_by_a_profile_whose_token_names_no_client_is_not_nobody() {
 }
 
 #[test]
-fn where_every_client_must_act_a_token_without_a_client_is_refused_too() {
+fn if_every_client_must_act_a_token_without_a_client_is_refused_too() {
     let profile = Profile::rfc9068().client_optional();
     let validation = validation().profile(profile).agents_must_act();
     let token = seen(&validation, &token().without_claim("client_id"));
@@ -1339,7 +1339,7 @@ fn where_every_client_must_act_a_token_without_a_client_is_refused_too() {
 }
 
 #[test]
-fn a_service_of_workos_whose_token_names_no_client_is_no_person() {
+fn a_service_of_workos_whose_token_names_no_client_is_not_a_person() {
     let profile = Profile::workos();
     let token = token()
         .header("typ", "JWT")
@@ -1390,7 +1390,7 @@ fn a_name_that_a_user_chose_does_not_hide_an_agent_at_auth0() {
 }
 
 #[test]
-fn a_part_of_the_issuer_that_is_no_tenant_is_none() {
+fn a_part_of_the_issuer_that_is_not_the_tenant_does_not_count_as_one() {
     let issuer = "https://login.example/acme/v2.0";
     let minted = TestIssuer::new(issuer);
     let raw = minted

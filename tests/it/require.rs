@@ -71,7 +71,7 @@ fn tokens() -> Vec<AccessToken> {
     let validations = [
         validation().agent_clients(["agent-app"]),
         validation().agent_clients(["agent-app"]).agents_must_act().scope_hierarchy(hierarchy),
-        // Whoever is in `act` took the subject's place.
+        // The one in `act` took the subject's place.
         validation().profile(Profile::rfc9068().act_names_impersonators()),
     ];
     let web = || token().client("web");
@@ -281,7 +281,7 @@ fn the_shorter_age_is_asked_for() {
 }
 
 #[test]
-fn what_nobody_can_meet_is_refused_for_good_and_without_a_challenge() {
+fn what_no_token_can_meet_is_refused_for_good_and_without_a_challenge() {
     let impossible = [
         any().delegated().undelegated(),
         any().actor([(LOGIN, "agent-7")]).undelegated(),
@@ -318,7 +318,7 @@ fn what_nobody_can_meet_is_refused_for_good_and_without_a_challenge() {
 }
 
 #[test]
-fn what_somebody_can_meet_is_not_called_unmeetable() {
+fn what_a_token_can_meet_is_not_called_unmeetable() {
     for requirement in family() {
         assert!(!requirement.is_unmeetable(), "{requirement}");
     }
@@ -326,7 +326,7 @@ fn what_somebody_can_meet_is_not_called_unmeetable() {
 
 #[test]
 #[should_panic(expected = "no token can meet the requirement")]
-fn a_layer_that_nobody_can_pass_panics_when_it_is_made() {
+fn a_layer_that_no_token_can_pass_panics_when_it_is_made() {
     let _ = guard().require(any().delegated().undelegated());
 }
 
@@ -615,7 +615,7 @@ fn requirements_that_differ_in_whom_they_admit_read_differently() {
 }
 
 #[test]
-fn all_of_no_scopes_is_met_by_nobody() {
+fn all_of_no_scopes_is_met_by_no_token() {
     assert!(Require::all_scopes([]).is_unmeetable());
     assert!(Require::from([] as [Scope; 0]).is_unmeetable());
     assert_eq!(Require::all_scopes([READ, WRITE]), Require::from([READ, WRITE]));

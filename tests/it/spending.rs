@@ -62,7 +62,7 @@ fn recorded(guard: Guard) -> (Guard, Events) {
     (guard, kept)
 }
 
-/// As a store behind a network.
+/// A store that answers later, like one behind a network.
 fn slow() -> impl ReplayStore {
     let memory = Arc::new(store());
     move |entry: ReplayEntry| -> ReplayAnswer {
@@ -370,7 +370,7 @@ async fn a_slow_store_is_waited_for_and_recorded_once() {
     let mut second = request(&token);
     assert_eq!(reason(guard.authorize(&mut second, once()).await), Some(Reason::TokenSpent));
     assert_eq!(*events.lock().unwrap(), [(0, None), (0, Some(Reason::TokenSpent))]);
-    // Spent is spent, also where nobody asks what came of it.
+    // The token is spent, even if the answer is never awaited.
     let token = reader();
     drop(guard.authorize(&mut request(&token), once()));
     assert!(guard.authorize(&mut request(&token), once()).await.is_ok());
@@ -480,7 +480,7 @@ async fn of_many_tasks_at_a_slow_store_one_spends() {
     assert_eq!(events.len(), 20 * 64);
 }
 
-// As a requirement.
+// Single use as a requirement.
 
 #[test]
 fn it_is_printed_and_compared() {

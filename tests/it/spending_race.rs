@@ -11,7 +11,7 @@ use crate::common::race;
 
 async fn run(rounds: usize) {
     let login = race::login();
-    // As if it had always been there.
+    // A store that has remembered for long.
     let store = Arc::new(MemoryReplayStore::new_at(UtcDateTime::UNIX_EPOCH));
     let guards = [(); 2].map(|()| race::guard(&login, race::dpop(), || store.clone()));
     let began = Instant::now();

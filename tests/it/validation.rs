@@ -1,4 +1,4 @@
-//! Validation of one token: every reason of steps 8 to 31, the exact moments at which times
+//! Validation of one token: every reason of the plain functions, the exact moments at which times
 //! change, the settings, and hostile input.
 
 use std::collections::BTreeSet;
@@ -53,7 +53,6 @@ fn every_reason_from_the_shape_to_possession_has_a_token_that_is_refused_for_it(
     let usable = login().keys();
 
     let cases: Vec<(Reason, String, &KeySet)> = vec![
-        // 8
         (Reason::TokenFormatNotAccepted, String::new(), &usable),
         (Reason::TokenFormatNotAccepted, "opaque".into(), &usable),
         (Reason::TokenFormatNotAccepted, format!("{good}.x.y"), &usable),
@@ -63,13 +62,11 @@ fn every_reason_from_the_shape_to_possession_has_a_token_that_is_refused_for_it(
             format!(r#"{{"payload":"{}","protected":"{}"}}"#, parts[1], parts[0]),
             &usable,
         ),
-        // 9
         (Reason::TokenMalformed, format!("{}.{}", parts[0], parts[1]), &usable),
         (Reason::TokenMalformed, format!("{}.{}.", parts[0], parts[1]), &usable),
         (Reason::TokenMalformed, format!("{good}="), &usable),
         (Reason::TokenMalformed, format!(" {good}"), &usable),
         (Reason::TokenMalformed, format!("{good}\n"), &usable),
-        // 10
         (Reason::JoseHeaderInvalid, with_header("[]"), &usable),
         (Reason::JoseHeaderInvalid, with_header("{}"), &usable),
         (Reason::JoseHeaderInvalid, with_header(r#"{"alg":"ES256","\u0061lg":"none"}"#), &usable),
@@ -80,38 +77,30 @@ fn every_reason_from_the_shape_to_possession_has_a_token_that_is_refused_for_it(
             token().header("jku", "https://evil.example/jwks").sign(),
             &usable,
         ),
-        // 11
         (Reason::CriticalHeaderUnsupported, token().header("crit", ["exp"]).sign(), &usable),
         (Reason::CriticalHeaderUnsupported, token().header("crit", json!([])).sign(), &usable),
         (Reason::CriticalHeaderUnsupported, token().header("b64", true).sign(), &usable),
-        // 12
         (Reason::TokenTypeMismatch, with_header(r#"{"alg":"ES256"}"#), &usable),
         (Reason::TokenTypeMismatch, token().header("typ", "JWT").sign(), &usable),
         (Reason::TokenTypeMismatch, token().header("typ", "dpop+jwt").sign(), &usable),
         (Reason::TokenTypeMismatch, token().header("typ", "oauth-id-jag+jwt").sign(), &usable),
-        // 13
         (Reason::AlgorithmNotAllowed, token().header("alg", "none").sign(), &usable),
         (Reason::AlgorithmNotAllowed, token().header("alg", "nOnE").sign(), &usable),
         (Reason::AlgorithmNotAllowed, token().header("alg", "HS256").sign(), &usable),
         (Reason::AlgorithmNotAllowed, token().header("alg", "es256").sign(), &usable),
         (Reason::AlgorithmNotAllowed, token().header("alg", "EdDSA").sign(), &usable),
         (Reason::AlgorithmNotAllowed, token().header("alg", "ES512").sign(), &usable),
-        // 14
         (Reason::IssuerMissing, token().without_claim("iss").sign(), &usable),
         (Reason::IssuerMissing, token().claim("iss", "").sign(), &usable),
         (Reason::IssuerMissing, token().claim("iss", json!([LOGIN])).sign(), &usable),
         (Reason::IssuerMissing, token().payload("[]").sign(), &usable),
-        // 15
         (Reason::IssuerUntrusted, token().claim("iss", OTHER).sign(), &usable),
         (Reason::IssuerUntrusted, token().claim("iss", "https://login.example/").sign(), &usable),
         (Reason::IssuerUntrusted, token().claim("iss", "https://LOGIN.example").sign(), &usable),
         (Reason::IssuerUntrusted, token().claim("iss", "https://login.exampl").sign(), &usable),
-        // 17
         (Reason::KeyNotFound, token().header("kid", "nobody").sign(), &usable),
-        // 18
         (Reason::KeyUnusable, good.clone(), &unusable),
         (Reason::KeyUnusable, token().header("alg", "RS256").sign(), &usable),
-        // 19
         (Reason::SignatureInvalid, token().forged_by(forger()).sign(), &usable),
         (
             Reason::SignatureInvalid,
@@ -119,20 +108,18 @@ fn every_reason_from_the_shape_to_possession_has_a_token_that_is_refused_for_it(
             &usable,
         ),
         (Reason::SignatureInvalid, format!("{}.{}.AAAA", parts[0], parts[1]), &usable),
-        // 22
         (
             Reason::ClaimsMalformed,
             token().payload(r#"{"iss":"https://login.example","sub":"alice","sub":"bob"}"#).sign(),
             &usable,
         ),
         (Reason::ClaimsMalformed, token().scope(&"s ".repeat(1025)).sign(), &usable),
-        // 23
         (Reason::ClaimTypeInvalid, token().claim("exp", "1800000300").sign(), &usable),
         (Reason::ClaimTypeInvalid, token().claim("aud", json!({})).sign(), &usable),
         (Reason::ClaimTypeInvalid, token().claim("scope", ["a"]).sign(), &usable),
         (Reason::ClaimTypeInvalid, token().claim("acr", Value::Null).sign(), &usable),
         (Reason::ClaimTypeInvalid, token().claim("cnf", "x").sign(), &usable),
-        // 70, checked with 23
+        // RFC 9396, checked with the types of the claims.
         (
             Reason::AuthorizationDetailsInvalid,
             token().claim("authorization_details", json!([{}])).sign(),
@@ -144,7 +131,6 @@ fn every_reason_from_the_shape_to_possession_has_a_token_that_is_refused_for_it(
         (Reason::IssuedInFuture, iat(31).sign(), &usable),
         (Reason::TokenLifetimeExceeded, token().lifetime(secs(25 * HOUR)).sign(), &usable),
         (Reason::AudienceMismatch, token().claim("aud", "https://billing.example").sign(), &usable),
-        // 60, 61, 31
         (Reason::ActorMalformed, token().claim("act", json!({ "sub": 1 })).sign(), &usable),
         (Reason::ActorChainTooDeep, chain.sign(), &usable),
         (
@@ -157,7 +143,7 @@ fn every_reason_from_the_shape_to_possession_has_a_token_that_is_refused_for_it(
         assert_eq!(reason_of(raw, keys), Some(*reason), "{raw}");
     }
 
-    // 24, which needs a profile under which the type of the header says nothing.
+    // `token_kind_rejected` needs a profile under which the type in the header says nothing.
     let untyped = Profile::rfc9068().types([HeaderType::Jwt]);
     let id_token = token().header("typ", "JWT").claim("nonce", "n");
     let invalid = validate_by(&validation().profile(untyped), &id_token, now()).unwrap_err();
@@ -204,7 +190,7 @@ fn an_audience_that_is_the_empty_string_is_a_missing_one() {
 }
 
 #[test]
-fn a_claim_that_nobody_reads_may_be_of_any_type() {
+fn a_claim_that_is_not_read_may_be_of_any_type() {
     let odd = token()
         .claim("tenant", json!({ "a": [1, null] }))
         .claim("nonce", 7)
@@ -298,7 +284,7 @@ fn a_token_may_live_a_day_and_not_a_second_more() {
 }
 
 #[test]
-fn the_longest_life_is_the_owners_choice() {
+fn the_longest_lifetime_is_the_owners_choice() {
     let validation = validation().limits(TokenLimits::default().max_lifetime(secs(60)));
     let refused = |life| validate_by(&validation, &token().lifetime(secs(life)), now()).is_err();
     assert!(!refused(60));
@@ -333,7 +319,7 @@ fn a_direct_call_is_not_delegated_and_may_live_a_day() {
 }
 
 #[test]
-fn the_shorter_of_both_lives_holds_for_a_delegated_token() {
+fn the_shorter_of_both_lifetimes_holds_for_a_delegated_token() {
     let validation = validation()
         .limits(TokenLimits::default().max_lifetime(secs(60)).max_delegated_lifetime(secs(120)));
     let refused = |life| {
@@ -345,7 +331,7 @@ fn the_shorter_of_both_lives_holds_for_a_delegated_token() {
 }
 
 #[test]
-fn the_age_of_a_token_is_bounded_where_the_owner_says_so() {
+fn the_age_of_a_token_is_bounded_if_the_owner_says_so() {
     let token = token().lifetime(secs(HOUR));
     let validation = validation().limits(TokenLimits::default().max_token_age(secs(100)));
     let reason = |moment| {
@@ -357,7 +343,7 @@ fn the_age_of_a_token_is_bounded_where_the_owner_says_so() {
 }
 
 #[test]
-fn one_audience_only_where_the_owner_says_so() {
+fn a_single_audience_is_required_only_if_the_owner_says_so() {
     let validation = validation().limits(TokenLimits::default().single_audience());
     let check = |aud: Value| {
         validate_by(&validation, &token().claim("aud", aud), now())
@@ -456,7 +442,7 @@ fn a_bound_token_is_refused_whatever_binds_it() {
         (json!(null), Reason::ClaimTypeInvalid),
     ] {
         let bound = token().claim("cnf", &cnf);
-        // Also where the owner takes proofs: they come with another scheme.
+        // Also if the owner accepts proofs: they come with another scheme.
         for validation in [validation(), validation().dpop(dpop())] {
             let refused = validate_by(&validation, &bound, now()).unwrap_err();
             assert_eq!(refused.reason(), reason, "{cnf}");
@@ -465,7 +451,7 @@ fn a_bound_token_is_refused_whatever_binds_it() {
 }
 
 #[test]
-fn a_claim_is_absent_of_another_type_or_there() {
+fn a_claim_is_absent_or_of_another_type_or_there() {
     let token = validate(
         &token()
             .claim("tenant", "acme")
@@ -485,7 +471,7 @@ fn a_claim_is_absent_of_another_type_or_there() {
 }
 
 #[test]
-fn a_number_that_is_no_moment_is_refused() {
+fn a_number_that_is_not_a_time_is_refused() {
     for exp in [
         "1e19",
         "1e308",
@@ -513,7 +499,7 @@ fn a_number_that_is_no_moment_is_refused() {
 }
 
 #[test]
-fn the_last_moment_of_all_is_a_life_too_long_and_no_overflow() {
+fn the_last_moment_of_all_exceeds_the_lifetime_and_does_not_overflow() {
     let forever = token().claim("exp", 253_402_300_799_u64);
     assert_eq!(refusal(&forever), Some(Reason::TokenLifetimeExceeded));
     let validation = validation().limits(
@@ -533,7 +519,7 @@ fn ten_thousand_actors_are_refused_and_do_not_recurse() {
     let payload = format!(r#"{{"iss":"{LOGIN}","act":{chain}}}"#);
     let raw = token().payload(payload).sign();
     assert_eq!(UnverifiedToken::parse(&raw).unwrap_err().reason(), Reason::CredentialTooLarge);
-    // where the owner allows so much, the payload is too large to be read at all
+    // if the owner allows that much, the payload is too large to be read at all
     assert_eq!(reason_of(&raw, &login().keys()), Some(Reason::CredentialTooLarge));
 }
 
@@ -581,7 +567,7 @@ fn the_limit_of_a_token_is_exact() {
 }
 
 #[test]
-fn a_claim_that_stands_twice_is_refused_however_it_is_spelled() {
+fn a_duplicate_claim_is_refused_however_it_is_spelled() {
     let base = format!(
         r#""iss":"{LOGIN}","sub":"alice","aud":"{ORDERS}","client_id":"c","jti":"j","iat":{NOW},"exp":{}"#,
         NOW + 300
@@ -657,7 +643,7 @@ fn withdrawn_keys_verify_nothing() {
 }
 
 #[test]
-fn every_algorithm_that_is_offered_verifies_where_it_is_allowed() {
+fn every_algorithm_that_is_offered_verifies_if_it_is_allowed() {
     for algorithm in [
         Algorithm::Es256,
         Algorithm::Es384,
@@ -709,7 +695,7 @@ fn a_key_that_names_its_algorithm_verifies_no_other() {
 }
 
 #[test]
-fn an_error_shows_names_that_nobody_verified_cut_and_marked() {
+fn an_error_truncates_and_marks_names_that_were_not_verified() {
     let long = "k".repeat(200);
     let message = |token: &unconfused::testing::TestToken| validate(token).unwrap_err().to_string();
     let shown = message(&token().header("kid", &long));
@@ -723,7 +709,7 @@ fn an_error_shows_names_that_nobody_verified_cut_and_marked() {
 }
 
 #[test]
-fn a_payload_that_is_no_utf8_is_no_token() {
+fn a_payload_that_is_not_utf8_is_refused() {
     let raw = token().payload(b"{\"iss\":\"\xff\"}".to_vec()).sign();
     assert_eq!(UnverifiedToken::parse(&raw).unwrap_err().reason(), Reason::TokenMalformed);
 }

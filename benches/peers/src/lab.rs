@@ -35,7 +35,7 @@ pub const ALGORITHMS: [(&str, Algorithm); 4] = [
 pub type Fallible<T> = Result<T, Box<dyn std::error::Error>>;
 
 pub struct Lab {
-    /// As a JWS names it.
+    /// The name in a JWS.
     pub alg: &'static str,
     pub algorithm: Algorithm,
     pub issuer: TestIssuer,
@@ -138,7 +138,7 @@ impl Lab {
     }
 }
 
-/// As in the benchmarks of the crate, with fewer groups: an RSA signature is to fit, too.
+/// The token of the crate's benchmarks, with fewer groups, so that an RSA signature fits too.
 pub fn unsigned(issuer: &TestIssuer, audience: &'static str) -> TestToken {
     let groups: Vec<_> = (0..10).map(|n| format!("team-{n:04}-support")).collect();
     issuer

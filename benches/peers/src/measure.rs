@@ -140,7 +140,7 @@ pub fn spread(of: &[f64]) -> (f64, f64, f64) {
     (at(of.len() / 2), at(0), at(of.len().saturating_sub(1)))
 }
 
-/// Throughput of two threads, where one has 1; of each round.
+/// The throughput of two threads, relative to one thread, of each round.
 #[derive(Serialize, Deserialize)]
 pub struct Threads {
     pub algorithm: String,

@@ -40,7 +40,7 @@ pub fn contenders(lab: &Lab) -> Vec<Contender> {
     ]
 }
 
-/// Guards that several threads share: each token validated, and, where there is a memory, remembered.
+/// Guards that several threads share: each token is validated, and cached if there is a cache.
 pub fn shared(lab: &Lab) -> Vec<(&'static str, Router)> {
     vec![
         (BARE, bare()),

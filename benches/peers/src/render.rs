@@ -163,7 +163,7 @@ fn table(report: &Report) -> Result<String, std::fmt::Error> {
     }
     writeln!(
         out,
-        "## Two threads, where one serves 1\n\n| | | throughput (min–max) |\n|---|---|---|"
+        "## Two threads, relative to one\n\n| | | throughput (min–max) |\n|---|---|---|"
     )?;
     for threads in &report.threads {
         let (median, least, most) = spread(&threads.rounds);

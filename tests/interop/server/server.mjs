@@ -35,7 +35,7 @@ console.info = console.warn = () => {}
 const { default: Provider, errors, interactionPolicy } = await import('oidc-provider')
 
 const EXCHANGE = 'urn:ietf:params:oauth:grant-type:token-exchange'
-const REDIRECT = 'http://127.0.0.1:9/callback' // nobody is there: whoever follows the redirects stops before it
+const REDIRECT = 'http://127.0.0.1:9/callback' // nothing listens there: the client stops before it
 const SCOPES = 'orders:read orders:write'
 const LIFE = 300
 

@@ -140,7 +140,7 @@ async fn a_real_client_gets_a_bound_token_and_passes_and_what_it_sent_does_not_p
             let refused = scene.misdirected(&mut client, made_for, here).await;
             assert_refused(&refused, reason, "invalid_dpop_proof");
         }
-        // And for this one: a query is no part of it.
+        // And for this one: a query is not part of it.
         let made_for = ("GET", &*scene.url);
         let (head, _) = scene.misdirected(&mut client, made_for, "GET /orders?page=2").await;
         assert!(head.starts_with("http/1.1 200 "), "{head}");

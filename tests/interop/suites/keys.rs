@@ -143,7 +143,7 @@ async fn what_is_not_meant_for_here_is_refused() {
     let slash = peer.client_token("https://orders.example/", "orders:read").await;
     refused(&slash, "audience_mismatch").await;
 
-    // What the client knows of its user's login, in place of an access token.
+    // The ID token of the client, instead of an access token.
     let login = peer.login("alice", ORDERS.as_str(), "orders:read").await;
     assert_eq!(service.get(&login.access_token).await.verdict(), PASSED);
     refused(&login.id_token, "token_type_mismatch").await;
@@ -196,7 +196,7 @@ impl Load {
         }
     }
 
-    /// Waits until every client has used some tokens of this generation, so that nobody has an older one.
+    /// Waits until every client has used some tokens of this generation, so that none has an older one.
     async fn until_all_use(&self, generation: u64) {
         let (kid, began) = (format!("ec-{generation}"), Instant::now());
         while !self.used.lock().unwrap().iter().all(|used| used.get(&kid).is_some_and(|n| *n >= 5))
@@ -232,7 +232,7 @@ async fn keys_rotate_under_load_and_no_request_fails() {
     load.until_all_use(1).await;
     let began = tokio::time::Instant::now();
 
-    // Published early enough: the keys are renewed before the new one signs, and nobody waits for it.
+    // Published early enough: the keys are renewed before the new one signs, and no request waits for it.
     for _ in 0..3 {
         let generation = load.peer.publish().await;
         load.pass(minutes(10)).await;
@@ -286,7 +286,7 @@ async fn a_withdrawn_key_serves_until_the_keys_are_renewed() {
     peer.publish().await;
     peer.sign().await;
     peer.withdraw().await;
-    // Whoever has the key can still sign.
+    // The key can still sign.
     let claims = json!({"aud": ORDERS.as_str(), "scope": "orders:read"});
     let stolen = peer.mint(&json!({"claims": claims, "generation": 1})).await;
 
@@ -307,7 +307,7 @@ async fn a_withdrawn_key_serves_until_the_keys_are_renewed() {
 }
 
 #[tokio::test]
-async fn a_token_of_the_new_key_takes_the_withdrawn_one_away() {
+async fn a_token_of_the_new_key_removes_the_withdrawn_one() {
     let (peer, fetches, service) = set_up().await;
     let old = reader(&peer).await;
     peer.publish().await;

@@ -30,7 +30,7 @@ pub(crate) const fn secs(seconds: u64) -> Duration {
     Duration::from_secs(seconds)
 }
 
-/// So many seconds after the moment.
+/// The time so many seconds after the moment.
 pub(crate) fn at(offset: i64) -> UtcDateTime {
     UtcDateTime::from_unix_timestamp(NOW + offset).unwrap()
 }
@@ -39,13 +39,13 @@ pub(crate) fn now() -> UtcDateTime {
     at(0)
 }
 
-/// The one issuer of this file.
+/// The issuer that the guards here trust.
 pub(crate) fn login() -> &'static TestIssuer {
     static LOGIN_ISSUER: OnceLock<TestIssuer> = OnceLock::new();
     LOGIN_ISSUER.get_or_init(|| TestIssuer::new(LOGIN))
 }
 
-/// Somebody who has the name of the issuer and not its key.
+/// An issuer with the name of the one above, and without its key.
 pub(crate) fn forger() -> &'static TestIssuer {
     static FORGER: OnceLock<TestIssuer> = OnceLock::new();
     FORGER.get_or_init(|| TestIssuer::new(LOGIN))
@@ -60,7 +60,7 @@ pub(crate) fn validation() -> Validation {
     Validation::new(ORDERS, LOGIN)
 }
 
-/// Parsed and validated at the moment.
+/// Parses and validates the token, at the moment.
 pub(crate) fn validate(token: &TestToken) -> Result<AccessToken, InvalidToken> {
     validate_by(&validation(), token, now())
 }
@@ -73,7 +73,7 @@ pub(crate) fn validate_by(
     UnverifiedToken::parse(&token.sign())?.validate(validation, &login().keys(), now)
 }
 
-/// Why the token is refused, or `None`.
+/// Returns why the token is refused, or `None`.
 pub(crate) fn refusal(token: &TestToken) -> Option<Reason> {
     validate(token).err().map(|invalid| invalid.reason())
 }
@@ -92,7 +92,7 @@ pub(crate) fn head(uri: &str, authorization: &[&str]) -> Parts {
     request.body(()).unwrap().into_parts().0
 }
 
-/// What the guard says of a request with this token.
+/// What the guard answers to a request with this token.
 pub(crate) fn ask(
     guard: &Guard,
     token: &TestToken,
@@ -120,18 +120,18 @@ pub(crate) fn compact(header: &str, payload: impl AsRef<[u8]>, signature: &[u8])
 
 // Tokens that are bound to their sender.
 
-/// Under which clients know the resource.
+/// The URL under which clients know the resource.
 pub(crate) const BASE: &str = "https://orders.example";
-/// What proofs are made for.
+/// The URL that proofs are made for.
 pub(crate) const URL: &str = "https://orders.example/orders";
 
-/// The one proof key of this file.
+/// The proof key of the client.
 pub(crate) fn proof_key() -> &'static TestProofKey {
     static KEY: OnceLock<TestProofKey> = OnceLock::new();
     KEY.get_or_init(TestProofKey::new)
 }
 
-/// Somebody else's.
+/// The key of another client.
 pub(crate) fn other_key() -> &'static TestProofKey {
     static KEY: OnceLock<TestProofKey> = OnceLock::new();
     KEY.get_or_init(TestProofKey::new)
@@ -146,7 +146,7 @@ pub(crate) fn store() -> MemoryReplayStore {
     MemoryReplayStore::new_at(at(-100_000))
 }
 
-/// The guard, and it takes proofs.
+/// A guard that accepts proofs.
 pub(crate) fn proof_guard() -> Guard {
     guard().dpop(dpop(), store())
 }
@@ -170,7 +170,7 @@ pub(crate) fn dpop_head(uri: &str, raw: &str, proofs: &[&str]) -> Parts {
     head
 }
 
-/// What the guard says of a request with this token and this proof.
+/// What the guard answers to a request with this token and this proof.
 pub(crate) fn ask_with_proof(
     guard: &Guard,
     raw: &str,

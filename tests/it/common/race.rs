@@ -1,4 +1,4 @@
-//! Many tasks at two guards, with one proof, with one token that is spent once: one passes.
+//! Many tasks at two guards, with one proof, or with one token that is spent once: one task passes.
 #![allow(dead_code, reason = "each file uses its part")]
 
 use std::sync::Arc;
@@ -16,7 +16,7 @@ pub(crate) const ORDERS: Audience = Audience::from_static("https://orders.exampl
 pub(crate) const READ: Scope = Scope::from_static("orders:read");
 pub(crate) const URL: &str = "https://orders.example/orders";
 pub(crate) const TASKS: usize = 64;
-/// So that what is offered is never too old.
+/// How many rounds share what is minted for them, so that nothing is ever too old.
 const AT_ONCE: usize = 100;
 
 pub(crate) fn login() -> TestIssuer {
@@ -40,7 +40,7 @@ pub(crate) fn dpop() -> Dpop {
     Dpop::for_base_url("https://orders.example").unwrap()
 }
 
-/// Whoever sees a request go by can send it again.
+/// A request as anyone who sees it on the wire can send it again.
 #[derive(Debug, Clone)]
 pub(crate) struct Recorded {
     authorization: String,
@@ -80,7 +80,7 @@ pub(crate) fn once() -> Require {
 }
 
 /// In each round all tasks, half of them at each guard, offer one proof, and then one token that is spent.
-/// How many each guard let pass, of proofs and of tokens.
+/// Returns how many requests each guard let pass, of those with proofs and of those with tokens.
 pub(crate) async fn race(login: &TestIssuer, guards: [Guard; 2], rounds: usize) -> [[usize; 2]; 2] {
     let key = TestProofKey::new();
     let mut passed = [[0; 2]; 2];
@@ -122,7 +122,7 @@ pub(crate) async fn race(login: &TestIssuer, guards: [Guard; 2], rounds: usize) 
     passed
 }
 
-/// True where it passed; else it must be refused for this reason.
+/// Tells whether the request passed. If not, it must be refused for this reason.
 async fn wins(guard: &Guard, offered: &Recorded, requirement: Require, again: Reason) -> bool {
     let mut head = offered.head();
     match guard.authorize(&mut head, requirement).await {

@@ -10,7 +10,7 @@ pub(crate) struct File {
 }
 
 impl File {
-    /// The room that the file is of: the name of the file or folder in `src`.
+    /// The room of the file: the name of the file or folder in `src`.
     pub(crate) fn room(&self) -> &str {
         let first = self.path.split('/').next().unwrap();
         first.strip_suffix(".rs").unwrap_or(first)
@@ -22,7 +22,7 @@ impl File {
         if self.path.ends_with("/mod.rs") { parts - 1 } else { parts }
     }
 
-    pub(crate) fn is_shop_window(&self) -> bool {
+    pub(crate) fn is_root(&self) -> bool {
         self.path == "lib.rs"
     }
 }
@@ -48,11 +48,11 @@ pub(crate) fn files() -> Vec<File> {
         File { path: parts.join("/"), source: fs::read_to_string(&path).unwrap() }
     };
     let files: Vec<_> = found.into_iter().map(read).collect();
-    assert!(files.iter().any(File::is_shop_window), "this is not the source");
+    assert!(files.iter().any(File::is_root), "this is not the source");
     files
 }
 
-/// Words and signs, without comments and literals.
+/// Returns words and signs, without comments and literals.
 pub(crate) fn tokens(source: &str) -> Vec<&str> {
     let is_word = |c: char| c.is_alphanumeric() || c == '_';
     let mut tokens = Vec::new();
@@ -129,7 +129,7 @@ fn string(text: &str) -> usize {
     panic!("a string ends")
 }
 
-/// `None`: a lifetime.
+/// Returns `None` if it is a lifetime.
 fn character(text: &str) -> Option<usize> {
     let mut chars = text.char_indices().skip(1);
     let (_, first) = chars.next()?;
@@ -140,7 +140,7 @@ fn character(text: &str) -> Option<usize> {
     chars.next().filter(|(_, c)| *c == '\'').map(|(at, _)| at + 1)
 }
 
-/// What is compiled outside tests.
+/// Returns the tokens of what is compiled outside tests.
 pub(crate) fn code(source: &str) -> Vec<&str> {
     const TEST: [&str; 7] = ["#", "[", "cfg", "(", "test", ")", "]"];
     let all = tokens(source);

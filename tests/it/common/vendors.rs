@@ -87,7 +87,7 @@ pub(crate) struct Other {
     #[serde(borrow)]
     pub(crate) typ: Option<&'static str>,
     claims: Option<Value>,
-    /// In place of `claims`: those of the user's token, with these changes.
+    /// Instead of `claims`: those of the user's token, with these changes.
     user_with: Option<Map<String, Value>>,
     /// The name of the `Reason`.
     pub(crate) reason: &'static str,

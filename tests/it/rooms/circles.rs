@@ -1,4 +1,5 @@
-//! No circle between the files of a room: a file that uses another one is not used by it, directly or through others.
+//! Files of a room do not use each other in a circle: a file is not used by one that it uses, directly or through
+//! others.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -46,7 +47,7 @@ impl Modules {
                         && other.source.contains(&format!("#[cfg(test)]\nmod {name};"))
                 })
         };
-        let built = files.iter().filter(|file| !file.is_shop_window() && !test_only(file));
+        let built = files.iter().filter(|file| !file.is_root() && !test_only(file));
         let module = |file: &File| {
             let here = module_path(&file.path);
             let module = Module::read(file, &here, &paths);
@@ -257,14 +258,14 @@ fn circles(arrows: &Arrows) -> Vec<String> {
 }
 
 #[test]
-fn no_circle_is_between_the_files_of_a_room() {
+fn files_of_a_room_do_not_use_each_other_in_a_circle() {
     let circles = circles(&Modules::read(&files()).arrows());
     assert!(circles.is_empty(), "{circles:#?}");
 }
 
-// That circles are found at all.
+// Tests of the finder.
 
-fn house(files: &[(&str, &str)]) -> Arrows {
+fn arrows_of(files: &[(&str, &str)]) -> Arrows {
     let file =
         |(path, source): &(&str, &str)| File { path: (*path).into(), source: (*source).into() };
     let files: Vec<_> = files.iter().map(file).collect();
@@ -275,7 +276,7 @@ fn house(files: &[(&str, &str)]) -> Arrows {
 /// The arrows of a room with three files, of which this is the text of `a.rs`.
 fn from_a(contents: &str, a: &str) -> Vec<String> {
     let files = [("room/mod.rs", contents), ("room/a.rs", a), ("room/b.rs", ""), ("other.rs", "")];
-    house(&files).remove("room/a.rs").into_iter().flatten().collect()
+    arrows_of(&files).remove("room/a.rs").into_iter().flatten().collect()
 }
 
 #[test]
@@ -326,7 +327,7 @@ fn what_the_room_defines_itself_is_an_arrow_to_its_own_file() {
 }
 
 #[test]
-fn what_is_no_arrow_inside_the_room_is_not_taken_for_one() {
+fn what_is_not_an_arrow_inside_the_room_is_ignored() {
     let contents = "mod a; mod b; pub use crate::other::X; pub use b::B;";
     for a in [
         "use crate::other::X;",
@@ -350,7 +351,9 @@ fn what_is_no_arrow_inside_the_room_is_not_taken_for_one() {
 #[test]
 fn a_room_that_only_shows_its_files_has_no_arrows() {
     let contents = "mod a; mod b; pub use a::A; pub(crate) use b::{B, f}; pub use self::b::C;";
-    assert!(house(&[("room/mod.rs", contents), ("room/a.rs", ""), ("room/b.rs", "")]).is_empty());
+    assert!(
+        arrows_of(&[("room/mod.rs", contents), ("room/a.rs", ""), ("room/b.rs", "")]).is_empty()
+    );
 }
 
 #[test]
@@ -363,7 +366,7 @@ fn a_room_that_uses_its_files_has_arrows() {
         "mod b; struct S(b::B);",
         "mod b; fn f() { self::b::f() }",
     ] {
-        let arrows = house(&[("room/mod.rs", contents), ("room/b.rs", "")]);
+        let arrows = arrows_of(&[("room/mod.rs", contents), ("room/b.rs", "")]);
         let expected = BTreeSet::from(["room/b.rs".to_owned()]);
         assert_eq!(arrows.get("room/mod.rs"), Some(&expected), "{contents}");
     }
@@ -371,7 +374,7 @@ fn a_room_that_uses_its_files_has_arrows() {
 
 #[test]
 fn files_that_are_only_compiled_for_tests_have_no_arrows() {
-    let arrows = house(&[
+    let arrows = arrows_of(&[
         ("room/mod.rs", "mod a;\n#[cfg(test)]\nmod b;\n"),
         ("room/a.rs", "struct A;"),
         ("room/b.rs", "use super::a::A;"),
@@ -382,7 +385,7 @@ fn files_that_are_only_compiled_for_tests_have_no_arrows() {
 
 #[test]
 fn a_room_inside_a_room_is_seen_through() {
-    let arrows = house(&[
+    let arrows = arrows_of(&[
         ("room/mod.rs", "mod a; mod inner;"),
         ("room/a.rs", "use super::inner::{Deep, Own};"),
         ("room/inner/mod.rs", "mod deep; pub(super) use deep::Deep; pub(super) struct Own;"),
@@ -396,7 +399,7 @@ fn a_room_inside_a_room_is_seen_through() {
 }
 
 #[test]
-fn a_circle_is_found_and_a_diamond_is_none() {
+fn a_circle_is_found_and_a_diamond_is_not_one() {
     let diamond = [
         ("room/mod.rs", "mod a; mod b; mod c; mod d;"),
         ("room/a.rs", "use super::{b::B, c::C};"),
@@ -404,10 +407,10 @@ fn a_circle_is_found_and_a_diamond_is_none() {
         ("room/c.rs", "use super::d::D;"),
     ];
     let last = |source| [&diamond[..], &[("room/d.rs", source)]].concat();
-    assert!(circles(&house(&last(""))).is_empty());
-    let found = circles(&house(&last("use super::c::C;")));
+    assert!(circles(&arrows_of(&last(""))).is_empty());
+    let found = circles(&arrows_of(&last("use super::c::C;")));
     assert_eq!(found, ["room/c.rs -> room/d.rs, room/d.rs -> room/c.rs"]);
-    let found = circles(&house(&last("fn f() { super::a::f() }")));
+    let found = circles(&arrows_of(&last("fn f() { super::a::f() }")));
     let arrows = [
         "room/a.rs -> room/b.rs",
         "room/a.rs -> room/c.rs",

@@ -1,4 +1,5 @@
-//! The house has floors, and imports point down. This reads the source as text and holds it to the plan.
+//! The modules of the crate are rooms on floors, and imports point down. This reads the source as
+//! text and compares it with the plan.
 
 mod circles;
 
@@ -23,7 +24,7 @@ const FLOORS: &[(&str, &[&str])] = &[
 /// No clock, no I/O, no async: `now` is an argument.
 const CORE: &[&str] = &["ground", "signatures", "tokens", "requirements", "decisions"];
 
-/// What one can hold in mind, its tests not counted.
+/// The most lines that a file may have, its tests not counted.
 const MOST_LINES: usize = 450;
 
 fn rooms() -> Vec<&'static str> {
@@ -32,8 +33,8 @@ fn rooms() -> Vec<&'static str> {
 
 // The arrows.
 
-/// The first names after `crate`, and after as many `super` as lead there: of paths, and of each tree in
-/// a group.
+/// Returns the first names after `crate`, or after as many `super` as lead to the root: of each path, and of each tree
+/// in a group.
 fn imports(source: &str, depth: usize) -> BTreeSet<String> {
     let code = code(source);
     let mut found = BTreeSet::new();
@@ -55,7 +56,7 @@ fn imports(source: &str, depth: usize) -> BTreeSet<String> {
         // `pub use` shows a name of another room in a public module: a façade, not an import.
         let facade = at >= 2 && code[at - 2..at] == ["pub", "use"];
         if root && !facade {
-            // with `as` in place of `::` the crate itself gets a name: `as` is no room, and is found
+            // with `as` instead of `::` the crate itself gets a name: `as` is not a room, so it is found
             let first = if code[next] == "::" { next + 1 } else { next };
             found.extend(firsts(&code[first..]));
         }
@@ -94,7 +95,7 @@ fn firsts(tree: &[&str]) -> Vec<String> {
     firsts
 }
 
-/// The arrows of a room that do not point down, in words.
+/// Returns the arrows of a room that do not point down, in words.
 fn wrong_arrows(room: &str, imports: &BTreeSet<String>) -> Vec<String> {
     let rooms = rooms();
     let place = |name: &str| rooms.iter().position(|room| *room == name);
@@ -111,9 +112,9 @@ fn wrong_arrows(room: &str, imports: &BTreeSet<String>) -> Vec<String> {
 }
 
 #[test]
-fn no_import_runs_up_and_none_comes_from_the_shop_window() {
+fn no_import_runs_up_and_none_comes_from_the_root() {
     let mut wrong = Vec::new();
-    for file in files().iter().filter(|file| !file.is_shop_window()) {
+    for file in files().iter().filter(|file| !file.is_root()) {
         let imports = imports(&file.source, file.depth());
         wrong.extend(wrong_arrows(file.room(), &imports));
     }
@@ -123,13 +124,13 @@ fn no_import_runs_up_and_none_comes_from_the_shop_window() {
 #[test]
 fn every_file_is_of_a_room_on_the_plan() {
     let rooms = rooms();
-    for file in files().iter().filter(|file| !file.is_shop_window()) {
+    for file in files().iter().filter(|file| !file.is_root()) {
         assert!(rooms.contains(&file.room()), "{} is on no floor", file.path);
     }
 }
 
 #[test]
-fn every_room_on_the_plan_stands_and_stands_once() {
+fn every_room_on_the_plan_is_built_and_listed_once() {
     let files = files();
     let built: BTreeSet<_> = files.iter().map(File::room).collect();
     let rooms = rooms();
@@ -141,9 +142,9 @@ fn every_room_on_the_plan_stands_and_stands_once() {
 }
 
 #[test]
-fn the_shop_window_holds_no_logic() {
+fn the_root_holds_no_logic() {
     let files = files();
-    let lib = files.iter().find(|file| file.is_shop_window()).unwrap();
+    let lib = files.iter().find(|file| file.is_root()).unwrap();
     for token in code(&lib.source) {
         let logic =
             ["fn", "impl", "struct", "enum", "trait", "const", "static", "type", "macro_rules"];
@@ -152,7 +153,7 @@ fn the_shop_window_holds_no_logic() {
 }
 
 #[test]
-fn only_the_wall_names_what_stands_behind_it() {
+fn only_the_room_jose_names_the_crates_behind_it() {
     for file in files().iter().filter(|file| file.room() != "jose") {
         let source = file.source.to_lowercase();
         for name in ["josekit", "openssl", "aws_lc", "aws-lc"] {
@@ -169,7 +170,7 @@ fn the_core_reads_no_clock_does_no_io_and_waits_for_nothing() {
         .flat_map(|(_, rooms)| *rooms)
         .collect();
     for file in files() {
-        // `answer` is the type of what may take waiting.
+        // `answer` is the type of an answer that may come later.
         if !core.contains(&&file.room()) || file.room() == "answer" {
             continue;
         }
@@ -185,7 +186,7 @@ fn the_core_reads_no_clock_does_no_io_and_waits_for_nothing() {
 }
 
 #[test]
-fn no_file_is_longer_than_one_can_hold_in_mind() {
+fn no_file_is_too_long() {
     let long: Vec<_> = files()
         .iter()
         .map(|file| {
@@ -199,7 +200,7 @@ fn no_file_is_longer_than_one_can_hold_in_mind() {
     assert!(long.is_empty(), "{long:?}");
 }
 
-// That the arrows are found at all.
+// Tests of the finder.
 
 fn wrong(room: &str, source: &str, depth: usize) -> Vec<String> {
     wrong_arrows(room, &imports(source, depth))
@@ -239,7 +240,7 @@ fn an_import_from_a_later_room_of_the_same_floor_is_found() {
 }
 
 #[test]
-fn an_import_from_the_shop_window_is_found() {
+fn an_import_from_the_root_is_found() {
     let to = |name: &str| vec![format!("guard -> {name} leads to no room")];
     assert_eq!(wrong("guard", "use crate::Grant;", 1), to("Grant"));
     assert_eq!(wrong("guard", "use crate::*;", 1), to("*"));
@@ -248,7 +249,7 @@ fn an_import_from_the_shop_window_is_found() {
 }
 
 #[test]
-fn what_is_no_import_is_not_taken_for_one() {
+fn what_is_not_an_import_is_ignored() {
     for source in [
         "// use crate::guard::Guard;",
         "/// [`Guard`](crate::Guard)",

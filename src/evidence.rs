@@ -238,7 +238,6 @@ impl Evidence {
     }
 
     /// Returns the validated token.
-    #[must_use]
     pub fn token(&self) -> &AccessToken {
         &self.request.token
     }

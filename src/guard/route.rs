@@ -63,7 +63,7 @@ use crate::require::Require;
 /// # }
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
-#[must_use]
+#[must_use = "a layer guards nothing until it stands before a route"]
 pub struct GuardLayer<B = EmptyBody> {
     /// Shared, since routers clone a layer and its services for every request.
     pub(crate) settings: Arc<RouteSettings<B>>,

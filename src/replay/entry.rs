@@ -37,6 +37,7 @@ use crate::token::{AccessToken, TokenLimits};
 /// ```
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
+#[must_use = "an entry is remembered only if it is inserted into a `ReplayStore`"]
 pub struct ReplayEntry {
     key: [u8; 32],
     share_key: [u8; 32],
@@ -77,7 +78,6 @@ impl ReplayEntry {
     ///
     /// The audience is not part of the key, because a proof is for one URL and one token anyway. Proofs of one proof
     /// key have one share.
-    #[must_use]
     pub fn for_proof(proof: &AcceptedProof, now: UtcDateTime) -> Self {
         let parts = [proof.key(), proof.jti()];
         let (issued_at, expires_at) = (proof.issued_at(), proof.expires_at());
@@ -110,7 +110,6 @@ impl ReplayEntry {
     /// [`share_key`](Self::share_key).
     #[cfg(feature = "testing")]
     #[cfg_attr(docsrs, doc(cfg(feature = "testing")))]
-    #[must_use]
     pub fn for_test(
         name: &str,
         share: &str,

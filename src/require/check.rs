@@ -20,6 +20,7 @@ impl Require {
     /// Returns [`Unmet`] if the token does not meet the requirement. A client, a subject or an actor that is not
     /// allowed is the only reason then. Otherwise the reasons are all that is lacking in authentication and scopes, so
     /// that one challenge can ask for everything.
+    #[must_use = "an error is the refusal"]
     pub fn check(&self, token: &AccessToken, now: UtcDateTime) -> Result<(), Unmet> {
         self.check_parties(token).map_err(Unmet::new)?;
         let authentication = self.check_authentication(token, now);

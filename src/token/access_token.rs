@@ -25,6 +25,7 @@ use crate::proof::{AcceptedProof, Confirmed};
 /// Validation does **not** say what the token allows: a [`Require`](crate::Require) checks that. `Debug` shows the
 /// issuer and the id of the token, and no other claim.
 #[derive(Clone)]
+#[must_use = "a valid token is not yet allowed anything: check it against a `Require`"]
 pub struct AccessToken {
     pub(super) claims: Arc<Claims>,
     pub(super) required: RequiredClaims,

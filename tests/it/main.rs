@@ -15,6 +15,7 @@ mod layer;
 mod memory;
 mod metadata;
 mod mtls;
+mod must_use;
 mod mutual_tls;
 mod order;
 mod outbound;

@@ -141,7 +141,7 @@ pub(crate) struct ValidatedRequest {
     pub(crate) at: UtcDateTime,
     pub(crate) decision: DecisionId,
     pub(crate) query_token: bool,
-    /// The same request as another guard validated it before. The first of them counts the steps.
+    /// Another guard validated this request before. The first of these counts the steps.
     earlier: Option<Arc<ValidatedRequest>>,
     steps: AtomicU32,
     /// Whether the proof of the request has been stored.

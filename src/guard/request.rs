@@ -44,6 +44,6 @@ pub(super) struct RequestContext {
     pub(super) scheme: Option<Scheme>,
     /// The client's certificate, if there is one.
     pub(super) certificate: Option<ClientCertificate>,
-    /// The same request, if another guard has granted it before.
+    /// Set if another guard has granted this request before.
     pub(super) earlier: Option<Arc<ValidatedRequest>>,
 }

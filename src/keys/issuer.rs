@@ -18,15 +18,15 @@ use crate::outbound::HttpClient;
 use crate::profile::Profile;
 use crate::token::{AccessToken, IssuerTerms, KeyHint};
 
-/// Issues tokens: a name, the keys that belong to it, and how its tokens are written.
+/// An issuer of tokens: its name, its keys, and how its tokens are written.
 ///
 /// A key is used for tokens of its own issuer only. Choose the constructor by where the keys are:
 ///
 /// - [`discover`](Self::discover) finds them by the issuer's metadata, and renews them.
 /// - [`new`](Self::new) accepts keys that you hold, [`RemoteKeys`](crate::keys::RemoteKeys) with other settings, and
 ///   any other [`KeySource`].
-/// - [`tenants`](Self::tenants) and [`tenants_with_shared_keys`](Self::tenants_with_shared_keys) make an issuer for each
-///   tenant of a template.
+/// - [`tenants`](Self::tenants) and [`tenants_with_shared_keys`](Self::tenants_with_shared_keys) make an issuer for
+///   each tenant of a template.
 ///
 /// Clones share the keys. Clones of a template share its tenants only until one of them gets another setting.
 ///
@@ -200,9 +200,9 @@ impl Issuer {
     ///
     /// # Errors
     ///
-    /// Returns [`ConfigError`] if the template does not have `{tenant}` exactly once; if that is neither in the path nor
-    /// the first label of a host under a domain; or if the names are not `https` URLs without user, query, fragment and
-    /// dot segments.
+    /// Returns [`ConfigError`] if the template does not have `{tenant}` exactly once; if that is neither in the path
+    /// nor the first label of a host under a domain; or if the names are not `https` URLs without user, query, fragment
+    /// and dot segments.
     pub fn tenants<K: KeySource>(
         template: &str,
         approve: impl Fn(&str) -> bool + Send + Sync + 'static,
@@ -216,9 +216,9 @@ impl Issuer {
 
     /// Creates a template of issuers that all have the same set of keys.
     ///
-    /// This is [`tenants`](Self::tenants) for a vendor that publishes one JWK Set for all tenants. A key verifies tokens
-    /// of the issuer that its member `issuer` names, in which `{tenantid}` stands for any tenant. A key without that
-    /// member verifies none (`key_unusable`).
+    /// This is [`tenants`](Self::tenants) for a vendor that publishes one JWK Set for all tenants. A key verifies
+    /// tokens of the issuer that its member `issuer` names, in which `{tenantid}` stands for any tenant. A key without
+    /// that member verifies none (`key_unusable`).
     ///
     /// ```
     /// # #[cfg(feature = "reqwest")] {
@@ -264,9 +264,9 @@ impl Issuer {
 
     /// Sets how many tenants have their keys kept, which should be as many as you approve.
     ///
-    /// If there are more, one tenant a second is evicted for another, by the guard's clock, and the tokens of the rest are
-    /// answered with 503. Tenants with shared keys are not limited, but the tokens of those beyond this number are never
-    /// cached. Defaults to 1000. Does nothing for an issuer that is not a template.
+    /// If there are more, one tenant a second is evicted for another, by the guard's clock, and the tokens of the rest
+    /// are answered with 503. Tenants with shared keys are not limited, but the tokens of those beyond this number are
+    /// never cached. Defaults to 1000. Does nothing for an issuer that is not a template.
     #[must_use]
     pub fn max_tenants(mut self, most: usize) -> Self {
         if let IssuerKeys::Tenants(tenants) = &self.keys {
@@ -336,8 +336,8 @@ impl Issuer {
     ///
     /// Some agents are not in `act`: they logged their user in, and are only the client of the token. With this setting
     /// such a client counts as the current actor, with [`ActorSource::Client`](crate::token::ActorSource::Client), if
-    /// `act` names no actor. A client whose token is its own (`sub` is `client_id`) does not act for anyone else, and is
-    /// not an actor.
+    /// `act` names no actor. A client whose token is its own (`sub` is `client_id`) does not act for anyone else, and
+    /// is not an actor.
     #[must_use]
     pub fn agent_clients(self, clients: impl IntoIterator<Item = impl Into<String>>) -> Self {
         self.with(|terms| terms.agents.add_clients(clients))
@@ -357,10 +357,10 @@ impl Issuer {
 
     /// Requires that agents are named in `act`.
     ///
-    /// A token that names no actor, and whose client is one of the [`agent_clients`](Self::agent_clients), is a person's
-    /// own token in the hands of an agent. Every requirement refuses it (`actor_required`, unless an earlier check
-    /// refuses it first). If no agent clients are set, every client counts as one. A client whose token is its own
-    /// needs no `act`.
+    /// A token that names no actor, and whose client is one of the [`agent_clients`](Self::agent_clients), is a
+    /// person's own token in the hands of an agent. Every requirement refuses it (`actor_required`, unless an earlier
+    /// check refuses it first). If no agent clients are set, every client counts as one. A client whose token is its
+    /// own needs no `act`.
     #[must_use]
     pub fn agents_must_act(self) -> Self {
         self.with(|terms| terms.agents.require_act())

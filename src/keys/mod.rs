@@ -1,8 +1,9 @@
 //! The keys that an issuer's tokens are verified with.
 //!
 //! You need this module when [`Issuer::discover`](crate::Issuer::discover) is not enough: to hold the keys yourself
-//! ([`KeySet`], [`KeySource`]), to fetch them from a `jwks_uri` or keep them for another time ([`RemoteKeys`]), to choose
-//! algorithms or the verification backend ([`Algorithm`], [`Backend`]), or to answer a readiness probe ([`Readiness`]).
+//! ([`KeySet`], [`KeySource`]), to fetch them from a `jwks_uri` or change how long they outlast a failing issuer
+//! ([`RemoteKeys`]), to choose algorithms or the verification backend ([`Algorithm`], [`Backend`]), or to answer a
+//! readiness probe ([`Readiness`]).
 //!
 //! Keys never leave their issuer: a token is verified with the keys of the issuer that its `iss` names, and with no
 //! others. [`RemoteKeys`] fetches and renews them in a task of its own:
@@ -11,12 +12,12 @@
 //! |---|---|---|
 //! | all is well | passes without waiting | waits for one fetch, at most 2 seconds; then 401 |
 //! | 2 fetches began within 30 seconds | passes | 401 if one of them looked for the key, otherwise 503 |
-//! | the issuer is down | passes for one hour after the last successful fetch ([`RemoteKeys::stale_for`]), then 503 | 503 |
+//! | the issuer is down | passes for one hour after the last successful fetch, then 503 | 503 |
 //! | keys were never fetched | - | waits, at most 2 seconds and along with at most 255 others; then 503 |
 //!
-//! A withdrawn key is refused as soon as a fetch has brought a set without it. An issuer that is down is no reason not
-//! to start a service: [`Guard::ready`](crate::Guard::ready) fetches what is missing and waits for it, and
-//! [`Guard::readiness`](crate::Guard::readiness) is a snapshot for a probe.
+//! The hour is [`RemoteKeys::stale_for`]. A withdrawn key is refused as soon as a fetch has brought a set without it.
+//! An issuer that is down is no reason not to start a service: [`Guard::ready`](crate::Guard::ready) fetches what is
+//! missing and waits for it, and [`Guard::readiness`](crate::Guard::readiness) is a snapshot for a probe.
 //!
 //! ```
 //! # #[cfg(all(feature = "remote", feature = "testing"))]
@@ -43,8 +44,10 @@
 //! # #[cfg(not(all(feature = "remote", feature = "testing")))]
 //! # fn main() {}
 //! ```
-// Without the feature there is nothing that the links could lead to.
-#![cfg_attr(not(feature = "remote"), allow(rustdoc::broken_intra_doc_links, reason = "see above"))]
+#![cfg_attr(
+    not(feature = "remote"),
+    allow(rustdoc::broken_intra_doc_links, reason = "some lead to items of the feature")
+)]
 
 #[cfg(feature = "remote")]
 mod cache;

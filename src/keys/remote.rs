@@ -20,16 +20,17 @@ use crate::token::KeyHint;
 /// Fetches the keys of one issuer when they are first needed, and renews them in a task of its own.
 ///
 /// - **A request whose key is known never waits**, not even while keys are renewed or if that fails. Keys are renewed
-///   before they are stale. They are fresh for as long as the issuer says (`Cache-Control`), but at least 5 minutes and at
-///   most 24 hours; for 10 minutes if it says nothing; and never for longer than half of [`stale_for`](Self::stale_for).
+///   before they are stale. They are fresh for as long as the issuer says (`Cache-Control`), but at least 5 minutes and
+///   at most 24 hours; for 10 minutes if it says nothing; and never for longer than half of
+///   [`stale_for`](Self::stale_for).
 /// - **An unknown key id** is looked for: the request waits for one fetch, at most 2 seconds and along with at most 255
-///   others. Any request beyond that is answered with 503. A key id that the fetch does not bring is `key_not_found`, and
-///   is not looked for again for 30 seconds. If no fetch could look for it, or the fetch failed, it is not known whether
-///   the key exists, and the answer is 503.
+///   others. Any request beyond that is answered with 503. A key id that the fetch does not bring is `key_not_found`,
+///   and is not looked for again for 30 seconds. If no fetch could look for it, or the fetch failed, it is not known
+///   whether the key exists, and the answer is 503.
 /// - **At most 2 fetches begin within 30 seconds**, whatever tokens say and however the fetches end.
-/// - **An issuer that is down** is not noticed for [`stale_for`](Self::stale_for) after the last successful fetch. After
-///   that there are no keys: requests are answered with 503 (`keys_unavailable`) until it is back. This time is measured
-///   by the clock of the runtime, which may stand still while a machine is suspended.
+/// - **An issuer that is down** is not noticed for [`stale_for`](Self::stale_for) after the last successful fetch.
+///   After that there are no keys: requests are answered with 503 (`keys_unavailable`) until it is back. This time is
+///   measured by the clock of the runtime, which may stand still while a machine is suspended.
 /// - **A withdrawn key** is refused once a fetch has brought a set without it. A set without any key counts too. If
 ///   another key is published under the same id, that is noticed when keys are renewed; until then its tokens are
 ///   `signature_invalid`.
@@ -50,7 +51,8 @@ use crate::token::KeyHint;
 /// # use reqwest::redirect::Policy;
 /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
 /// let client = reqwest::Client::builder().redirect(Policy::none()).build()?;
-/// let keys = RemoteKeys::from_jwks_uri("https://login.example/keys", client.clone())?.stale_for(Duration::from_secs(600));
+/// let keys = RemoteKeys::from_jwks_uri("https://login.example/keys", client.clone())?
+///     .stale_for(Duration::from_secs(600));
 /// let issuer = Issuer::new("https://login.example", keys);
 ///
 /// assert!(RemoteKeys::from_jwks_uri("http://login.example/keys", client).is_err());
@@ -159,8 +161,8 @@ impl RemoteKeys {
 
     /// Sets how long keys are used after the last successful fetch.
     ///
-    /// This is how long an issuer may be down, and how long a withdrawn key is accepted if the issuer cannot be reached.
-    /// Defaults to one hour.
+    /// This is how long an issuer may be down, and how long a withdrawn key is accepted if the issuer cannot be
+    /// reached. Defaults to one hour.
     ///
     /// # Panics
     ///

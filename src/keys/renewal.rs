@@ -207,8 +207,8 @@ impl Renewal {
         }
     }
 
-    /// Waits until it is time to renew, and returns the next fetch. Returns `None` if another fetch came after this one,
-    /// which has its own task, or if the keys were dropped.
+    /// Waits until it is time to renew, and returns the next fetch. Returns `None` if another fetch came after this
+    /// one, which has its own task, or if the keys were dropped.
     async fn wait_for_next_renewal(weak: Weak<Self>, number: u64) -> Option<RunningFetch> {
         loop {
             let renew_at = {

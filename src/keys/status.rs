@@ -90,8 +90,8 @@ impl fmt::Display for KeyStatus {
 /// A snapshot of the keys of every issuer that a guard trusts.
 ///
 /// Returned by [`Guard::ready`](crate::Guard::ready), which fetches what is missing, and by
-/// [`Guard::readiness`](crate::Guard::readiness), which answers at once, for a probe. `Display` writes one line for each
-/// issuer.
+/// [`Guard::readiness`](crate::Guard::readiness), which answers at once, for a probe. `Display` writes one line for
+/// each issuer.
 ///
 /// ```
 /// # #[cfg(feature = "testing")] {

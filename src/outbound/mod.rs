@@ -1,4 +1,4 @@
-//! The one way out: every request that this crate makes goes through an [`HttpClient`].
+//! HTTP requests: each one that this crate makes goes through an [`HttpClient`].
 
 #[cfg(feature = "reqwest")]
 mod reqwest;
@@ -10,72 +10,86 @@ use http::{Request, Response};
 
 use crate::answer::Answer;
 
-/// What an [`HttpClient`] answers with.
+/// The answer of an [`HttpClient`].
 pub type HttpAnswer = Answer<'static, Result<Response<Vec<u8>>, HttpError>>;
 
 /// Sends one request and reads the answer.
 ///
-/// `reqwest::Client` is one with the feature `reqwest`; a closure is one, and an `Arc` of one. Whoever implements it
-/// keeps three rules: **no redirects** are followed, since an answer from elsewhere is not the answer;
-/// no more than [`max_bytes`](HttpLimits::max_bytes) of the body are read into memory; and
-/// everything is done, or given up, [`timeout`](HttpLimits::timeout) the time. An answer of any status is an
-/// answer, and no error. The TLS of the client is what the keys of an issuer are worth.
+/// With the feature `reqwest`, `reqwest::Client` implements this trait. So do a closure, and an `Arc` of any client.
+///
+/// An implementation must keep three rules:
+///
+/// - It follows **no redirects**. An answer from another URL is not the answer.
+/// - It reads at most [`max_bytes`](HttpLimits::max_bytes) of the body into memory.
+/// - It is done, or gives up, within [`timeout`](HttpLimits::timeout).
+///
+/// An answer with any status is an answer, not an error. The keys of an issuer are only as trustworthy as the TLS of
+/// the client that fetched them.
 ///
 /// ```
 /// use http::{Request, Response};
-/// use unconfused::client::{HttpAnswer, HttpClient, HttpLimits};
 /// use unconfused::Answer;
+/// use unconfused::client::{HttpAnswer, HttpClient, HttpError, HttpLimits};
 ///
-/// // for a test: one document, whatever is asked
-/// let client = |_: Request<Vec<u8>>, _: HttpLimits| -> HttpAnswer {
-///     Answer::Now(Ok(Response::new(br#"{"keys":[]}"#.to_vec())))
+/// // a client for a test: one document, whatever is requested
+/// let client = |_: Request<Vec<u8>>, limits: HttpLimits| -> HttpAnswer {
+///     let body = br#"{"keys":[]}"#.to_vec();
+///     if body.len() > limits.max_bytes {
+///         return Answer::Now(Err(HttpError::TooLarge(limits.max_bytes)));
+///     }
+///     Answer::Now(Ok(Response::new(body)))
 /// };
-/// # fn is_one(_: impl HttpClient) {}
-/// # is_one(client);
+///
+/// let send = |max_bytes| {
+///     let request = Request::get("https://login.example/jwks").body(Vec::new()).unwrap();
+///     client.send(request, HttpLimits::new(max_bytes, std::time::Duration::from_secs(5))).now().unwrap()
+/// };
+/// assert_eq!(send(1024).unwrap().status(), 200);
+/// assert!(matches!(send(5), Err(HttpError::TooLarge(5))));
 /// ```
 pub trait HttpClient: Send + Sync + 'static {
-    /// Sends the request.
+    /// Sends the request and reads the whole answer, within these limits.
     fn send(&self, request: Request<Vec<u8>>, limits: HttpLimits) -> HttpAnswer;
 }
 
-/// What a request may cost.
+/// The limits of one request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct HttpLimits {
-    /// The most bytes of a body that are read; a longer one is [`HttpError::TooLarge`].
+    /// The most bytes of a body that are read. A longer body is [`HttpError::TooLarge`].
     pub max_bytes: usize,
-    /// The time for all of it, from the first byte sent to the last one read; then it is
+    /// The time for the whole request, from the first byte that is sent to the last one that is read. After that it is
     /// [`HttpError::TimedOut`].
     pub timeout: Duration,
 }
 
 impl HttpLimits {
-    /// So many bytes, in so much time.
+    /// Creates limits of this many bytes and this much time.
     #[must_use]
     pub fn new(max_bytes: usize, timeout: Duration) -> Self {
         HttpLimits { max_bytes, timeout }
     }
 }
 
-/// There is no answer.
+/// The error of an [`HttpClient`] that has no answer.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum HttpError {
-    /// An `https` URL, and a client without TLS.
+    /// The URL is `https`, and the client has no TLS.
     #[error(
         "the HTTP client has no TLS, and the URL is https: turn on a TLS feature of the client"
     )]
     NoTls,
-    /// It took longer than it may.
+    /// The request took longer than [`HttpLimits::timeout`].
     #[error("the answer took too long")]
     TimedOut,
-    /// The body is longer than it may be, in bytes.
+    /// The body is longer than [`HttpLimits::max_bytes`], which is this many bytes.
     #[error("the body has more than {0} bytes")]
     TooLarge(usize),
-    /// The answer came from another place than the one that was asked.
+    /// The answer is a redirect, or comes from another URL than the one that was requested.
     #[error("the answer is a redirect, or came after one")]
     Redirected,
-    /// Something else.
+    /// The request failed for another reason.
     #[error("the request failed: {0}")]
     Failed(#[source] Box<dyn std::error::Error + Send + Sync>),
 }

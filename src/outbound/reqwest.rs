@@ -1,4 +1,4 @@
-//! `reqwest::Client` as the way out.
+//! `reqwest::Client` as an [`HttpClient`].
 
 use std::error::Error;
 
@@ -8,9 +8,9 @@ use reqwest::Client;
 use super::{HttpAnswer, HttpClient, HttpError, HttpLimits};
 use crate::answer::Answer;
 
-/// TLS, proxies and the pool are the client's own; and so are redirects: **build it with
-/// `redirect::Policy::none()`**. A client that follows them asks others, and of what they answer only what came from
-/// another URL in the end is refused ([`HttpError::Redirected`]).
+/// Sends requests with the TLS, the proxies and the connections of this client, and with its redirect policy: **build
+/// it with `redirect::Policy::none()`**. A client that follows redirects sends requests to other servers. Its answer is
+/// refused ([`HttpError::Redirected`]) only if it comes from another URL in the end.
 impl HttpClient for Client {
     fn send(&self, request: Request<Vec<u8>>, limits: HttpLimits) -> HttpAnswer {
         let client = self.clone();
@@ -23,18 +23,18 @@ async fn fetch(
     request: Request<Vec<u8>>,
     limits: HttpLimits,
 ) -> Result<Response<Vec<u8>>, HttpError> {
-    let mut request = reqwest::Request::try_from(request).map_err(failed)?;
+    let mut request = reqwest::Request::try_from(request).map_err(http_error)?;
     *request.timeout_mut() = Some(limits.timeout);
-    let asked = request.url().clone();
-    let mut response = client.execute(request).await.map_err(failed)?;
-    if *response.url() != asked {
+    let url = request.url().clone();
+    let mut response = client.execute(request).await.map_err(http_error)?;
+    if *response.url() != url {
         return Err(HttpError::Redirected);
     }
     let mut answer = Response::new(Vec::new());
     *answer.status_mut() = response.status();
     *answer.headers_mut() = std::mem::take(response.headers_mut());
     let body = answer.body_mut();
-    while let Some(chunk) = response.chunk().await.map_err(failed)? {
+    while let Some(chunk) = response.chunk().await.map_err(http_error)? {
         if body.len().saturating_add(chunk.len()) > limits.max_bytes {
             return Err(HttpError::TooLarge(limits.max_bytes));
         }
@@ -43,20 +43,21 @@ async fn fetch(
     Ok(answer)
 }
 
-fn failed(error: reqwest::Error) -> HttpError {
+fn http_error(error: reqwest::Error) -> HttpError {
     if error.is_timeout() {
         return HttpError::TimedOut;
     }
     if error.is_redirect() {
         return HttpError::Redirected;
     }
-    // Without TLS, the connector refuses the scheme; that error has no type of its own.
+    // Without TLS, the connector refuses the scheme with an error that has no type of its own.
     let causes =
         std::iter::successors(error.source(), |cause: &&(dyn Error + 'static)| (*cause).source());
-    let refused = causes.map(ToString::to_string).any(|cause| cause.contains("scheme is not http"));
-    if refused && error.url().is_some_and(|url| url.scheme() == "https") {
+    let has_no_tls =
+        causes.map(ToString::to_string).any(|cause| cause.contains("scheme is not http"));
+    if has_no_tls && error.url().is_some_and(|url| url.scheme() == "https") {
         return HttpError::NoTls;
     }
-    // The URL is told by whoever asked.
+    // The caller names the URL in its own error.
     HttpError::Failed(Box::new(error.without_url()))
 }

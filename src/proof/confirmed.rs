@@ -1,4 +1,4 @@
-//! What was proved about the sender of a token.
+//! The result of the possession checks.
 
 use super::accepted::AcceptedProof;
 

@@ -1,4 +1,4 @@
-//! What a request brings to show that its sender holds the key of the token.
+//! The proof and the certificate that come with a token.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -7,7 +7,9 @@ use http::Method;
 
 use super::mtls::ClientCertificate;
 
-/// What the sender of a request presents to show that it may use the token.
+/// How the sender of a request shows that it may use the token: as a bearer, by a DPoP proof
+/// ([RFC 9449](https://www.rfc-editor.org/rfc/rfc9449)), by its certificate
+/// ([RFC 8705](https://www.rfc-editor.org/rfc/rfc8705)), or by a proof and a certificate.
 ///
 /// This is an input of the plain functions: see
 /// [`UnverifiedToken::with_possession`](crate::token::UnverifiedToken::with_possession) and

@@ -1,4 +1,4 @@
-//! What a store remembers of a proof or a token.
+//! The entry that a store remembers for a proof or a token.
 
 use std::time::Duration;
 
@@ -9,8 +9,8 @@ use crate::jose::sha256;
 use crate::proof::AcceptedProof;
 use crate::token::{AccessToken, TokenLimits};
 
-/// What a [`ReplayStore`](super::ReplayStore) remembers of a proof or a token: hashes and times, and no text of a
-/// request.
+/// An entry that a [`ReplayStore`](super::ReplayStore) remembers for a proof or a token. It consists of hashes and
+/// times, and contains no text of a request.
 ///
 /// A guard makes entries itself. With the plain functions, make one with [`for_proof`](Self::for_proof) or
 /// [`for_token`](Self::for_token), and insert it after every other check has passed.
@@ -145,7 +145,7 @@ impl ReplayEntry {
         self.issued_at
     }
 
-    /// Returns the moment until which the entry must be remembered. From then on the proof or token is refused for its
+    /// Returns the moment until which the entry must be remembered. After that, the proof or token is refused for its
     /// age.
     #[must_use]
     pub fn expires_at(&self) -> UtcDateTime {

@@ -38,7 +38,7 @@ use crate::answer::Answer;
 /// (`iat` is in whole seconds), is [`BeforeEpoch`](Remembered::BeforeEpoch), because an earlier process may have seen
 /// it. The system's clock is read only when the store is created. After that, time is what [`ReplayEntry::now`] says.
 ///
-/// What this store does not do:
+/// This store has two limitations:
 ///
 /// - It does not share entries with other processes. A service of several processes needs a shared store.
 /// - It does not detect a wrong clock. If the clock was set back while the service was down, something that was used

@@ -86,8 +86,8 @@ pub struct RedisReplayStore {
 impl RedisReplayStore {
     /// Creates a store on the server of this client.
     ///
-    /// It connects at the first insertion. All insertions must run in the same Tokio runtime. In none, they are
-    /// answered with [`StoreUnavailable`].
+    /// It connects at the first insertion. All insertions must run in the same Tokio runtime. Outside of
+    /// one, the answer is [`StoreUnavailable`].
     ///
     /// A connection on which something fails is replaced, at most every 5 seconds. This includes a connection that
     /// hangs, or that leads to a server that is no longer the primary.

@@ -34,9 +34,9 @@ pub type ReplayAnswer = Answer<'static, Result<Remembered, StoreUnavailable>>;
 /// // For a test: it has no start, never forgets, and grows without a bound.
 /// let seen = Mutex::new(HashSet::new());
 /// let store = move |entry: ReplayEntry| -> ReplayAnswer {
-///     Answer::Now(match seen.lock() {
-///         Ok(mut seen) if seen.insert(*entry.key()) => Ok(Remembered::First),
-///         Ok(_) => Ok(Remembered::Again),
+///     Answer::Now(match seen.lock().map(|mut seen| seen.insert(*entry.key())) {
+///         Ok(true) => Ok(Remembered::First),
+///         Ok(false) => Ok(Remembered::Again),
 ///         Err(_) => Err(StoreUnavailable::new("a thread panicked while it inserted")),
 ///     })
 /// };

@@ -198,7 +198,7 @@ impl TestToken {
     ///
     /// Panics if the guard refuses the token, with the denial in the message. Panics if the guard has to fetch keys
     /// first: call [`Guard::ready`] before.
-    #[expect(clippy::panic, reason = "only in tests of users, where a panic is the answer")]
+    #[expect(clippy::panic, reason = "called in tests of users, where a panic is the answer")]
     pub fn granted_by(&self, guard: &Guard, requirement: impl Into<Require>) -> Grant {
         let mut head = http::Request::new(()).into_parts().0;
         if let Ok(value) = self.bearer().try_into() {

@@ -39,7 +39,7 @@ use crate::token::KeyHint;
 /// login.rotate(); // The old key stays published.
 /// assert!(authorize(&token).is_ok());
 /// login.withdraw_old_keys();
-/// assert_eq!(authorize(&token).unwrap_err().reason(), Reason::SigningKeyUnknown);
+/// assert_eq!(authorize(&token).unwrap_err().reason(), Reason::KeyNotFound);
 /// ```
 #[derive(Clone)]
 pub struct TestIssuer {
@@ -200,7 +200,7 @@ impl TestIssuer {
     }
 }
 
-/// Here and not beside the other methods, because this is the only one that needs an issuer.
+// Not beside the other methods, because they do not need an issuer.
 impl TestToken {
     /// Signs with the current key of another issuer, while the header still names the key of this one.
     pub fn forged_by(mut self, other: &TestIssuer) -> Self {

@@ -40,7 +40,7 @@ fn shared() -> Vec<&'static str> {
         HttpError, HttpLimits, KeyProblem, KeySet, KeySetError, KeySetId, KeyState, KeyStatus, KeysUnavailable, Readiness, RemoteKeys, ScriptedClient, MayAct<'_>, Metadata, MetadataService,
         MetadataUrl, Operation, Party, Printable<'_>, ProblemJson, Profile, Reason,
         Remedy, Require, Scope, ScopeCycle, ScopeHierarchy, ScopeShape, SkippedKey<'_>, StepUp,
-        TestIssuer, TestToken, TracingAudit, Unmet, UnverifiedToken<'_>, Validation, WrongClaimType,
+        TestIssuer, TestToken, TokenLimits, TracingAudit, Unmet, UnverifiedToken<'_>, Validation, WrongClaimType,
     )
 }
 

@@ -22,6 +22,7 @@ const PHR: Acr = Acr::from_static("phr");
 /// A request that would pass, and what is done to it: a token that is bound to a proof key and to a certificate.
 struct Scene {
     guard: Vec<fn(Guard) -> Guard>,
+    limits: TokenLimits,
     keys_down: bool,
     profile: Profile,
     token: TestToken,
@@ -41,6 +42,7 @@ impl Scene {
         let certificate = ClientCertificate::from_der("ours");
         Scene {
             guard: Vec::new(),
+            limits: TokenLimits::default(),
             keys_down: false,
             profile: Profile::rfc9068(),
             token: bound().bound_to_certificate(certificate).acr("phr").authenticated(secs(10)),
@@ -75,6 +77,7 @@ impl Scene {
             .clock(now)
             .dpop((self.dpop)(dpop()), store)
             .client_certificate(ClientCertificate::from_connection);
+        let guard = guard.limits(self.limits);
         let guard = self.guard.iter().fold(guard, |guard, change| change(guard));
         let raw = (self.shape)(self.token.sign());
         let proof = self.proof.iter().fold(proof(&raw), |proof, change| change(proof));
@@ -127,7 +130,7 @@ fn faults() -> Vec<Fault> {
         s.guard.push(|guard| guard.secure_transport(|_| false));
     });
     fault(Reason::CredentialTooLarge, &["size"], |s| {
-        s.guard.push(|guard| guard.limits(TokenLimits::default().max_bytes(10)));
+        s.limits = s.limits.max_bytes(10);
     });
     fault(Reason::MultipleCredentials, &["head"], |s| {
         s.head = |head| {
@@ -210,7 +213,7 @@ fn faults() -> Vec<Fault> {
         s.token = s.token.clone().claim("iat", NOW + 100);
     });
     fault(Reason::TokenLifetimeExceeded, &["iat", "exp"], |s| {
-        s.guard.push(|guard| guard.limits(TokenLimits::default().max_lifetime(secs(1))));
+        s.limits = s.limits.max_lifetime(secs(1));
     });
     fault(Reason::AudienceMismatch, &["aud"], |s| {
         s.token = s.token.clone().claim("aud", "https://billing.example");

@@ -134,8 +134,8 @@ pub(super) struct Cache<K> {
 }
 
 impl<K: CachedKeys> Cache<K> {
-    /// The shortest time that keys can be used after a successful fetch. They must be renewed before it is over, and the
-    /// budget must allow that.
+    /// The shortest time that keys can be used after a successful fetch. They must be renewed before it is over, and
+    /// the budget must allow that.
     pub(super) const MIN_STALE: Duration = Duration::from_secs(60);
 
     pub(super) fn new() -> Self {

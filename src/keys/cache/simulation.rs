@@ -22,8 +22,8 @@ use crate::keys::status::KeyState;
 const HOUR: Duration = Duration::from_secs(3600);
 /// A healthy origin answers within this time.
 const PROMPT: Duration = Duration::from_secs(1);
-/// Once the origin is healthy and publishes a key, a request with that key is accepted after this time at the latest. That is
-/// two windows of 30 seconds, and the time of a fetch.
+/// Once the origin is healthy and publishes a key, a request with that key is accepted after this time at the latest.
+/// That is two windows of 30 seconds, and the time of a fetch.
 const RECOVERED: Duration = Duration::from_secs(62);
 
 // The limits that users are promised. They are repeated here so that a change of a constant fails.
@@ -120,7 +120,7 @@ enum Traffic {
     Idle,
     /// Requests with this time between two, on average.
     Steady(Duration),
-    /// Requests with this time between two, on average, mostly with key ids that do not exist.
+    /// Requests with this time between two, on average, most of them with key ids that do not exist.
     Flood(Duration),
 }
 

@@ -54,7 +54,7 @@ fn begins(cache: &mut Cache<Set>, kid: &str, now: Timestamp) -> u64 {
     }
 }
 
-/// Fetched at the beginning: the key `a`.
+/// A cache that fetched the key `a` at the beginning.
 fn fetched() -> Cache<Set> {
     let mut cache = Cache::new();
     let fetch = begins(&mut cache, "a", s(0));
@@ -80,14 +80,14 @@ fn the_first_request_begins_the_one_fetch_and_all_others_wait_for_it() {
     cache.end_fetch(1, good(&["a"], s(0)), s(3), 0.0);
     assert_eq!(cache.lookup_after_wait(Some("a"), 1, s(3)), Ok(set(&["a"])));
     assert_eq!(cache.lookup_after_wait(None, 1, s(3)), Ok(set(&["a"])));
-    // The set that lacks the key is the answer: the key is not found.
+    // The set without the key is the answer, so that the key is not found.
     assert_eq!(cache.lookup_after_wait(Some("b"), 1, s(3)), Ok(set(&["a"])));
 }
 
 #[test]
 fn a_known_key_never_waits_and_begins_the_renewal_once_it_is_due() {
     let mut cache = fetched();
-    // 75 % of ten minutes, with no jitter.
+    // 75 % of ten minutes, without jitter.
     assert_eq!(cache.lookup(Some("a"), s(450) - NS), uses(&["a"]));
     assert_eq!(cache.lookup(Some("a"), s(450)), Lookup::Use { keys: set(&["a"]), begin: Some(2) });
     assert_eq!(cache.lookup(Some("a"), s(451)), uses(&["a"]));
@@ -102,14 +102,14 @@ fn a_known_key_never_waits_and_begins_the_renewal_once_it_is_due() {
 }
 
 #[test]
-fn keys_serve_up_to_their_bound_and_not_at_it() {
+fn keys_are_used_until_stale_for_is_over_and_not_at_its_end() {
     let mut cache = fetched();
     let snapshot = cache.snapshot().unwrap();
     assert!(snapshot.is_valid_for(Some("a"), s(450) - NS));
-    assert!(!snapshot.is_valid_for(Some("a"), s(450)), "then the machine is asked");
+    assert!(!snapshot.is_valid_for(Some("a"), s(450)), "then the cache is asked");
     assert!(!snapshot.is_valid_for(Some("b"), s(1)));
     assert_eq!(cache.lookup(Some("a"), s(450)), Lookup::Use { keys: set(&["a"]), begin: Some(2) });
-    // While a fetch is in the air nothing changes, until it would be lost.
+    // While a fetch is in flight nothing changes, until it would be lost.
     let snapshot = cache.snapshot().unwrap();
     assert!(snapshot.is_valid_for(Some("a"), s(480) - NS));
     assert!(!snapshot.is_valid_for(Some("a"), s(480)));
@@ -124,7 +124,7 @@ fn keys_serve_up_to_their_bound_and_not_at_it() {
 }
 
 #[test]
-fn what_is_read_without_a_lock_ends_with_the_keys_also_while_a_fetch_is_in_the_air() {
+fn a_snapshot_ends_with_its_keys_even_while_a_fetch_is_in_flight() {
     let mut cache = fetched();
     assert_eq!(begins(&mut cache, "b", s(3590)), 2);
     let snapshot = cache.snapshot().unwrap();
@@ -133,7 +133,7 @@ fn what_is_read_without_a_lock_ends_with_the_keys_also_while_a_fetch_is_in_the_a
 }
 
 #[test]
-fn the_bound_counts_from_when_the_good_fetch_began() {
+fn stale_for_counts_from_when_the_successful_fetch_began() {
     let mut cache: Cache<Set> = Cache::new();
     cache.set_stale_for(s(60));
     assert_eq!(begins(&mut cache, "a", s(0)), 1);
@@ -144,7 +144,7 @@ fn the_bound_counts_from_when_the_good_fetch_began() {
 }
 
 #[test]
-fn two_fetches_begin_within_thirty_seconds_whatever_comes_of_them() {
+fn two_fetches_begin_within_thirty_seconds_however_they_end() {
     type End = fn(Timestamp) -> FetchResult<Set>;
     let ends: [End; 3] = [|at| good(&["a"], at), |at| good(&[], at), |_| failed()];
     for end in ends {
@@ -157,7 +157,7 @@ fn two_fetches_begin_within_thirty_seconds_whatever_comes_of_them() {
             let lookup = cache.lookup(Some("x3"), now);
             assert!(!matches!(lookup, Lookup::Wait(_)), "{now:?} {lookup:?}");
         }
-        // The window slides: the first is over, the second is not.
+        // The window slides: the first fetch is out of it, the second is not.
         assert_eq!(begins(&mut cache, "x3", s(40)), 3);
         cache.end_fetch(3, end(s(40)), s(40), 0.0);
         let lookup = cache.lookup(Some("x4"), s(55) - NS);
@@ -188,17 +188,17 @@ fn an_unknown_id_is_not_looked_for_again_for_thirty_seconds() {
         assert_eq!(cache.lookup(Some("b"), now), uses(&["a"]), "{now:?}");
     }
     assert_eq!(begins(&mut cache, "b", s(130)), 3);
-    // Another one is looked for.
+    // Another id is looked for.
     cache.end_fetch(3, good(&["a"], s(130)), s(130), 0.0);
     assert_eq!(begins(&mut cache, "c", s(131)), 4);
-    // And a third cannot be: it is not known of it that it is unknown.
+    // A third cannot be looked for, so it does not count as missing.
     cache.end_fetch(4, good(&["a"], s(131)), s(131), 0.0);
     assert_eq!(cache.lookup(Some("d"), s(132)), Lookup::Refuse(Refusal::OverBudget));
     assert_eq!(cache.next_fetch_in(s(132)), s(28));
 }
 
 #[test]
-fn an_id_is_known_as_soon_as_a_fetch_brings_it_also_where_it_was_unknown() {
+fn an_id_is_known_as_soon_as_a_fetch_brings_it_even_if_it_was_missing() {
     let mut cache = fetched();
     assert_eq!(begins(&mut cache, "b", s(100)), 2);
     cache.end_fetch(2, good(&["a"], s(100)), s(100), 0.0);
@@ -209,11 +209,11 @@ fn an_id_is_known_as_soon_as_a_fetch_brings_it_also_where_it_was_unknown() {
 }
 
 #[test]
-fn after_a_fetch_that_failed_no_id_is_said_to_be_unknown() {
+fn after_a_fetch_that_failed_no_id_counts_as_missing() {
     let mut cache = fetched();
     assert_eq!(begins(&mut cache, "b", s(100)), 2);
     cache.end_fetch(2, failed(), s(100), 0.0);
-    // Not remembered: looked for again while the budget lasts, and refused beyond it.
+    // It is looked for again while the budget lasts, and refused after that.
     assert_eq!(begins(&mut cache, "b", s(101)), 3);
     cache.end_fetch(3, failed(), s(101), 0.0);
     assert_eq!(cache.lookup(Some("b"), s(102)), refused("down"));
@@ -225,7 +225,7 @@ fn after_a_fetch_that_failed_no_id_is_said_to_be_unknown() {
 }
 
 #[test]
-fn what_is_remembered_of_unknown_ids_is_bounded() {
+fn the_list_of_missing_ids_is_bounded() {
     let mut cache = fetched();
     for round in 0..10_000_u64 {
         let now = s(100) + Duration::from_millis(round * 100);
@@ -241,7 +241,7 @@ fn what_is_remembered_of_unknown_ids_is_bounded() {
 }
 
 #[test]
-fn the_256_seats_are_given_back_and_the_next_request_is_refused() {
+fn a_request_beyond_256_that_wait_is_refused_until_one_stops_waiting() {
     let mut cache: Cache<Set> = Cache::new();
     assert_eq!(
         cache.lookup(Some("a"), s(0)),
@@ -270,7 +270,7 @@ fn the_256_seats_are_given_back_and_the_next_request_is_refused() {
 }
 
 #[test]
-fn where_nobody_may_wait_no_fetch_is_begun_for_nobody() {
+fn no_fetch_begins_for_a_request_that_may_not_wait() {
     let mut cache: Cache<Set> = Cache::new();
     for _ in 0..MAX_WAITING {
         let _ = cache.lookup(Some("a"), s(0));
@@ -281,7 +281,7 @@ fn where_nobody_may_wait_no_fetch_is_begun_for_nobody() {
 }
 
 #[test]
-fn a_fetch_is_lost_after_thirty_seconds_and_another_takes_its_place() {
+fn a_fetch_is_lost_after_thirty_seconds_and_another_may_begin() {
     let mut cache: Cache<Set> = Cache::new();
     assert_eq!(begins(&mut cache, "a", s(0)), 1);
     let lookup = cache.lookup(Some("a"), s(30) - NS);
@@ -309,31 +309,31 @@ fn a_late_answer_never_overwrites_a_newer_one() {
 }
 
 #[test]
-fn an_answer_that_was_given_up_serves_until_the_newer_one_is_there() {
+fn the_answer_of_a_lost_fetch_is_used_until_a_newer_one_is_there() {
     let mut cache: Cache<Set> = Cache::new();
     assert_eq!(begins(&mut cache, "a", s(0)), 1);
     assert_eq!(begins(&mut cache, "a", s(30)), 2);
     cache.end_fetch(1, good(&["a"], s(0)), s(31), 0.0);
     assert_eq!(cache.lookup(Some("a"), s(31)), uses(&["a"]));
-    // The newer one is in the air still, and the only one.
+    // The newer one is still in flight, and the only one.
     assert_eq!(
         cache.lookup(Some("b"), s(31)),
         Lookup::Wait(PendingFetch { number: 2, begin: false })
     );
-    assert!(!cache.is_latest(1), "it does not renew: the newer one does");
+    assert!(!cache.is_latest(1), "the newer one renews");
     cache.end_fetch(2, good(&["b"], s(30)), s(32), 0.0);
     assert_eq!(cache.lookup(Some("b"), s(32)), uses(&["b"]));
     assert!(cache.is_latest(2));
 }
 
 #[test]
-fn a_withdrawn_key_serves_no_more_after_a_fetch_without_it_and_an_empty_set_is_a_set() {
+fn a_withdrawn_key_is_gone_after_a_fetch_without_it_even_if_the_set_is_empty() {
     for without in [&["b"][..], &[]] {
         let mut cache = fetched();
         assert_eq!(cache.renew_if_due(s(450)), Some(2));
         cache.end_fetch(2, good(without, s(450)), s(451), 0.0);
         assert!(!cache.snapshot().unwrap().is_valid_for(Some("a"), s(451)));
-        // That it is gone is known.
+        // It counts as missing.
         assert_eq!(
             cache.lookup(Some("a"), s(451)),
             Lookup::Use { keys: set(without), begin: None }
@@ -367,7 +367,7 @@ fn keys_are_fresh_for_as_long_as_the_issuer_says_within_bounds() {
 }
 
 #[test]
-fn keys_are_fresh_for_half_of_the_time_that_they_serve_at_most() {
+fn keys_are_fresh_for_at_most_half_of_stale_for() {
     let mut cache: Cache<Set> = Cache::new();
     cache.set_stale_for(s(60));
     assert_eq!(begins(&mut cache, "a", s(0)), 1);
@@ -380,7 +380,7 @@ fn keys_are_fresh_for_half_of_the_time_that_they_serve_at_most() {
 }
 
 #[test]
-fn renewal_comes_before_keys_are_stale_at_a_moment_of_its_own() {
+fn keys_are_renewed_before_they_are_stale_at_a_time_that_varies() {
     for (jitter, at) in [(0.0, 450), (0.5, 495), (1.0, 540), (7.0, 540), (-7.0, 450)] {
         let mut cache: Cache<Set> = Cache::new();
         assert_eq!(begins(&mut cache, "a", s(0)), 1);
@@ -439,7 +439,7 @@ fn a_fetch_that_never_ended_counts_as_failed() {
 }
 
 #[test]
-fn the_state_says_how_it_stands() {
+fn the_status_reports_state_age_and_counts() {
     let mut cache: Cache<Set> = Cache::new();
     assert_eq!(cache.status(s(5)).state, KeyState::Missing);
     assert_eq!(cache.status(s(5)).age, None);
@@ -456,7 +456,7 @@ fn the_state_says_how_it_stands() {
 fn a_clock_reading_that_is_a_little_old_breaks_nothing() {
     let mut cache = fetched();
     assert_eq!(begins(&mut cache, "b", s(100)), 2);
-    // Read before the fetch began, and asked after.
+    // The clock was read before the fetch began, and the cache asked after.
     assert_eq!(
         cache.lookup(Some("c"), s(99)),
         Lookup::Wait(PendingFetch { number: 2, begin: false })

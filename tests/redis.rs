@@ -69,7 +69,7 @@ impl Server {
         RedisReplayStore::new(self.client())
     }
 
-    /// For a test of a moment, not of clocks.
+    /// For tests that judge at one moment, without clocks that differ.
     fn store_now(&self) -> RedisReplayStore {
         self.store().clock_skew(Duration::ZERO)
     }
@@ -133,7 +133,7 @@ async fn offer(
     store.insert(entry).await
 }
 
-/// Until what is issued now is issued after the epoch of a server that was met now.
+/// Waits until what is issued then is issued after the epoch of a server that was first asked now.
 async fn past_the_epoch() {
     sleep(Duration::from_millis(1100)).await;
 }
@@ -332,7 +332,7 @@ async fn a_server_that_comes_back_with_old_data_has_forgotten_everything() {
 }
 
 #[tokio::test]
-async fn a_replica_that_is_promoted_has_forgotten_what_it_was_not_told() {
+async fn a_promoted_replica_does_not_know_what_was_not_replicated() {
     let (Some(primary), Some(replica)) = (Server::start(), Server::start()) else { return };
     let _: String = replica.say(&format!("REPLICAOF 127.0.0.1 {}", primary.port));
     let store = primary.store_now();
@@ -343,7 +343,7 @@ async fn a_replica_that_is_promoted_has_forgotten_what_it_was_not_told() {
         assert!(began.elapsed() < Duration::from_secs(20), "no replication");
         sleep(Duration::from_millis(20)).await;
     }
-    // A replica takes nothing, and is asked in vain.
+    // A replica accepts no writes, so asking it fails.
     let astray = replica.store_now();
     let refused = offer(&astray, late("astray")).await.unwrap_err().to_string();
     assert!(refused.to_lowercase().contains("read"), "{refused}");
@@ -391,7 +391,7 @@ async fn a_full_or_slow_or_odd_server_is_unavailable() {
     assert_eq!(offer(&store, entry("v", UtcDateTime::now())).await.unwrap(), BeforeEpoch);
     assert_eq!(offer(&store, late("v")).await.unwrap(), First);
 
-    // Without a right that it needs.
+    // Without a permission that it needs.
     let _: String = server.say("ACL SETUSER narrow on nopass ~* +@all -info");
     let address = format!("redis://narrow:x@127.0.0.1:{}", server.port);
     let narrow = RedisReplayStore::new(Client::open(address).unwrap());
@@ -400,7 +400,7 @@ async fn a_full_or_slow_or_odd_server_is_unavailable() {
 }
 
 #[tokio::test]
-async fn a_server_that_was_never_there_is_no_error_until_it_is_asked() {
+async fn a_server_that_was_never_there_is_not_an_error_until_it_is_asked() {
     let Some(mut server) = Server::start() else { return };
     server.kill();
     let store = server.store();
@@ -413,7 +413,7 @@ async fn a_server_that_was_never_there_is_no_error_until_it_is_asked() {
 
 #[tokio::test]
 async fn a_connection_that_hangs_is_left() {
-    // Takes connections and says nothing.
+    // Accepts connections and sends nothing.
     let silent = TcpListener::bind("127.0.0.1:0").unwrap();
     let port = silent.local_addr().unwrap().port();
     let store = RedisReplayStore::new(Client::open(format!("redis://127.0.0.1:{port}")).unwrap());
@@ -507,7 +507,7 @@ impl Replicas {
         }
     }
 
-    /// The nonce that a client without one is told.
+    /// The nonce that a client without one is given.
     async fn nonce(&self) -> String {
         let mut head = proven(&self.login, &self.key, None).head();
         let refused = self.with_nonces[0].authorize(&mut head, READ).await.unwrap_err();
@@ -532,7 +532,7 @@ impl Replicas {
         self.guard(kind, replica).authorize(&mut head, requirement).await.map(drop)
     }
 
-    /// Whichever replica is asked.
+    /// Any of the replicas may be asked.
     async fn assert_refused(&self, kind: Kind, offered: &Recorded, reason: Reason) {
         for replica in 0..2 {
             let refused = self.ask(kind, replica, offered).await.unwrap_err();
@@ -649,7 +649,7 @@ async fn guards_survive_a_server_that_is_killed_and_comes_back_empty() {
             }
         }
     }
-    // What was accepted before is refused ever after; its client is told the nonce to go on with.
+    // What was accepted before stays refused; its client is given a nonce to go on with.
     for (kind, offered) in accepted.iter().chain(&in_doubt) {
         service.assert_refused(*kind, offered, forgotten(*kind)).await;
     }

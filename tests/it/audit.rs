@@ -55,7 +55,7 @@ fn request(token: &TestToken) -> Parts {
     head("/orders", &[&token.bearer()])
 }
 
-/// What `see` makes of the one event of this request.
+/// What `see` makes of the only event of this request.
 fn event<T: Send + 'static>(
     token: &TestToken,
     requirement: impl Into<Require>,
@@ -107,7 +107,7 @@ fn values(line: &str, name: &str) -> Vec<String> {
     pairs.filter(|(n, _)| n == name).map(|(_, v)| v).collect()
 }
 
-// One event a decision.
+// One event for each decision.
 
 #[test]
 fn every_decision_is_one_event_allowed_or_denied() {
@@ -275,7 +275,7 @@ fn steps_under_another_guard_keep_the_decision_and_are_told_apart() {
 }
 
 #[test]
-fn no_step_of_a_decision_is_numbered_twice_where_two_guards_narrow() {
+fn no_step_of_a_decision_is_numbered_twice_if_two_guards_narrow() {
     let (record, sink) = Record::of(|event| event.step());
     let sink = Arc::new(sink);
     let first = guard().audit(sink.clone());
@@ -491,7 +491,7 @@ fn the_parts_of_an_event_are_what_its_line_says() {
 }
 
 #[test]
-fn a_clock_that_is_ahead_is_an_age_of_nothing() {
+fn an_authentication_in_the_future_by_a_clock_that_is_ahead_has_age_zero() {
     let ahead = token().claim("auth_time", NOW + 20);
     let age = event(&ahead, Require::valid_token(), |event| event.authentication_age());
     assert_eq!(age, Some(secs(0)));
@@ -512,7 +512,7 @@ fn an_agent_client_is_in_the_record_and_marked() {
 }
 
 #[test]
-fn the_tenant_is_in_the_record_where_a_profile_names_it() {
+fn the_tenant_is_in_the_record_if_a_profile_names_it() {
     let acme = token().claim("org", "acme");
     let of_tenant = Profile::rfc9068().tenant_claim("org");
     let see = |profile: &Profile, token: &TestToken| {
@@ -628,7 +628,7 @@ fn a_token_in_the_query_is_ignored_and_marked() {
         let mut parts = head(&uri, &[]);
         let denial = guard.authorize(&mut parts, READ).now().unwrap();
         assert_eq!(denial.unwrap_err().reason(), Reason::MissingCredentials);
-        // Beside one it changes nothing.
+        // Beside a valid one it changes nothing.
         let mut parts = head(&uri, &[&bearer]);
         assert!(guard.authorize(&mut parts, READ).now().unwrap().is_ok());
         for (found, line) in record.take() {
@@ -862,7 +862,7 @@ fn no_path_forges_a_line() {
         "/a\u{1b}[2J",
         "/a\nb",
     ] {
-        // What the type of a request refuses cannot come here.
+        // The type of a request rules these out.
         let Ok(uri) = http::Uri::try_from(path) else {
             continue;
         };

@@ -19,7 +19,7 @@ use unconfused::testing::{ScriptedClient, TestIssuer, TestProof, TestProofKey, T
 use unconfused::token::*;
 use unconfused::*;
 
-/// Each type has each of the bounds, or this does not compile. Answers with the names of the types.
+/// Compiles only if each type has each of the bounds. Returns the names of the types.
 macro_rules! hold {
     ($($bound:ident)+; $($type:ty),* $(,)?) => {{
         fn check<T: ?Sized $(+ $bound)+>() {}
@@ -30,7 +30,7 @@ macro_rules! hold {
 
 type Response = std::future::Ready<Result<http::Response<String>, ()>>;
 
-/// All but what waits.
+/// All types but futures.
 fn shared() -> Vec<&'static str> {
     hold!(Send Sync Debug;
         AcceptedProof, AccessToken, Backend, ClientCertificate, Dpop, MemoryReplayStore, Nonces, Possession<'_>,
@@ -44,7 +44,7 @@ fn shared() -> Vec<&'static str> {
     )
 }
 
-/// A future in a box is sent and not shared.
+/// A boxed future can be sent, but not shared.
 fn sent() -> Vec<&'static str> {
     hold!(Send Debug;
         HttpAnswer, ReplayAnswer, Answer<'_, Result<Grant, Denial>>, Keys,
@@ -52,7 +52,7 @@ fn sent() -> Vec<&'static str> {
     )
 }
 
-/// The seams, behind a pointer.
+/// The traits that users implement, behind a pointer.
 fn seams() -> Vec<&'static str> {
     hold!(Send Sync; dyn Audit, dyn HttpClient, dyn KeySource, dyn ReplayStore)
 }
@@ -111,7 +111,7 @@ fn shown(text: &str) -> Vec<String> {
 
 #[test]
 fn what_a_service_holds_can_be_cloned() {
-    // that a handler, a layer or a state of axum keeps one is what these are for
+    // these are made to be kept by a handler, a layer or the state of a router
     hold!(Clone Send Sync;
         AcceptedProof, Dpop, Nonces, Possession<'_>, ReplayEntry, TestProof, TestProofKey, ConfigError, Acr, Audience, Challenge, ClaimRule, Credential, Denial, Evidence, Grant, Guard, GuardLayer,
         GuardLayer<ProblemJson>, GuardService<(), EmptyBody>, InvalidName, Issuer, KeySet,

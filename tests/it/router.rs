@@ -85,7 +85,7 @@ fn recorded(guard: Guard) -> (Guard, Operations) {
     (guard, operations)
 }
 
-// One layer a route.
+// One layer for each route.
 
 #[tokio::test]
 async fn each_method_of_a_path_has_its_own_requirement() {
@@ -172,7 +172,7 @@ async fn head_of_a_get_route_is_guarded() {
 
 #[tokio::test]
 async fn every_method_of_any_is_guarded_by_layer() {
-    // to axum a route of any has no method, and its route_layer would panic when it is set up
+    // for axum, a route of `any` has no method, and its `route_layer` would panic at set-up
     let guard = Guard::new(ORDERS, login().issuer());
     let app = Router::new().route("/orders", any(open).layer(guard.require(READ)));
     for method in [Method::GET, Method::POST, Method::DELETE, Method::PATCH] {
@@ -182,7 +182,7 @@ async fn every_method_of_any_is_guarded_by_layer() {
 }
 
 #[tokio::test]
-async fn a_requirement_can_be_worked_out_from_the_matched_path() {
+async fn a_requirement_can_be_computed_from_the_matched_path() {
     let login = login();
     let guard = Guard::new(ORDERS, login.issuer());
     let by_path = guard.require_by(|head| {
@@ -239,7 +239,7 @@ async fn with_layer_in_place_of_route_layer_a_backstop_hides_404() {
 
 #[tokio::test]
 async fn a_backstop_asks_for_a_token_before_axum_says_405() {
-    // the route_layer of a router goes round each whole route, its 405 included
+    // the `route_layer` of a router wraps each whole route, including its 405
     let login = login();
     let guard = Guard::new(ORDERS, login.issuer());
     let app = Router::new()
@@ -405,7 +405,7 @@ async fn a_whole_nested_router_can_stand_behind_one_guard() {
 }
 
 #[tokio::test]
-async fn a_nested_service_that_is_no_router_can_be_guarded() {
+async fn a_nested_service_that_is_not_a_router_can_be_guarded() {
     let login = login();
     let (guard, operations) = recorded(Guard::new(ORDERS, login.issuer()));
     let files = service_fn(|_: Request| async { Ok::<_, Infallible>(Response::<Body>::default()) });
@@ -418,7 +418,7 @@ async fn a_nested_service_that_is_no_router_can_be_guarded() {
 // Extractors.
 
 #[tokio::test]
-async fn a_handler_that_asks_for_a_grant_where_no_guard_stood_answers_500() {
+async fn a_handler_that_asks_for_a_grant_without_a_guard_answers_500() {
     let login = login();
     let app = Router::new().route("/orders", get(list));
     let response = ask_with(&app, Method::GET, "/orders", &reader(&login)).await;
@@ -438,14 +438,14 @@ async fn greet(grant: Option<Grant>) -> String {
 }
 
 #[tokio::test]
-async fn an_optional_grant_where_no_guard_stood_answers_500() {
+async fn an_optional_grant_without_a_guard_answers_500() {
     let app = Router::new().route("/", get(greet));
     let response = ask(&app, Method::GET, "/").await;
     assert_eq!(response.status(), StatusCode::INTERNAL_SERVER_ERROR);
 }
 
 #[tokio::test]
-async fn an_optional_grant_is_none_where_an_optional_guard_saw_no_credentials() {
+async fn an_optional_grant_is_none_if_an_optional_guard_saw_no_credentials() {
     let login = login();
     let guard = Guard::new(ORDERS, login.issuer());
     let app = Router::new().route("/", get(greet).route_layer(guard.optional(READ)));
@@ -466,7 +466,7 @@ async fn an_optional_grant_is_never_none_for_a_credential_that_does_not_do() {
 
 #[tokio::test]
 async fn a_grant_behind_an_optional_guard_is_500_without_credentials() {
-    // the handler asks for more than its guard promises
+    // the handler asks for more than its guard provides
     let guard = Guard::new(ORDERS, login().issuer());
     let app = Router::new().route("/", get(list).route_layer(guard.optional(READ)));
     let response = ask(&app, Method::GET, "/").await;
@@ -677,7 +677,7 @@ async fn exchange(address: SocketAddr, request: String) -> String {
 }
 
 #[tokio::test]
-async fn over_a_socket_a_client_is_told_what_it_needs_and_then_let_in() {
+async fn over_a_socket_a_client_learns_what_it_needs_and_then_passes() {
     let login = login();
     let guard = Guard::new(ORDERS, login.issuer());
     let app = Router::new().route("/orders", get(list).route_layer(guard.require(READ)));

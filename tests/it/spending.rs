@@ -93,10 +93,10 @@ fn a_token_is_spent_once_and_then_never_again() {
     );
     assert!(challenge.ends_with(METADATA), "{challenge}");
     assert_eq!(reason(ask(&guard.clone(), &token, once())), Some(Reason::TokenSpent));
-    // Where it does not count, it is as good as before; and another token is another.
+    // A token that does not count once is as good as before, and another token is another.
     assert_eq!(reason(ask(&guard, &token, READ)), None);
     assert_eq!(reason(ask(&guard, &reader(), once())), None);
-    // A new signature, or another claim, makes it no other token.
+    // A new signature or another claim does not make it another token.
     let changed = token.clone().claim("x", 1).scope("orders:read orders:write");
     assert_eq!(reason(ask(&guard, &changed, once())), Some(Reason::TokenSpent));
 }
@@ -216,7 +216,7 @@ fn without_a_store_what_was_not_known_before_is_an_internal_error() {
     assert!(denial.challenge().is_none());
     assert!(!denial.problem_json().contains("Guard::replay"));
     assert_eq!(*events.lock().unwrap(), [(0, None), (1, Some(Reason::InternalError))]);
-    // What the token lacks is told first.
+    // What the token lacks comes first.
     let lacks = guard.narrow(&grant, Require::scope(WRITE).single_use()).now().unwrap();
     assert_eq!(reason(lacks), Some(Reason::InsufficientScope));
 }
@@ -232,7 +232,7 @@ async fn without_a_store_a_requirement_by_the_head_is_an_internal_error() {
     assert!(denial.to_string().contains("Guard::replay"), "{denial}");
 }
 
-// Once a request.
+// Once for each request.
 
 #[test]
 fn one_request_spends_its_token_once_however_often_it_is_asked() {
@@ -315,7 +315,7 @@ fn a_token_for_several_audiences_or_without_an_id_cannot_be_spent() {
         assert_eq!(reason(ask(&guard, &token, READ)), None);
     }
     assert_eq!(asked.load(Ordering::SeqCst), 0);
-    // A list of one is one.
+    // A list with one entry is enough.
     let one = reader().claim("aud", [ORDERS.as_str()]);
     assert_eq!(reason(ask(&guard, &one, once())), None);
 }
@@ -514,9 +514,9 @@ fn requirement() -> impl Strategy<Value = Require> {
 }
 
 proptest! {
-    /// What either asks, both ask.
+    /// Both together ask what either asks.
     #[test]
-    fn both_requirements_are_met_where_each_is(
+    fn both_requirements_together_are_met_if_each_is(
         one in requirement(),
         other in requirement(),
         is_bound in any::<bool>(),

@@ -249,7 +249,7 @@ fn weak_rsa_keys_are_refused_if_rsa_is_accepted() {
     ] {
         assert_eq!(check(&good.clone().header("jwk", &jwk)), Err(Reason::DpopKeyInvalid), "{jwk}");
     }
-    // One key of RSA, another padding than the header says.
+    // The RSA key is right, and the padding is not that of the header.
     assert_eq!(check(&good.clone().header("alg", "RS256")), Err(Reason::DpopSignatureInvalid));
 }
 

@@ -79,7 +79,7 @@ fn a_bound_token_as_bearer_is_refused_whatever_comes_with_it() {
 }
 
 #[test]
-fn an_unbound_token_passes_as_bearer_and_a_proof_beside_it_counts_for_nothing() {
+fn an_unbound_token_passes_as_bearer_and_a_proof_beside_it_does_not_count() {
     let raw = token().scope("orders:read").sign();
     let (counted, asked) = store_that(|| Ok(Remembered::First));
     let guard = guard().dpop(dpop(), counted);

@@ -23,12 +23,12 @@ fn a_second_guard_validates_the_proof_again_and_does_not_use_it_up() {
         guard().dpop(Dpop::for_base_url("https://other.example").unwrap(), store.clone());
     let refused = elsewhere.narrow(&grant, READ).now().unwrap();
     assert_eq!(reason(refused), Some(Reason::DpopUriMismatch));
-    // Nor one that takes no proofs.
+    // Nor is one that accepts no proofs.
     let refused = guard().narrow(&grant, READ).now().unwrap();
     assert_eq!(reason(refused), Some(Reason::ConfirmationUnsupported));
     let refused = guard().authorize(&mut head, READ).now().unwrap();
     assert_eq!(reason(refused), Some(Reason::UnsupportedAuthScheme));
-    // Nor one that wants a nonce.
+    // Nor is one that requires a nonce.
     let strict = guard().dpop(dpop().nonces(nonces()), store);
     let refused = strict.authorize(&mut head, READ).now().unwrap();
     assert_eq!(reason(refused), Some(Reason::DpopNonceRequired));
@@ -86,7 +86,7 @@ async fn inside_nested_routers_the_path_is_the_requests_own() {
 }
 
 #[tokio::test]
-async fn a_guard_that_stands_only_inside_a_nested_router_sees_the_whole_path_too() {
+async fn a_guard_only_inside_a_nested_router_sees_the_whole_path_too() {
     let guard = proof_guard();
     let inner = Router::new().route("/items", any(inside)).layer(guard.require(READ));
     let app = Router::new().nest("/v1", Router::new().nest("/shop", inner));

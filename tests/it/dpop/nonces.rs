@@ -106,7 +106,7 @@ fn a_nonce_is_sent_whenever_a_proof_is_expected_next() {
     ] {
         assert!(!told(&denial).is_empty(), "{denial}");
     }
-    // Not to who uses the other scheme.
+    // Not to a client that uses the other scheme.
     let expired = fields(&[&token().expired().bearer()]);
     assert!(!expired.headers().contains_key("dpop-nonce"));
 }
@@ -139,7 +139,7 @@ fn nonces_may_be_for_chosen_routes() {
         guard.authorize(&mut head, READ).now().unwrap()
     };
     assert_eq!(reason(ask("/orders", proof(&raw))), None);
-    // There its own time counts.
+    // Without a nonce, the time in the proof counts.
     assert_eq!(
         reason(ask("/orders", proof(&raw).issued_at(at(-61)))),
         Some(Reason::DpopProofStale)

@@ -29,7 +29,7 @@ fn no_plain_function_accepts_a_bound_token_without_its_proof() {
         (&takes, Possession::bearer(), Reason::BoundTokenAsBearer),
         (&takes, Possession::default(), Reason::BoundTokenAsBearer),
         (&takes, Possession::bearer().certificate(certificate), Reason::BoundTokenAsBearer),
-        // Without settings for proofs none can be judged.
+        // Without settings for proofs, none can be checked.
         (&validation(), shown(&proof), Reason::ConfirmationUnsupported),
         (&takes, shown(""), Reason::DpopProofMalformed),
         (&takes, shown(&raw), Reason::DpopProofMalformed),

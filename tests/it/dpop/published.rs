@@ -90,7 +90,7 @@ fn the_bound_token_of_the_rfc_is_nothing_without_its_proof() {
     let shown = || Possession::dpop(&rows[0].proof, &Method::GET, "/protectedresource");
     assert_eq!(refused(&claims, shown()), Reason::RequiredClaimMissing);
     assert_eq!(refused(&whole, Possession::bearer()), Reason::BoundTokenAsBearer);
-    // The proof is right, and another token's.
+    // The proof is good, but for another token.
     assert_eq!(refused(&whole, shown()), Reason::DpopTokenHashMismatch);
 }
 

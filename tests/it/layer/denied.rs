@@ -56,7 +56,7 @@ fn an_expired_token_is_denied() {
 }
 
 #[test]
-fn a_denied_answer_has_an_empty_body_unless_told_otherwise() {
+fn a_denied_answer_has_an_empty_body_by_default() {
     let guard = Guard::new(ORDERS, login().issuer());
     let (response, _) = through(guard.require(READ), without_token());
     assert_eq!(response.body(), &String::default());

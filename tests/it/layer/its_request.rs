@@ -3,7 +3,7 @@
 use super::*;
 
 #[test]
-fn a_credential_beside_a_grant_is_judged_and_the_grant_counts_for_nothing() {
+fn a_credential_beside_a_grant_is_judged_and_the_grant_does_not_count() {
     let login = login();
     let guard = Guard::new(ORDERS, login.issuer());
     let grant = granted(&guard, &reader(&login));

@@ -63,7 +63,7 @@ impl Log {
         self.seen.lock().unwrap().len()
     }
 
-    /// The only request that came through.
+    /// The only request that passed.
     fn only(&self) -> (Parts, String) {
         let mut seen = self.seen.lock().unwrap();
         assert_eq!(seen.len(), 1, "one call");
@@ -133,7 +133,7 @@ where
     response
 }
 
-/// The answer of one guarded service, and what came through.
+/// The answer of a guarded service, and the requests that passed.
 fn through<L>(layer: L, request: Request<String>) -> (Response<String>, Arc<Log>)
 where
     L: Layer<Behind>,

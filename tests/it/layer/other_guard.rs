@@ -43,7 +43,7 @@ fn a_token_for_both_audiences_passes_both_guards() {
 }
 
 #[test]
-fn another_guard_that_waits_for_keys_takes_the_credential_of_the_grant() {
+fn another_guard_that_waits_for_keys_uses_the_credential_of_the_grant() {
     let login = login();
     let (issuer, waiting) = later();
     let outer = Guard::new(ORDERS, login.issuer());
@@ -60,7 +60,7 @@ fn another_guard_that_waits_for_keys_takes_the_credential_of_the_grant() {
 }
 
 #[test]
-fn a_grant_of_a_strangers_guard_in_the_extensions_is_worth_nothing() {
+fn a_grant_of_an_unrelated_guard_in_the_extensions_does_not_count() {
     let stranger = TestIssuer::new("https://evil.example");
     let forged = stranger.grant(stranger.token(&ORDERS).scope("orders:read"), READ);
     let guard = Guard::new(ORDERS, login().issuer());

@@ -72,7 +72,7 @@ fn while_a_request_waits_the_service_must_get_ready_anew() {
     let mut service = guard.optional(READ).layer(service);
     be_ready(&mut service);
     let _waits = service.call(with(&reader(&login)));
-    // the one that was ready waits with the request; what is left behind is a clone
+    // the service that was ready waits with the request; a clone stays behind
     let unready = catch_unwind(AssertUnwindSafe(|| service.call(without_token())));
     assert!(unready.is_err());
     assert_eq!(log.calls(), 0);
@@ -135,7 +135,7 @@ fn after_a_wait_a_denial_has_the_body_of_the_layer() {
 }
 
 #[test]
-fn a_request_that_waited_is_judged_at_the_moment_it_came() {
+fn a_request_that_waited_is_judged_at_the_moment_it_arrived() {
     let login = login();
     let (issuer, waiting) = later();
     let now = UtcDateTime::now().unix_timestamp();

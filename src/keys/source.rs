@@ -33,7 +33,7 @@ pub type Keys = Answer<'static, Result<KeySet, KeysUnavailable>>;
 /// let current: Arc<RwLock<Option<KeySet>>> = Arc::default();
 /// let login = Issuer::new("https://login.example", move |_: KeyHint<'_>| -> Keys {
 ///     let keys = current.read().unwrap().clone();
-///     Answer::Now(keys.ok_or_else(|| KeysUnavailable::new("not fetched yet"))) // 503
+///     Answer::Now(keys.ok_or_else(|| KeysUnavailable::new("not fetched yet"))) // answered with 503
 /// });
 /// ```
 pub trait KeySource: Send + Sync + 'static {

@@ -93,7 +93,7 @@ use crate::token::KeyHint;
 /// let request = http::Request::get("/orders").header("authorization", token.bearer());
 /// let (mut head, ()) = request.body(())?.into_parts();
 /// let denial = guard.authorize(&mut head, READ).await.unwrap_err();
-/// assert_eq!(denial.reason(), Reason::KeysUnavailable); // 503 Service Unavailable
+/// assert_eq!(denial.reason(), Reason::KeysUnavailable); // answered with 503
 /// # Ok(())
 /// # }
 /// # #[cfg(not(feature = "testing"))]

@@ -81,7 +81,7 @@ use crate::token::KeyHint;
 /// let guard = Guard::new(ORDERS, Issuer::new("https://login.example", keys));
 /// assert!(guard.ready().await.is_ready());
 ///
-/// client.set_down(true);
+/// client.set_unreachable(true);
 /// assert_eq!(token.granted_by(&guard, READ).subject(), "alice");
 ///
 /// // A service that starts now has no keys.

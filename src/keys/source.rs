@@ -106,7 +106,7 @@ pub trait KeySource: Send + Sync + 'static {
     ///
     /// // The key is withdrawn. Its token is accepted all the same.
     /// login.rotate();
-    /// login.withdraw();
+    /// login.withdraw_old_keys();
     /// *source.0.write().unwrap() = login.keys();
     /// assert!(authorize(&guard, &token).is_ok());
     /// # }

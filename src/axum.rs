@@ -7,8 +7,8 @@ use axum_core::response::{IntoResponse, Response};
 use http::request::Parts;
 
 use crate::denial::Denial;
-use crate::evidence::Grant;
-use crate::guard::NoCredentials;
+
+use crate::guard::{Grant, NoCredentials};
 use crate::metadata::Metadata;
 use crate::reason::Reason;
 

@@ -9,11 +9,15 @@ mod route;
 
 mod steps;
 
+mod narrow;
+
 mod readiness;
 
 mod pass;
 
 mod cached;
+mod clock;
+pub(crate) mod grant;
 mod once;
 mod outcome;
 mod refused;
@@ -36,6 +40,9 @@ use crate::replay::ReplayStore;
 use crate::token::Terms;
 use crate::token_cache::TokenCache;
 
+use clock::Clock;
+
+pub(crate) use grant::Grant;
 pub(crate) use pass::{remove_possession_fields, replace_credential_with_grant};
 pub(crate) use request::{NoCredentials, RequestAnswer};
 pub use route::{EmptyBody, GuardLayer};
@@ -87,7 +94,7 @@ struct Inner {
     templates: Vec<Issuer>,
     metadata_url: Option<MetadataUrl>,
     max_token_bytes: usize,
-    clock: Arc<dyn Fn() -> UtcDateTime + Send + Sync>,
+    clock: Clock,
     is_secure: Option<Arc<IsSecure>>,
     certificate_source: Option<Arc<CertificateSource>>,
     token_cache_capacity: usize,

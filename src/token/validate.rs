@@ -8,7 +8,7 @@ use time::UtcDateTime;
 use super::access_token::ClientRole;
 use super::invalid::start;
 use super::{AccessToken, ActorSource, Claims, InvalidToken, IssuerTerms, ScopeHierarchy, Terms};
-use crate::dates::since;
+use crate::dates::{later, since};
 use crate::jose::{Algorithm, Backend};
 use crate::names::Audience;
 use crate::profile::{Profile, SubjectKind};
@@ -235,9 +235,7 @@ impl Terms {
         // 25: RFC 9068 section 2.2
         let (issued_at, expires_at) = check_required(claims, &issuer.profile)?;
         // 26: RFC 9068 section 4, step 6; RFC 7519 section 4.1.4
-        if since(expires_at, now) >= self.leeway {
-            return Err(Reason::TokenExpired.into());
-        }
+        self.check_expiry(expires_at, now)?;
         // 27: RFC 7519 section 4.1.5
         if claims.nbf.is_some_and(|not_before| since(now, not_before) > self.leeway) {
             return Err(Reason::TokenNotYetValid.into());
@@ -251,10 +249,7 @@ impl Terms {
         let itself = claims.subject_kind == SubjectKind::Client;
         let delegated = claims.is_acted() || (agent && !itself);
         self.check_lifetime(issued_at, expires_at, delegated)?;
-        let too_old = |age: Duration| since(issued_at, now) > age.saturating_add(self.leeway);
-        if self.max_token_age.is_some_and(too_old) {
-            return Err(Reason::TokenLifetimeExceeded.into());
-        }
+        self.check_age(issued_at, now)?;
         // 30
         let audience = self.check_audience(claims, &issuer.profile)?;
         // 60, 61: RFC 8693 section 4.1
@@ -266,6 +261,30 @@ impl Terms {
             return Err(InvalidToken::from(Reason::ActorChainTooDeep).with_detail(detail));
         }
         Ok(audience)
+    }
+
+    /// Checks again, at a later time, that a validated token has not ended (26 and the age of 29).
+    pub(crate) fn check_end(&self, token: &AccessToken, now: UtcDateTime) -> Result<(), Reason> {
+        self.check_expiry(token.expires_at(), now)?;
+        self.check_age(token.issued_at(), now)
+    }
+
+    /// When a validated token ends, without leeway: when it expires, or before if it is too old then.
+    pub(crate) fn end_of(&self, token: &AccessToken) -> UtcDateTime {
+        let too_old = self.max_token_age.map(|age| later(token.issued_at(), age));
+        too_old.map_or(token.expires_at(), |too_old| too_old.min(token.expires_at()))
+    }
+
+    fn check_expiry(&self, expires_at: UtcDateTime, now: UtcDateTime) -> Result<(), Reason> {
+        if since(expires_at, now) >= self.leeway { Err(Reason::TokenExpired) } else { Ok(()) }
+    }
+
+    fn check_age(&self, issued_at: UtcDateTime, now: UtcDateTime) -> Result<(), Reason> {
+        let too_old = |age: Duration| since(issued_at, now) > age.saturating_add(self.leeway);
+        if self.max_token_age.is_some_and(too_old) {
+            return Err(Reason::TokenLifetimeExceeded);
+        }
+        Ok(())
     }
 
     /// Phase E: the sender holds what the token is bound to, all of it that is understood.

@@ -191,7 +191,7 @@ fn an_event_says_what_was_decided() {
 }
 
 #[test]
-fn the_clock_is_read_once_a_request() {
+fn the_clock_is_read_once_a_request_and_once_by_each_narrow_or_refusal() {
     let read = Arc::new(AtomicU64::new(0));
     let counter = read.clone();
     let (record, sink) = Record::of(|event| event.at());
@@ -203,13 +203,13 @@ fn the_clock_is_read_once_a_request() {
     assert!(guard.authorize(&mut parts, READ).now().unwrap().is_ok());
     assert!(guard.narrow(&grant, READ).now().unwrap().is_ok());
     let _ = guard.refuse(&grant);
-    assert_eq!(read.load(Ordering::Relaxed), 1);
+    assert_eq!(read.load(Ordering::Relaxed), 3);
     assert_eq!(grant.at(), now());
-    assert_eq!(record.take(), [now(); 4]);
+    assert_eq!(record.take(), [now(), now(), at(1), at(2)]);
 
     assert!(ask(&guard, &token().expired(), READ).is_err());
-    assert_eq!(read.load(Ordering::Relaxed), 2);
-    assert_eq!(record.take(), [at(1)]);
+    assert_eq!(read.load(Ordering::Relaxed), 4);
+    assert_eq!(record.take(), [at(3)]);
 }
 
 #[test]
@@ -1083,12 +1083,15 @@ fn a_waiting_answer_that_is_dropped_leaves_no_event() {
 }
 
 #[test]
-fn another_guard_judges_by_the_moment_of_the_request() {
+fn another_guard_judges_a_layer_by_the_moment_of_the_request_and_a_narrow_by_its_own() {
     let first = guard();
-    let second = guard().clock(|| at(100_000)).limits(TokenLimits::default().leeway(secs(0)));
-    let grant = ask(&first, &token(), Require::valid_token()).unwrap();
+    let second = guard().clock(|| at(7)).limits(TokenLimits::default().leeway(secs(0)));
+    let mut parts = request(&token());
+    let grant = first.authorize(&mut parts, Require::valid_token()).now().unwrap().unwrap();
     let narrowed = second.narrow(&grant, Require::valid_token()).now().unwrap().unwrap();
-    assert_eq!(narrowed.at(), now());
+    assert_eq!(narrowed.at(), at(7));
+    let inner = second.authorize(&mut parts, Require::valid_token()).now().unwrap().unwrap();
+    assert_eq!(inner.at(), now());
 }
 
 #[test]

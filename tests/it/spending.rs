@@ -1,7 +1,10 @@
 //! Tokens that count once: when they are spent, by whom, and what the record says.
 
+use std::future::Future;
+use std::pin::pin;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Barrier, Mutex};
+use std::task::{Context, Poll, Waker};
 use std::thread;
 
 use crate::common::{self, *};
@@ -235,20 +238,257 @@ async fn without_a_store_a_requirement_by_the_head_is_an_internal_error() {
 // Once for each request.
 
 #[test]
-fn one_request_spends_its_token_once_however_often_it_is_asked() {
+fn the_layers_of_a_request_and_its_first_narrow_that_spends_count_as_one() {
     let spent = Arc::new(store());
     let first = guard().replay(spent.clone());
     let second = guard().replay(spent.clone()).limits(TokenLimits::default().leeway(secs(1)));
     let mut head = request(&reader());
     let grant = first.authorize(&mut head, once()).now().unwrap().unwrap();
     assert!(first.authorize(&mut head, once()).now().unwrap().is_ok());
-    assert!(first.narrow(&grant, once()).now().unwrap().is_ok());
-    assert!(first.narrow(&grant, READ).now().unwrap().is_ok());
-    let grant = second.authorize(&mut head, once()).now().unwrap().unwrap();
-    assert!(grant.made_by(&second));
-    assert!(second.narrow(&grant, READ).now().unwrap().is_ok());
+    let inner = second.authorize(&mut head, once()).now().unwrap().unwrap();
+    assert!(inner.made_by(&second));
     assert!(first.narrow(&grant, once()).now().unwrap().is_ok());
     assert_eq!(spent.len(), 1);
+    // Each further one is a second use, at whichever guard and of whichever grant of the request.
+    for (guard, grant) in [(&first, &grant), (&first, &inner), (&second, &grant), (&second, &inner)]
+    {
+        let again = guard.narrow(grant, once()).now().unwrap().unwrap_err();
+        assert_eq!((again.reason(), again.status().as_u16()), (Reason::TokenSpent, 401));
+        assert!(challenge(&again).contains(r#"scope="orders:read""#), "{}", challenge(&again));
+    }
+    assert_eq!(spent.len(), 1);
+}
+
+#[test]
+fn a_narrow_that_does_not_spend_itself_passes_though_the_grant_has_spent() {
+    let spent = Arc::new(store());
+    let first = guard().replay(spent.clone());
+    let second = guard().replay(spent.clone()).limits(TokenLimits::default().leeway(secs(1)));
+    let mut head = request(&reader());
+    let grant = first.authorize(&mut head, READ).now().unwrap().unwrap();
+    let spending = first.narrow(&grant, once()).now().unwrap().unwrap();
+    assert!(spending.requirement().is_single_use());
+    for guard in [&first, &second] {
+        for grant in [&grant, &spending] {
+            assert_eq!(reason(guard.narrow(grant, READ).now().unwrap()), None);
+        }
+        let again = guard.narrow(&spending, once()).now().unwrap();
+        assert_eq!(reason(again), Some(Reason::TokenSpent));
+    }
+    assert_eq!(spent.len(), 1);
+}
+
+#[test]
+fn of_many_narrows_at_two_guards_one_spends() {
+    const THREADS: usize = 16;
+    const ROUNDS: usize = 200;
+    let shared =
+        Arc::new(MemoryReplayStore::with_capacity_at(100_000, at(-100_000)).max_share_percent(100));
+    let guards = [
+        guard().replay(shared.clone()),
+        guard().replay(shared.clone()).limits(TokenLimits::default().leeway(secs(1))),
+    ];
+    for by_layer in [READ.into(), once()] {
+        let by_layer: Require = by_layer;
+        let grants: Vec<_> = (0..ROUNDS)
+            .map(|_| {
+                let mut head = request(&reader());
+                guards[0].authorize(&mut head, &by_layer).now().unwrap().unwrap()
+            })
+            .collect();
+        let narrowed: Vec<_> = (0..ROUNDS).map(|_| AtomicUsize::new(0)).collect();
+        let barrier = Barrier::new(THREADS);
+        thread::scope(|scope| {
+            for number in 0..THREADS {
+                let guard = &guards[number % 2];
+                let (grants, narrowed, barrier) = (&grants, &narrowed, &barrier);
+                scope.spawn(move || {
+                    barrier.wait();
+                    for (grant, narrowed) in grants.iter().zip(narrowed) {
+                        match guard.narrow(grant, once()).now().unwrap() {
+                            Ok(_) => {
+                                narrowed.fetch_add(1, Ordering::SeqCst);
+                            }
+                            Err(denial) => assert_eq!(denial.reason(), Reason::TokenSpent),
+                        }
+                    }
+                });
+            }
+        });
+        let most = narrowed.iter().map(|narrowed| narrowed.load(Ordering::SeqCst)).max();
+        let fewest = narrowed.iter().map(|narrowed| narrowed.load(Ordering::SeqCst)).min();
+        assert_eq!((fewest, most), (Some(1), Some(1)), "of {THREADS} narrows, after {by_layer}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn of_many_narrows_at_a_slow_store_one_spends() {
+    let shared = Arc::new(slow());
+    let guards = [
+        guard().replay(shared.clone()),
+        guard().replay(shared.clone()).limits(TokenLimits::default().leeway(secs(1))),
+    ];
+    for _ in 0..20 {
+        let mut head = request(&reader());
+        let grant = guards[0].authorize(&mut head, READ).await.unwrap();
+        let tasks: Vec<_> = (0..32)
+            .map(|number| {
+                let (guard, grant) = (guards[number % 2].clone(), grant.clone());
+                tokio::spawn(async move { reason(guard.narrow(&grant, once()).await) })
+            })
+            .collect();
+        let mut granted = 0;
+        for task in tasks {
+            match task.await.unwrap() {
+                None => granted += 1,
+                Some(reason) => assert_eq!(reason, Reason::TokenSpent),
+            }
+        }
+        assert_eq!(granted, 1);
+    }
+}
+
+#[test]
+fn a_narrow_whose_store_failed_may_be_repeated() {
+    use Remembered::{Again, First};
+    let answers = Arc::new(Mutex::new(vec![Ok(First), Err("down"), Ok(Remembered::ShareFull)]));
+    let next = answers.clone();
+    let guard = guard().replay(move |_: ReplayEntry| -> ReplayAnswer {
+        let answer = next.lock().unwrap().pop().unwrap();
+        Answer::Now(answer.map_err(StoreUnavailable::new))
+    });
+    let grant = ask(&guard, &reader(), READ).unwrap();
+    let narrow = || reason(guard.narrow(&grant, once()).now().unwrap());
+    let seen = [narrow(), narrow(), narrow(), narrow()];
+    let spent = Some(Reason::TokenSpent);
+    let (full, down) = (Some(Reason::RateLimited), Some(Reason::ReplayStoreUnavailable));
+    assert_eq!(seen, [full, down, None, spent]);
+    assert!(answers.lock().unwrap().is_empty());
+    // If the failed one did spend it, the store says so.
+    answers.lock().unwrap().extend([Ok(Again), Err("lost")]);
+    let grant = ask(&guard, &reader(), READ).unwrap();
+    let narrow = || reason(guard.narrow(&grant, once()).now().unwrap());
+    assert_eq!([narrow(), narrow()], [down, spent]);
+}
+
+#[test]
+fn after_a_narrow_that_was_dropped_the_store_decides() {
+    let (guard, events) = recorded(guard().replay(slow()));
+    // `slow` inserts when it is polled for the second time.
+    for (polls, expected) in [(0, None), (1, None), (2, Some(Reason::TokenSpent))] {
+        let grant = ask(&guard, &reader(), READ).unwrap();
+        let mut context = Context::from_waker(Waker::noop());
+        let mut narrow = pin!(guard.narrow(&grant, once()));
+        for _ in 0..polls {
+            assert!(narrow.as_mut().poll(&mut context).is_pending());
+        }
+        // While it is there, it is the one that spends.
+        let other = guard.narrow(&grant, once()).now().unwrap();
+        assert_eq!(reason(other), Some(Reason::TokenSpent));
+        narrow.set(Answer::Now(Ok(grant.clone())));
+        let mut next = pin!(guard.narrow(&grant, once()));
+        let next = loop {
+            if let Poll::Ready(next) = next.as_mut().poll(&mut context) {
+                break next;
+            }
+        };
+        assert_eq!(reason(next), expected, "dropped after {polls} polls");
+        let spent = Some(Reason::TokenSpent);
+        assert_eq!(*events.lock().unwrap(), [(0, None), (1, spent), (2, expected)]);
+        events.lock().unwrap().clear();
+    }
+}
+
+// A grant belongs to its request.
+
+/// The request of a grant, with another method or path.
+fn moved(mut head: Parts, method: &str, uri: &str) -> Parts {
+    head.method = method.parse().unwrap();
+    head.uri = uri.parse().unwrap();
+    head
+}
+
+#[test]
+fn a_grant_on_a_request_of_another_method_or_path_is_no_second_use() {
+    let spent = Arc::new(store());
+    let first = guard().replay(spent.clone());
+    let second = guard().replay(spent.clone()).limits(TokenLimits::default().leeway(secs(1)));
+    let mut head = request(&reader());
+    first.authorize(&mut head, once()).now().unwrap().unwrap();
+    for guard in [&first, &second] {
+        for (method, uri) in [("POST", "/orders"), ("GET", "/orders/2"), ("GET", "//orders")] {
+            let mut other = moved(head.clone(), method, uri);
+            let denial = guard.authorize(&mut other, once()).now().unwrap();
+            assert_eq!(reason(denial), Some(Reason::TokenSpent), "{method} {uri}");
+            assert!(other.extensions.get::<Grant>().is_none(), "{method} {uri}");
+        }
+        // Its own, whatever its query.
+        let mut same = moved(head.clone(), "GET", "/orders?page=2");
+        assert_eq!(reason(guard.authorize(&mut same, once()).now().unwrap()), None);
+    }
+    assert_eq!(spent.len(), 1);
+}
+
+#[test]
+fn a_request_of_another_path_is_judged_from_the_start() {
+    let seconds = Arc::new(AtomicUsize::new(0));
+    let hands = seconds.clone();
+    let clock = move || at(i64::try_from(hands.load(Ordering::SeqCst)).unwrap());
+    let (guard, events) = recorded(guard().clock(clock));
+    let token = reader();
+    let mut head = request(&token);
+    let grant = guard.authorize(&mut head, Require::scope(READ)).now().unwrap().unwrap();
+
+    seconds.store(10, Ordering::SeqCst);
+    let mut other = moved(head.clone(), "GET", "/orders/2");
+    let found = guard.authorize(&mut other, Require::valid_token()).now().unwrap().unwrap();
+    assert_ne!(found.decision(), grant.decision());
+    assert_eq!(found.at(), at(10));
+    assert_eq!(*found.requirement(), Require::valid_token());
+    assert_eq!(found.operation().path().to_string(), "/orders/2");
+    assert_eq!(other.extensions.get::<Grant>().unwrap().decision(), found.decision());
+    let refused = guard.authorize(&mut head.clone(), WRITE).now().unwrap().unwrap_err();
+    assert_eq!(refused.decision(), Some(grant.decision()));
+
+    // Long after, the token has expired for it, as for any request.
+    seconds.store(1000, Ordering::SeqCst);
+    let mut other = moved(head, "GET", "/orders/3");
+    let denial = guard.authorize(&mut other, READ).now().unwrap();
+    assert_eq!(reason(denial), Some(Reason::TokenExpired));
+    let lacks = Some(Reason::InsufficientScope);
+    let expired = Some(Reason::TokenExpired);
+    assert_eq!(*events.lock().unwrap(), [(0, None), (0, None), (1, lacks), (0, expired)]);
+}
+
+#[test]
+fn the_proof_of_an_earlier_request_does_not_carry_over() {
+    let guard = proof_guard();
+    let raw = bound().sign();
+    let mut head = dpop_head("/orders", &raw, &[&proof(&raw).sign()]);
+    guard.authorize(&mut head, READ).now().unwrap().unwrap();
+    for (method, uri, expected) in [
+        ("POST", "/orders", Reason::DpopMethodMismatch),
+        ("GET", "/orders/2", Reason::DpopUriMismatch),
+        // Another spelling of the path that the proof is for.
+        ("GET", "/%6frders", Reason::DpopProofReplayed),
+    ] {
+        let denial = guard.authorize(&mut moved(head.clone(), method, uri), READ).now().unwrap();
+        assert_eq!(reason(denial), Some(expected), "{method} {uri}");
+    }
+}
+
+#[test]
+fn a_hundred_thousand_narrows_by_two_guards_in_turn_are_no_list() {
+    let (first, second) = (guard(), guard().limits(TokenLimits::default().leeway(secs(1))));
+    let mut grant = ask(&first, &reader(), READ).unwrap();
+    let decision = grant.decision();
+    for number in 0..100_000 {
+        let guard = if number % 2 == 0 { &second } else { &first };
+        grant = guard.narrow(&grant, READ).now().unwrap().unwrap();
+    }
+    assert_eq!(grant.decision(), decision);
+    assert_eq!(first.refuse(&grant).reason(), Reason::PolicyDenied);
+    drop(grant);
 }
 
 #[test]
@@ -378,11 +618,6 @@ async fn a_slow_store_is_waited_for_and_recorded_once() {
 
 #[test]
 fn there_is_no_waiting_between_the_answer_of_a_store_and_the_record() {
-    use std::future::Future as _;
-    use std::future::IntoFuture as _;
-    use std::pin::pin;
-    use std::task::{Context, Poll, Waker};
-
     let answered = Arc::new(AtomicUsize::new(0));
     let counter = answered.clone();
     let store = move |_: ReplayEntry| -> ReplayAnswer {
@@ -396,7 +631,7 @@ fn there_is_no_waiting_between_the_answer_of_a_store_and_the_record() {
     let (guard, events) = recorded(guard().dpop(dpop(), common::store()).replay(store));
     let raw = bound().sign();
     let mut head = dpop_head("/orders", &raw, &[&proof(&raw).sign()]);
-    let mut answer = pin!(guard.authorize(&mut head, once()).into_future());
+    let mut answer = pin!(guard.authorize(&mut head, once()));
     let mut context = Context::from_waker(Waker::noop());
     loop {
         let poll = answer.as_mut().poll(&mut context);

@@ -36,6 +36,22 @@ fn a_second_guard_validates_the_proof_again_and_does_not_use_it_up() {
 }
 
 #[test]
+fn another_guard_narrows_for_as_long_as_the_proof_is_fresh() {
+    let seconds = Arc::new(Mutex::new(0));
+    let hands = seconds.clone();
+    let first = proof_guard().clock(move || at(*hands.lock().unwrap()));
+    let second = first.clone().sender_constrained();
+    let raw = bound().sign();
+    let grant = ask_with_proof(&first, &raw, &proof(&raw), READ).unwrap();
+    for (after, expected) in [(60, None), (61, Some(Reason::DpopProofStale))] {
+        *seconds.lock().unwrap() = after;
+        assert_eq!(reason(first.narrow(&grant, READ).now().unwrap()), None, "after {after}");
+        let narrowed = second.narrow(&grant, READ).now().unwrap();
+        assert_eq!(reason(narrowed), expected, "after {after}");
+    }
+}
+
+#[test]
 fn a_grant_of_another_request_does_not_stand_in_for_a_proof() {
     let guard = proof_guard();
     let raw = bound().sign();

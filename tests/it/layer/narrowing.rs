@@ -57,18 +57,139 @@ fn narrowing_asks_for_no_keys_again() {
     assert_eq!(asked.load(Ordering::Relaxed), 1);
 }
 
-#[test]
-fn narrowing_judges_the_token_at_the_moment_of_the_request() {
-    let login = login();
+fn young_limits() -> TokenLimits {
+    TokenLimits::default().max_token_age(Duration::from_secs(60))
+}
+
+/// A guard, and the seconds that its clock is ahead.
+fn with_hands(guard: Guard) -> (Guard, Arc<AtomicI64>) {
     let now = UtcDateTime::now().unix_timestamp();
-    let clock = Arc::new(AtomicI64::new(now));
-    let hands = clock.clone();
-    let guard = Guard::new(ORDERS, login.issuer())
-        .clock(move || UtcDateTime::from_unix_timestamp(hands.load(Ordering::Relaxed)).unwrap());
+    let ahead = Arc::new(AtomicI64::new(0));
+    let hands = ahead.clone();
+    let clock =
+        move || UtcDateTime::from_unix_timestamp(now + hands.load(Ordering::Relaxed)).unwrap();
+    (guard.clock(clock), ahead)
+}
+
+#[test]
+fn narrowing_judges_by_its_own_moment() {
+    let login = login();
+    let (guard, ahead) = with_hands(Guard::new(ORDERS, login.issuer()));
     let grant = granted(&guard, &reader(&login));
-    clock.store(now + 3600, Ordering::Relaxed);
+    ahead.store(7, Ordering::Relaxed);
     let narrowed = guard.narrow(&grant, READ).now().unwrap().unwrap();
-    assert_eq!(narrowed.at().unix_timestamp(), now);
+    assert_eq!((narrowed.at() - grant.at()).whole_seconds(), 7);
+}
+
+#[test]
+fn a_grant_that_has_expired_is_not_narrowed() {
+    let login = login();
+    let (guard, ahead) = with_hands(Guard::new(ORDERS, login.issuer()));
+    let other = guard.clone().limits(TokenLimits::default().max_audiences(1));
+    let (sink, lines) = recorded(|event| event.reason().map_or("allowed", Reason::as_str).into());
+    let guard = guard.audit(sink);
+    let grant = granted(&guard, &reader(&login));
+    // The token is valid for 5 minutes, and the leeway is 30 seconds.
+    ahead.store(329, Ordering::Relaxed);
+    for guard in [&guard, &other] {
+        assert!(guard.narrow(&grant, READ).now().unwrap().is_ok());
+    }
+    for (seconds, requirement) in [(330, READ.into()), (345_600, Require::scope(WRITE))] {
+        ahead.store(seconds, Ordering::Relaxed);
+        for guard in [&guard, &other] {
+            let denial = guard.narrow(&grant, requirement.clone()).now().unwrap().unwrap_err();
+            assert_eq!(denial.reason(), Reason::TokenExpired, "after {seconds} seconds");
+            assert_eq!(denial.status(), StatusCode::UNAUTHORIZED);
+            let challenge = denial.challenge().unwrap().to_string();
+            assert!(challenge.contains("The access token expired"), "{challenge}");
+            assert!(challenge.contains(METADATA), "{challenge}");
+            assert_eq!(denial.decision(), Some(grant.decision()));
+        }
+    }
+    assert_eq!(*lines.lock().unwrap(), ["allowed", "allowed", "token_expired", "token_expired"]);
+}
+
+#[test]
+fn narrowing_measures_every_age_at_its_own_moment() {
+    let login = login();
+    let (guard, ahead) = with_hands(Guard::new(ORDERS, login.issuer()));
+    let token = reader(&login).authenticated(Duration::from_secs(100)).acr("phr");
+    let grant = granted(&guard, &token);
+    let recent = || Require::valid_token().max_age(Duration::from_secs(200));
+    // The leeway of 30 seconds is added.
+    for (seconds, expected) in [(129, None), (140, Some(Reason::AuthenticationTooOld))] {
+        ahead.store(seconds, Ordering::Relaxed);
+        let narrowed = guard.narrow(&grant, recent()).now().unwrap();
+        assert_eq!(narrowed.err().map(|denial| denial.reason()), expected, "after {seconds}");
+    }
+
+    let (guard, ahead) = with_hands(Guard::new(ORDERS, login.issuer()).limits(young_limits()));
+    let grant = granted(&guard, &reader(&login));
+    for (seconds, expected) in [(89, None), (100, Some(Reason::TokenLifetimeExceeded))] {
+        ahead.store(seconds, Ordering::Relaxed);
+        let narrowed = guard.narrow(&grant, READ).now().unwrap();
+        assert_eq!(narrowed.err().map(|denial| denial.reason()), expected, "after {seconds}");
+    }
+}
+
+#[test]
+fn what_is_left_of_a_grant_is_never_negative() {
+    let login = login();
+    let (guard, ahead) = with_hands(Guard::new(ORDERS, login.issuer()));
+    let young = guard.clone().limits(young_limits());
+    let token = reader(&login);
+    let grants = [granted(&guard, &token), granted(&young, &token)];
+    for (seconds, left) in [(0, [300, 60]), (59, [241, 1]), (60, [240, 0]), (300, [0, 0])] {
+        ahead.store(seconds, Ordering::Relaxed);
+        // Between the test's clock and that of its token there may be a second.
+        let rounded = grants.each_ref().map(|grant| grant.expires_in().as_secs());
+        for (seen, left) in rounded.into_iter().zip(left) {
+            assert!((left..=left + 1).contains(&seen), "{seen} after {seconds}, not {left}");
+        }
+    }
+    for seconds in [302, 345_600] {
+        ahead.store(seconds, Ordering::Relaxed);
+        assert_eq!(grants.each_ref().map(Grant::expires_in), [Duration::ZERO; 2]);
+    }
+    ahead.store(-345_600, Ordering::Relaxed);
+    assert!(grants[0].expires_in() > Duration::from_secs(345_600));
+}
+
+#[cfg(feature = "remote")]
+#[tokio::test(start_paused = true)]
+async fn a_grant_tells_when_it_has_expired_by_the_clock_of_its_guard() {
+    let login = login();
+    let (guard, ahead) = with_hands(Guard::new(ORDERS, login.issuer()));
+    let grant = granted(&guard, &reader(&login));
+    for (seconds, left) in [(0, 300), (299, 1), (300, 0), (345_600, 0)] {
+        ahead.store(seconds, Ordering::Relaxed);
+        let expired = grant.expired();
+        // Read when it is called, and not when it is polled.
+        ahead.store(0, Ordering::Relaxed);
+        let began = tokio::time::Instant::now();
+        let waiting = tokio::spawn(expired);
+        waiting.await.unwrap();
+        let waited = began.elapsed().as_secs();
+        assert!((left..=left + 1).contains(&waited), "{waited} after {seconds}, not {left}");
+    }
+}
+
+#[test]
+fn a_refusal_of_the_handler_is_final_at_any_time() {
+    let login = login();
+    let (sink, lines) = recorded(|event| {
+        let reason = event.reason().map_or("allowed", Reason::as_str);
+        format!("{reason} {}", event.at().unix_timestamp())
+    });
+    let (guard, ahead) = with_hands(Guard::new(ORDERS, login.issuer()).audit(sink));
+    let grant = granted(&guard, &reader(&login));
+    ahead.store(345_600, Ordering::Relaxed);
+    let denial = guard.refuse(&grant);
+    assert_eq!((denial.reason(), denial.status()), (Reason::PolicyDenied, StatusCode::FORBIDDEN));
+    assert!(denial.challenge().is_none());
+    let began = grant.at().unix_timestamp();
+    let expected = [format!("allowed {began}"), format!("policy_denied {}", began + 345_600)];
+    assert_eq!(*lines.lock().unwrap(), expected);
 }
 
 #[test]

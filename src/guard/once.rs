@@ -27,13 +27,14 @@ impl Guard {
     ///
     /// It is stored once, however many guards and layers see the request.
     pub(super) fn store_proof(&self, request: &Arc<ValidatedRequest>) -> StoreAnswer {
-        let (Some(proof), Some(store)) = (request.token.proof(), &self.inner.proof_store) else {
-            return Answer::Now(Ok(()));
-        };
+        let Some(store) = &self.inner.proof_store else { return Answer::Now(Ok(())) };
         if request.root().proof_stored.is_set() {
             return Answer::Now(Ok(()));
         }
-        let entry = ReplayEntry::for_proof(proof, request.at);
+        let (token, at) = (&request.token, request.at);
+        let (Some(proof), Some(entry)) = (token.proof(), ReplayEntry::for_proof(token, at)) else {
+            return Answer::Now(Ok(()));
+        };
         // If proofs have nonces, the client is told a new one.
         let too_old = if proof.is_dated_by_nonce() {
             Reason::DpopNonceInvalid

@@ -19,7 +19,7 @@ use tokio::time::sleep;
 use unconfused::proof::Nonces;
 use unconfused::replay::Remembered::{Again, BeforeEpoch, First};
 use unconfused::replay::{
-    RedisReplayStore, Remembered, ReplayEntry, ReplayStore, StoreUnavailable,
+    RedisReplayStore, Remembered, ReplayEntry, ReplayStore, StoreStatus, StoreUnavailable,
 };
 use unconfused::testing::{TestIssuer, TestProofKey};
 use unconfused::{Denial, Guard, Reason, Require};
@@ -118,7 +118,7 @@ fn launch(port: u16, folder: &Path) -> Option<Child> {
 
 fn entry(name: &str, issued_at: UtcDateTime) -> ReplayEntry {
     let lasts = Duration::from_secs(600);
-    ReplayEntry::for_test(name, "", issued_at, issued_at + lasts, UtcDateTime::now())
+    ReplayEntry::for_test(name, "", "", issued_at, issued_at + lasts, UtcDateTime::now())
 }
 
 /// Issued a minute from now: after any epoch of this test.
@@ -200,7 +200,7 @@ async fn an_entry_is_kept_until_it_expires_and_what_has_expired_is_not_accepted(
     let lasting = |name, lasts: i64| {
         let until = now.unix_timestamp() + lasts;
         let until = UtcDateTime::from_unix_timestamp(until).unwrap();
-        ReplayEntry::for_test(name, "", now + Duration::from_secs(60), until, now)
+        ReplayEntry::for_test(name, "", "", now + Duration::from_secs(60), until, now)
     };
     assert_eq!(offer(&store, lasting("minute", 60)).await.unwrap(), First);
     let keys: Vec<String> = server.say("KEYS *");
@@ -353,6 +353,137 @@ async fn a_promoted_replica_does_not_know_what_was_not_replicated() {
     let _: String = replica.say("REPLICAOF NO ONE");
     drop(primary);
     assert_eq!(offer(&replica.store_now(), lost).await.unwrap(), BeforeEpoch);
+}
+
+/// With this policy and so little memory that some hundred insertions fill it, whatever the server needs itself.
+fn fill_soon(server: &Server, policy: &str) {
+    let _: String = server.say(&format!("CONFIG SET maxmemory-policy {policy}"));
+    let info: String = server.say("INFO memory");
+    let used = info.lines().find_map(|line| line.strip_prefix("used_memory:")).unwrap();
+    let most = used.parse::<u64>().unwrap() + 60_000;
+    let _: String = server.say(&format!("CONFIG SET maxmemory {most}"));
+}
+
+fn evicted_by(server: &Server) -> u64 {
+    let info: String = server.say("INFO stats");
+    info.lines().find_map(|line| line.strip_prefix("evicted_keys:")).unwrap().parse().unwrap()
+}
+
+#[tokio::test]
+async fn what_a_server_evicts_does_not_come_in_again() {
+    for policy in ["allkeys-lru", "allkeys-random", "volatile-lru"] {
+        let Some(server) = Server::start() else { return };
+        let store = server.store_now();
+        offer(&store, late("meet")).await.unwrap();
+        past_the_epoch().await;
+        fill_soon(&server, policy);
+        // For some seconds, since each eviction ends what is accepted within its second.
+        let (mut accepted, began) = (Vec::new(), Instant::now());
+        for number in 0.. {
+            if number > 1000 && began.elapsed() > Duration::from_secs(3) {
+                break;
+            }
+            let entry = entry(&number.to_string(), UtcDateTime::now());
+            if offer(&store, entry.clone()).await.unwrap() == First {
+                accepted.push(entry);
+            }
+        }
+        let evicted = evicted_by(&server);
+        assert!(accepted.len() > 100 && evicted > 0, "{policy}: {} and {evicted}", accepted.len());
+        let mut again = 0;
+        for entry in &accepted {
+            again += usize::from(offer(&store, entry.clone()).await.unwrap() == First);
+        }
+        let accepted = accepted.len();
+        eprintln!("{policy}: {evicted} evicted; of {accepted} accepted, {again} came in again");
+        assert_eq!(again, 0, "{policy}: of {accepted} accepted, {again} came in again");
+    }
+}
+
+#[tokio::test]
+async fn what_a_server_evicted_does_not_come_in_again_under_another_policy() {
+    let Some(server) = Server::start() else { return };
+    let store = server.store_now();
+    offer(&store, late("meet")).await.unwrap();
+    past_the_epoch().await;
+    let mut accepted = Vec::new();
+    for number in 0..300 {
+        let entry = entry(&number.to_string(), UtcDateTime::now());
+        assert_eq!(offer(&store, entry.clone()).await.unwrap(), First);
+        accepted.push(entry);
+    }
+    // It evicts between two insertions, and is as it should be at both.
+    let _: String = server.say("CONFIG SET maxmemory-policy volatile-lru");
+    let _: String = server.say("CONFIG SET maxmemory 1");
+    let began = Instant::now();
+    while evicted_by(&server) < 300 {
+        assert!(began.elapsed() < Duration::from_secs(20), "{} evicted", evicted_by(&server));
+        sleep(Duration::from_millis(20)).await;
+    }
+    let _: String = server.say("CONFIG SET maxmemory 0");
+    let _: String = server.say("CONFIG SET maxmemory-policy noeviction");
+    let mut again = 0;
+    for entry in accepted {
+        again += usize::from(offer(&store, entry).await.unwrap() == First);
+    }
+    assert_eq!(again, 0, "of 300 accepted, {again} came in again");
+}
+
+#[tokio::test]
+async fn ready_begins_the_epoch_and_says_if_the_policy_is_not_noeviction() {
+    let Some(server) = Server::start() else { return };
+    let login = race::login();
+    let start = || race::guard(&login, dpop(), || server.store_now());
+    let guard = start();
+    assert_eq!(epoch_of(&server), None);
+    let not_asked = "store of proofs: unreported\nstore of spent tokens: unreported\n";
+    assert!(guard.readiness().to_string().ends_with(not_asked), "{}", guard.readiness());
+
+    let readiness = guard.ready().await;
+    assert!(readiness.is_ready(), "{readiness}");
+    let ready = "store of proofs: ready\nstore of spent tokens: ready\n";
+    assert!(readiness.to_string().ends_with(ready), "{readiness}");
+    assert!(guard.ready().now().is_some(), "a store that was ready is not asked again");
+    let epoch = epoch_of(&server);
+    assert!(epoch.is_some());
+    // So the first request that comes after the tolerance passes.
+    past_the_epoch().await;
+    let offered = proven(&login, &TestProofKey::new(), None);
+    guard.authorize(&mut offered.head(), once()).await.unwrap();
+    assert_eq!(epoch_of(&server), epoch);
+
+    for policy in ["allkeys-lru", "volatile-ttl"] {
+        let _: String = server.say(&format!("CONFIG SET maxmemory-policy {policy}"));
+        let guard = start();
+        let readiness = guard.ready().await;
+        assert!(!readiness.is_ready() && !guard.readiness().is_ready(), "{readiness}");
+        let problem = format!("the server's maxmemory-policy is {policy}, not noeviction");
+        for store in ["proofs", "spent tokens"] {
+            let line = format!("store of {store}: misconfigured problem={problem:?}\n");
+            assert!(readiness.to_string().contains(&line), "{readiness}");
+        }
+        let _: String = server.say("CONFIG SET maxmemory-policy noeviction");
+        assert!(guard.ready().await.is_ready(), "it is asked again");
+    }
+    assert_eq!(epoch_of(&server), epoch, "another process does not begin another epoch");
+}
+
+#[tokio::test]
+async fn a_server_that_is_away_is_no_reason_not_to_start() {
+    let Some(mut server) = Server::start() else { return };
+    server.kill();
+    let guard = race::guard(&race::login(), dpop(), || server.store_now());
+    let began = Instant::now();
+    let readiness = guard.ready().await;
+    assert!(began.elapsed() < Duration::from_secs(3));
+    assert!(readiness.is_ready(), "{readiness}");
+    for (name, status) in readiness.stores() {
+        assert!(matches!(status, StoreStatus::Unavailable(_)), "{name}: {status}");
+    }
+    server.start_again();
+    let readiness = guard.ready().await;
+    assert!(readiness.stores().all(|(_, status)| *status == StoreStatus::Ready), "{readiness}");
+    assert!(epoch_of(&server).is_some());
 }
 
 #[tokio::test]

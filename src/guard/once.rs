@@ -29,13 +29,14 @@ impl Guard {
     /// It is stored once, however many guards and layers see the request.
     pub(super) fn store_proof(&self, evidence: &Evidence) -> StoreAnswer {
         let request = &evidence.request;
-        let (Some(proof), Some(store)) = (request.token.proof(), &self.inner.proof_store) else {
-            return Answer::Now(Ok(()));
-        };
+        let Some(store) = &self.inner.proof_store else { return Answer::Now(Ok(())) };
         if request.once().proof_stored.is_set() {
             return Answer::Now(Ok(()));
         }
-        let entry = ReplayEntry::for_proof(proof, evidence.at());
+        let (token, at) = (&request.token, evidence.at());
+        let (Some(proof), Some(entry)) = (token.proof(), ReplayEntry::for_proof(token, at)) else {
+            return Answer::Now(Ok(()));
+        };
         // If proofs have nonces, the client is told a new one.
         let too_old = if proof.is_dated_by_nonce() {
             Reason::DpopNonceInvalid

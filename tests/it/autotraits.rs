@@ -34,7 +34,7 @@ type Response = std::future::Ready<Result<http::Response<String>, ()>>;
 fn shared() -> Vec<&'static str> {
     hold!(Send Sync Debug;
         AcceptedProof, AccessToken, Backend, ClientCertificate, Dpop, MemoryReplayStore, Nonces, Possession<'_>,
-        Remembered, ReplayEntry, StoreUnavailable, TestProof, TestProofKey, ConfigError, Acr, Actor<'_>, ActorSource, Algorithm, Audience, AuditEvent<'_>, Challenge,
+        Remembered, ReplayEntry, StoreStatus, StoreUnavailable, TestProof, TestProofKey, ConfigError, Acr, Actor<'_>, ActorSource, Algorithm, Audience, AuditEvent<'_>, Challenge,
         ClaimRule, Credential, DecisionId, Denial, EmptyBody, Evidence, Grant, Guard, GuardLayer,
         GuardService<(), EmptyBody>, HeaderType, InvalidName, InvalidToken, Issuer, KeyHint<'_>,
         HttpError, HttpLimits, KeyProblem, KeySet, KeySetError, KeySetId, KeyState, KeyStatus, KeysUnavailable, Readiness, RemoteKeys, ScriptedClient, MayAct<'_>, Metadata, MetadataService,

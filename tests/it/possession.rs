@@ -275,13 +275,13 @@ fn the_plain_path_answers_with_challenge_and_nonce_like_a_guard() {
     let field = proof(&raw).nonce(&nonce).sign();
     let token = refused(Possession::dpop(&field, &http::Method::GET, "/orders")).unwrap();
     let store = store();
-    let offer =
-        || store.insert(ReplayEntry::for_proof(token.proof().unwrap(), now())).now().unwrap();
+    let offer = || store.insert(ReplayEntry::for_proof(&token, now()).unwrap()).now().unwrap();
     assert_eq!(offer().unwrap(), Remembered::First);
     assert_eq!(offer().unwrap(), Remembered::Again);
     assert!(ReplayEntry::for_token(&token, now()).is_some());
     let several = validate(&common::token().claim("aud", json!([ORDERS.as_str(), "x"]))).unwrap();
     assert!(ReplayEntry::for_token(&several, now()).is_none());
+    assert!(ReplayEntry::for_proof(&several, now()).is_none(), "it came without a proof");
 }
 
 #[test]

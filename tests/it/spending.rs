@@ -21,7 +21,7 @@ use unconfused::proof::ClientCertificate;
 use unconfused::replay::{
     MemoryReplayStore, Remembered, ReplayAnswer, ReplayEntry, ReplayStore, StoreUnavailable,
 };
-use unconfused::testing::TestToken;
+use unconfused::testing::{TestProofKey, TestToken};
 use unconfused::token::{TokenLimits, Validation};
 use unconfused::{
     Acr, Answer, Audience, AuditEvent, Denial, Grant, Guard, Issuer, Reason, Require, Scope,
@@ -784,4 +784,106 @@ fn a_token_with_the_id_of_another_for_another_name_of_the_resource_is_another() 
     assert_eq!(reason(ask(&guard, &token, once())), None);
     assert_eq!(reason(ask(&guard, &renamed, once())), None);
     assert_eq!(reason(ask(&guard, &renamed, once())), Some(Reason::TokenSpent));
+}
+
+// Shares of a store.
+
+/// A store in which a subject has 20 entries, of which one client has 10.
+fn small() -> Arc<MemoryReplayStore> {
+    Arc::new(MemoryReplayStore::with_capacity_at(400, at(-1000)))
+}
+
+fn of(subject: &str, client: &str) -> TestToken {
+    reader().subject(subject).client(client)
+}
+
+/// How many of so many requests with a new token are granted. Each other one is refused for the share.
+fn granted(guard: &Guard, token: impl Fn() -> TestToken, requests: usize) -> usize {
+    let refused = |denial: Denial| assert_eq!(denial.reason(), Reason::RateLimited, "{denial}");
+    let grants = (0..requests).map(|_| ask(guard, &token(), once()).map_err(refused));
+    grants.filter(Result::is_ok).count()
+}
+
+#[test]
+fn one_client_fills_no_more_than_its_share_whatever_number_of_proof_keys_it_has() {
+    for (keys, proofs_of_each) in [(20, 20), (1000, 1)] {
+        let guard = guard().dpop(dpop(), small());
+        let ask_by = |key: &TestProofKey, subject: &str| {
+            let raw = of(subject, "assistant").bound_to(key).sign();
+            let proof = key.proof("GET", common::URL).issued_at(now()).token(&raw);
+            reason(ask_with_proof(&guard, &raw, &proof, READ))
+        };
+        let keys: Vec<_> = (0..keys).map(|_| TestProofKey::new()).collect();
+        let mut passed = 0;
+        for key in &keys {
+            for _ in 0..proofs_of_each {
+                match ask_by(key, "mallory") {
+                    None => passed += 1,
+                    Some(refused) => assert_eq!(refused, Reason::RateLimited),
+                }
+            }
+        }
+        let other = ask_by(proof_key(), "alice");
+        assert_eq!((passed, other), (10, None), "with {} keys", keys.len());
+    }
+}
+
+#[test]
+fn one_user_of_a_client_at_its_limit_does_not_lock_out_another_user() {
+    let guard = guard().replay(small());
+    assert_eq!(granted(&guard, || of("mallory", "assistant"), 30), 10);
+    assert_eq!(granted(&guard, || of("alice", "assistant"), 10), 10);
+}
+
+#[test]
+fn one_client_of_a_user_at_its_limit_does_not_lock_out_the_users_other_client() {
+    let guard = guard().replay(small());
+    assert_eq!(granted(&guard, || of("alice", "rogue"), 30), 10);
+    assert_eq!(granted(&guard, || of("alice", "assistant"), 30), 10);
+    // Two clients have all of the subject's share, and a third has no share of its own.
+    assert_eq!(granted(&guard, || of("alice", "registered just now"), 5), 0);
+}
+
+#[test]
+fn a_user_has_one_share_whatever_number_of_clients_it_registers() {
+    let store = small();
+    let guard = guard().replay(store.clone());
+    let clients = 0..100;
+    let of_client = |number| granted(&guard, || of("mallory", &format!("client {number}")), 1);
+    assert_eq!(clients.map(of_client).sum::<usize>(), 20);
+    assert_eq!(store.len(), 20);
+    assert_eq!(granted(&guard, || of("alice", "client 0"), 10), 10);
+}
+
+#[test]
+fn a_client_that_acts_for_itself_is_its_own_subject() {
+    let guard = guard().replay(small());
+    assert_eq!(granted(&guard, || of("robot", "robot"), 30), 10);
+    assert_eq!(granted(&guard, || of("alice", "robot"), 10), 10);
+    assert_eq!(granted(&guard, || of("another robot", "another robot"), 10), 10);
+}
+
+#[test]
+fn subjects_of_one_name_of_two_issuers_have_two_shares() {
+    let other = unconfused::testing::TestIssuer::new(OTHER);
+    let guard = guard().trust(Issuer::new(OTHER, other.keys())).replay(small());
+    let theirs = || {
+        let token = other.token(&ORDERS).issued_at(now()).scope("orders:read");
+        token.subject("alice").client("assistant")
+    };
+    assert_eq!(granted(&guard, theirs, 30), 10);
+    assert_eq!(granted(&guard, || of("alice", "assistant"), 10), 10);
+}
+
+#[test]
+fn proofs_and_tokens_in_one_store_have_one_share() {
+    let store = small();
+    let guard = guard().dpop(dpop(), store.clone()).replay(store.clone());
+    let mut reasons = Vec::new();
+    for _ in 0..6 {
+        let raw = of("alice", "assistant").bound_to(proof_key()).sign();
+        reasons.push(reason(ask_with_proof(&guard, &raw, &proof(&raw), once())));
+    }
+    assert_eq!(reasons, [None, None, None, None, None, Some(Reason::RateLimited)]);
+    assert_eq!(store.len(), 10);
 }

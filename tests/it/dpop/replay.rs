@@ -107,8 +107,8 @@ fn a_store_that_began_just_now_knows_nothing_of_before() {
 }
 
 #[test]
-fn one_key_has_its_share_of_a_memory_store() {
-    let store = MemoryReplayStore::with_capacity_at(40, at(-1000)).max_share_percent(10);
+fn one_client_of_a_subject_has_half_of_its_share_of_a_memory_store() {
+    let store = MemoryReplayStore::with_capacity_at(40, at(-1000)).max_share_percent(20);
     let guard = guard().dpop(dpop(), store);
     let raw = bound().sign();
     for _ in 0..4 {
@@ -116,21 +116,26 @@ fn one_key_has_its_share_of_a_memory_store() {
     }
     let full = ask_with_proof(&guard, &raw, &proof(&raw), READ);
     assert_eq!(reason(full), Some(Reason::RateLimited));
-    // Another key has its own.
-    let theirs = token().scope("orders:read").bound_to(other_key()).sign();
-    let proof = other_key().proof("GET", URL).issued_at(now()).token(&theirs);
-    assert!(ask_with_proof(&guard, &theirs, &proof, READ).is_ok());
+    // Another key of that client has no share of its own, and another subject has.
+    let with_other_key = |subject: Option<&str>| {
+        let token = token().scope("orders:read").bound_to(other_key());
+        let raw = subject.map_or(token.clone(), |subject| token.subject(subject)).sign();
+        let proof = other_key().proof("GET", URL).issued_at(now()).token(&raw);
+        reason(ask_with_proof(&guard, &raw, &proof, READ))
+    };
+    assert_eq!(with_other_key(None), Some(Reason::RateLimited));
+    assert_eq!(with_other_key(Some("someone else")), None);
 }
 
 #[test]
 fn a_full_memory_store_is_unavailable() {
     let store = MemoryReplayStore::with_capacity_at(2, at(-1000)).max_share_percent(100);
     let guard = guard().dpop(dpop(), store);
-    let raw = bound().sign();
-    for _ in 0..2 {
-        assert!(ask_with_proof(&guard, &raw, &proof(&raw), READ).is_ok());
-    }
-    let full = ask_with_proof(&guard, &raw, &proof(&raw), READ).unwrap_err();
-    let share = full.reason() == Reason::RateLimited;
-    assert!(share || full.reason() == Reason::ReplayStoreUnavailable, "{full}");
+    let ask_for = |subject: &str| {
+        let raw = bound().subject(subject).sign();
+        reason(ask_with_proof(&guard, &raw, &proof(&raw), READ))
+    };
+    assert_eq!(ask_for("alice"), None);
+    assert_eq!(ask_for("bob"), None);
+    assert_eq!(ask_for("carol"), Some(Reason::ReplayStoreUnavailable));
 }

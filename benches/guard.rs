@@ -26,7 +26,7 @@ use unconfused::proof::Possession;
 use unconfused::proof::{Dpop, Nonces};
 use unconfused::replay::MemoryReplayStore;
 use unconfused::testing::{TestIssuer, TestProofKey, TestToken};
-use unconfused::token::{UnverifiedToken, Validation};
+use unconfused::token::{ScopeHierarchy, TokenLimits, UnverifiedToken, Validation};
 use unconfused::{Audience, Grant, Guard, Issuer, Require, Scope};
 
 use fixtures::{AUDIENCE, ISSUER, PATH, SCOPE, large, require};
@@ -144,6 +144,29 @@ fn check(bencher: Bencher<'_, '_>) {
     let token = token.validate(&validation, &KEYS, now).expect("valid");
     let require = require();
     bencher.bench(|| black_box(&require).check(black_box(&token), now).is_ok());
+}
+
+/// As many scopes as a token may have, against a hierarchy that names all of them: one broad scope implies each that is
+/// asked for, and the token does not have it. So many scopes are asked for.
+#[divan::bench(args = [1, 32])]
+fn scopes(bencher: Bencher<'_, '_>, asked: usize) {
+    let scope =
+        |kind: &str, n: usize| Scope::new(format!("orders:{kind}-{n:04}")).expect("a scope");
+    let held: Vec<_> = (0..1024).map(|n| scope("held", n)).collect();
+    let asked: Vec<_> = (0..asked).map(|n| scope("asked", n)).collect();
+    let narrow = |n: usize| (0..64).map(move |narrow| scope("narrow", (n + narrow) % 1024));
+    let broad = (0..256).map(|n| (scope("broad", n), asked.clone()));
+    let implied = held.iter().enumerate().map(|(n, held)| (held.clone(), narrow(n).collect()));
+    let hierarchy = ScopeHierarchy::new(implied.chain(broad)).expect("no cycle");
+    let limits = TokenLimits::default().max_bytes(64 * 1024);
+    let validation = Validation::new(ORDERS, ISSUER).limits(limits).scope_hierarchy(hierarchy);
+    let held: Vec<_> = held.iter().map(Scope::as_str).collect();
+    let token = LOGIN.token(&ORDERS).scope(&held.join(" ")).sign();
+    let token = UnverifiedToken::parse_with(&token, &limits).expect("a token");
+    let (keys, now) = (LOGIN.keys(), UtcDateTime::now());
+    let token = token.validate(&validation, &keys, now).expect("valid");
+    let require = Require::any_scope(asked);
+    bencher.bench(|| black_box(&require).check(black_box(&token), now).is_err());
 }
 
 /// Samples are long enough for two threads to meet in the memory.

@@ -41,7 +41,7 @@ type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
 /// }
 /// ```
 #[expect(clippy::exhaustive_enums, reason = "an answer is there or not")]
-#[must_use]
+#[must_use = "an answer says nothing until it is awaited, or looked at with `now`"]
 pub enum Answer<'a, T> {
     /// The answer.
     Now(T),
@@ -58,7 +58,9 @@ impl<'a, T> Answer<'a, T> {
     /// Returns the answer if it is available without waiting.
     ///
     /// `None` is not a yes. It means that there is no answer yet, so a caller that does not wait must refuse. The
-    /// pending answer is dropped; whatever it was doing may or may not have happened.
+    /// pending answer is dropped; whatever it was doing may or may not have happened. `Some` is not a yes either: it
+    /// holds the answer, which may be a denial.
+    #[must_use = "`None` is not a yes, and `Some` may hold a denial"]
     pub fn now(self) -> Option<T> {
         match self {
             Answer::Now(answer) => Some(answer),

@@ -69,7 +69,7 @@ impl<S: Sync> OptionalFromRequestParts<S> for Grant {
 /// const READ: Scope = Scope::from_static("orders:read");
 ///
 /// async fn list(grant: OwnGrant) -> String {
-///     format!("orders of {}", grant.subject())
+///     format!("orders of {}", grant.subject().name())
 /// }
 /// # tokio::runtime::Builder::new_current_thread().build()?.block_on(async {
 /// # let login = TestIssuer::new("https://login.example");

@@ -43,7 +43,7 @@ pub(crate) const DPOP_NONCE: HeaderName = HeaderName::from_static("dpop-nonce");
 /// # Ok::<(), http::header::ToStrError>(())
 /// ```
 #[derive(Clone)]
-#[must_use]
+#[must_use = "a denial that is not returned refuses nothing"]
 pub struct Denial(Box<Inner>);
 
 #[derive(Clone)]
@@ -144,6 +144,7 @@ impl Denial {
     /// let media_type = http::HeaderValue::from_static("application/problem+json");
     /// response.headers_mut().insert(http::header::CONTENT_TYPE, media_type);
     /// ```
+    #[must_use = "a denial that is not returned refuses nothing"]
     pub fn respond<B>(self, body: B) -> Response<B> {
         let mut response = Response::new(body);
         *response.status_mut() = self.status();

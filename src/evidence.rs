@@ -278,7 +278,6 @@ impl Evidence {
     }
 
     /// Returns the validated token.
-    #[must_use]
     pub fn token(&self) -> &AccessToken {
         &self.request.token
     }

@@ -300,7 +300,7 @@ reasons! {
     /// The store that remembers proofs and spent tokens cannot answer, or is full.
     ReplayStoreUnavailable = "replay_store_unavailable", 503, none, RetryLater, "The request cannot be checked at the moment";
     // The client, the subject and the actor.
-    /// The client is not on the operation's list.
+    /// The client, by issuer and name, or the issuer of the token is not on the operation's list.
     ClientNotAllowed = "client_not_allowed", 403, none, Stop, "The client is not allowed to call this operation";
     /// The operation requires a person, or a person's login, but the subject is the client itself.
     SubjectAmbiguous = "subject_ambiguous", 403, none, Stop, "The operation requires a user";

@@ -260,7 +260,7 @@ async fn of_sixty_four_tasks_over_two_stores_one_is_first() {
 async fn a_server_that_comes_back_empty_has_forgotten_everything() {
     let Some(mut server) = Server::start() else { return };
     let store = Arc::new(server.store_now());
-    offer(&store, late("meet")).await.unwrap();
+    let _ = offer(&store, late("meet")).await.unwrap();
     past_the_epoch().await;
 
     // Requests all the while, of four tasks.
@@ -316,7 +316,7 @@ async fn a_server_that_comes_back_empty_has_forgotten_everything() {
 async fn a_server_that_comes_back_with_old_data_has_forgotten_everything() {
     let Some(mut server) = Server::start() else { return };
     let store = server.store_now();
-    offer(&store, late("meet")).await.unwrap();
+    let _ = offer(&store, late("meet")).await.unwrap();
     past_the_epoch().await;
     let (before, after) = (entry("before", UtcDateTime::now()), entry("after", UtcDateTime::now()));
     assert_eq!(offer(&store, before.clone()).await.unwrap(), First);
@@ -336,7 +336,7 @@ async fn a_promoted_replica_does_not_know_what_was_not_replicated() {
     let (Some(primary), Some(replica)) = (Server::start(), Server::start()) else { return };
     let _: String = replica.say(&format!("REPLICAOF 127.0.0.1 {}", primary.port));
     let store = primary.store_now();
-    offer(&store, late("meet")).await.unwrap();
+    let _ = offer(&store, late("meet")).await.unwrap();
     past_the_epoch().await;
     let began = Instant::now();
     while epoch_of(&replica).is_none() {
@@ -374,7 +374,7 @@ async fn what_a_server_evicts_does_not_come_in_again() {
     for policy in ["allkeys-lru", "allkeys-random", "volatile-lru"] {
         let Some(server) = Server::start() else { return };
         let store = server.store_now();
-        offer(&store, late("meet")).await.unwrap();
+        assert_eq!(offer(&store, late("meet")).await.unwrap(), BeforeEpoch);
         past_the_epoch().await;
         fill_soon(&server, policy);
         // For some seconds, since each eviction ends what is accepted within its second.
@@ -404,7 +404,7 @@ async fn what_a_server_evicts_does_not_come_in_again() {
 async fn what_a_server_evicted_does_not_come_in_again_under_another_policy() {
     let Some(server) = Server::start() else { return };
     let store = server.store_now();
-    offer(&store, late("meet")).await.unwrap();
+    assert_eq!(offer(&store, late("meet")).await.unwrap(), BeforeEpoch);
     past_the_epoch().await;
     let mut accepted = Vec::new();
     for number in 0..300 {
@@ -579,7 +579,7 @@ async fn guards_race(rounds: usize) {
     let Some(server) = Server::start() else { return };
     let login = race::login();
     let guards = [(); 2].map(|()| race::guard(&login, dpop(), || server.store_now()));
-    offer(&server.store_now(), late("meet")).await.unwrap();
+    let _ = offer(&server.store_now(), late("meet")).await.unwrap();
     past_the_epoch().await;
     let began = Instant::now();
     let passed = race::race(&login, guards, rounds).await;
@@ -703,7 +703,7 @@ fn forgotten(kind: Kind) -> Reason {
 async fn guards_survive_a_server_that_is_killed_and_comes_back_empty() {
     let Some(mut server) = Server::start() else { return };
     let service = Replicas::over(&server);
-    offer(&server.store_now(), late("meet")).await.unwrap();
+    let _ = offer(&server.store_now(), late("meet")).await.unwrap();
     past_the_epoch_for_nonces().await;
 
     // Requests all the while, of each kind at each replica, until one is not answered.
@@ -803,7 +803,7 @@ async fn with_the_settings_that_are_given_new_ones_pass_after_the_tolerances() {
         Guard::new(race::ORDERS, login.issuer()).dpop(dpop, server.store()).replay(server.store())
     };
     let (plain, with_nonces) = (of(dpop()), of(dpop().nonces(Nonces::new([7; 32]))));
-    offer(&server.store(), late("meet")).await.unwrap();
+    let _ = offer(&server.store(), late("meet")).await.unwrap();
     let began = Instant::now();
     let mut since = [None; 3];
     while since.contains(&None) {

@@ -55,7 +55,7 @@ pub(crate) fn api(issuer: Issuer) -> Router {
 }
 
 async fn list(grant: Grant) -> String {
-    format!("orders of {}", grant.subject())
+    format!("orders of {}", grant.subject().name())
 }
 
 /// Returns the TLS settings of the server. A client may show any certificate: the token says which one it must be.

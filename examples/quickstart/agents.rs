@@ -8,9 +8,9 @@ use std::time::Duration;
 use axum::http::StatusCode;
 use axum::http::header::{CONTENT_TYPE, WWW_AUTHENTICATE};
 use tokio::net::TcpListener;
-use unconfused::audit::StepUp;
+use unconfused::audit::{Printable, StepUp};
 use unconfused::testing::{TestIssuer, TestToken};
-use unconfused::{Audience, AuditEvent, Reason};
+use unconfused::{Audience, AuditEvent, Party, Reason};
 
 use crate::{AGENT_APP, LOGIN, ORDERS, WEB_SHOP, api, guard};
 
@@ -181,22 +181,27 @@ impl From<&AuditEvent<'_>> for Line {
             None => "allowed".to_owned(),
             Some(reason) => format!("denied reason={reason}"),
         };
-        // Names from a token are `Printable`: printed, they cannot forge a line.
-        let actor = event.actor();
-        let names = [("subject", event.subject()), ("actor", actor), ("client", event.client())];
-        for (name, value) in names {
-            text += &value.map_or(String::new(), |value| format!(" {name}={value:?}"));
+        // Names from a token are escaped when they are shown, so they cannot forge a line.
+        let (subject, actor) = (event.subject(), event.actor());
+        let name_of = |party: &Party<'_>| Printable::from(party.name()).to_string();
+        let names = [
+            ("subject", subject.as_ref().map(name_of)),
+            ("actor", actor.map(|actor| Printable::from(actor.name()).to_string())),
+            ("client", event.client().map(|client| client.to_string())),
+        ];
+        for (name, value) in &names {
+            text += &value.as_ref().map_or(String::new(), |value| format!(" {name}=\"{value}\""));
         }
         if event.step_up() != StepUp::None {
             text += &format!(" step_up={}", event.step_up().as_str());
         }
-        let (actor, subject) = (actor.map(|a| a.to_string()), event.subject());
+        let [(_, subject), (_, actor), _] = names;
         Line {
             text,
             reason: event.reason(),
             audience: event.audience().is_some(),
             step_up: event.step_up(),
-            acted: actor.zip(subject.map(|s| s.to_string())),
+            acted: actor.zip(subject),
         }
     }
 }

@@ -17,7 +17,7 @@ use axum::routing::{delete, get, post};
 use axum::{Json, Router};
 use serde::Deserialize;
 use unconfused::error::ConfigError;
-use unconfused::{Acr, Audience, Audit, Denial, Grant, Guard, Issuer, Require, Scope};
+use unconfused::{Acr, Audience, Audit, Denial, Grant, Guard, Issuer, Party, Require, Scope};
 
 /// The name of this API, which tokens must be meant for. An invalid character does not compile.
 const ORDERS: Audience = Audience::from_static("https://orders.example");
@@ -48,12 +48,8 @@ fn api(guard: Guard) -> Result<Router, ConfigError> {
     // Only for one agent. Its name counts together with the issuer that gave it.
     let support_agent = Require::scope(READ).actor([(LOGIN, "support-agent")]);
     // Only for the user in person: no agent acts, and the token was issued to our own shop.
-    let in_person = Require::scope(CLOSE)
-        .undelegated()
-        .client([WEB_SHOP])
-        .person()
-        .acr([PASSKEY])
-        .max_age(FIVE_MINUTES);
+    let in_person =
+        Require::scope(CLOSE).in_person([(LOGIN, WEB_SHOP)]).acr([PASSKEY]).max_age(FIVE_MINUTES);
     let metadata = guard.metadata()?.scopes_supported([READ, WRITE, REFUND, CLOSE]);
 
     // One layer for each method of a route, so that even the first 401 names the scope.
@@ -88,10 +84,10 @@ async fn list(grant: Grant, headers: HeaderMap) -> String {
     match grant.actor() {
         Some(agent) => format!(
             "orders of {}, read by {} (Authorization header: {token})",
-            grant.subject(),
-            agent.subject()
+            grant.subject().name(),
+            agent.name()
         ),
-        None => format!("orders of {}", grant.subject()),
+        None => format!("orders of {}", grant.subject().name()),
     }
 }
 
@@ -101,7 +97,7 @@ struct NewOrder {
 }
 
 async fn create(grant: Grant, Json(order): Json<NewOrder>) -> (StatusCode, String) {
-    let answer = format!("{} ordered for {}", order.item, grant.subject());
+    let answer = format!("{} ordered for {}", order.item, grant.subject().name());
     (StatusCode::CREATED, answer)
 }
 
@@ -114,24 +110,24 @@ async fn refund(
     if owner_of(id) != Some(grant.subject()) {
         return Err(guard.refuse(&grant));
     }
-    Ok(format!("order {id} of {} refunded", grant.subject()))
+    Ok(format!("order {id} of {} refunded", grant.subject().name()))
 }
 
-/// Stands in for a database. With more than one issuer, an owner would be an issuer and a name.
-fn owner_of(order: u64) -> Option<&'static str> {
+/// Stands in for a database. An owner is an issuer and a name, since another issuer may have an alice too.
+fn owner_of(order: u64) -> Option<Party<'static>> {
     match order {
-        7 => Some("alice"),
-        8 => Some("bob"),
+        7 => Some(Party::new(LOGIN, "alice")),
+        8 => Some(Party::new(LOGIN, "bob")),
         _ => None,
     }
 }
 
 async fn inbox(grant: Grant) -> String {
-    format!("2 messages for {}", grant.subject())
+    format!("2 messages for {}", grant.subject().name())
 }
 
 async fn close(grant: Grant) -> String {
-    format!("account of {} closed", grant.subject())
+    format!("account of {} closed", grant.subject().name())
 }
 
 #[tokio::main]

@@ -92,7 +92,7 @@ fn check_head(scheme: &str, token: &str, max_bytes: usize) -> Result<(), Reason>
 fn token_value(token: &AccessToken, name: &str) -> Value {
     match name {
         "iss" => token.issuer().into(),
-        "sub" => token.subject().into(),
+        "sub" => token.subject().name().into(),
         "client_id" => token.client_id().into(),
         "jti" => token.jti().into(),
         "acr" => token.acr().into(),
@@ -105,7 +105,7 @@ fn token_value(token: &AccessToken, name: &str) -> Value {
 /// Returns the current actor and the prior ones, the outermost first. An actor that is the subject itself counts too.
 fn actor_chain(token: &AccessToken) -> Value {
     if token.actor().is_some() {
-        return chain(token).map(|actor| actor.subject()).collect();
+        return chain(token).map(|actor| actor.name()).collect();
     }
     let act = token.claim::<Value>("act").ok().flatten();
     let links = std::iter::successors(act.as_ref(), |link| link.get("act"));

@@ -23,7 +23,7 @@ pub(crate) struct Expected {
     /// Why every token is refused: the policy asks for a name that no token can have.
     pub(crate) lack: Option<Reason>,
     pub(crate) any_actor: bool,
-    pub(crate) every_hop: Option<Vec<Party>>,
+    pub(crate) every_hop: Option<Vec<Party<'static>>>,
     pub(crate) no_act: bool,
     pub(crate) claim_equals: Map<String, Value>,
     /// Members of `cnf` that must be there.
@@ -98,14 +98,14 @@ impl Expected {
         // list lets anyone act.
         let require = match token.actor() {
             Some(actor) if self.any_actor => {
-                self.require.clone().actor_if_any([(actor.issuer(), actor.subject())])
+                self.require.clone().actor_if_any([(actor.issuer(), actor.name())])
             }
             _ => self.require.clone(),
         };
         let unmet = require.check(token, now).err();
         // The owner's own rules.
         let listed = |actor: Actor<'_>| match &self.every_hop {
-            Some(parties) => parties.iter().any(|party| actor.is(party)),
+            Some(parties) => parties.iter().any(|party| actor == *party),
             None => true,
         };
         let forbidden_actor =

@@ -249,23 +249,23 @@ impl Policy {
         Some(Some(enough))
     }
 
-    pub(crate) fn actors(&self) -> Option<Option<Vec<Party>>> {
+    pub(crate) fn actors(&self) -> Option<Option<Vec<Party<'static>>>> {
         let Some(actors) = self.get("actor_allowed") else {
             return Some(None);
         };
         let issuer = self.text("issuer")??;
         let party = |actor: &Value| match actor {
-            Value::String(sub) => Some(Party::new(issuer, sub)),
+            Value::String(sub) => Some(Party::new(issuer, sub.as_str()).into_owned()),
             _ => {
                 let iss = actor.get("iss").map_or(Some(issuer), Value::as_str)?;
-                Some(Party::new(iss, actor.get("sub")?.as_str()?))
+                Some(Party::new(iss, actor.get("sub")?.as_str()?).into_owned())
             }
         };
         let actors: Option<Vec<_>> = actors.as_array()?.iter().map(party).collect();
         actors.map(Some)
     }
 
-    pub(crate) fn every_hop(&self) -> Option<Option<Vec<Party>>> {
+    pub(crate) fn every_hop(&self) -> Option<Option<Vec<Party<'static>>>> {
         match self.text("actor_check")? {
             Some("every_hop") => self.actors(),
             _ => Some(None),

@@ -28,5 +28,5 @@ fuzz_target!(|act: &str| {
         chain.clear();
     }
     let found = token.actor().into_iter().chain(token.prior_actors());
-    assert!(found.map(|actor| (actor.issuer(), actor.subject())).eq(chain));
+    assert!(found.map(|actor| (actor.issuer(), actor.name())).eq(chain));
 });

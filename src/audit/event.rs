@@ -12,7 +12,7 @@ use crate::names::Audience;
 use crate::printable::Printable;
 use crate::reason::{Reason, Remedy};
 use crate::require::Require;
-use crate::token::{Actor, ActorSource, Claims};
+use crate::token::{Actor, Claims, Party};
 
 /// Whether a decision asked the subject to authenticate again, or rests on such a login
 /// ([RFC 9470](https://www.rfc-editor.org/rfc/rfc9470)).
@@ -49,7 +49,8 @@ impl StepUp {
 /// the same decision: events with the same [`decision`](Self::decision) belong together, and the one with the highest
 /// [`step`](Self::step) counts.
 ///
-/// Text from outside comes as [`Printable`], which cannot forge a line of a log. Nothing comes from a token whose
+/// Text from outside comes as [`Printable`], [`Party`](crate::Party) or [`Actor`](crate::Actor), whose `Display` and
+/// `Debug` cannot forge a line of a log. To write the bare name of a party, wrap it in a `Printable`. Nothing comes from a token whose
 /// signature was not verified, and no event contains the token itself: [`issuer`](Self::issuer) and [`jti`](Self::jti)
 /// identify it. `Display` writes the whole event as one line of `name=value` pairs.
 ///
@@ -169,13 +170,20 @@ impl<'a> AuditEvent<'a> {
         self.claims().map(Claims::issuer).map(Printable::from)
     }
 
-    /// Returns the subject of the token, on whose behalf the request is made.
+    /// Returns the subject of the token, on whose behalf the request is made: its name, and the
+    /// [`issuer`](Self::issuer) of the token.
     #[must_use]
-    pub fn subject(&self) -> Option<Printable<'a>> {
+    pub fn subject(&self) -> Option<Party<'a>> {
+        let claims = self.claims()?;
+        Some(Party::new(claims.issuer(), claims.subject()?))
+    }
+
+    /// The name of the subject, which is written beside the issuer of the token.
+    pub(super) fn subject_name(&self) -> Option<Printable<'a>> {
         self.claims().and_then(Claims::subject).map(Printable::from)
     }
 
-    /// Returns the client that the token was issued to.
+    /// Returns the client that the token was issued to. It is a name in the namespace of [`issuer`](Self::issuer).
     #[must_use]
     pub fn client(&self) -> Option<Printable<'a>> {
         self.claims().and_then(Claims::client).map(Printable::from)
@@ -187,28 +195,19 @@ impl<'a> AuditEvent<'a> {
         self.claims().and_then(Claims::token_id).map(Printable::from)
     }
 
-    /// Returns the name of the current actor, who acts for the subject.
+    /// Returns the current actor, who acts for the subject.
     #[must_use]
-    pub fn actor(&self) -> Option<Printable<'a>> {
-        self.current_actor().map(|actor| actor.subject().into())
+    pub fn actor(&self) -> Option<Actor<'a>> {
+        match self.known_claims {
+            KnownClaims::Validated(evidence) => evidence.token().actor(),
+            KnownClaims::Signed(claims) => claims.current_actor(),
+            KnownClaims::None => None,
+        }
     }
 
-    /// Returns the issuer in whose namespace [`actor`](Self::actor) is a name.
-    #[must_use]
-    pub fn actor_issuer(&self) -> Option<Printable<'a>> {
-        self.current_actor().map(|actor| actor.issuer().into())
-    }
-
-    /// Returns where the actor was found.
-    #[must_use]
-    pub fn actor_source(&self) -> Option<ActorSource> {
-        self.current_actor().map(|actor| actor.source())
-    }
-
-    /// Returns the actors before the current one, the latest first, each as issuer and name.
-    pub fn prior_actors(&self) -> impl Iterator<Item = (Printable<'a>, Printable<'a>)> {
-        let actors = self.claims().into_iter().flat_map(Claims::prior_actors);
-        actors.map(|actor| (actor.issuer().into(), actor.subject().into()))
+    /// Returns the actors before the current one, the latest first.
+    pub fn prior_actors(&self) -> impl Iterator<Item = Actor<'a>> {
+        self.claims().into_iter().flat_map(Claims::prior_actors)
     }
 
     /// Returns the tenant of the token, if the issuer's profile says which claim names it.
@@ -270,14 +269,6 @@ impl<'a> AuditEvent<'a> {
         self.evidence().map(|evidence| evidence.token().possession())
     }
 
-    fn current_actor(&self) -> Option<Actor<'a>> {
-        match self.known_claims {
-            KnownClaims::Validated(evidence) => evidence.token().actor(),
-            KnownClaims::Signed(claims) => claims.current_actor(),
-            KnownClaims::None => None,
-        }
-    }
-
     fn evidence(&self) -> Option<&'a Evidence> {
         match self.known_claims {
             KnownClaims::Validated(evidence) => Some(evidence),
@@ -312,17 +303,18 @@ impl fmt::Display for AuditEvent<'_> {
             write!(f, " also={reason}")?;
         }
         pair(f, "detail", self.detail())?;
-        pair(f, "subject", self.subject())?;
-        pair(f, "actor", self.actor())?;
-        pair(f, "actor_issuer", self.actor_issuer())?;
-        if let Some(source) = self.actor_source() {
-            write!(f, " actor_source={}", source.as_str())?;
+        pair(f, "subject", self.subject_name())?;
+        pair(f, "issuer", self.issuer())?;
+        if let Some(actor) = self.actor() {
+            let (name, issuer) = (Printable::from(actor.name()), Printable::from(actor.issuer()));
+            write!(f, " actor={name:?} actor_issuer={issuer:?}")?;
+            write!(f, " actor_source={}", actor.source().as_str())?;
         }
-        for (issuer, subject) in self.prior_actors() {
-            write!(f, " prior_actor={subject:?} prior_actor_issuer={issuer:?}")?;
+        for actor in self.prior_actors() {
+            let (name, issuer) = (Printable::from(actor.name()), Printable::from(actor.issuer()));
+            write!(f, " prior_actor={name:?} prior_actor_issuer={issuer:?}")?;
         }
         pair(f, "client", self.client())?;
-        pair(f, "issuer", self.issuer())?;
         pair(f, "jti", self.jti())?;
         pair(f, "audience", self.audience().map(|audience| Printable::from(audience.as_str())))?;
         if self.client_list_instead_of_audience() {

@@ -8,12 +8,13 @@ use super::event::AuditEvent;
 use super::sink::Audit;
 use crate::printable::Printable;
 use crate::reason::Reason;
-use crate::token::ActorSource;
 
 /// A sink that writes one `tracing` event for each decision.
 ///
 /// The target is `unconfused::audit`. The level is INFO if the request was allowed and WARN if it was denied. The
-/// fields are those of [`AuditEvent`]; text from outside is escaped and cut before it becomes a field.
+/// fields are those of the line that [`AuditEvent`] writes; text from outside is escaped and cut before it becomes a
+/// field. `subject` is the name of the subject, in the namespace of `issuer`, and `actor` that of the actor, in the
+/// namespace of `actor_issuer`.
 ///
 /// ```
 /// # #[cfg(feature = "testing")] {
@@ -42,13 +43,13 @@ macro_rules! event {
             status = $event.status().map(|status| status.as_u16()),
             also = list($event.also().iter().map(|reason| reason.as_str())),
             detail = $event.detail().map(text),
-            subject = $event.subject().map(text),
-            actor = $event.actor().map(text),
-            actor_issuer = $event.actor_issuer().map(text),
-            actor_source = $event.actor_source().map(ActorSource::as_str),
+            subject = $event.subject_name().map(text),
+            issuer = $event.issuer().map(text),
+            actor = $event.actor().map(|actor| text(actor.name().into())),
+            actor_issuer = $event.actor().map(|actor| text(actor.issuer().into())),
+            actor_source = $event.actor().map(|actor| actor.source().as_str()),
             prior_actors = list($event.prior_actors()),
             client = $event.client().map(text),
-            issuer = $event.issuer().map(text),
             jti = $event.jti().map(text),
             audience = $event.audience().map(|audience| text(audience.as_str().into())),
             client_list_instead_of_audience =

@@ -21,8 +21,8 @@ use crate::token::AccessToken;
 ///
 /// | method | returns |
 /// |---|---|
-/// | [`subject()`](AccessToken::subject) | whose authority the token carries, `sub` |
-/// | [`issuer()`](AccessToken::issuer) | who issued the token; subjects are told apart by issuer **and** name |
+/// | [`subject()`](AccessToken::subject) | whose authority the token carries: issuer **and** name, compared as one |
+/// | [`issuer()`](AccessToken::issuer) | who issued the token |
 /// | [`actor()`](AccessToken::actor) | who acts for the subject now, for example an agent |
 /// | [`client_id()`](AccessToken::client_id) | the software that the token was issued to |
 /// | [`allows()`](AccessToken::allows), [`scopes()`](AccessToken::scopes) | whether the token has a scope; all its scopes |
@@ -48,8 +48,8 @@ use crate::token::AccessToken;
 /// fn list(grant: &Grant) -> String {
 ///     let editable = grant.allows(&WRITE);
 ///     match grant.actor() {
-///         Some(actor) => format!("{} for {}, editable: {editable}", actor.subject(), grant.subject()),
-///         None => format!("{}, editable: {editable}", grant.subject()),
+///         Some(actor) => format!("{} for {}, editable: {editable}", actor.name(), grant.subject().name()),
+///         None => format!("{}, editable: {editable}", grant.subject().name()),
 ///     }
 /// }
 ///

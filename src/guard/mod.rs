@@ -57,7 +57,7 @@ pub use route::{EmptyBody, GuardLayer};
 ///
 /// ```
 /// # #[cfg(feature = "testing")] {
-/// use unconfused::{Audience, Guard, Reason, Scope};
+/// use unconfused::{Audience, Guard, Party, Reason, Scope};
 /// # use unconfused::testing::TestIssuer;
 ///
 /// const ORDERS: Audience = Audience::from_static("https://orders.example");
@@ -71,7 +71,7 @@ pub use route::{EmptyBody, GuardLayer};
 /// let request = http::Request::get("/orders").header("authorization", format!("Bearer {token}"));
 /// let (mut head, ()) = request.body(()).unwrap().into_parts();
 /// let grant = guard.authorize(&mut head, READ).now().unwrap().unwrap();
-/// assert_eq!(grant.subject(), "alice");
+/// assert_eq!(grant.subject(), Party::new("https://login.example", "alice"));
 /// assert!(head.headers.is_empty()); // the token stops here
 ///
 /// let (mut head, ()) = http::Request::get("/orders").body(()).unwrap().into_parts();

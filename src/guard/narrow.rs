@@ -98,26 +98,27 @@ impl Guard {
     /// ```
     /// # #[cfg(feature = "testing")] {
     /// use http::StatusCode;
-    /// use unconfused::{Audience, Denial, Grant, Guard, Reason, Scope};
+    /// use unconfused::{Audience, Denial, Grant, Guard, Party, Reason, Scope};
     /// # use unconfused::testing::TestIssuer;
     ///
     /// const ORDERS: Audience = Audience::from_static("https://orders.example");
     /// const READ: Scope = Scope::from_static("orders:read");
     ///
-    /// fn read_order(guard: &Guard, grant: &Grant, owner: &str) -> Result<String, Denial> {
+    /// fn read_order(guard: &Guard, grant: &Grant, owner: Party<'_>) -> Result<String, Denial> {
     ///     if grant.subject() != owner {
     ///         return Err(guard.refuse(grant));
     ///     }
-    ///     Ok(format!("an order of {owner}"))
+    ///     Ok(format!("an order of {}", owner.name()))
     /// }
     /// # let login = TestIssuer::new("https://login.example");
     /// # let issuer = login.issuer();
     ///
     /// let guard = Guard::new(ORDERS, issuer);
     /// let grant = login.token(&ORDERS).subject("alice").scope("orders:read").granted_by(&guard, READ);
-    /// assert!(read_order(&guard, &grant, "alice").is_ok());
+    /// assert!(read_order(&guard, &grant, Party::new("https://login.example", "alice")).is_ok());
     ///
-    /// let denial = read_order(&guard, &grant, "bob").unwrap_err();
+    /// // The alice of another issuer is another subject.
+    /// let denial = read_order(&guard, &grant, Party::new("https://other.example", "alice")).unwrap_err();
     /// assert_eq!(denial.reason(), Reason::PolicyDenied);
     /// assert_eq!(denial.status(), StatusCode::FORBIDDEN);
     /// # }

@@ -42,7 +42,7 @@ use crate::require::Require;
 /// const READ: Scope = Scope::from_static("orders:read");
 ///
 /// async fn list(grant: Grant) -> String {
-///     format!("orders of {}", grant.subject())
+///     format!("orders of {}", grant.subject().name())
 /// }
 /// # tokio::runtime::Builder::new_current_thread().build()?.block_on(async {
 /// # let login = TestIssuer::new("https://login.example");
@@ -63,7 +63,7 @@ use crate::require::Require;
 /// # }
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
-#[must_use]
+#[must_use = "a layer guards nothing until it stands before a route"]
 pub struct GuardLayer<B = EmptyBody> {
     /// Shared, since routers clone a layer and its services for every request.
     pub(crate) settings: Arc<RouteSettings<B>>,

@@ -65,8 +65,10 @@ impl Guard {
 impl Guard {
     /// Trusts another issuer.
     ///
-    /// Every trusted issuer may assert **any** subject, scope and client. Subjects of the same name are told apart by
-    /// their issuer, so compare the pair of issuer and subject.
+    /// Every trusted issuer may assert **any** subject, scope and client. Subjects and clients of the same name are told
+    /// apart by their issuer: [`AccessToken::subject`](crate::AccessToken::subject) and
+    /// [`Require::client`](crate::Require::client) compare both. [`Require::issuer`](crate::Require::issuer) limits an
+    /// operation to some of the issuers.
     ///
     /// # Panics
     ///

@@ -82,7 +82,7 @@ use crate::token::KeyHint;
 /// assert!(guard.ready().await.is_ready());
 ///
 /// client.set_unreachable(true);
-/// assert_eq!(token.granted_by(&guard, READ).subject(), "alice");
+/// assert_eq!(token.granted_by(&guard, READ).subject().name(), "alice");
 ///
 /// // A service that starts now has no keys.
 /// let keys = RemoteKeys::discover("https://login.example", client)?;

@@ -111,6 +111,7 @@ pub trait KeySource: Send + Sync + 'static {
     /// assert!(authorize(&guard, &token).is_ok());
     /// # }
     /// ```
+    #[must_use]
     fn is_current(&self, keys: KeySetId, hint: KeyHint<'_>) -> bool {
         matches!(self.keys(hint), Answer::Now(Ok(now)) if now.id() == keys)
     }

@@ -16,6 +16,7 @@ pin_project! {
     /// The future of [`GuardService`](crate::layer::GuardService): the denial, or the response of the inner service.
     ///
     /// It allocates only if the guard has to wait for keys or a store.
+    #[must_use = "futures do nothing unless they are polled"]
     pub struct ResponseFuture<F, R, E> {
         #[pin]
         state: ResponseState<F, R, E>,

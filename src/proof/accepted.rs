@@ -11,6 +11,7 @@ use time::UtcDateTime;
 /// [`ReplayEntry::for_proof`](crate::replay::ReplayEntry::for_proof) of the token into a
 /// [`ReplayStore`](crate::replay::ReplayStore). A guard does this itself.
 #[derive(Clone, PartialEq, Eq)]
+#[must_use = "whether the proof was used before is not checked yet: insert its `ReplayEntry`"]
 pub struct AcceptedProof {
     pub(super) key: Arc<str>,
     pub(super) jti: Arc<str>,

@@ -150,6 +150,7 @@ impl Dpop {
     ///
     /// Returns the reason of the first check that fails, from [`Reason::DpopProofMissing`] to
     /// [`Reason::DpopNonceInvalid`] in the order of [`Reason::ALL`].
+    #[must_use = "an error is the refusal, and whether an accepted proof was used before is not checked yet"]
     pub fn check(
         &self,
         possession: &Possession<'_>,

@@ -36,6 +36,7 @@ use crate::token::{AccessToken, TokenLimits};
 /// ```
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
+#[must_use = "an entry is remembered only if it is inserted into a `ReplayStore`"]
 pub struct ReplayEntry {
     key: [u8; 32],
     share_key: [u8; 32],
@@ -56,10 +57,10 @@ pub(super) struct Owner<'a> {
 
 impl<'a> Owner<'a> {
     /// The subject and client of a token. A client that acts for itself is the subject too.
-    fn of(token: &'a AccessToken) -> Self {
+    fn from_token(token: &'a AccessToken) -> Self {
         Owner {
             issuer: token.issuer(),
-            subject: token.subject(),
+            subject: token.subject_name(),
             client: token.client_id().unwrap_or_default(),
         }
     }
@@ -103,7 +104,7 @@ impl ReplayEntry {
     #[must_use]
     pub fn for_proof(token: &AccessToken, now: UtcDateTime) -> Option<Self> {
         let proof = token.proof()?;
-        let (parts, owner) = ([proof.key(), proof.jti()], Owner::of(token));
+        let (parts, owner) = ([proof.key(), proof.jti()], Owner::from_token(token));
         let (issued_at, expires_at) = (proof.issued_at(), proof.expires_at());
         Some(ReplayEntry::new("dpop proof", "", &parts, owner, issued_at, expires_at, now))
     }
@@ -122,7 +123,7 @@ impl ReplayEntry {
         let until = TokenLimits::MAX_LEEWAY.saturating_add(Duration::from_secs(1));
         let expires_at = later(token.expires_at(), until);
         let audience = audience.as_str();
-        let (purpose, owner) = ("access token", Owner::of(token));
+        let (purpose, owner) = ("access token", Owner::from_token(token));
         Some(ReplayEntry::new(purpose, audience, &parts, owner, issued_at, expires_at, now))
     }
 
@@ -133,7 +134,6 @@ impl ReplayEntry {
     /// [`client_share_key`](Self::client_share_key).
     #[cfg(feature = "testing")]
     #[cfg_attr(docsrs, doc(cfg(feature = "testing")))]
-    #[must_use]
     pub fn for_test(
         name: &str,
         subject: &str,

@@ -48,6 +48,7 @@ pub trait ReplayStore: Send + Sync + 'static {
     ///
     /// If the answer is [`Later`](Answer::Later) and is dropped before it completes, the entry may or may not have been
     /// inserted.
+    #[must_use = "only `First` says that it was not used before"]
     fn insert(&self, entry: ReplayEntry) -> ReplayAnswer;
 
     /// Prepares the store before a request needs it, and finds out how it is.
@@ -99,6 +100,7 @@ impl fmt::Debug for dyn ReplayStore {
 /// Whether a store knew the entry that was inserted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]
+#[must_use = "only `First` says that it was not used before"]
 pub enum Remembered {
     /// The entry was not known, and is known from now on.
     First,

@@ -7,7 +7,7 @@ use super::requirement::Require;
 use super::unmet::Unmet;
 use crate::dates::since;
 use crate::reason::Reason;
-use crate::token::{AccessToken, ActorSource};
+use crate::token::{AccessToken, ActorSource, Party};
 
 impl Require {
     /// Checks a validated token against this requirement, at the moment `now`.
@@ -20,6 +20,7 @@ impl Require {
     /// Returns [`Unmet`] if the token does not meet the requirement. A client, a subject or an actor that is not
     /// allowed is the only reason then. Otherwise the reasons are all that is lacking in authentication and scopes, so
     /// that one challenge can ask for everything.
+    #[must_use = "an error is the refusal"]
     pub fn check(&self, token: &AccessToken, now: UtcDateTime) -> Result<(), Unmet> {
         self.check_parties(token).map_err(Unmet::new)?;
         let authentication = self.check_authentication(token, now);
@@ -46,8 +47,12 @@ impl Require {
         if self.sender_constrained && !token.is_sender_constrained() {
             return Err(Reason::SenderConstraintRequired);
         }
-        let is_client = |client: &String| token.client_id() == Some(client);
-        if self.clients.as_ref().is_some_and(|clients| !clients.iter().any(is_client)) {
+        let is_client = |client: &Party<'_>| {
+            token.client_id() == Some(client.name()) && token.issuer() == client.issuer()
+        };
+        let client_listed =
+            self.clients.as_ref().is_none_or(|clients| clients.iter().any(is_client));
+        if !client_listed || !self.admits_issuer(token.issuer()) {
             return Err(Reason::ClientNotAllowed);
         }
         // A client that speaks for itself has no login, even if its token claims one.
@@ -65,7 +70,7 @@ impl Require {
         if self.delegated && actor.source() == ActorSource::Impersonator {
             return Err(Reason::ActorRequired);
         }
-        let listed = self.actors.as_ref().map(|listed| listed.iter().any(|party| actor.is(party)));
+        let listed = self.actors.as_ref().map(|listed| listed.iter().any(|party| actor == *party));
         let is_foreign = actor.issuer() != token.issuer();
         if is_foreign && !(self.foreign_actors_allowed && listed == Some(true)) {
             return Err(Reason::ActorUntrusted);

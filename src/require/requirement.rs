@@ -8,15 +8,15 @@ use crate::names::{Acr, Scope};
 use crate::printable::Printable;
 use crate::token::Party;
 
-/// What an operation asks of a validated token: which scopes, how and when the subject authenticated, who may act, and
-/// through which client.
+/// What an operation asks of a validated token: which scopes, how and when the subject authenticated, who may act,
+/// through which client, and of which issuer.
 ///
 /// A requirement is data: it can be compared, printed, and sent to the client in a challenge. A rule that needs the
 /// request or a database is code: let the handler check it and call [`Guard::refuse`](crate::Guard::refuse).
 ///
 /// Every requirement asks for one more thing. An actor whose namespace is not that of the token's issuer is refused
 /// (`actor_untrusted`), unless [`actor`](Self::actor) or [`actor_if_any`](Self::actor_if_any) lists exactly that pair
-/// of issuer and subject.
+/// of issuer and name.
 ///
 /// ```
 /// use std::time::Duration;
@@ -41,7 +41,7 @@ pub struct Require {
     pub(super) acr: Option<Vec<Acr>>,
     pub(super) max_age: Option<Duration>,
     /// Who may act, if there is an actor.
-    pub(super) actors: Option<Vec<Party>>,
+    pub(super) actors: Option<Vec<Party<'static>>>,
     /// `actors` also admits those of other namespaces.
     pub(super) foreign_actors_allowed: bool,
     /// There is an actor.
@@ -50,7 +50,8 @@ pub struct Require {
     pub(super) delegated: bool,
     pub(super) undelegated: bool,
     pub(super) person: bool,
-    pub(super) clients: Option<Vec<String>>,
+    pub(super) issuers: Option<Vec<String>>,
+    pub(super) clients: Option<Vec<Party<'static>>>,
     pub(super) sender_constrained: bool,
     single_use: bool,
 }
@@ -69,6 +70,7 @@ impl Require {
             delegated: false,
             undelegated: false,
             person: false,
+            issuers: None,
             clients: None,
             sender_constrained: false,
             single_use: false,
@@ -122,17 +124,19 @@ impl Require {
         self
     }
 
-    /// Requires that one of these actors acts for the subject.
+    /// Requires that one of these actors, each a pair of issuer and name, acts for the subject.
     #[must_use]
-    pub fn actor(self, actors: impl IntoIterator<Item = impl Into<Party>>) -> Self {
+    pub fn actor<'p>(self, actors: impl IntoIterator<Item = impl Into<Party<'p>>>) -> Self {
         Require { actor_required: true, ..self.actor_if_any(actors) }
     }
 
     /// Requires that any actor is one of these. A token without an actor meets this too.
     #[must_use]
-    pub fn actor_if_any(mut self, actors: impl IntoIterator<Item = impl Into<Party>>) -> Self {
-        let actors = without_repeats(actors.into_iter().map(Into::into));
-        self.actors = intersection(self.actors, Some(actors));
+    pub fn actor_if_any<'p>(
+        mut self,
+        actors: impl IntoIterator<Item = impl Into<Party<'p>>>,
+    ) -> Self {
+        self.actors = intersection(self.actors, Some(owned(actors)));
         self.foreign_actors_allowed = true;
         self
     }
@@ -150,21 +154,73 @@ impl Require {
     /// Two kinds of agents are not visible as actors. One logged its user in and is only the token's client: name it in
     /// the issuer's [`agent_clients`](crate::Issuer::agent_clients), or list the allowed clients with
     /// [`client`](Self::client). The other speaks for itself: add [`person`](Self::person).
+    /// [`in_person`](Self::in_person) asks for all three.
     #[must_use]
     pub fn undelegated(mut self) -> Self {
         self.undelegated = true;
         self
     }
 
-    /// Requires that the token was issued to one of these clients, `client_id`.
+    /// Requires that one of these issuers issued the token, `iss`, compared code point by code point
+    /// (`client_not_allowed`).
     ///
-    /// Every trusted issuer can issue tokens to a client of any name. The client is checked before the actor: an agent
-    /// that has a client of its own is recorded as `client_not_allowed`.
+    /// Use it for an operation that is not for every issuer that the guard trusts. It says nothing of the issuer that
+    /// names an actor: see [`actor`](Self::actor).
+    ///
+    /// ```
+    /// use unconfused::{Require, Scope};
+    ///
+    /// const PAYROLL: Scope = Scope::from_static("payroll:read");
+    ///
+    /// // The guard also trusts the issuer of a partner, which may issue tokens with any scope.
+    /// let staff_only = Require::scope(PAYROLL).issuer(["https://login.example"]);
+    /// assert_eq!(staff_only.to_string(), r#"scope=payroll:read issuer="https://login.example""#);
+    /// ```
     #[must_use]
-    pub fn client(mut self, clients: impl IntoIterator<Item = impl Into<String>>) -> Self {
-        let clients = without_repeats(clients.into_iter().map(Into::into));
-        self.clients = intersection(self.clients, Some(clients));
+    pub fn issuer(mut self, issuers: impl IntoIterator<Item = impl Into<String>>) -> Self {
+        let issuers = without_repeats(issuers.into_iter().map(Into::into));
+        self.issuers = intersection(self.issuers, Some(issuers));
         self
+    }
+
+    /// Requires that the token was issued to one of these clients, each a pair of issuer and `client_id`
+    /// (`client_not_allowed`).
+    ///
+    /// Both are compared, with the token's own `iss` and `client_id`: each trusted issuer can issue tokens to a client
+    /// of any name. So a name alone does not compile. The client is checked before the actor: an agent that has a
+    /// client of its own is recorded as `client_not_allowed`.
+    ///
+    /// ```
+    /// use unconfused::Require;
+    ///
+    /// let web_app = Require::valid_token().client([("https://login.example", "web-app")]);
+    /// assert_eq!(web_app.to_string(), r#"client="web-app" of "https://login.example""#);
+    /// ```
+    #[must_use]
+    pub fn client<'p>(mut self, clients: impl IntoIterator<Item = impl Into<Party<'p>>>) -> Self {
+        self.clients = intersection(self.clients, Some(owned(clients)));
+        self
+    }
+
+    /// Requires that the subject calls in person: no one acts for it, the token was issued to one of these clients,
+    /// each a pair of issuer and `client_id`, and the subject is a person.
+    ///
+    /// This is [`undelegated`](Self::undelegated), [`client`](Self::client) and [`person`](Self::person), which belong
+    /// together: each of them alone admits some kind of agent. List only clients that people use themselves.
+    ///
+    /// ```
+    /// use unconfused::Require;
+    ///
+    /// const WEB_APP: (&str, &str) = ("https://login.example", "web-app");
+    ///
+    /// assert_eq!(
+    ///     Require::valid_token().in_person([WEB_APP]),
+    ///     Require::valid_token().undelegated().client([WEB_APP]).person(),
+    /// );
+    /// ```
+    #[must_use]
+    pub fn in_person<'p>(self, clients: impl IntoIterator<Item = impl Into<Party<'p>>>) -> Self {
+        self.undelegated().client(clients).person()
     }
 
     /// Requires that the subject is a person, as far as the token shows it. See
@@ -209,15 +265,18 @@ impl Require {
     /// const READ: Scope = Scope::from_static("orders:read");
     /// const REFUND: Scope = Scope::from_static("orders:refund");
     ///
-    /// let base = Require::scope(READ).client(["web-app", "mobile-app"]);
-    /// let refunds = base.and(Require::scope(REFUND).client(["web-app"]).max_age(Duration::from_secs(300)));
+    /// const WEB_APP: (&str, &str) = ("https://login.example", "web-app");
+    /// const MOBILE_APP: (&str, &str) = ("https://login.example", "mobile-app");
+    ///
+    /// let base = Require::scope(READ).client([WEB_APP, MOBILE_APP]);
+    /// let refunds = base.and(Require::scope(REFUND).client([WEB_APP]).max_age(Duration::from_secs(300)));
     /// assert_eq!(
     ///     refunds.to_string(),
-    ///     r#"scope=orders:read scope=orders:refund max_age=300 client="web-app""#
+    ///     r#"scope=orders:read scope=orders:refund max_age=300 client="web-app" of "https://login.example""#
     /// );
     ///
     /// // no client is on both lists, so no token can meet both requirements
-    /// let nothing = refunds.and(Require::valid_token().client(["agent-7"]));
+    /// let nothing = refunds.and(Require::valid_token().client([MOBILE_APP]));
     /// assert!(nothing.is_unmeetable());
     /// ```
     #[must_use]
@@ -241,6 +300,7 @@ impl Require {
             delegated: self.delegated || other.delegated,
             undelegated: self.undelegated || other.undelegated,
             person: self.person || other.person,
+            issuers: intersection(self.issuers, other.issuers),
             clients: intersection(self.clients, other.clients),
             sender_constrained: self.sender_constrained || other.sender_constrained,
             single_use: self.single_use || other.single_use,
@@ -251,11 +311,17 @@ impl Require {
     #[must_use]
     pub fn is_unmeetable(&self) -> bool {
         let actor_required = self.actor_required || self.delegated;
+        let is_of_listed_issuer = |client: &Party<'_>| self.admits_issuer(client.issuer());
         (actor_required && self.undelegated)
             || self.acr.as_ref().is_some_and(Vec::is_empty)
-            || self.clients.as_ref().is_some_and(Vec::is_empty)
+            || self.issuers.as_ref().is_some_and(Vec::is_empty)
+            || self.clients.as_ref().is_some_and(|clients| !clients.iter().any(is_of_listed_issuer))
             || (actor_required && self.actors.as_ref().is_some_and(Vec::is_empty))
             || self.scopes.iter().any(Vec::is_empty)
+    }
+
+    pub(super) fn admits_issuer(&self, name: &str) -> bool {
+        self.issuers.as_ref().is_none_or(|issuers| issuers.iter().any(|issuer| issuer == name))
     }
 
     /// Returns true if this spends the token: see [`single_use`](Self::single_use).
@@ -313,21 +379,21 @@ impl fmt::Display for Require {
         parts.extend(self.acr.as_ref().map(|classes| format!("acr={}", join(classes, "|"))));
         parts.extend(self.max_age.map(|age| format!("max_age={}", age.as_secs())));
         if let Some(actors) = &self.actors {
-            let actors: Vec<_> = actors.iter().map(|actor| format!("{actor:?}")).collect();
             let name = if self.actor_required { "actor" } else { "actor_if_any" };
             // After `and` with a requirement that lists no actors.
             let own = if self.foreign_actors_allowed { "" } else { " actor_namespace=own" };
-            parts.push(format!("{name}={}{own}", actors.join("|")));
+            parts.push(format!("{name}={}{own}", join(actors, "|")));
         } else if self.actor_required {
             parts.push("actor".to_owned());
         }
         parts.extend(self.delegated.then(|| "delegated".to_owned()));
         parts.extend(self.undelegated.then(|| "undelegated".to_owned()));
-        parts.extend(self.clients.as_ref().map(|clients| {
-            let clients: Vec<_> =
-                clients.iter().map(|client| format!("{:?}", Printable::from(&**client))).collect();
-            format!("client={}", clients.join("|"))
+        parts.extend(self.issuers.as_ref().map(|issuers| {
+            let issuers: Vec<_> =
+                issuers.iter().map(|issuer| format!("{:?}", Printable::from(&**issuer))).collect();
+            format!("issuer={}", issuers.join("|"))
         }));
+        parts.extend(self.clients.as_ref().map(|clients| format!("client={}", join(clients, "|"))));
         parts.extend(self.person.then(|| "person".to_owned()));
         parts.extend(self.single_use.then(|| "single_use".to_owned()));
         parts.extend(self.sender_constrained.then(|| "sender_constrained".to_owned()));
@@ -336,6 +402,11 @@ impl fmt::Display for Require {
         }
         f.write_str(&parts.join(" "))
     }
+}
+
+/// The parties without repeats, kept beyond the call.
+fn owned<'p>(parties: impl IntoIterator<Item = impl Into<Party<'p>>>) -> Vec<Party<'static>> {
+    without_repeats(parties.into_iter().map(|party| party.into().into_owned()))
 }
 
 /// The shorter of two ages. An age that is absent allows any.

@@ -32,7 +32,7 @@ use crate::require::Require;
 ///
 /// let token = login.token(&ORDERS).scope("orders:read").actor("agent-7");
 /// let grant = token.granted_by(&guard, READ);
-/// assert_eq!(grant.actor().map(|actor| actor.subject()), Some("agent-7"));
+/// assert_eq!(grant.actor().map(|actor| actor.name()), Some("agent-7"));
 ///
 /// let forged = token.forged_by(&TestIssuer::new("https://evil.example")).bearer();
 /// let request = http::Request::get("/").header("authorization", forged);

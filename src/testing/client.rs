@@ -33,7 +33,7 @@ type Responder = dyn Fn() -> HttpAnswer + Send + Sync;
 ///
 /// client.set_unreachable(true); // Keys that were fetched remain in use.
 /// let token = login.token(&ORDERS).scope("orders:read");
-/// assert_eq!(token.granted_by(&guard, READ).subject(), "alice");
+/// assert_eq!(token.granted_by(&guard, READ).subject().name(), "alice");
 /// assert_eq!(client.requests("https://login.example/jwks"), 1);
 /// # Ok(())
 /// # }

@@ -29,7 +29,7 @@
 //!
 //! // A handler's unit test needs a grant, and gets a real one.
 //! let grant = login.grant(login.token(&ORDERS).subject("bob").scope("orders:read"), READ);
-//! assert_eq!(grant.subject(), "bob");
+//! assert_eq!(grant.subject().name(), "bob");
 //! ```
 
 mod access_token;

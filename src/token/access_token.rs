@@ -7,7 +7,7 @@ use std::time::Duration;
 use serde::Deserialize;
 use time::UtcDateTime;
 
-use super::actor::{Actor, ActorSource, MayAct};
+use super::actor::{Actor, ActorSource, MayAct, Party};
 use super::claims::Claims;
 use super::hierarchy::ScopeHierarchy;
 use crate::json::Span;
@@ -25,6 +25,7 @@ use crate::proof::{AcceptedProof, Confirmed};
 /// Validation does **not** say what the token allows: a [`Require`](crate::Require) checks that. `Debug` shows the
 /// issuer and the id of the token, and no other claim.
 #[derive(Clone)]
+#[must_use = "a valid token is not yet allowed anything: check it against a `Require`"]
 pub struct AccessToken {
     pub(super) claims: Arc<Claims>,
     pub(super) required: RequiredClaims,
@@ -61,15 +62,38 @@ impl AccessToken {
         self.claims.issuer()
     }
 
-    /// Returns whose authority the token carries: `sub`, or the claim that the issuer's
-    /// [`Profile`](crate::profile::Profile) names instead. It is a name in the namespace of
-    /// [`issuer`](Self::issuer).
+    /// Returns whose authority the token carries: [`issuer`](Self::issuer), and the name that it gives the subject,
+    /// which is `sub` or the claim that the issuer's [`Profile`](crate::profile::Profile) names instead.
+    ///
+    /// The party borrows from the token and is compared with both parts of what your database holds. A string does
+    /// not compile there, since another issuer may give the same name to another subject.
+    ///
+    /// ```
+    /// use unconfused::{AccessToken, Party};
+    ///
+    /// struct Order {
+    ///     owner_issuer: String,
+    ///     owner_name: String,
+    /// }
+    ///
+    /// fn is_owner(order: &Order, token: &AccessToken) -> bool {
+    ///     token.subject() == Party::new(&order.owner_issuer, &order.owner_name)
+    /// }
+    /// ```
     #[must_use]
-    pub fn subject(&self) -> &str {
+    pub fn subject(&self) -> Party<'_> {
+        Party::new(self.issuer(), self.subject_name())
+    }
+
+    /// The bare name of the subject.
+    pub(crate) fn subject_name(&self) -> &str {
         self.claims.text(self.required.subject)
     }
 
     /// Returns the software that the token was issued to, `client_id`.
+    ///
+    /// It is a name in the namespace of [`issuer`](Self::issuer), and other issuers may give it to other clients. To
+    /// decide by it, use [`Require::client`](crate::Require::client), which compares both.
     ///
     /// Every token of RFC 9068 has it. A [`Profile`](crate::profile::Profile) may read it from another claim, or
     /// allow a token without it.
@@ -130,10 +154,12 @@ impl AccessToken {
     /// with.
     #[must_use]
     pub fn allows(&self, scope: &Scope) -> bool {
-        let implied = |held: &str| {
-            self.hierarchy.as_ref().is_some_and(|hierarchy| hierarchy.implies(held, scope))
-        };
-        self.scopes().any(|held| held == scope.as_str() || implied(held))
+        if self.scopes().any(|held| held == scope.as_str()) {
+            return true;
+        }
+        // Asked for once, and not once for each scope of the token.
+        let broader = self.hierarchy.as_ref().and_then(|hierarchy| hierarchy.broader(scope));
+        broader.is_some_and(|broader| self.scopes().any(|held| broader.contains(held)))
     }
 
     /// Returns how well the subject authenticated, `acr`.
@@ -164,8 +190,8 @@ impl AccessToken {
     pub fn actor(&self) -> Option<Actor<'_>> {
         self.claims.current_actor().or_else(|| match self.client {
             ClientRole::Agent(source) => {
-                let subject = self.client_id()?;
-                Some(Actor { issuer: self.issuer(), subject, source })
+                let name = self.client_id()?;
+                Some(Actor { issuer: self.issuer(), name, source })
             }
             ClientRole::Plain | ClientRole::AgentWithoutAct => None,
         })
@@ -180,8 +206,8 @@ impl AccessToken {
     /// Returns who may become the subject's actor, `may_act`. It is not evidence that anyone acts.
     #[must_use]
     pub fn may_act(&self) -> Option<MayAct<'_>> {
-        let Actor { issuer, subject, .. } = self.claims.actor(self.claims.may_act?);
-        Some(MayAct { issuer, subject })
+        let Actor { issuer, name, .. } = self.claims.actor(self.claims.may_act?);
+        Some(MayAct { issuer, name })
     }
 
     /// Returns true if the subject is a person, as far as the token shows it.

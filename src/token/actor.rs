@@ -1,29 +1,52 @@
 //! Who acts for whom (RFC 8693 section 4).
 
+use std::borrow::Cow;
 use std::fmt;
 
 use crate::printable::Printable;
 
-/// A subject or an actor: a name, and the issuer in whose namespace it is one.
+/// A subject, an actor or a client: a name, and the issuer in whose namespace it is one.
 ///
-/// Both are compared: `alice` of one issuer is not `alice` of another.
+/// Both are compared: `alice` of one issuer is not `alice` of another. A party cannot be compared with a string, and
+/// cannot be looked up by one.
+///
+/// A `Party` borrows its two texts, or owns them: make one of `&str` or of `String`s. [`AccessToken::subject`] returns
+/// one that borrows from the token and allocates nothing; [`into_owned`](Self::into_owned) makes a `Party<'static>` of
+/// it, to be stored. `Ord` compares the issuer first.
+///
+/// `Display` and `Debug` write both parts for a reader: escaped, each cut after [256 characters](Printable::LIMIT), and
+/// always in quotes, so that the text is never mistaken for a bare name. They are not for storage or comparison: store
+/// [`issuer`](Self::issuer) and [`name`](Self::name), in two columns.
 ///
 /// ```
 /// use unconfused::Party;
 ///
 /// let agent = Party::new("https://login.example", "agent-7");
 /// assert_ne!(agent, Party::from(("https://other.example", "agent-7")));
+/// assert_eq!(agent.name(), "agent-7");
+/// assert_eq!(agent.to_string(), r#""agent-7" of "https://login.example""#);
 /// ```
+///
+/// A name alone is not a party:
+///
+/// ```compile_fail,E0308
+/// # use unconfused::Party;
+/// # let agent = Party::new("https://login.example", "agent-7");
+/// assert!(agent == "agent-7");
+/// ```
+///
+/// [`AccessToken::subject`]: crate::AccessToken::subject
 #[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct Party {
-    issuer: String,
-    subject: String,
+pub struct Party<'a> {
+    issuer: Cow<'a, str>,
+    name: Cow<'a, str>,
 }
 
-impl Party {
-    /// Creates the party that `issuer` calls `subject`.
-    pub fn new(issuer: impl Into<String>, subject: impl Into<String>) -> Self {
-        Party { issuer: issuer.into(), subject: subject.into() }
+impl<'a> Party<'a> {
+    /// Creates the party that `issuer` calls `name`. It borrows a `&str` and owns a `String`.
+    #[must_use]
+    pub fn new(issuer: impl Into<Cow<'a, str>>, name: impl Into<Cow<'a, str>>) -> Self {
+        Party { issuer: issuer.into(), name: name.into() }
     }
 
     /// Returns the issuer in whose namespace the name is one.
@@ -32,29 +55,50 @@ impl Party {
         &self.issuer
     }
 
-    /// Returns the name.
+    /// Returns the bare name, to be shown or stored **beside** its issuer.
+    ///
+    /// Another issuer may give the same name to another party, so do not decide by it: compare parties.
     #[must_use]
-    pub fn subject(&self) -> &str {
-        &self.subject
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// Copies what is borrowed, so that the party can be stored.
+    #[must_use]
+    pub fn into_owned(self) -> Party<'static> {
+        Party {
+            issuer: Cow::Owned(self.issuer.into_owned()),
+            name: Cow::Owned(self.name.into_owned()),
+        }
     }
 }
 
-impl<I: Into<String>, S: Into<String>> From<(I, S)> for Party {
-    fn from((issuer, subject): (I, S)) -> Self {
-        Party::new(issuer, subject)
+impl<'a, I: Into<Cow<'a, str>>, N: Into<Cow<'a, str>>> From<(I, N)> for Party<'a> {
+    fn from((issuer, name): (I, N)) -> Self {
+        Party::new(issuer, name)
     }
 }
 
-impl From<&Party> for Party {
-    fn from(party: &Party) -> Self {
-        party.clone()
+impl<'a> From<&'a Party<'_>> for Party<'a> {
+    fn from(party: &'a Party<'_>) -> Self {
+        Party::new(party.issuer(), party.name())
     }
 }
 
-impl fmt::Debug for Party {
+impl fmt::Display for Party<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{:?} of {:?}", Printable::from(&*self.subject), Printable::from(&*self.issuer))
+        write_pair(f, &self.issuer, &self.name)
     }
+}
+
+impl fmt::Debug for Party<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write_pair(f, &self.issuer, &self.name)
+    }
+}
+
+fn write_pair(f: &mut fmt::Formatter<'_>, issuer: &str, name: &str) -> fmt::Result {
+    write!(f, "{:?} of {:?}", Printable::from(name), Printable::from(issuer))
 }
 
 /// Where an [`Actor`] was found.
@@ -90,10 +134,28 @@ impl ActorSource {
 ///
 /// [`AccessToken::actor`](crate::AccessToken::actor) returns the one who acts now. Those that
 /// [`AccessToken::prior_actors`](crate::AccessToken::prior_actors) returns are for the record only.
+///
+/// Two actors, or an actor and a [`Party`], are equal if issuer and name are; where an actor was found does not count.
+/// `Display` and `Debug` write the pair as those of `Party` do.
+///
+/// ```
+/// # #[cfg(feature = "testing")] {
+/// use unconfused::{Grant, Party};
+///
+/// fn is_support_agent(grant: &Grant) -> bool {
+///     grant.actor().is_some_and(|actor| actor == Party::new("https://login.example", "support-agent"))
+/// }
+/// # use unconfused::{Audience, Require, testing::TestIssuer};
+/// # let login = TestIssuer::new("https://login.example");
+/// # let token = |actor| login.token(&Audience::from_static("https://orders.example")).actor(actor);
+/// # assert!(is_support_agent(&login.grant(token("support-agent"), Require::valid_token())));
+/// # assert!(!is_support_agent(&login.grant(token("agent-7"), Require::valid_token())));
+/// # }
+/// ```
 #[derive(Clone, Copy)]
 pub struct Actor<'a> {
     pub(super) issuer: &'a str,
-    pub(super) subject: &'a str,
+    pub(super) name: &'a str,
     pub(super) source: ActorSource,
 }
 
@@ -105,10 +167,13 @@ impl<'a> Actor<'a> {
         self.issuer
     }
 
-    /// Returns the actor's name: `act.sub`, or the client's if the client is the actor.
+    /// Returns the actor's bare name, to be shown or stored **beside** its issuer: `act.sub`, or the client's if the
+    /// client is the actor.
+    ///
+    /// Another issuer may give the same name to another party, so do not decide by it: compare with a [`Party`].
     #[must_use]
-    pub fn subject(&self) -> &'a str {
-        self.subject
+    pub fn name(&self) -> &'a str {
+        self.name
     }
 
     /// Returns where the actor was found.
@@ -116,26 +181,37 @@ impl<'a> Actor<'a> {
     pub fn source(&self) -> ActorSource {
         self.source
     }
-
-    /// Returns true if this actor is `party`, by issuer and name.
-    #[must_use]
-    pub fn is(&self, party: &Party) -> bool {
-        self.issuer == party.issuer && self.subject == party.subject
-    }
 }
 
-/// Compares issuer and name, and not where each actor was found.
 impl PartialEq for Actor<'_> {
     fn eq(&self, other: &Self) -> bool {
-        self.issuer == other.issuer && self.subject == other.subject
+        self.issuer == other.issuer && self.name == other.name
     }
 }
 
 impl Eq for Actor<'_> {}
 
+impl PartialEq<Party<'_>> for Actor<'_> {
+    fn eq(&self, party: &Party<'_>) -> bool {
+        self.issuer == party.issuer && self.name == party.name
+    }
+}
+
+impl PartialEq<Actor<'_>> for Party<'_> {
+    fn eq(&self, actor: &Actor<'_>) -> bool {
+        actor == self
+    }
+}
+
+impl fmt::Display for Actor<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write_pair(f, self.issuer, self.name)
+    }
+}
+
 impl fmt::Debug for Actor<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{:?} of {:?}", Printable::from(self.subject), Printable::from(self.issuer))
+        write_pair(f, self.issuer, self.name)
     }
 }
 
@@ -146,19 +222,19 @@ impl fmt::Debug for Actor<'_> {
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub struct MayAct<'a> {
     pub(super) issuer: &'a str,
-    pub(super) subject: &'a str,
+    pub(super) name: &'a str,
 }
 
 impl MayAct<'_> {
     /// Returns true if `actor` is the party that may act, by issuer and name.
     #[must_use]
-    pub fn authorizes(&self, actor: &Party) -> bool {
-        self.issuer == actor.issuer && self.subject == actor.subject
+    pub fn authorizes(&self, actor: &Party<'_>) -> bool {
+        self.issuer == actor.issuer && self.name == actor.name
     }
 }
 
 impl fmt::Debug for MayAct<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{:?} of {:?}", Printable::from(self.subject), Printable::from(self.issuer))
+        write_pair(f, self.issuer, self.name)
     }
 }

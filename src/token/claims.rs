@@ -210,7 +210,7 @@ impl Claims {
     pub(super) fn actor(&self, claim: ActorClaim) -> Actor<'_> {
         Actor {
             issuer: claim.issuer.map_or_else(|| self.issuer(), |issuer| self.text(issuer)),
-            subject: self.text(claim.subject),
+            name: self.text(claim.subject),
             source: match self.act_names_impersonator {
                 true => ActorSource::Impersonator,
                 false => ActorSource::Act,
@@ -223,6 +223,6 @@ impl Claims {
         let mut claims = self.actor_claims();
         let (Some(only), None) = (claims.next(), claims.next()) else { return false };
         let actor = self.actor(only);
-        actor.issuer == self.issuer() && Some(actor.subject) == self.subject()
+        actor.issuer == self.issuer() && Some(actor.name) == self.subject()
     }
 }

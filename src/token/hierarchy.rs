@@ -32,8 +32,8 @@ use crate::names::Scope;
 /// ```
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct ScopeHierarchy {
-    /// Each scope with all scopes that it implies, without itself.
-    implied: BTreeMap<String, BTreeSet<String>>,
+    /// Each scope that others imply, with all of those, without itself.
+    broader: BTreeMap<String, BTreeSet<String>>,
 }
 
 /// The error of [`ScopeHierarchy::new`]: a scope implies itself, directly or through others.
@@ -64,28 +64,36 @@ impl ScopeHierarchy {
         for (broad, narrow) in implications {
             direct.entry(broad).or_default().extend(narrow);
         }
-        let mut implied = BTreeMap::new();
+        let mut hierarchy = ScopeHierarchy::default();
         for broad in direct.keys() {
-            let mut reached: BTreeSet<String> = BTreeSet::new();
+            let mut reached: BTreeSet<&Scope> = BTreeSet::new();
             let mut pending: Vec<&Scope> = vec![broad];
             while let Some(scope) = pending.pop() {
                 for next in direct.get(scope).into_iter().flatten() {
                     if next == broad {
                         return Err(ScopeCycle { scope: broad.clone() });
                     }
-                    if reached.insert(next.as_str().to_owned()) {
+                    if reached.insert(next) {
                         pending.push(next);
                     }
                 }
             }
-            implied.insert(broad.as_str().to_owned(), reached);
+            for narrow in reached {
+                let broader = hierarchy.broader.entry(narrow.as_str().to_owned()).or_default();
+                broader.insert(broad.as_str().to_owned());
+            }
         }
-        Ok(ScopeHierarchy { implied })
+        Ok(hierarchy)
     }
 
     /// Returns true if `held` implies `asked`. A scope does not imply itself.
     #[must_use]
     pub fn implies(&self, held: &str, asked: &Scope) -> bool {
-        self.implied.get(held).is_some_and(|implied| implied.contains(asked.as_str()))
+        self.broader(asked).is_some_and(|broader| broader.contains(held))
+    }
+
+    /// The scopes that imply `asked`. `None` if there are none.
+    pub(super) fn broader(&self, asked: &Scope) -> Option<&BTreeSet<String>> {
+        self.broader.get(asked.as_str())
     }
 }

@@ -12,7 +12,7 @@
 //! # #[cfg(feature = "testing")] {
 //! use time::UtcDateTime;
 //! use unconfused::token::{UnverifiedToken, Validation};
-//! use unconfused::{Audience, Require, Scope};
+//! use unconfused::{Audience, Party, Require, Scope};
 //! # use unconfused::testing::TestIssuer;
 //!
 //! const ORDERS: Audience = Audience::from_static("https://orders.example");
@@ -26,8 +26,8 @@
 //!
 //! let token = UnverifiedToken::parse(&raw)?.validate(&validation, &keys, now)?;
 //! Require::scope(READ).check(&token, now)?;
-//! assert_eq!(token.subject(), "alice");
-//! assert_eq!(token.actor().unwrap().subject(), "agent-7");
+//! assert_eq!(token.subject(), Party::new("https://login.example", "alice"));
+//! assert_eq!(token.actor().unwrap(), Party::new("https://login.example", "agent-7"));
 //! # }
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```

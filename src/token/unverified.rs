@@ -31,7 +31,7 @@ use crate::reason::Reason;
 /// # #[cfg(feature = "testing")] {
 /// use time::UtcDateTime;
 /// use unconfused::token::{UnverifiedToken, Validation};
-/// use unconfused::{Audience, Reason, Require, Scope};
+/// use unconfused::{Audience, Party, Reason, Require, Scope};
 /// # use unconfused::testing::TestIssuer;
 ///
 /// const ORDERS: Audience = Audience::from_static("https://orders.example");
@@ -44,7 +44,7 @@ use crate::reason::Reason;
 ///
 /// let token = UnverifiedToken::parse(&raw)?.validate(&validation, &keys, now)?;
 /// Require::scope(READ).check(&token, now)?;
-/// assert_eq!(token.subject(), "alice");
+/// assert_eq!(token.subject(), Party::new("https://login.example", "alice"));
 ///
 /// // for another resource the same token is refused
 /// let elsewhere = Validation::new(Audience::from_static("https://billing.example"), "https://login.example");
@@ -53,6 +53,7 @@ use crate::reason::Reason;
 /// # }
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
+#[must_use = "nothing of a parsed token is checked until `validate`"]
 pub struct UnverifiedToken<'a> {
     token: Cow<'a, str>,
     /// How many bytes of it are signed: header, dot, payload.
@@ -109,6 +110,7 @@ impl<'a> UnverifiedToken<'a> {
     ///   [`Reason::CriticalHeaderUnsupported`] if it is not a compact JWS with a header that is understood.
     ///
     /// Problems in the payload are reported by [`validate`](Self::validate), after the signature was verified.
+    #[must_use = "nothing of a parsed token is checked until `validate`"]
     pub fn parse(token: &'a str) -> Result<Self, InvalidToken> {
         Self::parse_with(token, &TokenLimits::default())
     }
@@ -122,6 +124,7 @@ impl<'a> UnverifiedToken<'a> {
     /// # Errors
     ///
     /// Returns the errors of [`parse`](Self::parse).
+    #[must_use = "nothing of a parsed token is checked until `validate`"]
     pub fn parse_with(token: &'a str, limits: &TokenLimits) -> Result<Self, InvalidToken> {
         if token.len() > limits.max_bytes {
             return Err(Reason::CredentialTooLarge.into());
@@ -146,7 +149,6 @@ impl<'a> UnverifiedToken<'a> {
     }
 
     /// Sets how the sender showed that it may use the token. Defaults to [`Possession::bearer`].
-    #[must_use]
     pub fn with_possession(mut self, possession: Possession<'a>) -> Self {
         self.possession = possession;
         self
@@ -179,6 +181,7 @@ impl<'a> UnverifiedToken<'a> {
     /// # Errors
     ///
     /// Returns [`InvalidToken`] with the reason: the first check that fails, in the order of [`Reason::ALL`].
+    #[must_use = "an error is the refusal, and an `AccessToken` is not checked against a `Require` yet"]
     pub fn validate(
         self,
         validation: &Validation,

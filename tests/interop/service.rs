@@ -138,11 +138,11 @@ impl Drop for Service {
 }
 
 async fn who(grant: Grant) -> Json<Value> {
-    let actor = grant.actor().map(|actor| json!([actor.issuer(), actor.subject()]));
-    let before: Vec<_> = grant.prior_actors().map(|actor| actor.subject().to_owned()).collect();
+    let actor = grant.actor().map(|actor| json!([actor.issuer(), actor.name()]));
+    let before: Vec<_> = grant.prior_actors().map(|actor| actor.name().to_owned()).collect();
     Json(json!({
         "issuer": grant.issuer(),
-        "subject": grant.subject(),
+        "subject": grant.subject().name(),
         "client": grant.client_id(),
         "audience": grant.audience().map(ToString::to_string),
         "scopes": grant.scopes().collect::<Vec<_>>(),

@@ -19,7 +19,7 @@ use unconfused::profile::Profile;
 use unconfused::proof::ClientCertificate;
 use unconfused::testing::TestToken;
 use unconfused::token::{ActorSource, Credential, KeyHint, TokenLimits, UnverifiedToken};
-use unconfused::{Acr, Answer, Audit, AuditEvent, Guard, Issuer, Reason, Require, Scope};
+use unconfused::{Acr, Answer, Audit, AuditEvent, Guard, Issuer, Party, Reason, Require, Scope};
 
 const READ: Scope = Scope::from_static("orders:read");
 const WRITE: Scope = Scope::from_static("orders:write");
@@ -382,6 +382,7 @@ fn an_allowed_event_shows_who_acted_for_whom_and_how() {
             "outcome=allowed",
             "operation=GET /orders",
             "subject=bob",
+            "issuer=https://login.example",
             "actor=third",
             "actor_issuer=https://login.example",
             "actor_source=act",
@@ -390,7 +391,6 @@ fn an_allowed_event_shows_who_acted_for_whom_and_how() {
             "prior_actor=first",
             "prior_actor_issuer=https://login.example",
             "client=web",
-            "issuer=https://login.example",
             "jti=t-1",
             "audience=https://orders.example",
             "scope=orders:read",
@@ -470,7 +470,7 @@ fn the_parts_of_an_event_are_what_its_line_says() {
         let text =
             |shown: Option<unconfused::audit::Printable<'_>>| shown.unwrap().raw().to_owned();
         assert_eq!(text(event.issuer()), LOGIN);
-        assert_eq!(text(event.subject()), "alice");
+        assert_eq!(event.subject(), Some(Party::new(LOGIN, "alice")));
         assert_eq!(text(event.client()), "test-client");
         assert!(text(event.jti()).starts_with("token-"));
         assert_eq!(text(event.acr()), "phr");
@@ -478,14 +478,10 @@ fn the_parts_of_an_event_are_what_its_line_says() {
         assert_eq!(event.authentication_age(), Some(secs(5)));
         assert_eq!(event.possession(), Some("bearer"));
         assert_eq!(event.step_up(), StepUp::None);
-        assert_eq!(text(event.actor()), "second");
-        assert_eq!(text(event.actor_issuer()), LOGIN);
-        assert_eq!(event.actor_source(), Some(ActorSource::Act));
-        let prior: Vec<_> = event
-            .prior_actors()
-            .map(|(issuer, name)| (issuer.raw().to_owned(), name.raw().to_owned()))
-            .collect();
-        assert_eq!(prior, [(OTHER.to_owned(), "first".to_owned())]);
+        assert_eq!(event.actor().unwrap(), Party::new(LOGIN, "second"));
+        assert_eq!(event.actor().unwrap().source(), ActorSource::Act);
+        let prior: Vec<_> = event.prior_actors().collect();
+        assert_eq!(prior, [Party::new(OTHER, "first")]);
         assert_eq!(event.scopes().count(), 1);
     });
 }
@@ -500,7 +496,8 @@ fn an_authentication_in_the_future_by_a_clock_that_is_ahead_has_age_zero() {
 #[test]
 fn an_agent_client_is_in_the_record_and_marked() {
     let (record, sink) = Record::of(|event| {
-        (event.actor().unwrap().raw().to_owned(), event.actor_source().unwrap())
+        let actor = event.actor().unwrap();
+        (actor.name().to_owned(), actor.source())
     });
     let issuer = login().issuer().agent_clients(["agent-app"]);
     let guard = Guard::new(ORDERS, issuer).clock(now).audit(sink);
@@ -649,8 +646,8 @@ fn three_signals_can_be_counted() {
             event.audience().is_some(),
             event.step_up(),
             event.actor().map(|actor| {
-                let subject = event.subject().unwrap().raw().to_owned();
-                (actor.raw().to_owned(), subject)
+                let subject = event.subject().unwrap().name().to_owned();
+                (actor.name().to_owned(), subject)
             }),
         )
     });

@@ -38,7 +38,7 @@ fn shared() -> Vec<&'static str> {
         ClaimRule, Credential, DecisionId, Denial, EmptyBody, Evidence, Grant, Guard, GuardLayer,
         GuardService<(), EmptyBody>, HeaderType, InvalidName, InvalidToken, Issuer, KeyHint<'_>,
         HttpError, HttpLimits, KeyProblem, KeySet, KeySetError, KeySetId, KeyState, KeyStatus, KeysUnavailable, Readiness, RemoteKeys, ScriptedClient, MayAct<'_>, Metadata, MetadataService,
-        MetadataUrl, Operation, OwnGrant, Party, Printable<'_>, ProblemJson, Profile, Reason,
+        MetadataUrl, Operation, OwnGrant, Party<'_>, Printable<'_>, ProblemJson, Profile, Reason,
         Remedy, Require, Scope, ScopeCycle, ScopeHierarchy, ScopeShape, SkippedKey<'_>, StepUp,
         TestIssuer, TestToken, TokenLimits, TracingAudit, Unmet, UnverifiedToken<'_>, Validation, WrongClaimType,
     )
@@ -115,7 +115,7 @@ fn what_a_service_holds_can_be_cloned() {
     hold!(Clone Send Sync;
         AcceptedProof, Dpop, Nonces, Possession<'_>, ReplayEntry, TestProof, TestProofKey, ConfigError, Acr, Audience, Challenge, ClaimRule, Credential, Denial, Evidence, Grant, Guard, GuardLayer,
         GuardLayer<ProblemJson>, GuardService<(), EmptyBody>, InvalidName, Issuer, KeySet,
-        KeySetError, Metadata, MetadataService, MetadataUrl, Operation, OwnGrant, Party,
+        KeySetError, Metadata, MetadataService, MetadataUrl, Operation, OwnGrant, Party<'_>,
         Profile, Require, Scope, ScopeCycle, ScopeHierarchy, TestIssuer, TestToken, Unmet,
         Validation, WrongClaimType,
     );

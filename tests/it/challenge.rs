@@ -213,7 +213,7 @@ fn denials() -> Vec<Denial> {
         denied(&token().forged_by(forger()), READ),
         denied(&token().expired(), READ),
         denied(&token().not_yet_valid(), READ),
-        denied(&token(), Require::scope(READ).client(["nobody"])),
+        denied(&token(), Require::scope(READ).client([(LOGIN, "nobody")])),
         denied(&token().subject("test-client"), high.clone()),
         denied(&token().actor("a"), Require::scope(READ).undelegated()),
         denied(&token(), high),
@@ -302,7 +302,7 @@ fn an_untrusted_actor_looks_like_one_that_is_not_permitted() {
 
 #[test]
 fn a_client_that_is_not_allowed_looks_like_a_rule_that_says_no() {
-    let client = denied(&token(), Require::scope(READ).client(["nobody"]));
+    let client = denied(&token(), Require::scope(READ).client([(LOGIN, "nobody")]));
     assert_eq!(client.reason(), Reason::ClientNotAllowed);
 
     let grant = ask(&guard(), &token().scope("orders:read"), READ).unwrap();
@@ -354,7 +354,7 @@ fn a_problem_says_what_the_challenge_says() {
 
 #[test]
 fn a_problem_without_a_challenge_has_no_more_than_its_reason() {
-    let denial = denied(&token(), Require::scope(READ).client(["nobody"]));
+    let denial = denied(&token(), Require::scope(READ).client([(LOGIN, "nobody")]));
     assert_eq!(
         told(&denial).2,
         json!({

@@ -43,7 +43,7 @@ fn each_atom_has_its_answer_to_each_kind_of_caller() {
         ("a machine", seen(&token().subject("test-client"))),
     ];
     // In the order of the calls.
-    let table: [(&str, Require, [Option<Reason>; 6]); 9] = [
+    let table: [(&str, Require, [Option<Reason>; 6]); 13] = [
         ("valid_token", any(), [None, None, None, Some(Untrusted), None, None]),
         (
             "actor",
@@ -105,8 +105,23 @@ fn each_atom_has_its_answer_to_each_kind_of_caller() {
         ),
         (
             "client",
-            any().client(["agent-app"]),
+            any().client([(LOGIN, "agent-app")]),
             [Some(Client), Some(Client), Some(Client), Some(Client), None, Some(Client)],
+        ),
+        ("client of another issuer", any().client([(OTHER, "agent-app")]), [Some(Client); 6]),
+        ("issuer", any().issuer([OTHER, LOGIN]), [None, None, None, Some(Untrusted), None, None]),
+        ("another issuer", any().issuer([OTHER]), [Some(Client); 6]),
+        (
+            "in_person",
+            any().in_person([(LOGIN, "test-client")]),
+            [
+                None,
+                Some(Unauthorized),
+                Some(Unauthorized),
+                Some(Untrusted),
+                Some(Client),
+                Some(Ambiguous),
+            ],
         ),
         ("person", any().person(), [None, None, None, Some(Untrusted), None, Some(Ambiguous)]),
     ];
@@ -121,10 +136,10 @@ fn each_atom_has_its_answer_to_each_kind_of_caller() {
 fn an_actor_without_an_issuer_is_of_the_issuer_of_the_token() {
     let token = seen(&token().actor("agent-7"));
     let actor = token.actor().unwrap();
-    assert_eq!((actor.issuer(), actor.subject()), AGENT);
+    assert_eq!((actor.issuer(), actor.name()), AGENT);
     assert_eq!(actor.source(), ActorSource::Act);
-    assert!(actor.is(&AGENT.into()));
-    assert!(!actor.is(&FOREIGN.into()));
+    assert!(actor == Party::from(AGENT) && Party::from(AGENT) == actor);
+    assert!(actor != Party::from(FOREIGN) && Party::from(FOREIGN) != actor);
 }
 
 #[test]
@@ -182,7 +197,7 @@ fn the_same_name_of_another_issuer_is_another_actor() {
 #[test]
 fn a_subject_that_acts_after_others_is_an_actor() {
     let token = seen(&token().actor("agent-7").actor("alice"));
-    assert_eq!(token.actor().unwrap().subject(), "alice");
+    assert_eq!(token.actor().unwrap().name(), "alice");
     assert_eq!(token.prior_actors().count(), 1);
     assert_eq!(refused(&any().undelegated(), &token), Some(Reason::ActorUnauthorized));
 }
@@ -191,9 +206,8 @@ fn a_subject_that_acts_after_others_is_an_actor() {
 fn the_outermost_link_acts_and_the_others_are_for_the_record() {
     let chain = token().actor("first").actor_with_issuer(OTHER, "second").actor("third");
     let token = seen(&chain);
-    assert_eq!(token.actor().unwrap().subject(), "third");
-    let prior: Vec<_> =
-        token.prior_actors().map(|actor| (actor.issuer(), actor.subject())).collect();
+    assert_eq!(token.actor().unwrap().name(), "third");
+    let prior: Vec<_> = token.prior_actors().map(|actor| (actor.issuer(), actor.name())).collect();
     assert_eq!(prior, [(OTHER, "second"), (LOGIN, "first")]);
 }
 
@@ -275,7 +289,7 @@ fn an_agent_client_is_the_actor_and_says_where_it_was_found() {
     for validation in [listed, by_rule] {
         let token = seen_by(&validation, &token().client("agent-app"));
         let actor = token.actor().unwrap();
-        assert_eq!((actor.issuer(), actor.subject()), (LOGIN, "agent-app"));
+        assert_eq!((actor.issuer(), actor.name()), (LOGIN, "agent-app"));
         assert_eq!(actor.source(), ActorSource::Client);
         assert_eq!(token.prior_actors().count(), 0);
         assert_eq!(refused(&any().undelegated(), &token), Some(Reason::ActorUnauthorized));
@@ -293,7 +307,7 @@ fn a_client_that_is_not_an_agent_is_not_an_actor() {
 fn the_actor_that_a_token_names_goes_before_its_agent_client() {
     let token = seen(&token().client("agent-app").actor("agent-7"));
     let actor = token.actor().unwrap();
-    assert_eq!(actor.subject(), "agent-7");
+    assert_eq!(actor.name(), "agent-7");
     assert_eq!(actor.source(), ActorSource::Act);
 }
 
@@ -316,7 +330,7 @@ fn an_agent_that_must_act_and_does_not_is_refused_by_every_requirement() {
         any().delegated(),
         any().actor_if_any([AGENT]),
         any().person(),
-        any().client(["agent-app"]),
+        any().client([(LOGIN, "agent-app")]),
     ] {
         assert_eq!(refused(&requirement, &silent), Some(Reason::ActorRequired), "{requirement}");
     }

@@ -21,7 +21,7 @@ fn ask(guard: &Guard, token: &str, requirement: impl Into<Require>) -> Result<St
     let request = Request::get("/orders").header("authorization", format!("Bearer {token}"));
     let (mut head, ()) = request.body(()).unwrap().into_parts();
     let granted = guard.authorize(&mut head, requirement).now().unwrap();
-    granted.map(|grant| grant.subject().to_owned()).map_err(|denial| denial.reason())
+    granted.map(|grant| grant.subject().name().to_owned()).map_err(|denial| denial.reason())
 }
 
 fn token(login: &TestIssuer) -> String {

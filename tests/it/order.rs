@@ -296,7 +296,7 @@ fn faults() -> Vec<Fault> {
     });
     fault(Reason::RateLimited, &["store"], |s| s.seen = || Ok(Remembered::ShareFull));
     fault(Reason::ClientNotAllowed, &["clients"], |s| {
-        s.requirement = s.requirement.clone().client(["another-client"]);
+        s.requirement = s.requirement.clone().client([(LOGIN, "another-client")]);
     });
     fault(Reason::SubjectAmbiguous, &["sub"], |s| {
         s.token = s.token.clone().subject("test-client");
@@ -585,7 +585,8 @@ fn a_weak_class_without_a_moment_lacks_the_moment() {
 #[test]
 fn a_client_that_is_not_allowed_is_refused_before_its_actor_is_looked_at() {
     let token = token().scope("orders:read").actor_with_issuer(OTHER, "agent-7");
-    let requirement = Require::scope(READ).client(["another-client"]).actor([(LOGIN, "agent-1")]);
+    let requirement =
+        Require::scope(READ).client([(LOGIN, "another-client")]).actor([(LOGIN, "agent-1")]);
     let denial = ask(&guard(), &token, requirement).unwrap_err();
     assert_eq!(denial.reason(), Reason::ClientNotAllowed);
 }

@@ -35,7 +35,8 @@ fn look_at(token: &AccessToken) {
         .acr([Acr::from_static("phr")])
         .max_age(secs(60))
         .actor([(LOGIN, "agent-7")])
-        .client(["c"])
+        .issuer([LOGIN])
+        .client([(LOGIN, "c")])
         .person();
     let _ = requirement.check(token, now());
     let _ = Require::valid_token().check(token, now());
@@ -265,7 +266,7 @@ proptest! {
                 look_at(&token);
                 prop_assert_eq!(token.issuer(), LOGIN);
                 prop_assert!(token.audiences().any(|name| name == ORDERS.as_str()));
-                prop_assert!(!token.subject().is_empty());
+                prop_assert!(!token.subject().name().is_empty());
                 prop_assert!(token.expires_at() > at(-30));
                 prop_assert!(token.issued_at() <= at(30));
             }
@@ -581,7 +582,7 @@ proptest! {
                 Ok(token) => {
                     prop_assert!(!lost, "{:?} {:?}", profile, members);
                     look_at(&token);
-                    prop_assert!(!token.subject().is_empty());
+                    prop_assert!(!token.subject().name().is_empty());
                     prop_assert!(token.client_id() != Some("") && token.jti() != Some(""));
                     prop_assert!(token.expires_at() > at(-30));
                     prop_assert!(token.issued_at() <= at(30));

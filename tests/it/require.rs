@@ -3,8 +3,8 @@
 use crate::common::*;
 use unconfused::error::Unmet;
 use unconfused::profile::Profile;
-use unconfused::testing::TestToken;
-use unconfused::token::{ScopeHierarchy, TokenLimits, Validation};
+use unconfused::testing::{TestIssuer, TestToken};
+use unconfused::token::{ScopeHierarchy, TokenLimits, UnverifiedToken, Validation};
 use unconfused::{AccessToken, Acr, Denial, Reason, Require, Scope};
 
 const READ: Scope = Scope::from_static("orders:read");
@@ -48,9 +48,18 @@ fn family() -> Vec<Require> {
         any().delegated(),
         any().undelegated(),
         any().person(),
-        any().client(["web"]),
-        any().client(["web", "agent-app"]),
-        any().client(["agent-app", "machine"]),
+        any().client([(LOGIN, "web")]),
+        any().client([(LOGIN, "web"), (LOGIN, "agent-app")]),
+        any().client([(LOGIN, "agent-app"), (LOGIN, "machine")]),
+        any().client([(OTHER, "web")]),
+        any().client([(LOGIN, "web"), (OTHER, "web")]),
+        any().client([(OTHER, "web"), (OTHER, "machine"), (LOGIN, "other")]),
+        any().issuer([LOGIN]),
+        any().issuer([OTHER]),
+        any().issuer([OTHER, LOGIN, "https://third.example"]),
+        Require::scope(READ).issuer([OTHER]),
+        any().in_person([(LOGIN, "web")]),
+        any().in_person([(OTHER, "web"), (LOGIN, "web")]),
         Require::scope(WRITE).person().delegated(),
         Require::scope(READ).undelegated().acr([MFA]),
     ]
@@ -105,7 +114,24 @@ fn tokens() -> Vec<AccessToken> {
     ];
     let validate =
         |kind: &TestToken, validation: &Validation| validate_by(validation, kind, now()).unwrap();
-    kinds.iter().flat_map(|kind| validations.iter().map(|by| validate(kind, by))).collect()
+    let ours = kinds.iter().flat_map(|kind| validations.iter().map(|by| validate(kind, by)));
+    // The same names, given by a partner.
+    let (partner, trusted) = (TestIssuer::new(OTHER), Validation::new(ORDERS, OTHER));
+    let web = || partner.token(&ORDERS).issued_at(now()).client("web");
+    let theirs = [
+        web(),
+        web().scope("orders:read orders:write"),
+        web().actor("agent-7"),
+        web().actor_with_issuer(LOGIN, "agent-7"),
+        web().client("machine").subject("machine"),
+        web().client("other").acr("phr").authenticated(secs(10)),
+    ];
+    let theirs = theirs.map(|token| {
+        let token = token.sign();
+        let token = UnverifiedToken::parse(&token).unwrap();
+        token.validate(&trusted, &partner.keys(), now()).unwrap()
+    });
+    ours.chain(theirs).collect()
 }
 
 /// Which tokens a requirement admits.
@@ -201,7 +227,9 @@ fn what_is_asked_on_top_never_admits_more() {
             a.clone().delegated(),
             a.clone().undelegated(),
             a.clone().person(),
-            a.clone().client(["web"]),
+            a.clone().client([(LOGIN, "web")]),
+            a.clone().issuer([LOGIN]),
+            a.clone().in_person([(LOGIN, "web")]),
             a.clone().and(READ),
             a.clone().and([READ, WRITE]),
         ] {
@@ -261,8 +289,14 @@ fn what_no_token_can_meet_is_refused_for_good_and_without_a_challenge() {
         any().acr([PHR]).and(any().acr([MFA])),
         any().acr([PHR]).acr([MFA]),
         any().acr([]),
-        any().client(["web"]).client(["app"]),
-        any().client([""; 0]),
+        any().client([(LOGIN, "web")]).client([(LOGIN, "app")]),
+        any().client([(LOGIN, "web")]).client([(OTHER, "web")]),
+        any().client([(LOGIN, ""); 0]),
+        any().issuer([LOGIN]).issuer([OTHER]),
+        any().issuer([LOGIN; 0]),
+        any().issuer([LOGIN]).client([(OTHER, "web")]),
+        any().in_person([(OTHER, "web")]).and(any().issuer([LOGIN])),
+        any().in_person([(LOGIN, "web")]).delegated(),
         any().actor([("", ""); 0]),
         any().actor([(LOGIN, "a")]).actor([(LOGIN, "b")]),
         Require::any_scope([]),
@@ -534,16 +568,25 @@ fn a_requirement_reads_as_what_it_asks() {
         (any().actor_if_any([(LOGIN, "a")]), r#"actor_if_any="a" of "https://login.example""#),
         (any().delegated(), "delegated"),
         (any().undelegated(), "undelegated"),
-        (any().client(["web", "app"]), r#"client="web"|"app""#),
+        (any().issuer([LOGIN, OTHER]), r#"issuer="https://login.example"|"https://other.example""#),
+        (
+            any().client([(LOGIN, "web"), (OTHER, "app")]),
+            r#"client="web" of "https://login.example"|"app" of "https://other.example""#,
+        ),
+        (
+            any().in_person([(LOGIN, "web")]),
+            r#"undelegated client="web" of "https://login.example" person"#,
+        ),
         (any().person(), "person"),
         (
             Require::scope(READ)
                 .person()
-                .client(["web"])
+                .client([("i", "web")])
+                .issuer(["i"])
                 .undelegated()
                 .max_age(secs(60))
                 .acr([PHR]),
-            r#"scope=orders:read acr=phr max_age=60 undelegated client="web" person"#,
+            r#"scope=orders:read acr=phr max_age=60 undelegated issuer="i" client="web" of "i" person"#,
         ),
     ] {
         assert_eq!(requirement.to_string(), text);

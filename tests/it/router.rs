@@ -64,11 +64,11 @@ async fn text(response: Response) -> String {
 }
 
 async fn list(grant: Grant) -> String {
-    format!("orders of {}", grant.subject())
+    format!("orders of {}", grant.subject().name())
 }
 
 async fn create(grant: Grant) -> String {
-    format!("an order of {}", grant.subject())
+    format!("an order of {}", grant.subject().name())
 }
 
 async fn open() -> &'static str {
@@ -434,7 +434,7 @@ async fn a_handler_that_asks_for_a_grant_without_a_guard_answers_500() {
 
 async fn greet(grant: Option<Grant>) -> String {
     match grant {
-        Some(grant) => format!("hello {}", grant.subject()),
+        Some(grant) => format!("hello {}", grant.subject().name()),
         None => "hello stranger".to_owned(),
     }
 }
@@ -488,7 +488,8 @@ async fn an_optional_grant_behind_a_guard_is_the_grant() {
 async fn the_grant_is_an_extension_too() {
     let login = login();
     let guard = Guard::new(ORDERS, login.issuer());
-    let show = |Extension(grant): Extension<Grant>| async move { grant.subject().to_owned() };
+    let show =
+        |Extension(grant): Extension<Grant>| async move { grant.subject().name().to_owned() };
     let app = Router::new().route("/", get(show).route_layer(guard.require(READ)));
     let response = ask_with(&app, Method::GET, "/", &reader(&login)).await;
     assert_eq!(text(response).await, "alice");
@@ -514,7 +515,7 @@ async fn the_body_is_still_there_after_the_guard() {
     let login = login();
     let guard = Guard::new(ORDERS, login.issuer());
     let create = |grant: Grant, Json(order): Json<Order>| async move {
-        format!("{} for {}", order.item, grant.subject())
+        format!("{} for {}", order.item, grant.subject().name())
     };
     let app = Router::new().route("/orders", post(create).route_layer(guard.require(WRITE)));
     let request = Request::post("/orders")
@@ -561,7 +562,7 @@ async fn cancel(
         return Err(guard.refuse(&grant));
     }
     let grant = guard.narrow(&grant, WRITE).await?;
-    Ok(format!("{} cancelled {id}", grant.subject()))
+    Ok(format!("{} cancelled {id}", grant.subject().name()))
 }
 
 fn cancelling(guard: &Guard) -> Router {
@@ -615,7 +616,7 @@ async fn middleware_outside_sees_the_denial_and_middleware_inside_the_grant() {
         response
     }
     async fn inside(grant: Grant, request: Request, next: Next) -> Response {
-        let subject = grant.subject().parse().unwrap();
+        let subject = grant.subject().name().parse().unwrap();
         let mut response = next.run(request).await;
         response.headers_mut().insert("x-subject", subject);
         response

@@ -115,7 +115,7 @@ fn it_is_spent_after_everything_else() {
         (reader(), Require::scope(WRITE).single_use(), Reason::InsufficientScope),
         (reader(), once().acr([phr.clone()]), Reason::AuthenticationContextMissing),
         (reader(), once().max_age(secs(1)), Reason::AuthenticationContextMissing),
-        (reader(), once().client(["another"]), Reason::ClientNotAllowed),
+        (reader(), once().client([(LOGIN, "another")]), Reason::ClientNotAllowed),
         (reader(), once().delegated(), Reason::ActorRequired),
         (reader().actor("agent-7"), once().undelegated(), Reason::ActorUnauthorized),
         (reader().subject("test-client"), once().person(), Reason::SubjectAmbiguous),

@@ -32,7 +32,7 @@ fn reason_of(raw: &str, keys: &KeySet) -> Option<Reason> {
 fn a_good_token_is_accepted() {
     let token = validate(&token().scope("orders:read").acr("phr")).unwrap();
     assert_eq!(token.issuer(), LOGIN);
-    assert_eq!(token.subject(), "alice");
+    assert_eq!(token.subject().name(), "alice");
     assert_eq!(token.client_id(), Some("test-client"));
     assert_eq!(token.audience(), Some(&ORDERS));
     assert_eq!(token.expires_at(), at(300));

@@ -165,7 +165,7 @@ fn the_access_token_of_rfc_9068_is_accepted() {
         .validate(&example.validation(), &keys, now)
         .unwrap();
     assert_eq!(token.issuer(), example.issuer);
-    assert_eq!(token.subject(), example.subject);
+    assert_eq!(token.subject().name(), example.subject);
     assert_eq!(token.client_id(), Some(&*example.client));
     assert_eq!(token.jti(), Some(&*example.jti));
     assert_eq!(token.expires_at().unix_timestamp(), example.exp);

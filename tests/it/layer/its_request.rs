@@ -15,7 +15,7 @@ fn a_credential_beside_a_grant_is_judged_and_the_grant_does_not_count() {
         let (mut parts, _) = request(&field).into_parts();
         parts.extensions.insert(grant.clone());
         let judged = guard.authorize(&mut parts, READ).now().unwrap();
-        let judged = judged.map(|grant| grant.subject().to_owned());
+        let judged = judged.map(|grant| grant.subject().name().to_owned());
         assert_eq!(judged.map_err(|denial| denial.reason()), answer);
     }
 }

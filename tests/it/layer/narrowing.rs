@@ -246,7 +246,7 @@ fn a_refusal_of_the_handler_is_in_the_record() {
     let login = login();
     let (sink, lines) = recorded(|event| {
         let reason = event.reason().map_or("allowed", Reason::as_str);
-        format!("{} {reason} {}", event.step(), event.subject().unwrap())
+        format!("{} {reason} {}", event.step(), event.subject().unwrap().name())
     });
     let guard = Guard::new(ORDERS, login.issuer()).audit(sink);
     let grant = granted(&guard, &reader(&login));

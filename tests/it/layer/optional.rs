@@ -26,7 +26,7 @@ fn an_optional_guard_grants_a_good_token() {
     let (response, log) = through(guard.optional(READ), with(&reader(&login)));
     assert_eq!(response.status(), StatusCode::OK);
     let (head, _) = log.only();
-    assert_eq!(head.extensions.get::<Grant>().unwrap().subject(), "alice");
+    assert_eq!(head.extensions.get::<Grant>().unwrap().subject().name(), "alice");
     assert!(!head.headers.contains_key(AUTHORIZATION));
 }
 

@@ -19,8 +19,8 @@ fn the_inner_service_finds_the_grant_in_the_extensions() {
     let token = reader(&login).subject("bob").actor("agent-7");
     let (_, log) = through(guard.require(READ), with(&token));
     let grant = log.grant();
-    assert_eq!(grant.subject(), "bob");
-    assert_eq!(grant.actor().unwrap().subject(), "agent-7");
+    assert_eq!(grant.subject().name(), "bob");
+    assert_eq!(grant.actor().unwrap().name(), "agent-7");
     assert_eq!(*grant.requirement(), Require::scope(READ));
 }
 

@@ -168,7 +168,7 @@ fn an_optional_guard_waits_for_the_keys_of_a_token_it_was_given() {
     let sender = waiting.lock().unwrap().remove(0);
     sender.send(Ok(login.keys())).unwrap();
     assert!(poll(&mut response).is_ready());
-    assert_eq!(log.grant().subject(), "alice");
+    assert_eq!(log.grant().subject().name(), "alice");
 }
 
 #[tokio::test]

@@ -4,12 +4,13 @@
 //! the signature alone, of a token, is `verify`. With `--features aws-lc` both backends are measured. What the memory
 //! keeps, and what it costs if no token comes twice, is the bench `memory`.
 
+mod fixtures;
+
 use std::fmt;
 use std::hint::black_box;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, LazyLock};
 use std::task::{Context, Poll, Waker};
-use std::time::Duration;
 
 use axum::Router;
 use axum::body::Body;
@@ -17,7 +18,6 @@ use axum::routing::post;
 use divan::Bencher;
 use http::request::Parts;
 use http::{Method, Request};
-use serde_json::json;
 use time::UtcDateTime;
 use tower::Service;
 use tower::util::MapRequestLayer;
@@ -27,14 +27,13 @@ use unconfused::proof::{Dpop, Nonces};
 use unconfused::replay::MemoryReplayStore;
 use unconfused::testing::{TestIssuer, TestProofKey, TestToken};
 use unconfused::token::{ScopeHierarchy, TokenLimits, UnverifiedToken, Validation};
-use unconfused::{Acr, Audience, Grant, Guard, Issuer};
-use unconfused::{Require, Scope};
+use unconfused::{Audience, Grant, Guard, Issuer, Require, Scope};
 
-const ISSUER: &str = "https://login.example";
-const ORDERS: Audience = Audience::from_static("https://orders.example/api");
+use fixtures::{AUDIENCE, ISSUER, PATH, SCOPE, large, require};
+
+const ORDERS: Audience = Audience::from_static(AUDIENCE);
 const BASE: &str = "https://orders.example";
-const PATH: &str = "/orders/7/refund";
-const REFUND: Scope = Scope::from_static("orders:refund");
+const REFUND: Scope = Scope::from_static(SCOPE);
 
 static LOGIN: LazyLock<TestIssuer> = LazyLock::new(|| TestIssuer::new(ISSUER));
 static TOKEN: LazyLock<String> = LazyLock::new(|| token(&LOGIN));
@@ -77,28 +76,12 @@ fn signed() -> Vec<Signed> {
     algorithms.into_iter().flat_map(each).collect()
 }
 
-/// A token as large as those of big issuers: two actors, groups, authorization details.
 fn token(issuer: &TestIssuer) -> String {
     unsigned(issuer).sign()
 }
 
 fn unsigned(issuer: &TestIssuer) -> TestToken {
-    let groups: Vec<_> = (0..10).map(|n| format!("team-{n:04}-support")).collect();
-    issuer
-        .token(&ORDERS)
-        .subject("248289761001")
-        .scope("openid profile orders:read orders:write orders:refund customers:read")
-        .acr("phr")
-        .authenticated(Duration::from_secs(60))
-        .lifetime(Duration::from_secs(7000))
-        .actor_with_issuer("https://agents.example", "planner-1")
-        .actor("support-agent")
-        .claim("amr", ["pwd", "hwk"])
-        .claim("groups", groups)
-        .claim(
-            "authorization_details",
-            json!([{ "type": "refund", "currency": "EUR", "max": 250 }]),
-        )
+    large(issuer, AUDIENCE, 10)
 }
 
 /// An issuer with so many keys: the last one signs.
@@ -106,13 +89,6 @@ fn with_keys(keys: usize) -> TestIssuer {
     let issuer = TestIssuer::new(ISSUER);
     (1..keys).for_each(|_| issuer.rotate());
     issuer
-}
-
-fn require() -> Require {
-    Require::scope(REFUND)
-        .acr([Acr::from_static("phr")])
-        .max_age(Duration::from_secs(900))
-        .actor([(ISSUER, "support-agent")])
 }
 
 fn request<B: Default>(token: &str) -> Request<B> {
@@ -249,7 +225,7 @@ fn proof(bencher: Bencher<'_, '_>, algorithm: Algorithm) {
 /// remembers all of them; without nonces and with them.
 #[divan::bench(args = [false, true])]
 fn authorize_dpop(bencher: Bencher<'_, '_>, nonces: bool) {
-    let store = MemoryReplayStore::new_at(UtcDateTime::UNIX_EPOCH);
+    let store = MemoryReplayStore::new_at(UtcDateTime::UNIX_EPOCH).max_share_percent(100);
     let mut dpop = dpop();
     if nonces {
         dpop = dpop.nonces(Nonces::new([7; 32]));

@@ -4,19 +4,21 @@
 //! Heap is what Rust's allocator is asked for. What that adds, and what OpenSSL and AWS-LC allocate, is not counted.
 //! `cargo test --bench memory` does the same with few tokens: its times say nothing, only that the heap is bounded.
 
+mod fixtures;
+
 use std::hint::black_box;
 use std::time::{Duration, Instant};
 
 use http::Request;
 use http::request::Parts;
-use serde_json::json;
 use unconfused::keys::{Algorithm, Backend};
 use unconfused::testing::{TestIssuer, TestToken};
 use unconfused::{Acr, Audience, Guard, Issuer, Require, Scope};
 
-const ISSUER: &str = "https://login.example";
-const ORDERS: Audience = Audience::from_static("https://orders.example/api");
-const REFUND: Scope = Scope::from_static("orders:refund");
+use fixtures::{AUDIENCE, ISSUER, PATH, SCOPE, small};
+
+const ORDERS: Audience = Audience::from_static(AUDIENCE);
+const REFUND: Scope = Scope::from_static(SCOPE);
 
 /// How much is done.
 struct Plan {
@@ -40,36 +42,11 @@ fn main() {
     kept("small", small, plan.room);
 }
 
-/// As in the bench `guard`: two actors, groups, authorization details.
 fn large(issuer: &TestIssuer) -> TestToken {
-    let groups: Vec<_> = (0..15).map(|n| format!("team-{n:04}-support")).collect();
-    issuer
-        .token(&ORDERS)
-        .subject("248289761001")
-        .scope("openid profile orders:read orders:write orders:refund customers:read")
-        .acr("phr")
-        .authenticated(Duration::from_secs(60))
-        .lifetime(Duration::from_secs(7000))
-        .actor_with_issuer("https://agents.example", "planner-1")
-        .actor("support-agent")
-        .claim("amr", ["pwd", "hwk"])
-        .claim("groups", groups)
-        .claim(
-            "authorization_details",
-            json!([{ "type": "refund", "currency": "EUR", "max": 250 }]),
-        )
+    fixtures::large(issuer, AUDIENCE, 15)
 }
 
-fn small(issuer: &TestIssuer) -> TestToken {
-    issuer
-        .token(&ORDERS)
-        .subject("248289761001")
-        .scope("openid profile orders:read orders:write orders:refund customers:read")
-        .acr("phr")
-        .authenticated(Duration::from_secs(60))
-        .actor("support-agent")
-}
-
+/// Without a bound on the age of the login, since this takes minutes.
 fn require() -> Require {
     let acr = Acr::from_static("phr");
     Require::scope(REFUND).acr([acr]).actor([(ISSUER, "support-agent")])
@@ -86,8 +63,7 @@ fn mint(issuer: &TestIssuer, token: fn(&TestIssuer) -> TestToken, count: usize) 
 }
 
 fn head(token: &String) -> Parts {
-    let request =
-        Request::post("/orders/7/refund").header("authorization", format!("Bearer {token}"));
+    let request = Request::post(PATH).header("authorization", format!("Bearer {token}"));
     request.body(()).expect("a request").into_parts().0
 }
 

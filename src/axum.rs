@@ -1,51 +1,140 @@
-//! For axum: `Grant` as an extractor, `Denial` as a response, `Metadata` as a route.
+//! For axum: extractors of the grant, `Denial` as a response, `Metadata` as a route.
+
+use std::ops::Deref;
 
 use ::axum::Router;
 use axum_core::body::Body;
-use axum_core::extract::{FromRequestParts, OptionalFromRequestParts};
+use axum_core::extract::{FromRef, FromRequestParts, OptionalFromRequestParts};
 use axum_core::response::{IntoResponse, Response};
 use http::request::Parts;
 
 use crate::denial::Denial;
-use crate::evidence::Grant;
-use crate::guard::NoCredentials;
+use crate::guard::{Grant, Guard, NoCredentials};
 use crate::metadata::Metadata;
 use crate::reason::Reason;
 
 /// Extracts the grant of the guard that stands before the handler. If there is no guard, the answer is 500.
+///
+/// That is also the answer if the grant was made for another method or path: then no guard has judged this request. See
+/// [`layer`](crate::layer#where-a-guard-stands-in-axum) for what rewrites a path.
 impl<S: Sync> FromRequestParts<S> for Grant {
     type Rejection = Denial;
 
     async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Denial> {
-        parts.extensions.get::<Grant>().cloned().ok_or_else(|| no_grant(parts))
+        find_grant(parts)?.cloned().ok_or_else(|| {
+            let hint = match parts.extensions.get::<NoCredentials>() {
+                Some(_) => {
+                    "a handler behind an optional guard asks for a `Grant` and the request has none: \
+                     extract an `Option<Grant>`"
+                }
+                None => NO_GUARD,
+            };
+            misplaced(hint)
+        })
     }
 }
 
 /// Extracts the grant, or `None` if [`Guard::optional`](crate::Guard::optional) let a request without credentials pass.
-/// If there is no guard, the answer is 500.
+/// If there is no guard, or the grant was made for another method or path, the answer is 500.
 impl<S: Sync> OptionalFromRequestParts<S> for Grant {
     type Rejection = Denial;
 
     async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Option<Self>, Denial> {
-        match parts.extensions.get::<Grant>() {
+        match find_grant(parts)? {
             Some(grant) => Ok(Some(grant.clone())),
             None if parts.extensions.get::<NoCredentials>().is_some() => Ok(None),
-            None => Err(no_grant(parts)),
+            None => Err(misplaced(NO_GUARD)),
         }
     }
 }
 
-fn no_grant(parts: &Parts) -> Denial {
-    let hint = match parts.extensions.get::<NoCredentials>() {
-        Some(_) => {
-            "a handler behind an optional guard asks for a `Grant` and the request has none: \
-             extract an `Option<Grant>`"
+/// A grant that was made by the guard in the router's state.
+///
+/// As an extractor it answers 500 if another guard made the grant, and in all cases in which [`Grant`] does. Use it if
+/// a service has several guards, so that a route behind the wrong one fails in its first test. A guard that was set up
+/// differently is another guard, so give the router the very guard that its layers are made from, or a clone.
+///
+/// It dereferences to its [`Grant`].
+///
+/// ```
+/// # #[cfg(feature = "testing")] {
+/// use axum::{Router, body::Body, routing::get};
+/// use http::{Request, StatusCode};
+/// use tower::ServiceExt;
+/// use unconfused::layer::OwnGrant;
+/// use unconfused::{Audience, Guard, Scope};
+/// # use unconfused::testing::TestIssuer;
+///
+/// const ORDERS: Audience = Audience::from_static("https://orders.example");
+/// const READ: Scope = Scope::from_static("orders:read");
+///
+/// async fn list(grant: OwnGrant) -> String {
+///     format!("orders of {}", grant.subject().name())
+/// }
+/// # tokio::runtime::Builder::new_current_thread().build()?.block_on(async {
+/// # let login = TestIssuer::new("https://login.example");
+///
+/// let guard = Guard::new(ORDERS, login.issuer());
+/// let other = Guard::new(ORDERS, login.issuer()).sender_constrained();
+/// let app = Router::new()
+///     .route("/orders", get(list).route_layer(guard.require(READ)))
+///     .route("/wrong", get(list).route_layer(other.require(READ)))
+///     .with_state(guard);
+///
+/// let token = login.token(&ORDERS).scope("orders:read").bearer();
+/// for (path, status) in [("/orders", StatusCode::OK), ("/wrong", StatusCode::INTERNAL_SERVER_ERROR)] {
+///     let request = Request::get(path).header("authorization", &token).body(Body::empty())?;
+///     assert_eq!(app.clone().oneshot(request).await?.status(), status);
+/// }
+/// # Ok::<(), Box<dyn std::error::Error>>(()) })?;
+/// # }
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[derive(Debug, Clone)]
+pub struct OwnGrant(Grant);
+
+impl Deref for OwnGrant {
+    type Target = Grant;
+
+    fn deref(&self) -> &Grant {
+        &self.0
+    }
+}
+
+impl<S: Sync> FromRequestParts<S> for OwnGrant
+where
+    Guard: FromRef<S>,
+{
+    type Rejection = Denial;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Denial> {
+        let grant = <Grant as FromRequestParts<S>>::from_request_parts(parts, state).await?;
+        if grant.made_by(&Guard::from_ref(state)) {
+            return Ok(OwnGrant(grant));
         }
-        None => {
-            "a handler asks for a `Grant` and there is no guard before it: \
-             add `.route_layer(guard.require(..))` after its method"
-        }
-    };
+        Err(misplaced(
+            "a handler asks for an `OwnGrant` and the grant is that of another guard than the one in the router's \
+             state: make the layers of its route from that guard",
+        ))
+    }
+}
+
+const NO_GUARD: &str = "a handler asks for a `Grant` and there is no guard before it: \
+                        add `.route_layer(guard.require(..))` after its method";
+
+/// The grant of this request, if there is one.
+fn find_grant(parts: &Parts) -> Result<Option<&Grant>, Denial> {
+    match parts.extensions.get::<Grant>() {
+        Some(grant) if !grant.operation().is_of(parts) => Err(misplaced(
+            "a handler asks for a `Grant` and finds that of another method or path: put what rewrites requests outside \
+             the guard, and a guard before what copies of requests are sent to",
+        )),
+        grant => Ok(grant),
+    }
+}
+
+/// The answer to a request whose router is set up wrongly.
+fn misplaced(hint: &str) -> Denial {
     #[cfg(feature = "tracing")]
     tracing::error!(target: "unconfused", "{hint}");
     Denial::from(Reason::InternalError).with_detail(hint)

@@ -25,14 +25,14 @@ pub(crate) const DPOP: HeaderName = HeaderName::from_static("dpop");
 /// ```
 /// use http::{HeaderMap, HeaderValue, header::AUTHORIZATION};
 /// use unconfused::Reason;
-/// use unconfused::token::{Credential, UnverifiedToken};
+/// use unconfused::token::Credential;
 ///
 /// let mut headers = HeaderMap::new();
-/// let missing = Credential::from_headers(&headers, UnverifiedToken::MAX_BYTES).unwrap_err();
+/// let missing = Credential::from_headers(&headers, 16 * 1024).unwrap_err();
 /// assert_eq!(missing, Reason::MissingCredentials);
 ///
 /// headers.insert(AUTHORIZATION, HeaderValue::from_static("Bearer abc.def.ghi"));
-/// let credential = Credential::from_headers(&headers, UnverifiedToken::MAX_BYTES)?;
+/// let credential = Credential::from_headers(&headers, 16 * 1024)?;
 /// assert_eq!(credential.expose(), "abc.def.ghi");
 /// # Ok::<(), unconfused::Reason>(())
 /// ```

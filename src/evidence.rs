@@ -29,7 +29,7 @@ pub struct Operation {
 
 impl Operation {
     pub(crate) fn from_parts(parts: &Parts, name: Option<Arc<str>>) -> Self {
-        let path = original_uri(parts).path_and_query().cloned();
+        let path = own_uri(parts).path_and_query().cloned();
         Operation { name, method: parts.method.clone(), path }
     }
 
@@ -47,7 +47,8 @@ impl Operation {
 
     /// Returns the path of the request as it was sent, also inside nested axum routers (feature `axum`).
     ///
-    /// The query is left out, since it may hold secrets.
+    /// If something outside the guard rewrote the path, it is the rewritten one. The query is left out, since it may
+    /// hold secrets.
     #[must_use]
     pub fn path(&self) -> Printable<'_> {
         self.uri_path().into()
@@ -58,6 +59,11 @@ impl Operation {
     /// The path as it was sent, which is what proofs are made for.
     pub(crate) fn uri_path(&self) -> &str {
         self.path.as_ref().map_or("", PathAndQuery::path)
+    }
+
+    /// True if this is the head of the request that the operation was asked for with: it has the same method and path.
+    pub(crate) fn is_of(&self, parts: &Parts) -> bool {
+        self.method == parts.method && self.uri_path() == own_uri(parts).path()
     }
 }
 
@@ -77,10 +83,17 @@ impl fmt::Debug for Operation {
 }
 
 /// The URI before nested routers stripped the prefixes that they matched.
-fn original_uri(parts: &Parts) -> &Uri {
+///
+/// The extension of axum stays when someone copies the extensions to another request or rewrites the URI. It says
+/// nothing about a request whose path is not a rest of it.
+fn own_uri(parts: &Parts) -> &Uri {
     #[cfg(feature = "axum")]
-    if let Some(axum::extract::OriginalUri(uri)) = parts.extensions.get() {
-        return uri;
+    if let Some(axum::extract::OriginalUri(original)) = parts.extensions.get() {
+        let path = parts.uri.path();
+        // `/` is what is left of a path that is the prefix itself.
+        if path == "/" || original.path().ends_with(path) {
+            return original;
+        }
     }
     &parts.uri
 }
@@ -126,31 +139,42 @@ impl fmt::Debug for DecisionId {
     }
 }
 
-/// An operation and what it requires.
-pub(crate) struct OperationRequirement {
+/// One step of a decision: an operation, what it requires, and when it is judged.
+pub(crate) struct Step {
     pub(crate) operation: Operation,
     pub(crate) requirement: Arc<Require>,
+    pub(crate) at: UtcDateTime,
 }
 
 /// A request whose token was validated: what all steps of its decision share.
 pub(crate) struct ValidatedRequest {
     pub(crate) token: AccessToken,
-    /// The operation of the first step. Later steps bring their own.
-    first: OperationRequirement,
+    /// When the guard no longer accepts the token, without leeway.
+    pub(crate) ends_at: UtcDateTime,
+    /// Later steps bring their own.
+    first_step: Step,
     pub(crate) credential: Credential,
-    pub(crate) at: UtcDateTime,
     pub(crate) decision: DecisionId,
     pub(crate) query_token: bool,
-    /// Another guard validated this request before. The first of these counts the steps.
-    earlier: Option<Arc<ValidatedRequest>>,
-    steps: AtomicU32,
-    /// Whether the proof of the request has been stored.
-    pub(crate) proof_stored: DoneFlag,
-    /// Whether the token of the request has been spent.
-    pub(crate) token_spent: DoneFlag,
+    /// The same request as the first of its guards validated it. `None` if this is the first.
+    root: Option<Arc<ValidatedRequest>>,
+    once: OncePerRequest,
 }
 
-/// Set once something has been done that a request does only once, however many guards see the request.
+/// What a request has or does only once, however many guards see it.
+#[derive(Default)]
+pub(crate) struct OncePerRequest {
+    /// How many steps its decision has had.
+    steps: AtomicU32,
+    /// Whether its proof has been stored.
+    pub(crate) proof_stored: DoneFlag,
+    /// Whether its token has been spent.
+    pub(crate) token_spent: DoneFlag,
+    /// The one `narrow` that may spend the token.
+    pub(crate) spending_narrow: Claim,
+}
+
+/// Set once something has been done.
 #[derive(Default)]
 pub(crate) struct DoneFlag(AtomicBool);
 
@@ -164,38 +188,54 @@ impl DoneFlag {
     }
 }
 
+/// Something that one of many gets, and keeps unless it is released.
+#[derive(Default)]
+pub(crate) struct Claim(AtomicBool);
+
+impl Claim {
+    /// Returns true for exactly one caller, until that one releases it.
+    pub(crate) fn take(&self) -> bool {
+        self.0.compare_exchange(false, true, Ordering::AcqRel, Ordering::Acquire).is_ok()
+    }
+
+    pub(crate) fn release(&self) {
+        self.0.store(false, Ordering::Release);
+    }
+}
+
 impl ValidatedRequest {
     pub(crate) fn new(
         token: AccessToken,
-        first: OperationRequirement,
+        ends_at: UtcDateTime,
+        first_step: Step,
         credential: Credential,
-        at: UtcDateTime,
         decision: DecisionId,
         query_token: bool,
         earlier: Option<Arc<ValidatedRequest>>,
     ) -> Self {
+        // Not the earlier request itself: guards that narrow in turn would make a list of any length.
+        let root = earlier.map(|earlier| earlier.root.clone().unwrap_or(earlier));
+        let once = OncePerRequest::default();
         ValidatedRequest {
             token,
-            first,
+            ends_at,
+            first_step,
             credential,
-            at,
             decision,
             query_token,
-            earlier,
-            steps: AtomicU32::new(0),
-            proof_stored: DoneFlag::default(),
-            token_spent: DoneFlag::default(),
+            root,
+            once,
         }
     }
 
-    /// The request as the first of its guards validated it.
-    pub(crate) fn root(&self) -> &ValidatedRequest {
-        self.earlier.as_deref().map_or(self, ValidatedRequest::root)
+    /// What all guards of the request share.
+    pub(crate) fn once(&self) -> &OncePerRequest {
+        self.root.as_ref().map_or(&self.once, |root| &root.once)
     }
 
     /// Counts a step of the decision and returns its number.
     pub(crate) fn next_step(&self) -> u32 {
-        self.root().steps.fetch_add(1, Ordering::Relaxed)
+        self.once().steps.fetch_add(1, Ordering::Relaxed)
     }
 }
 
@@ -206,23 +246,23 @@ impl ValidatedRequest {
 #[derive(Clone)]
 pub struct Evidence {
     pub(crate) request: Arc<ValidatedRequest>,
-    /// What a later step asks for. `None` in the first step.
-    later: Option<Arc<OperationRequirement>>,
+    /// `None` in the first step.
+    later_step: Option<Arc<Step>>,
 }
 
 impl Evidence {
     /// The evidence of the first step of a request.
     pub(crate) fn new(request: ValidatedRequest) -> Self {
-        Evidence { request: Arc::new(request), later: None }
+        Evidence { request: Arc::new(request), later_step: None }
     }
 
     /// The evidence of a later step of the request.
-    pub(crate) fn for_later_step(&self, later: OperationRequirement) -> Self {
-        Evidence { request: self.request.clone(), later: Some(Arc::new(later)) }
+    pub(crate) fn for_later_step(&self, step: Step) -> Self {
+        Evidence { request: self.request.clone(), later_step: Some(Arc::new(step)) }
     }
 
-    fn current_step(&self) -> &OperationRequirement {
-        self.later.as_deref().unwrap_or(&self.request.first)
+    fn current_step(&self) -> &Step {
+        self.later_step.as_deref().unwrap_or(&self.request.first_step)
     }
 
     /// Returns the operation that was asked for.
@@ -242,12 +282,13 @@ impl Evidence {
         &self.request.token
     }
 
-    /// Returns the time at which the request is judged.
+    /// Returns the time at which the operation is judged.
     ///
-    /// The guard reads its clock once for each request.
+    /// The first guard of a request reads its clock, once for all layers. Each later
+    /// [`Guard::narrow`](crate::Guard::narrow) reads it again.
     #[must_use]
     pub fn at(&self) -> UtcDateTime {
-        self.request.at
+        self.current_step().at
     }
 
     /// Returns the id of the decision in the record.
@@ -272,91 +313,5 @@ impl fmt::Debug for Evidence {
             .field("operation", self.operation())
             .field("token", self.token())
             .finish_non_exhaustive()
-    }
-}
-
-/// Permission for one request, granted by a guard.
-///
-/// Only a guard makes a `Grant`. With the feature `axum` it is an extractor. It is cheap to clone.
-///
-/// A grant dereferences to its [`Evidence`], and that to the validated [`AccessToken`], so their methods are called on
-/// the grant. These are the most used ones:
-///
-/// | method | returns |
-/// |---|---|
-/// | [`subject()`](AccessToken::subject) | whose authority the token carries: issuer **and** name, compared as one |
-/// | [`issuer()`](AccessToken::issuer) | who issued the token |
-/// | [`actor()`](AccessToken::actor) | who acts for the subject now, for example an agent |
-/// | [`client_id()`](AccessToken::client_id) | the software that the token was issued to |
-/// | [`allows()`](AccessToken::allows), [`scopes()`](AccessToken::scopes) | whether the token has a scope; all its scopes |
-/// | [`claim()`](AccessToken::claim) | any other claim of the token |
-/// | [`expires_at()`](AccessToken::expires_at) | when the token expires |
-/// | [`operation()`](Evidence::operation) | the name, method and path of the operation |
-/// | [`decision()`](Evidence::decision) | the id of this decision in the audit record |
-/// | [`credential()`](Grant::credential) | the token as it was sent, for token exchange |
-///
-/// A grant is for its request. Something that outlives the request, such as a stream or a queued job, must itself stop
-/// at [`expires_at`](AccessToken::expires_at).
-///
-/// ```
-/// # #[cfg(feature = "testing")] {
-/// use unconfused::{Audience, Grant, Scope};
-/// use unconfused::testing::TestIssuer;
-///
-/// const ORDERS: Audience = Audience::from_static("https://orders.example");
-/// const READ: Scope = Scope::from_static("orders:read");
-/// const WRITE: Scope = Scope::from_static("orders:write");
-///
-/// fn list(grant: &Grant) -> String {
-///     let editable = grant.allows(&WRITE);
-///     match grant.actor() {
-///         Some(actor) => format!("{} for {}, editable: {editable}", actor.name(), grant.subject().name()),
-///         None => format!("{}, editable: {editable}", grant.subject().name()),
-///     }
-/// }
-///
-/// let login = TestIssuer::new("https://login.example");
-/// let token = login.token(&ORDERS).subject("alice").actor("agent-7").scope("orders:read");
-/// let grant = login.grant(token, READ);
-/// assert_eq!(list(&grant), "agent-7 for alice, editable: false");
-/// # }
-/// ```
-#[derive(Clone)]
-pub struct Grant {
-    evidence: Evidence,
-    /// The id of the guard that made it.
-    guard: u64,
-}
-
-impl Grant {
-    pub(crate) fn new(evidence: Evidence, guard: u64) -> Self {
-        Grant { evidence, guard }
-    }
-
-    /// The id of the guard that made it.
-    pub(crate) fn guard_id(&self) -> u64 {
-        self.guard
-    }
-
-    /// Returns the credential that the guard removed from the request.
-    ///
-    /// Use it for token exchange ([RFC 8693](https://www.rfc-editor.org/rfc/rfc8693)) and for nothing else.
-    #[must_use]
-    pub fn credential(&self) -> &Credential {
-        &self.evidence.request.credential
-    }
-}
-
-impl Deref for Grant {
-    type Target = Evidence;
-
-    fn deref(&self) -> &Evidence {
-        &self.evidence
-    }
-}
-
-impl fmt::Debug for Grant {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Grant({:?})", self.evidence)
     }
 }

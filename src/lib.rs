@@ -29,7 +29,7 @@
 //! |---|---|
 //! | guard routes | [`Guard`], [`Guard::require`], [`layer`] |
 //! | say what an operation asks for | [`Require`], [`Scope`], [`Acr`] |
-//! | read who calls, in a handler | [`Grant`], [`AccessToken`], [`Actor`], [`Party`] |
+//! | read who calls, in a handler | [`Grant`], [`AccessToken`], [`Actor`], [`Party`], [`layer::OwnGrant`] |
 //! | ask for more, or refuse, in a handler | [`Guard::narrow`], [`Guard::refuse`] |
 //! | say whom you trust | [`Issuer`], [`Guard::trust`], [`Audience`] |
 //! | get, hold or renew keys | [`keys`]: [`RemoteKeys`](keys::RemoteKeys), [`KeySet`](keys::KeySet), [`KeySource`](keys::KeySource) |
@@ -101,8 +101,8 @@ pub use crate::answer::Answer;
 pub use crate::audit::event::AuditEvent;
 pub use crate::audit::sink::Audit;
 pub use crate::denial::Denial;
-pub use crate::evidence::Grant;
 pub use crate::guard::Guard;
+pub use crate::guard::grant::Grant;
 pub use crate::keys::issuer::Issuer;
 pub use crate::names::{Acr, Audience, Scope};
 pub use crate::reason::Reason;

@@ -321,7 +321,7 @@ reasons! {
     /// The token lacks a scope that the operation requires.
     InsufficientScope = "insufficient_scope", 403, "insufficient_scope", MoreScope, "The request requires higher privileges";
     // Policy and spending.
-    /// One key, or one client, has used up its share of the store that remembers proofs and spent tokens.
+    /// One subject, or one client of it, has used up its share of the store that remembers proofs and spent tokens.
     RateLimited = "rate_limited", 429, none, RetryLater, "Too many requests";
     /// The owner's own rule refuses the request, or the requirement is one that no token can meet.
     PolicyDenied = "policy_denied", 403, none, Stop, "The request is not permitted";

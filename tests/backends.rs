@@ -50,7 +50,7 @@ fn set_of(key: &Value) -> KeySet {
     KeySet::from_json(&json!({ "keys": [key] }).to_string()).unwrap()
 }
 
-/// What both say.
+/// What both backends answer.
 #[track_caller]
 fn agreed(keys: &KeySet, jws: &str, algorithms: &[Algorithm]) -> Result<Vec<u8>, Reason> {
     let [one, other] = [Backend::OpenSsl, Backend::AwsLc]
@@ -230,7 +230,7 @@ fn rsa_keys_of_odd_sizes_and_exponents_verify_in_both() {
     }
 }
 
-/// A key that takes long to make: made for this test, and its private half thrown away.
+/// A key that takes long to make. It was made for this test, and its private half was thrown away.
 #[test]
 fn an_rsa_key_of_8192_bits_verifies_in_both() {
     let example: Value = serde_json::from_str(include_str!("vectors/rsa-8192.json")).unwrap();
@@ -310,7 +310,7 @@ fn ecdsa_numbers_out_of_range_are_refused_by_both() {
             let found = check(r, s);
             assert!(matches!(found, None | Some(Err(Reason::SignatureInvalid))), "{algorithm}");
         }
-        // The other of the two signatures that ECDSA has; nothing hangs on there being one.
+        // The other of the two signatures that ECDSA has; nothing depends on there being only one.
         assert!(check(&r, &(&n - &s)).unwrap().is_ok(), "{algorithm}");
     }
 }

@@ -19,7 +19,7 @@ use tokio::time::sleep;
 use unconfused::proof::Nonces;
 use unconfused::replay::Remembered::{Again, BeforeEpoch, First};
 use unconfused::replay::{
-    RedisReplayStore, Remembered, ReplayEntry, ReplayStore, StoreUnavailable,
+    RedisReplayStore, Remembered, ReplayEntry, ReplayStore, StoreStatus, StoreUnavailable,
 };
 use unconfused::testing::{TestIssuer, TestProofKey};
 use unconfused::{Denial, Guard, Reason, Require};
@@ -69,7 +69,7 @@ impl Server {
         RedisReplayStore::new(self.client())
     }
 
-    /// For a test of a moment, not of clocks.
+    /// For tests that judge at one moment, without clocks that differ.
     fn store_now(&self) -> RedisReplayStore {
         self.store().clock_skew(Duration::ZERO)
     }
@@ -118,7 +118,7 @@ fn launch(port: u16, folder: &Path) -> Option<Child> {
 
 fn entry(name: &str, issued_at: UtcDateTime) -> ReplayEntry {
     let lasts = Duration::from_secs(600);
-    ReplayEntry::for_test(name, "", issued_at, issued_at + lasts, UtcDateTime::now())
+    ReplayEntry::for_test(name, "", "", issued_at, issued_at + lasts, UtcDateTime::now())
 }
 
 /// Issued a minute from now: after any epoch of this test.
@@ -133,7 +133,7 @@ async fn offer(
     store.insert(entry).await
 }
 
-/// Until what is issued now is issued after the epoch of a server that was met now.
+/// Waits until what is issued then is issued after the epoch of a server that was first asked now.
 async fn past_the_epoch() {
     sleep(Duration::from_millis(1100)).await;
 }
@@ -200,7 +200,7 @@ async fn an_entry_is_kept_until_it_expires_and_what_has_expired_is_not_accepted(
     let lasting = |name, lasts: i64| {
         let until = now.unix_timestamp() + lasts;
         let until = UtcDateTime::from_unix_timestamp(until).unwrap();
-        ReplayEntry::for_test(name, "", now + Duration::from_secs(60), until, now)
+        ReplayEntry::for_test(name, "", "", now + Duration::from_secs(60), until, now)
     };
     assert_eq!(offer(&store, lasting("minute", 60)).await.unwrap(), First);
     let keys: Vec<String> = server.say("KEYS *");
@@ -332,7 +332,7 @@ async fn a_server_that_comes_back_with_old_data_has_forgotten_everything() {
 }
 
 #[tokio::test]
-async fn a_replica_that_is_promoted_has_forgotten_what_it_was_not_told() {
+async fn a_promoted_replica_does_not_know_what_was_not_replicated() {
     let (Some(primary), Some(replica)) = (Server::start(), Server::start()) else { return };
     let _: String = replica.say(&format!("REPLICAOF 127.0.0.1 {}", primary.port));
     let store = primary.store_now();
@@ -343,7 +343,7 @@ async fn a_replica_that_is_promoted_has_forgotten_what_it_was_not_told() {
         assert!(began.elapsed() < Duration::from_secs(20), "no replication");
         sleep(Duration::from_millis(20)).await;
     }
-    // A replica takes nothing, and is asked in vain.
+    // A replica accepts no writes, so asking it fails.
     let astray = replica.store_now();
     let refused = offer(&astray, late("astray")).await.unwrap_err().to_string();
     assert!(refused.to_lowercase().contains("read"), "{refused}");
@@ -353,6 +353,137 @@ async fn a_replica_that_is_promoted_has_forgotten_what_it_was_not_told() {
     let _: String = replica.say("REPLICAOF NO ONE");
     drop(primary);
     assert_eq!(offer(&replica.store_now(), lost).await.unwrap(), BeforeEpoch);
+}
+
+/// With this policy and so little memory that some hundred insertions fill it, whatever the server needs itself.
+fn fill_soon(server: &Server, policy: &str) {
+    let _: String = server.say(&format!("CONFIG SET maxmemory-policy {policy}"));
+    let info: String = server.say("INFO memory");
+    let used = info.lines().find_map(|line| line.strip_prefix("used_memory:")).unwrap();
+    let most = used.parse::<u64>().unwrap() + 60_000;
+    let _: String = server.say(&format!("CONFIG SET maxmemory {most}"));
+}
+
+fn evicted_by(server: &Server) -> u64 {
+    let info: String = server.say("INFO stats");
+    info.lines().find_map(|line| line.strip_prefix("evicted_keys:")).unwrap().parse().unwrap()
+}
+
+#[tokio::test]
+async fn what_a_server_evicts_does_not_come_in_again() {
+    for policy in ["allkeys-lru", "allkeys-random", "volatile-lru"] {
+        let Some(server) = Server::start() else { return };
+        let store = server.store_now();
+        assert_eq!(offer(&store, late("meet")).await.unwrap(), BeforeEpoch);
+        past_the_epoch().await;
+        fill_soon(&server, policy);
+        // For some seconds, since each eviction ends what is accepted within its second.
+        let (mut accepted, began) = (Vec::new(), Instant::now());
+        for number in 0.. {
+            if number > 1000 && began.elapsed() > Duration::from_secs(3) {
+                break;
+            }
+            let entry = entry(&number.to_string(), UtcDateTime::now());
+            if offer(&store, entry.clone()).await.unwrap() == First {
+                accepted.push(entry);
+            }
+        }
+        let evicted = evicted_by(&server);
+        assert!(accepted.len() > 100 && evicted > 0, "{policy}: {} and {evicted}", accepted.len());
+        let mut again = 0;
+        for entry in &accepted {
+            again += usize::from(offer(&store, entry.clone()).await.unwrap() == First);
+        }
+        let accepted = accepted.len();
+        eprintln!("{policy}: {evicted} evicted; of {accepted} accepted, {again} came in again");
+        assert_eq!(again, 0, "{policy}: of {accepted} accepted, {again} came in again");
+    }
+}
+
+#[tokio::test]
+async fn what_a_server_evicted_does_not_come_in_again_under_another_policy() {
+    let Some(server) = Server::start() else { return };
+    let store = server.store_now();
+    assert_eq!(offer(&store, late("meet")).await.unwrap(), BeforeEpoch);
+    past_the_epoch().await;
+    let mut accepted = Vec::new();
+    for number in 0..300 {
+        let entry = entry(&number.to_string(), UtcDateTime::now());
+        assert_eq!(offer(&store, entry.clone()).await.unwrap(), First);
+        accepted.push(entry);
+    }
+    // It evicts between two insertions, and is as it should be at both.
+    let _: String = server.say("CONFIG SET maxmemory-policy volatile-lru");
+    let _: String = server.say("CONFIG SET maxmemory 1");
+    let began = Instant::now();
+    while evicted_by(&server) < 300 {
+        assert!(began.elapsed() < Duration::from_secs(20), "{} evicted", evicted_by(&server));
+        sleep(Duration::from_millis(20)).await;
+    }
+    let _: String = server.say("CONFIG SET maxmemory 0");
+    let _: String = server.say("CONFIG SET maxmemory-policy noeviction");
+    let mut again = 0;
+    for entry in accepted {
+        again += usize::from(offer(&store, entry).await.unwrap() == First);
+    }
+    assert_eq!(again, 0, "of 300 accepted, {again} came in again");
+}
+
+#[tokio::test]
+async fn ready_begins_the_epoch_and_says_if_the_policy_is_not_noeviction() {
+    let Some(server) = Server::start() else { return };
+    let login = race::login();
+    let start = || race::guard(&login, dpop(), || server.store_now());
+    let guard = start();
+    assert_eq!(epoch_of(&server), None);
+    let not_asked = "store of proofs: unreported\nstore of spent tokens: unreported\n";
+    assert!(guard.readiness().to_string().ends_with(not_asked), "{}", guard.readiness());
+
+    let readiness = guard.ready().await;
+    assert!(readiness.is_ready(), "{readiness}");
+    let ready = "store of proofs: ready\nstore of spent tokens: ready\n";
+    assert!(readiness.to_string().ends_with(ready), "{readiness}");
+    assert!(guard.ready().now().is_some(), "a store that was ready is not asked again");
+    let epoch = epoch_of(&server);
+    assert!(epoch.is_some());
+    // So the first request that comes after the tolerance passes.
+    past_the_epoch().await;
+    let offered = proven(&login, &TestProofKey::new(), None);
+    guard.authorize(&mut offered.head(), once()).await.unwrap();
+    assert_eq!(epoch_of(&server), epoch);
+
+    for policy in ["allkeys-lru", "volatile-ttl"] {
+        let _: String = server.say(&format!("CONFIG SET maxmemory-policy {policy}"));
+        let guard = start();
+        let readiness = guard.ready().await;
+        assert!(!readiness.is_ready() && !guard.readiness().is_ready(), "{readiness}");
+        let problem = format!("the server's maxmemory-policy is {policy}, not noeviction");
+        for store in ["proofs", "spent tokens"] {
+            let line = format!("store of {store}: misconfigured problem={problem:?}\n");
+            assert!(readiness.to_string().contains(&line), "{readiness}");
+        }
+        let _: String = server.say("CONFIG SET maxmemory-policy noeviction");
+        assert!(guard.ready().await.is_ready(), "it is asked again");
+    }
+    assert_eq!(epoch_of(&server), epoch, "another process does not begin another epoch");
+}
+
+#[tokio::test]
+async fn a_server_that_is_away_is_no_reason_not_to_start() {
+    let Some(mut server) = Server::start() else { return };
+    server.kill();
+    let guard = race::guard(&race::login(), dpop(), || server.store_now());
+    let began = Instant::now();
+    let readiness = guard.ready().await;
+    assert!(began.elapsed() < Duration::from_secs(3));
+    assert!(readiness.is_ready(), "{readiness}");
+    for (name, status) in readiness.stores() {
+        assert!(matches!(status, StoreStatus::Unavailable(_)), "{name}: {status}");
+    }
+    server.start_again();
+    let readiness = guard.ready().await;
+    assert!(readiness.stores().all(|(_, status)| *status == StoreStatus::Ready), "{readiness}");
+    assert!(epoch_of(&server).is_some());
 }
 
 #[tokio::test]
@@ -391,7 +522,7 @@ async fn a_full_or_slow_or_odd_server_is_unavailable() {
     assert_eq!(offer(&store, entry("v", UtcDateTime::now())).await.unwrap(), BeforeEpoch);
     assert_eq!(offer(&store, late("v")).await.unwrap(), First);
 
-    // Without a right that it needs.
+    // Without a permission that it needs.
     let _: String = server.say("ACL SETUSER narrow on nopass ~* +@all -info");
     let address = format!("redis://narrow:x@127.0.0.1:{}", server.port);
     let narrow = RedisReplayStore::new(Client::open(address).unwrap());
@@ -400,7 +531,7 @@ async fn a_full_or_slow_or_odd_server_is_unavailable() {
 }
 
 #[tokio::test]
-async fn a_server_that_was_never_there_is_no_error_until_it_is_asked() {
+async fn a_server_that_was_never_there_is_not_an_error_until_it_is_asked() {
     let Some(mut server) = Server::start() else { return };
     server.kill();
     let store = server.store();
@@ -413,7 +544,7 @@ async fn a_server_that_was_never_there_is_no_error_until_it_is_asked() {
 
 #[tokio::test]
 async fn a_connection_that_hangs_is_left() {
-    // Takes connections and says nothing.
+    // Accepts connections and sends nothing.
     let silent = TcpListener::bind("127.0.0.1:0").unwrap();
     let port = silent.local_addr().unwrap().port();
     let store = RedisReplayStore::new(Client::open(format!("redis://127.0.0.1:{port}")).unwrap());
@@ -507,7 +638,7 @@ impl Replicas {
         }
     }
 
-    /// The nonce that a client without one is told.
+    /// The nonce that a client without one is given.
     async fn nonce(&self) -> String {
         let mut head = proven(&self.login, &self.key, None).head();
         let refused = self.with_nonces[0].authorize(&mut head, READ).await.unwrap_err();
@@ -532,7 +663,7 @@ impl Replicas {
         self.guard(kind, replica).authorize(&mut head, requirement).await.map(drop)
     }
 
-    /// Whichever replica is asked.
+    /// Any of the replicas may be asked.
     async fn assert_refused(&self, kind: Kind, offered: &Recorded, reason: Reason) {
         for replica in 0..2 {
             let refused = self.ask(kind, replica, offered).await.unwrap_err();
@@ -649,7 +780,7 @@ async fn guards_survive_a_server_that_is_killed_and_comes_back_empty() {
             }
         }
     }
-    // What was accepted before is refused ever after; its client is told the nonce to go on with.
+    // What was accepted before stays refused; its client is given a nonce to go on with.
     for (kind, offered) in accepted.iter().chain(&in_doubt) {
         service.assert_refused(*kind, offered, forgotten(*kind)).await;
     }

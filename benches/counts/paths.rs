@@ -1,13 +1,15 @@
 //! The paths that are counted, with inputs that are the same every time; and those that are subtracted, since they are
 //! not this crate's.
 
+#[path = "../fixtures/mod.rs"]
+mod fixtures;
+
 use std::convert::Infallible;
 use std::future::{Ready, ready};
 use std::hint::black_box;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::task::{Context, Poll, Waker};
-use std::time::Duration;
 
 use base64::Engine as _;
 use base64::prelude::BASE64_URL_SAFE_NO_PAD as BASE64URL;
@@ -19,11 +21,11 @@ use time::UtcDateTime;
 use tower::{Layer, Service, service_fn};
 use unconfused::keys::KeySet;
 use unconfused::token::{KeyHint, UnverifiedToken, Validation};
-use unconfused::{AccessToken, Acr, Answer, Audience, Guard, Issuer, Require, Scope};
+use unconfused::{AccessToken, Answer, Audience, Guard, Issuer};
 
-const ISSUER: &str = "https://login.example";
-const ORDERS: Audience = Audience::from_static("https://orders.example/api");
-const REFUND: Scope = Scope::from_static("orders:refund");
+use fixtures::{AUDIENCE, ISSUER, PATH, require};
+
+const ORDERS: Audience = Audience::from_static(AUDIENCE);
 
 const JWKS: &str = include_str!("../fixtures/jwks.json");
 const RS256_TOKEN: &str = include_str!("../fixtures/rs256.jwt").trim_ascii_end();
@@ -78,15 +80,8 @@ fn forgetful() -> Guard {
     Guard::new(ORDERS, Issuer::new(ISSUER, keys)).clock(now)
 }
 
-fn require() -> Require {
-    Require::scope(REFUND)
-        .acr([Acr::from_static("phr")])
-        .max_age(Duration::from_secs(900))
-        .actor([(ISSUER, "support-agent")])
-}
-
 fn request() -> Request<()> {
-    Request::post("/orders/7/refund")
+    Request::post(PATH)
         .header("authorization", format!("Bearer {RS256_TOKEN}"))
         .body(())
         .expect("a request")

@@ -1,4 +1,4 @@
-//! The login, and clients of the API with certificates that they made themselves.
+//! The login service, and clients of the API whose certificates are self-signed.
 
 use std::error::Error;
 use std::io;
@@ -18,7 +18,7 @@ use unconfused::testing::TestIssuer;
 
 use super::ORDERS;
 
-/// A certificate, self-signed, and its key.
+/// A self-signed certificate and its key.
 pub(crate) struct Made {
     pub(crate) certificate: CertificateDer<'static>,
     key: Vec<u8>,
@@ -39,7 +39,7 @@ pub(crate) fn login() -> TestIssuer {
     TestIssuer::new("https://login.example")
 }
 
-/// What a login issues to a client that showed this certificate there.
+/// Returns a token as issued to a client that showed this certificate.
 pub(crate) fn token(login: &TestIssuer, bound_to: Option<&Made>) -> String {
     let token = login.token(&ORDERS).scope("orders:read");
     match bound_to {
@@ -50,7 +50,7 @@ pub(crate) fn token(login: &TestIssuer, bound_to: Option<&Made>) -> String {
     }
 }
 
-/// A client that trusts this server, and shows this certificate.
+/// Returns the TLS settings of a client that trusts this server and shows this certificate.
 pub(crate) fn tls(server: &Made, shown: Option<&Made>) -> Result<ClientConfig, Box<dyn Error>> {
     let mut roots = RootCertStore::empty();
     roots.add(server.certificate.clone())?;
@@ -72,7 +72,7 @@ pub(crate) async fn connect(
     TlsConnector::from(tls.into()).connect(name, connection).await
 }
 
-/// What the API answers, as it came.
+/// Sends a request and returns the answer as it was received.
 pub(crate) async fn get(
     tls: impl Into<Arc<ClientConfig>>,
     address: SocketAddr,

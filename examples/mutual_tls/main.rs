@@ -1,12 +1,12 @@
-//! An API behind mutual TLS, for tokens that are bound to the certificate of the client (RFC 8705). This process ends
-//! TLS itself, so it knows the certificate first-hand.
+//! An API behind mutual TLS, for tokens that are bound to the certificate of the client (RFC 8705). This process
+//! terminates TLS itself, so it sees the certificate of the connection.
 //!
 //!     cargo run --example mutual_tls
 //!
-//! This file is what you would write. `client.rs` plays the login and the clients.
+//! This file is what you would write. `client.rs` stands in for the login service and the clients.
 //!
-//! With tonic the same guard stands as a layer of the server (`Server::builder().layer(..)`), and its TLS puts what it
-//! knows into each request, so all that differs is where the certificate is found:
+//! With tonic, the guard is a layer of the server (`Server::builder().layer(..)`). Its TLS puts the certificates into
+//! the extensions of each request, so only the closure that finds them differs:
 //!
 //! ```ignore
 //! guard.client_certificate(|parts| {
@@ -49,7 +49,7 @@ const READ: Scope = Scope::from_static("orders:read");
 pub(crate) fn api(issuer: Issuer) -> Router {
     let guard = Guard::new(ORDERS, issuer)
         .client_certificate(ClientCertificate::from_connection)
-        // Every token must be bound: one that was stolen is of no use to anybody.
+        // Every token must be bound, so a stolen one is useless.
         .sender_constrained();
     Router::new().route("/orders", get(list).route_layer(guard.require(READ)))
 }
@@ -58,7 +58,7 @@ async fn list(grant: Grant) -> String {
     format!("orders of {}", grant.subject().name())
 }
 
-/// A client may show a certificate. Whose it is does not matter: the token says which one it must be.
+/// Returns the TLS settings of the server. A client may show any certificate: the token says which one it must be.
 pub(crate) fn tls(
     certificate: CertificateDer<'static>,
     key: PrivateKeyDer<'static>,
@@ -70,10 +70,10 @@ pub(crate) fn tls(
         .with_single_cert(vec![certificate], key)
 }
 
-/// Asks for a certificate and takes any, self-signed ones too, and none (RFC 8705 section 4). What it does check is
-/// that the client holds the certificate's key: without that, a certificate is what everybody has seen.
+/// Asks for a certificate, and accepts any, self-signed ones too, and none (RFC 8705 section 4). It does check that the
+/// client holds the key of the certificate, since the certificate itself is public.
 ///
-/// Where your clients' certificates are of one authority, use `WebPkiClientVerifier` instead.
+/// If one authority issues the certificates of your clients, use `WebPkiClientVerifier` instead.
 #[derive(Debug)]
 struct AnyCertificate(Arc<CryptoProvider>);
 
@@ -127,7 +127,7 @@ pub(crate) async fn serve(listener: TcpListener, tls: ServerConfig, app: Router)
             Ok((connection, _)) => {
                 tokio::spawn(serve_connection(acceptor.clone(), connection, app.clone()));
             }
-            // Too many files are open, most likely.
+            // Most likely too many files are open.
             Err(_) => sleep(Duration::from_secs(1)).await,
         }
     }
@@ -136,7 +136,7 @@ pub(crate) async fn serve(listener: TcpListener, tls: ServerConfig, app: Router)
 async fn serve_connection(acceptor: TlsAcceptor, connection: TcpStream, app: Router) {
     let handshake = timeout(Duration::from_secs(10), acceptor.accept(connection));
     let Ok(Ok(connection)) = handshake.await else { return };
-    // The first is the client's own.
+    // The first one is the client's own.
     let certificates = connection.get_ref().1.peer_certificates();
     let certificate = certificates.and_then(|chain| chain.first()).map(ClientCertificate::from_der);
     let app = app.map_request(move |request: Request<_>| {
@@ -149,7 +149,7 @@ async fn serve_connection(acceptor: TlsAcceptor, connection: TcpStream, app: Rou
     let service = TowerToHyperService::new(app);
     let mut server = http1::Builder::new();
     server.timer(TokioTimer::new()).header_read_timeout(Duration::from_secs(30));
-    // A connection that breaks is the client's affair.
+    // If the connection breaks, there is no one to tell.
     let _ = server.serve_connection(TokioIo::new(connection), service).await;
 }
 
@@ -165,17 +165,17 @@ async fn main() -> Result<(), Box<dyn Error>> {
     let token = client::token(&login, Some(&mine));
     let unbound = client::token(&login, None);
     for (what, token, shown) in [
-        ("a bound token, its certificate", &token, Some(&mine)),
-        ("a bound token, another certificate", &token, Some(&other)),
-        ("a bound token, no certificate", &token, None),
-        ("a token that is bound to nothing", &unbound, Some(&mine)),
+        ("a bound token, with its certificate", &token, Some(&mine)),
+        ("a bound token, with another certificate", &token, Some(&other)),
+        ("a bound token, without a certificate", &token, None),
+        ("a token that is not bound", &unbound, Some(&mine)),
     ] {
         let tls = client::tls(&server, shown)?;
         let answer = client::get(tls, address, token).await?;
         println!("{what}:");
-        let told =
+        let relevant =
             |line: &&str| line.starts_with("HTTP/1.1 ") || line.starts_with("www-authenticate: ");
-        answer.lines().filter(told).for_each(|line| println!("    {line}"));
+        answer.lines().filter(relevant).for_each(|line| println!("    {line}"));
     }
     Ok(())
 }

@@ -1,4 +1,4 @@
-//! Plays the login, the agents and the reader of the record.
+//! Stands in for the login service, the agents, and the reader of the record.
 
 use std::collections::BTreeMap;
 use std::error::Error;
@@ -21,33 +21,33 @@ fn acting(login: &TestIssuer, audience: &Audience, actor: &str, scope: &str) -> 
     token.acr("pwd").authenticated(Duration::from_secs(3600))
 }
 
-/// A token for which alice logged in with a passkey, just now.
+/// The token after alice logged in again, just now and with a passkey.
 fn just_now(token: TestToken) -> TestToken {
     token.acr("phr").authenticated(Duration::ZERO)
 }
 
-/// A status, or a no for this reason.
+/// The status of a request that is allowed, or the reason of a denial.
 type Expected = Result<StatusCode, Reason>;
 
-/// Sends what agents send, and shows what comes of it. Fails where anything is not as expected.
+/// Sends requests as agents do, and prints what happens. Fails if an answer is not as expected.
 pub(crate) async fn story() -> Result<(), Box<dyn Error>> {
-    // In your service `Issuer::new(name, keys)` stands here, with the keys of your login.
+    // Your service uses `Issuer::discover` instead, with the URL of your login service.
     let login = TestIssuer::new(LOGIN);
     let (sink, record) = mpsc::channel();
     let guard = guard(login.issuer(), move |event: &AuditEvent<'_>| {
-        // Fails only when nobody reads any more.
+        // Fails only if the story has ended.
         let _ = sink.send(Line::from(event));
     });
-    // Plain HTTP, so on the loopback alone. A real API is reached over TLS.
+    // Plain HTTP, so only on the loopback address. A real API needs TLS.
     let listener = TcpListener::bind(("127.0.0.1", 0)).await?;
     let url = format!("http://{}", listener.local_addr()?);
     tokio::spawn(axum::serve(listener, api(guard)?).into_future());
 
-    println!("{ORDERS}, for now at {url}, takes tokens of {LOGIN}.");
+    println!("{ORDERS} runs at {url} for this example. It accepts tokens of {LOGIN}.");
     println!(
-        "Below: each request, its answer, the challenge that came with a no, and the record of it."
+        "Below are the requests, each with its answer, the challenge of a denial, and its audit record."
     );
-    println!("Shortened: the record, and resource_metadata in all challenges but the first.");
+    println!("Records are shortened, and only the first challenge shows its resource_metadata.");
 
     let agent = |actor, scope| acting(&login, &ORDERS, actor, scope);
     let reads = agent("support-agent", "orders:read");
@@ -65,37 +65,37 @@ pub(crate) async fn story() -> Result<(), Box<dyn Error>> {
 
     #[rustfmt::skip]
     let requests: [(&str, &str, Option<&TestToken>, Expected); 14] = [
-        ("An agent comes without a token. It is told which scope it needs, and where to ask.",
+        ("An agent sends no token. The challenge names the scope it needs, and where to ask.",
             "GET /orders", None, Err(Reason::MissingCredentials)),
         ("So it asks who issues tokens for this API.",
             "GET /.well-known/oauth-protected-resource", None, ok),
-        ("Now it has a token that says: support-agent acts for alice. It reads her orders.",
+        ("With a token that says that support-agent acts for alice, it reads her orders.",
             "GET /orders", Some(&reads), ok),
-        ("A gateway passes on the token that came to it, one meant for https://gateway.example.",
+        ("A gateway forwards a token that was meant for itself, https://gateway.example.",
             "GET /orders", Some(&elsewhere), Err(Reason::AudienceMismatch)),
-        ("The agents' app sends a token that is alice's own: it does not say which agent acts.",
+        ("The agents' app sends a token of alice that does not say which agent acts.",
             "GET /orders", Some(&alice_reads), Err(Reason::ActorRequired)),
-        ("The agent places an order, with a token that may only read.",
+        ("The agent places an order with a token that may only read.",
             "POST /orders", Some(&reads), Err(Reason::InsufficientScope)),
-        ("Now with the scope that the challenge named.",
+        ("It tries again, with the scope that the challenge named.",
             "POST /orders", Some(&writes), Ok(StatusCode::CREATED)),
-        ("It refunds an order. But alice logged in an hour ago, and with a password.",
+        ("It refunds an order, but alice logged in an hour ago and with a password.",
             "POST /orders/7/refund", Some(&refunds), Err(Reason::AuthenticationLevelInsufficient)),
-        ("As the challenge asked, alice logs in again, with her passkey. Its new token passes.",
+        ("Alice logs in again with her passkey, as the challenge asked. The new token passes.",
             "POST /orders/7/refund", Some(&refunds_now), ok),
-        ("With that token it refunds bob's order. The guard lets it pass, the handler does not.",
+        ("It tries to refund bob's order too. The guard allows it, and the handler refuses.",
             "POST /orders/8/refund", Some(&refunds_now), Err(Reason::PolicyDenied)),
-        ("The inbox is for support-agent alone.",
+        ("It opens the inbox, which is for support-agent only.",
             "GET /agent/inbox", Some(&reads), ok),
-        ("Another agent, of the same app and for the same alice, is not on the list.",
+        ("Another agent of the same app, also for alice, may not open it.",
             "GET /agent/inbox", Some(&survey_reads), Err(Reason::ActorUnauthorized)),
-        ("Closing the account is for alice in person: not even a passkey helps an agent.",
+        ("It tries to close the account. Only alice may, in person: a passkey does not help.",
             "DELETE /account", Some(&closes_now), Err(Reason::ClientNotAllowed)),
-        ("Alice does it herself, in the web shop, with her passkey.",
+        ("Alice closes it herself, in the web shop and with her passkey.",
             "DELETE /account", Some(&alice_closes), ok),
     ];
 
-    // Nothing leaves this machine, whatever proxy is set.
+    // The requests stay on this machine, even if a proxy is configured.
     let http = reqwest::Client::builder().no_proxy().build()?;
     let mut seen = Vec::new();
     for (number, (story, request, token, expected)) in (1..).zip(requests) {
@@ -116,7 +116,7 @@ pub(crate) async fn story() -> Result<(), Box<dyn Error>> {
     Ok(())
 }
 
-/// Sends one request, and shows the answer.
+/// Sends one request and prints the answer.
 async fn send(
     http: &reqwest::Client,
     url: &str,
@@ -152,7 +152,7 @@ async fn send(
 
 const WIDTH: usize = 92;
 
-/// Shows a text under its label, on as many lines as it takes.
+/// Prints a text after its label, on as many lines as it needs.
 fn show(label: &str, text: &str, between: &str) {
     let mut label = label;
     let mut line = String::new();
@@ -166,7 +166,7 @@ fn show(label: &str, text: &str, between: &str) {
     println!("    {label:<9}  {line}");
 }
 
-/// What this reader keeps of an event. The event's own `Display` is the whole line.
+/// What the reader of the record keeps of an event. The `Display` of the event is the whole line.
 struct Line {
     text: String,
     reason: Option<Reason>,
@@ -206,7 +206,7 @@ impl From<&AuditEvent<'_>> for Line {
     }
 }
 
-/// Three signals that the model works, counted from the record: the lines of each request.
+/// Prints three signals, counted from the record: audiences validated, step-ups asked for and met, and who acted.
 fn summary(requests: &[Vec<Line>]) {
     let count = |is: fn(&Line) -> bool| {
         let with = requests.iter().filter(|lines| lines.iter().any(is));
@@ -231,37 +231,37 @@ fn summary(requests: &[Vec<Line>]) {
             format!("{actor} for {subject}: {yes} allowed, {no} denied")
         })
         .collect();
-    println!("\nCounted from the record:");
+    println!("\nThree signals, counted from the record:");
     print!("  audience   validated in {validated} of {judged} requests; ");
-    println!("refused: {none} without a token, {elsewhere} with a token for another service");
+    println!("denied: {none} without a token, {elsewhere} with a token for another API");
     println!("  step-up    asked for in {asked} request, met in {met}");
     println!("  who acted  {}", acted.join("; "));
 }
 
-/// Stays up until Ctrl-C, and writes the whole record to the screen.
+/// Runs until Ctrl-C, and prints the whole record.
 pub(crate) async fn serve(port: u16) -> Result<(), Box<dyn Error>> {
     let login = TestIssuer::new(LOGIN);
     let guard = guard(login.issuer(), |event: &AuditEvent<'_>| println!("{event}"));
     let listener = TcpListener::bind(("127.0.0.1", port)).await?;
     let url = format!("http://{}", listener.local_addr()?);
 
-    println!("{ORDERS}, for now at {url}, until Ctrl-C. To try in another terminal:");
-    println!("(The tokens last an hour. Only this run believes them: it made their key.)");
+    println!("{ORDERS} runs at {url} until Ctrl-C. Try these commands in another terminal.");
+    println!("The tokens are valid for an hour, and only for this run, which made their key.");
     let reads = acting(&login, &ORDERS, "support-agent", "orders:read");
     let refunds = acting(&login, &ORDERS, "support-agent", "orders:refund");
     let refunds_now = acting(&login, &ORDERS, "support-agent", "orders:refund");
     let refunds_now = just_now(refunds_now);
     #[rustfmt::skip]
     let lines = [
-        ("who issues tokens for this API: needs no token",
+        ("who issues tokens for this API? Needs no token.",
             "curl -i", "/.well-known/oauth-protected-resource", None),
-        ("support-agent reads alice's orders: 200; with no token, or a changed one: 401",
+        ("support-agent reads alice's orders: 200. Without a token, or with a changed one: 401.",
             "curl -i", "/orders", Some(&reads)),
-        ("the inbox, for support-agent alone: 200",
+        ("support-agent opens its inbox: 200.",
             "curl -i", "/agent/inbox", Some(&reads)),
-        ("a refund after a password: 401, and the challenge asks for a new login",
+        ("A refund after a login with a password: 401, and the challenge asks for a new login.",
             "curl -i -X POST", "/orders/7/refund", Some(&refunds)),
-        ("a refund just after a passkey: 200; some 5 minutes later: 401",
+        ("A refund after a login with a passkey: 200, and 401 from about five minutes later.",
             "curl -i -X POST", "/orders/7/refund", Some(&refunds_now)),
     ];
     let hour = Duration::from_secs(3600);

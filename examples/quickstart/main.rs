@@ -1,9 +1,9 @@
-//! An API that agents call, with a guard before it; and agents that call it.
+//! An API behind a guard, and agents that call it.
 //!
 //!     cargo run --example quickstart
-//!     cargo run --example quickstart -- --serve 8080     stays up, and prints curl lines to try
+//!     cargo run --example quickstart -- --serve 8080     keeps running, and prints curl commands to try
 //!
-//! This file is what you would write. `agents.rs` plays the login and the agents.
+//! This file is what you would write. `agents.rs` stands in for the login service and the agents.
 
 mod agents;
 
@@ -19,7 +19,7 @@ use serde::Deserialize;
 use unconfused::error::ConfigError;
 use unconfused::{Acr, Audience, Audit, Denial, Grant, Guard, Issuer, Party, Require, Scope};
 
-/// Our own name: what a token must be meant for. A bad character would not compile.
+/// The name of this API, which tokens must be meant for. An invalid character does not compile.
 const ORDERS: Audience = Audience::from_static("https://orders.example");
 const LOGIN: &str = "https://login.example";
 
@@ -28,37 +28,37 @@ const WRITE: Scope = Scope::from_static("orders:write");
 const REFUND: Scope = Scope::from_static("orders:refund");
 const CLOSE: Scope = Scope::from_static("account:close");
 
-/// The login's word for a passkey: phishing-resistant.
+/// What the login service calls a login with a passkey: phishing-resistant.
 const PASSKEY: Acr = Acr::from_static("phr");
-const JUST_NOW: Duration = Duration::from_secs(300);
+const FIVE_MINUTES: Duration = Duration::from_secs(300);
 
-/// To whom the login issues tokens: the shop that people use, and the app that runs our agents.
+/// The clients: the shop that people use, and the app that runs our agents.
 const WEB_SHOP: &str = "web-shop";
 const AGENT_APP: &str = "agent-app";
 
 fn guard(issuer: Issuer, record: impl Audit) -> Guard {
-    // A token of the agents' app must say which agent acts. Without that it is a person's own.
+    // A token of the agents' app must say which agent acts.
     let issuer = issuer.agent_clients([AGENT_APP]).agents_must_act();
     Guard::new(ORDERS, issuer).audit(record)
 }
 
 fn api(guard: Guard) -> Result<Router, ConfigError> {
-    // Money leaves, so the person behind the agent has logged in well, and just now.
-    let refund_it = Require::scope(REFUND).acr([PASSKEY]).max_age(JUST_NOW);
-    // For one agent. A name counts only together with who gave it.
+    // A refund costs money, so the user must have logged in with a passkey in the last five minutes.
+    let refunds = Require::scope(REFUND).acr([PASSKEY]).max_age(FIVE_MINUTES);
+    // Only for one agent. Its name counts together with the issuer that gave it.
     let support_agent = Require::scope(READ).actor([(LOGIN, "support-agent")]);
-    // For the subject in person: nobody acts, and the token was issued to our own shop.
+    // Only for the user in person: no agent acts, and the token was issued to our own shop.
     let in_person =
-        Require::scope(CLOSE).in_person([(LOGIN, WEB_SHOP)]).acr([PASSKEY]).max_age(JUST_NOW);
+        Require::scope(CLOSE).in_person([(LOGIN, WEB_SHOP)]).acr([PASSKEY]).max_age(FIVE_MINUTES);
     let metadata = guard.metadata()?.scopes_supported([READ, WRITE, REFUND, CLOSE]);
 
-    // One layer a route, right after its method: so even the first 401 can name the scope.
+    // One layer for each method of a route, so that even the first 401 names the scope.
     Ok(Router::new()
         .route("/orders", get(list).route_layer(guard.require(READ)))
         .route("/orders", post(create).route_layer(guard.require(WRITE)))
         .route(
             "/orders/{id}/refund",
-            post(refund).route_layer(guard.require(refund_it)),
+            post(refund).route_layer(guard.require(refunds)),
         )
         .route(
             "/agent/inbox",
@@ -69,14 +69,14 @@ fn api(guard: Guard) -> Result<Router, ConfigError> {
             delete(close).route_layer(guard.require(in_person)),
         )
         .with_state(guard)
-        // Without a token: here a client learns where to get one.
+        // Needs no token: this tells a client where to get one.
         .merge(metadata.router()))
 }
 
-// Every handler asks for the grant. Where its layer was forgotten it answers 500, and never runs.
+// Each handler asks for the grant. If its layer is missing, the answer is 500 and the handler does not run.
 
 async fn list(grant: Grant, headers: HeaderMap) -> String {
-    // The token stops at the guard: no handler can pass it on by accident.
+    // The guard has removed the token, so no handler can forward it by accident.
     let token = match headers.get(AUTHORIZATION) {
         Some(_) => "still here",
         None => "gone",
@@ -106,14 +106,14 @@ async fn refund(
     grant: Grant,
     Path(id): Path<u64>,
 ) -> Result<String, Denial> {
-    // A scope does not say with which order: that is our own rule. `refuse` records the no.
+    // The scope does not say which order: that is a rule of ours. `refuse` records the denial.
     if owner_of(id) != Some(grant.subject()) {
         return Err(guard.refuse(&grant));
     }
     Ok(format!("order {id} of {} refunded", grant.subject().name()))
 }
 
-/// In place of a database. An owner is an issuer and a name: another issuer may have an alice, too.
+/// Stands in for a database. An owner is an issuer and a name, since another issuer may have an alice too.
 fn owner_of(order: u64) -> Option<Party<'static>> {
     match order {
         7 => Some(Party::new(LOGIN, "alice")),
@@ -123,7 +123,7 @@ fn owner_of(order: u64) -> Option<Party<'static>> {
 }
 
 async fn inbox(grant: Grant) -> String {
-    format!("2 messages wait for an answer to {}", grant.subject().name())
+    format!("2 messages for {}", grant.subject().name())
 }
 
 async fn close(grant: Grant) -> String {

@@ -89,7 +89,8 @@ pub(crate) enum KnownClaims<'a> {
 }
 
 impl<'a> AuditEvent<'a> {
-    /// Returns the moment of the decision, for which the clock was read once.
+    /// Returns the moment of this step: for all layers the one at which the request arrived, and for a later `narrow`
+    /// or `refuse` its own.
     #[must_use]
     pub fn at(&self) -> UtcDateTime {
         self.at

@@ -9,11 +9,15 @@ mod route;
 
 mod steps;
 
+mod narrow;
+
 mod readiness;
 
 mod pass;
 
 mod cached;
+mod clock;
+pub(crate) mod grant;
 mod once;
 mod outcome;
 mod refused;
@@ -36,6 +40,9 @@ use crate::replay::ReplayStore;
 use crate::token::Terms;
 use crate::token_cache::TokenCache;
 
+use clock::Clock;
+
+pub(crate) use grant::Grant;
 pub(crate) use pass::{remove_possession_fields, replace_credential_with_grant};
 pub(crate) use request::{NoCredentials, RequestAnswer};
 pub use route::{EmptyBody, GuardLayer};
@@ -86,7 +93,7 @@ struct Inner {
     /// Issuers that have a tenant in their name.
     templates: Vec<Issuer>,
     metadata_url: Option<MetadataUrl>,
-    clock: Arc<dyn Fn() -> UtcDateTime + Send + Sync>,
+    clock: Clock,
     is_secure: Option<Arc<IsSecure>>,
     certificate_source: Option<Arc<CertificateSource>>,
     token_cache_capacity: usize,

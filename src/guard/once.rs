@@ -4,9 +4,10 @@
 use std::sync::Arc;
 
 use super::Guard;
+use super::request::StepKind;
 use crate::answer::Answer;
 use crate::denial::Denial;
-use crate::evidence::{DoneFlag, ValidatedRequest};
+use crate::evidence::{Evidence, ValidatedRequest};
 use crate::reason::Reason;
 use crate::replay::{Remembered, ReplayEntry, ReplayStore, StoreUnavailable};
 
@@ -26,14 +27,16 @@ impl Guard {
     /// Stores the proof of a request, if it has one, and refuses it if it was used before.
     ///
     /// It is stored once, however many guards and layers see the request.
-    pub(super) fn store_proof(&self, request: &Arc<ValidatedRequest>) -> StoreAnswer {
-        let (Some(proof), Some(store)) = (request.token.proof(), &self.inner.proof_store) else {
-            return Answer::Now(Ok(()));
-        };
-        if request.root().proof_stored.is_set() {
+    pub(super) fn store_proof(&self, evidence: &Evidence) -> StoreAnswer {
+        let request = &evidence.request;
+        let Some(store) = &self.inner.proof_store else { return Answer::Now(Ok(())) };
+        if request.once().proof_stored.is_set() {
             return Answer::Now(Ok(()));
         }
-        let entry = ReplayEntry::for_proof(proof, request.at);
+        let (token, at) = (&request.token, evidence.at());
+        let (Some(proof), Some(entry)) = (token.proof(), ReplayEntry::for_proof(token, at)) else {
+            return Answer::Now(Ok(()));
+        };
         // If proofs have nonces, the client is told a new one.
         let too_old = if proof.is_dated_by_nonce() {
             Reason::DpopNonceInvalid
@@ -41,13 +44,15 @@ impl Guard {
             Reason::DpopProofStale
         };
         let reasons = ReplayReasons { again: Reason::DpopProofReplayed, before_epoch: too_old };
-        insert(store, entry, request.clone(), |request| &request.root().proof_stored, reasons)
+        let request = request.clone();
+        insert(store, entry, move || request.once().proof_stored.set(), reasons)
     }
 
     /// Spends the token of a request, and refuses it if it was spent before.
     ///
-    /// It is spent once, however many guards and layers see the request.
-    pub(super) fn spend_token(&self, request: &Arc<ValidatedRequest>) -> StoreAnswer {
+    /// All layers of a request and one `narrow` spend it together. A further `narrow` that spends is refused, even if
+    /// the first is still waiting for its store.
+    pub(super) fn spend_token(&self, evidence: &Evidence, step_kind: StepKind) -> StoreAnswer {
         let refuse = |reason: Reason, detail: &str| {
             Answer::Now(Err(Denial::from(reason).with_detail(detail)))
         };
@@ -57,45 +62,85 @@ impl Guard {
                 "the requirement spends tokens and the guard has no store for them: call `Guard::replay`",
             );
         };
-        if request.root().token_spent.is_set() {
+        let Some(spending) = Spending::begin(&evidence.request, step_kind) else {
+            return refuse(
+                Reason::TokenSpent,
+                "another `narrow` of the same request has spent the token, or is about to",
+            );
+        };
+        if evidence.request.once().token_spent.is_set() {
+            spending.complete();
             return Answer::Now(Ok(()));
         }
-        let Some(entry) = ReplayEntry::for_token(&request.token, request.at) else {
+        let Some(entry) = ReplayEntry::for_token(evidence.token(), evidence.at()) else {
             return refuse(
                 Reason::TokenSpent,
                 "the token cannot be spent: it has no id, or is not meant for one audience",
             );
         };
         let reasons = ReplayReasons { again: Reason::TokenSpent, before_epoch: Reason::TokenSpent };
-        insert(store, entry, request.clone(), |request| &request.root().token_spent, reasons)
+        insert(store, entry, || spending.complete(), reasons)
     }
 }
 
+/// A step that is about to spend the token of its request.
+///
+/// If it does not complete, because the store fails or the caller no longer waits, the next `narrow` may try: if the
+/// token was spent after all, the store says so.
+struct Spending {
+    request: Arc<ValidatedRequest>,
+    /// It is the one `narrow` of the request that may spend, and has not completed.
+    holds_claim: bool,
+}
+
+impl Spending {
+    /// `None` if the step is a `narrow` and another one has spent the token, or is about to.
+    fn begin(request: &Arc<ValidatedRequest>, step_kind: StepKind) -> Option<Self> {
+        let holds_claim = match step_kind {
+            StepKind::Layer => false,
+            StepKind::Narrow { .. } => request.once().spending_narrow.take().then_some(true)?,
+        };
+        Some(Spending { request: request.clone(), holds_claim })
+    }
+
+    fn complete(mut self) {
+        self.request.once().token_spent.set();
+        self.holds_claim = false;
+    }
+}
+
+impl Drop for Spending {
+    fn drop(&mut self) {
+        if self.holds_claim {
+            self.request.once().spending_narrow.release();
+        }
+    }
+}
+
+/// Inserts an entry, and calls `on_first` if the store accepts it.
 fn insert(
     store: &Arc<dyn ReplayStore>,
     entry: ReplayEntry,
-    request: Arc<ValidatedRequest>,
-    flag: fn(&ValidatedRequest) -> &DoneFlag,
+    on_first: impl FnOnce() + Send + 'static,
     reasons: ReplayReasons,
 ) -> StoreAnswer {
     match store.insert(entry) {
-        Answer::Now(remembered) => Answer::Now(accept_first(remembered, flag(&request), reasons)),
-        waiting @ Answer::Later(_) => Answer::later(async move {
-            let remembered = waiting.await;
-            accept_first(remembered, flag(&request), reasons)
-        }),
+        Answer::Now(remembered) => Answer::Now(accept_first(remembered, on_first, reasons)),
+        waiting @ Answer::Later(_) => {
+            Answer::later(async move { accept_first(waiting.await, on_first, reasons) })
+        }
     }
 }
 
 /// Accepts an entry that the store sees for the first time.
 fn accept_first(
     remembered: Result<Remembered, StoreUnavailable>,
-    flag: &DoneFlag,
+    on_first: impl FnOnce(),
     reasons: ReplayReasons,
 ) -> Result<(), Denial> {
     let reason = match remembered {
         Ok(Remembered::First) => {
-            flag.set();
+            on_first();
             return Ok(());
         }
         Ok(Remembered::Again) => reasons.again,

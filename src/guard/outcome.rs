@@ -2,13 +2,13 @@
 
 use time::UtcDateTime;
 
-use super::Guard;
 use super::refused::Refused;
 use super::request::RequestContext;
+use super::{Grant, Guard};
 use crate::audit::{AuditEvent, KnownClaims};
 use crate::challenge::Scheme;
 use crate::denial::Denial;
-use crate::evidence::{DecisionId, Evidence, Grant};
+use crate::evidence::{DecisionId, Evidence};
 use crate::require::Require;
 
 impl Guard {
@@ -20,19 +20,24 @@ impl Guard {
     ) -> Result<Grant, Denial> {
         match checked {
             Ok(()) => {
-                self.record_validated(&evidence, None);
-                Ok(Grant::new(evidence, self.inner.id))
+                self.record_validated(&evidence, evidence.at(), None);
+                Ok(Grant::new(evidence, self))
             }
-            Err(denial) => Err(self.deny_validated(&evidence, denial)),
+            Err(denial) => Err(self.deny_validated(&evidence, evidence.at(), denial)),
         }
     }
 
     /// Completes and records the denial of a request whose token was validated.
-    pub(super) fn deny_validated(&self, evidence: &Evidence, denial: Denial) -> Denial {
+    pub(super) fn deny_validated(
+        &self,
+        evidence: &Evidence,
+        at: UtcDateTime,
+        denial: Denial,
+    ) -> Denial {
         let scheme = Some(evidence.request.credential.scheme());
         let denial = denial.with_scope_hint(evidence.requirement());
-        let denial = self.complete(denial, evidence.decision(), scheme, evidence.at());
-        self.record_validated(evidence, Some(&denial));
+        let denial = self.complete(denial, evidence.decision(), scheme, at);
+        self.record_validated(evidence, at, Some(&denial));
         denial
     }
 
@@ -74,9 +79,9 @@ impl Guard {
         }
     }
 
-    fn record_validated(&self, evidence: &Evidence, denial: Option<&Denial>) {
+    fn record_validated(&self, evidence: &Evidence, at: UtcDateTime, denial: Option<&Denial>) {
         self.record(&AuditEvent {
-            at: evidence.at(),
+            at,
             decision: evidence.decision(),
             step: evidence.request.next_step(),
             operation: evidence.operation(),

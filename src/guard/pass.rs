@@ -4,9 +4,8 @@ use http::header::AUTHORIZATION;
 use http::request::Parts;
 use http::{HeaderName, HeaderValue};
 
-use super::Guard;
+use super::{Grant, Guard};
 use crate::credential::DPOP;
-use crate::evidence::Grant;
 
 /// Fields that show possession: proofs, and what proxies say of certificates.
 const POSSESSION_FIELDS: [HeaderName; 4] = [

@@ -1,38 +1,55 @@
-//! Whether the keys of the issuers are at hand.
+//! Whether the keys of the issuers are at hand, and the stores in order.
 
 use super::Guard;
 use crate::answer::Answer;
 use crate::keys::{Issuer, Readiness};
+use crate::replay::{ReplayStore, StoreStatus};
 
 /// # Readiness
 impl Guard {
-    /// Fetches the keys of every issuer that has none yet, and returns the state of all issuers.
+    /// Fetches the keys of every issuer that has none yet, prepares the replay stores, and returns the state of all of
+    /// them.
     ///
-    /// Call it when a service starts. It returns once each fetch has ended, after 25 seconds at most, or at once if all
-    /// keys are at hand. An issuer that is down is no reason not to start.
+    /// Call it when a service starts. It returns once each attempt has ended: to fetch keys, after 25 seconds at most,
+    /// and to reach a store in Redis, after its timeout. It returns at once if there is nothing to wait for. An issuer
+    /// or a store that is down is no reason not to start. A store that is
+    /// [`Misconfigured`](crate::replay::StoreStatus::Misconfigured) is one.
+    ///
+    /// A store in Redis begins to remember here, if it has not begun yet. Stores that were ready are not asked again.
     ///
     /// Issuers of tenants ([`Issuer::tenants`]) are left out: which tenants there are is known only from their tokens.
     pub fn ready(&self) -> Answer<'_, Readiness> {
+        let stores = self.stores().filter(|(_, store)| store.status() != StoreStatus::Ready);
+        let attempts = stores.map(|(_, store)| store.warm_up());
+        let attempts: Vec<_> =
+            attempts.filter(|attempt| matches!(attempt, Answer::Later(_))).collect();
         let readiness = self.readiness();
-        if readiness.is_ready() {
+        if attempts.is_empty() && readiness.has_keys() {
             return Answer::Now(readiness);
         }
         Answer::later(async move {
             // All fetches start before one is awaited.
             let fetches: Vec<_> = self.issuers().map(Issuer::warm_up).collect();
-            for fetch in fetches {
-                fetch.await;
+            for attempt in attempts.into_iter().chain(fetches) {
+                attempt.await;
             }
             self.readiness()
         })
     }
 
-    /// Returns the state of the keys of every issuer, for a readiness probe.
+    /// Returns the state of the keys of every issuer and of the replay stores, for a readiness probe.
     ///
-    /// It fetches nothing and never waits.
+    /// It fetches nothing and never waits. A store in Redis is as it was when [`ready`](Self::ready) last asked it.
     #[must_use]
     pub fn readiness(&self) -> Readiness {
         let status = |issuer: &Issuer| Some((issuer.name().to_owned(), issuer.key_status()?));
-        Readiness::new(self.issuers().filter_map(status).collect())
+        let stores = self.stores().map(|(name, store)| (name, store.status()));
+        Readiness::new(self.issuers().filter_map(status).collect(), stores.collect())
+    }
+
+    /// The stores, each with what it remembers.
+    fn stores(&self) -> impl Iterator<Item = (&'static str, &dyn ReplayStore)> {
+        let proofs = self.inner.proof_store.iter().map(|store| ("proofs", &**store));
+        proofs.chain(self.inner.spent_store.iter().map(|store| ("spent tokens", &**store)))
     }
 }

@@ -4,10 +4,11 @@ use std::sync::Arc;
 
 use time::UtcDateTime;
 
+use super::Grant;
 use crate::answer::Answer;
 use crate::challenge::Scheme;
 use crate::denial::Denial;
-use crate::evidence::{DecisionId, Grant, Operation, ValidatedRequest};
+use crate::evidence::{DecisionId, Operation, ValidatedRequest};
 use crate::proof::ClientCertificate;
 use crate::require::Require;
 
@@ -46,4 +47,17 @@ pub(super) struct RequestContext {
     pub(super) certificate: Option<ClientCertificate>,
     /// Set if another guard has granted this request before.
     pub(super) earlier: Option<Arc<ValidatedRequest>>,
+    pub(super) step_kind: StepKind,
+}
+
+/// What a step is, as far as the token is spent by it.
+#[derive(Clone, Copy)]
+pub(super) enum StepKind {
+    /// All layers of a request spend its token together, if the requirement of one of them says so.
+    Layer,
+    /// One `narrow` of a request may spend its token, or share what its layers spent.
+    Narrow {
+        /// Its own requirement says so, and not only that of the grant.
+        spends: bool,
+    },
 }

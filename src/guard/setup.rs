@@ -8,6 +8,7 @@ use http::Method;
 use http::request::Parts;
 use time::UtcDateTime;
 
+use super::clock::Clock;
 use super::{Guard, Inner};
 use crate::audit::Audit;
 use crate::challenge::MetadataUrl;
@@ -33,7 +34,7 @@ impl Guard {
             terms: Terms::new(audience),
             issuers: BTreeMap::new(),
             templates: Vec::new(),
-            clock: Arc::new(UtcDateTime::now),
+            clock: Clock::System,
             is_secure: None,
             certificate_source: None,
             token_cache_capacity: Guard::TOKEN_CACHE_CAPACITY,
@@ -251,10 +252,13 @@ impl Guard {
         self.with(|inner| inner.is_secure = Some(Arc::new(is_secure)))
     }
 
-    /// Sets the clock. Defaults to the system's clock. The guard reads it once for each request.
+    /// Sets the clock. Defaults to the system's clock.
+    ///
+    /// The guard reads it once for each request, and once for each later [`narrow`](Self::narrow) and
+    /// [`refuse`](Self::refuse).
     #[must_use]
     pub fn clock(self, clock: impl Fn() -> UtcDateTime + Send + Sync + 'static) -> Self {
-        self.with(|inner| inner.clock = Arc::new(clock))
+        self.with(|inner| inner.clock = Clock::Custom(Arc::new(clock)))
     }
 
     /// Sets how many validated tokens are cached. Defaults to 10,000. With 0, none are.

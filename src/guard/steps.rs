@@ -4,7 +4,7 @@
 //! 2. `authorize_credential` takes the token from the cache, or parses it (`admit`) and asks its issuer for keys.
 //! 3. `authorize_token` validates the token together with its proof of possession, and stores the proof.
 //! 4. `check_requirement` checks the requirement and spends the token. `narrow` starts here, or at 2 for the grant of
-//!    another guard.
+//!    another guard. So does a further layer.
 //! 5. `decided` makes the grant or the denial, and records it. Before there is a validated token, `deny` does.
 
 use std::sync::Arc;
@@ -13,17 +13,15 @@ use http::header::AUTHORIZATION;
 use http::request::Parts;
 use time::UtcDateTime;
 
-use super::Guard;
 use super::cached::CacheHit;
 use super::pass::replace_credential_with_grant;
 use super::refused::Refused;
-use super::request::{AccessRule, GuardAnswer, RequestAnswer, RequestContext};
+use super::request::{AccessRule, GuardAnswer, RequestAnswer, RequestContext, StepKind};
+use super::{Grant, Guard};
 use crate::answer::Answer;
 use crate::credential::{Credential, has_query_token};
 use crate::denial::Denial;
-use crate::evidence::{
-    DecisionId, Evidence, Grant, Operation, OperationRequirement, ValidatedRequest,
-};
+use crate::evidence::{DecisionId, Evidence, Operation, Step, ValidatedRequest};
 use crate::jose::{Algorithm, Digest, KeySet};
 use crate::keys::{Issuer, KeysUnavailable};
 use crate::proof::normalized_path;
@@ -58,8 +56,12 @@ impl Guard {
     ///
     /// If the request is granted, the credential is removed from it and the grant is inserted into its extensions. If
     /// this guard has granted the request before, the token is not validated again: the requirements of both steps are
-    /// checked together. If a request has an `Authorization` field *and* a grant, the grant belongs to another request.
-    /// It is removed, and the credential is judged in a new decision.
+    /// checked together, at the time of the first.
+    ///
+    /// A grant in the extensions belongs to another request if the request has an `Authorization` field, or if the
+    /// grant was made for another method or path. Then the request is judged from the start, in a new decision: by its
+    /// `Authorization` field, or else by the credential of that grant. A grant of another request is removed, at the
+    /// latest when the request is denied.
     ///
     /// If the keys are at hand, the answer is there at once; see [`Answer::now`]. Dropping an answer that waits for
     /// keys changes nothing. Dropping one that waits for a store may leave a proof or a token used up, without a
@@ -74,119 +76,29 @@ impl Guard {
         if head.headers.contains_key(AUTHORIZATION) {
             head.extensions.remove::<Grant>();
         }
+        let is_own =
+            head.extensions.get::<Grant>().is_none_or(|grant| grant.operation().is_of(head));
         let answer = match self.answer_request(head, rule) {
             RequestAnswer::Decided(answer) => answer,
             // Only an optional rule lets a request pass without credentials.
             RequestAnswer::NoCredentials => Answer::Now(Err(Reason::InternalError.into())),
         };
-        match answer {
-            Answer::Now(answer) => {
-                Answer::Now(answer.inspect(|grant| replace_credential_with_grant(head, grant)))
-            }
-            waiting @ Answer::Later(_) => Answer::later(async move {
-                let grant = waiting.await?;
+        let finish = move |answer: Result<Grant, Denial>, head: &mut Parts| match answer {
+            Ok(grant) => {
                 replace_credential_with_grant(head, &grant);
                 Ok(grant)
-            }),
-        }
-    }
-
-    /// Requires more of a request that was granted, for what only its handler knows.
-    ///
-    /// The new requirement is checked together with that of the grant, so that a challenge names everything that is
-    /// needed. The token is judged at the time of the request, so a grant must not outlive its request.
-    ///
-    /// The grant of another guard is not trusted. Its credential is validated anew, as far as that is possible without
-    /// the request: tokens that are bound to a certificate are refused, and the transport is not checked.
-    ///
-    /// ```
-    /// # #[cfg(feature = "testing")] {
-    /// use unconfused::{Audience, Denial, Grant, Guard, Party, Reason, Scope};
-    /// # use unconfused::testing::TestIssuer;
-    ///
-    /// const ORDERS: Audience = Audience::from_static("https://orders.example");
-    /// const REFUND: Scope = Scope::from_static("orders:refund");
-    /// const REFUND_LARGE: Scope = Scope::from_static("orders:refund-large");
-    ///
-    /// async fn refund(guard: &Guard, grant: &Grant, amount: u64) -> Result<String, Denial> {
-    ///     if amount > 1000 {
-    ///         guard.narrow(grant, REFUND_LARGE).await?;
-    ///     }
-    ///     Ok(format!("{amount} refunded"))
-    /// }
-    /// # tokio::runtime::Builder::new_current_thread().build()?.block_on(async {
-    /// # let login = TestIssuer::new("https://login.example");
-    /// # let issuer = login.issuer();
-    ///
-    /// let guard = Guard::new(ORDERS, issuer);
-    /// let grant = login.token(&ORDERS).scope("orders:refund").granted_by(&guard, REFUND);
-    /// assert!(refund(&guard, &grant, 20).await.is_ok());
-    ///
-    /// let denial = refund(&guard, &grant, 1200).await.unwrap_err();
-    /// assert_eq!(denial.reason(), Reason::InsufficientScope);
-    /// assert_eq!(denial.challenge().unwrap().scope(), [REFUND, REFUND_LARGE]);
-    /// # });
-    /// # }
-    /// # Ok::<(), std::io::Error>(())
-    /// ```
-    pub fn narrow(
-        &self,
-        grant: &Grant,
-        requirement: impl Into<Require>,
-    ) -> Answer<'static, Result<Grant, Denial>> {
-        let requirement = Arc::new(grant.requirement().clone().and(requirement));
-        let operation = grant.operation().clone();
-        if grant.made_by(self) {
-            let step = OperationRequirement { operation, requirement };
-            return self.check_requirement(grant.for_later_step(step));
-        }
-        let context = RequestContext {
-            operation,
-            at: grant.at(),
-            decision: grant.decision(),
-            query_token: grant.request.query_token,
-            scheme: None,
-            // It is known only from a request.
-            certificate: None,
-            earlier: Some(grant.request.clone()),
+            }
+            Err(denial) => {
+                if !is_own {
+                    head.extensions.remove::<Grant>();
+                }
+                Err(denial)
+            }
         };
-        self.authorize_credential(context, requirement, grant.credential().clone())
-    }
-
-    /// Refuses a request that was granted, by a rule of the handler's own.
-    ///
-    /// Returns a denial with the reason `policy_denied` (403), and records it.
-    ///
-    /// ```
-    /// # #[cfg(feature = "testing")] {
-    /// use http::StatusCode;
-    /// use unconfused::{Audience, Denial, Grant, Guard, Party, Reason, Scope};
-    /// # use unconfused::testing::TestIssuer;
-    ///
-    /// const ORDERS: Audience = Audience::from_static("https://orders.example");
-    /// const READ: Scope = Scope::from_static("orders:read");
-    ///
-    /// fn read_order(guard: &Guard, grant: &Grant, owner: Party<'_>) -> Result<String, Denial> {
-    ///     if grant.subject() != owner {
-    ///         return Err(guard.refuse(grant));
-    ///     }
-    ///     Ok(format!("an order of {}", owner.name()))
-    /// }
-    /// # let login = TestIssuer::new("https://login.example");
-    /// # let issuer = login.issuer();
-    ///
-    /// let guard = Guard::new(ORDERS, issuer);
-    /// let grant = login.token(&ORDERS).subject("alice").scope("orders:read").granted_by(&guard, READ);
-    /// assert!(read_order(&guard, &grant, Party::new("https://login.example", "alice")).is_ok());
-    ///
-    /// // the alice of another issuer is a different subject
-    /// let denial = read_order(&guard, &grant, Party::new("https://other.example", "alice")).unwrap_err();
-    /// assert_eq!(denial.reason(), Reason::PolicyDenied);
-    /// assert_eq!(denial.status(), StatusCode::FORBIDDEN);
-    /// # }
-    /// ```
-    pub fn refuse(&self, grant: &Grant) -> Denial {
-        self.deny_validated(grant, Reason::PolicyDenied.into())
+        match answer {
+            Answer::Now(answer) => Answer::Now(finish(answer, head)),
+            waiting @ Answer::Later(_) => Answer::later(async move { finish(waiting.await, head) }),
+        }
     }
 
     /// Answers a request: finds its credential, then runs all further steps.
@@ -195,24 +107,28 @@ impl Guard {
         let operation = Operation::from_parts(parts, operation_name);
         // A grant replaced the credential. If a request has both, the grant does not belong to this credential and
         // counts for nothing.
-        let earlier = parts.extensions.get::<Grant>();
-        let earlier = earlier.filter(|_| !parts.headers.contains_key(AUTHORIZATION));
+        let grant = parts.extensions.get::<Grant>();
+        let grant = grant.filter(|_| !parts.headers.contains_key(AUTHORIZATION));
+        // Of a grant for another method or path, only the credential counts. Otherwise a copied grant would be a second
+        // use of its proof and of a token that counts once.
+        let earlier = grant.filter(|grant| grant.operation().is_of(parts));
         if let Some(grant) = earlier.filter(|grant| grant.made_by(self)) {
             let requirement = grant.requirement().clone().and(&*requirement).into();
-            let step = OperationRequirement { operation, requirement };
-            return RequestAnswer::Decided(self.check_requirement(grant.for_later_step(step)));
+            let evidence = grant.for_later_step(Step { operation, requirement, at: grant.at() });
+            return RequestAnswer::Decided(self.check_requirement(evidence, StepKind::Layer));
         }
         let certificate_source = self.inner.certificate_source.as_ref();
         let context = RequestContext {
             operation,
-            at: earlier.map_or_else(|| (self.inner.clock)(), |grant| grant.at()),
+            at: earlier.map_or_else(|| self.inner.clock.now(), |grant| grant.at()),
             decision: earlier.map_or_else(DecisionId::next, |grant| grant.decision()),
             query_token: has_query_token(parts),
             scheme: None,
             certificate: certificate_source.and_then(|source| source(parts)),
             earlier: earlier.map(|grant| grant.request.clone()),
+            step_kind: StepKind::Layer,
         };
-        let credential = self.find_credential(parts, earlier);
+        let credential = self.find_credential(parts, grant);
         if optional && matches!(credential, Err(Reason::MissingCredentials)) {
             return RequestAnswer::NoCredentials;
         }
@@ -222,21 +138,17 @@ impl Guard {
         })
     }
 
-    /// Finds the credential in the request, or in the grant of another guard.
-    fn find_credential(
-        &self,
-        parts: &Parts,
-        earlier: Option<&Grant>,
-    ) -> Result<Credential, Reason> {
+    /// Finds the credential in the request, or in the grant of another guard or of another request.
+    fn find_credential(&self, parts: &Parts, grant: Option<&Grant>) -> Result<Credential, Reason> {
         if self.inner.is_secure.as_ref().is_some_and(|is_secure| !is_secure(parts)) {
             return Err(Reason::InsecureTransport);
         }
         let accepts_proofs = self.dpop_settings().is_some();
-        let Some(grant) = earlier else {
+        let Some(grant) = grant else {
             let limit = self.inner.terms.limits.max_bytes;
             return Credential::from_headers_unchecked(&parts.headers, limit, accepts_proofs);
         };
-        // The other guard accepts proofs, but this one may not.
+        // Another guard may accept proofs, and this one may not.
         if grant.credential().is_dpop() && !accepts_proofs {
             return Err(Reason::UnsupportedAuthScheme);
         }
@@ -244,7 +156,7 @@ impl Guard {
     }
 
     /// Finds the token in the cache, or admits it and gets its issuer's keys; then runs all further steps.
-    fn authorize_credential(
+    pub(super) fn authorize_credential(
         &self,
         mut context: RequestContext,
         requirement: Arc<Require>,
@@ -314,20 +226,22 @@ impl Guard {
             Ok(token) => token,
             Err(refused) => return Answer::Now(Err(self.deny(&context, &requirement, refused))),
         };
-        let RequestContext { at, decision, query_token, operation, earlier, .. } = context;
-        let first = OperationRequirement { operation, requirement };
+        let RequestContext { at, decision, query_token, operation, earlier, step_kind, .. } =
+            context;
+        let ends_at = self.inner.terms.end_of(&token);
+        let step = Step { operation, requirement, at };
         let request =
-            ValidatedRequest::new(token, first, credential, at, decision, query_token, earlier);
+            ValidatedRequest::new(token, ends_at, step, credential, decision, query_token, earlier);
         let evidence = Evidence::new(request);
         // The proof is stored once everything else about possession has been checked, and before all that follows.
-        match self.store_proof(&evidence.request) {
-            Answer::Now(Ok(())) => self.check_requirement(evidence),
+        match self.store_proof(&evidence) {
+            Answer::Now(Ok(())) => self.check_requirement(evidence, step_kind),
             Answer::Now(Err(denial)) => Answer::Now(self.decided(evidence, Err(denial))),
             waiting @ Answer::Later(_) => {
                 let guard = self.clone();
                 Answer::later(async move {
                     match waiting.await {
-                        Ok(()) => guard.check_requirement(evidence).await,
+                        Ok(()) => guard.check_requirement(evidence, step_kind).await,
                         Err(denial) => guard.decided(evidence, Err(denial)),
                     }
                 })
@@ -380,7 +294,7 @@ impl Guard {
     }
 
     /// Checks the requirement, then spends the token if that is required.
-    fn check_requirement(&self, evidence: Evidence) -> GuardAnswer {
+    pub(super) fn check_requirement(&self, evidence: Evidence, step_kind: StepKind) -> GuardAnswer {
         let requirement = evidence.requirement();
         if requirement.is_sender_constrained() && !self.can_check_possession() {
             return Answer::Now(self.decided(evidence, Err(Reason::PolicyDenied.into())));
@@ -388,10 +302,14 @@ impl Guard {
         if let Err(unmet) = requirement.check(evidence.token(), evidence.at()) {
             return Answer::Now(self.decided(evidence, Err(unmet.into())));
         }
-        if !requirement.is_single_use() {
+        let spends = match step_kind {
+            StepKind::Layer => requirement.is_single_use(),
+            StepKind::Narrow { spends } => spends,
+        };
+        if !spends {
             return Answer::Now(self.decided(evidence, Ok(())));
         }
-        match self.spend_token(&evidence.request) {
+        match self.spend_token(&evidence, step_kind) {
             Answer::Now(spent) => Answer::Now(self.decided(evidence, spent)),
             waiting @ Answer::Later(_) => {
                 let guard = self.clone();
@@ -402,15 +320,5 @@ impl Guard {
                 })
             }
         }
-    }
-}
-
-impl Grant {
-    /// Returns true if `guard`, or a clone of it, made this grant.
-    ///
-    /// A guard that was set up differently is another guard.
-    #[must_use]
-    pub fn made_by(&self, guard: &Guard) -> bool {
-        self.guard_id() == guard.inner.id
     }
 }

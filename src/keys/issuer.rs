@@ -295,7 +295,7 @@ impl Issuer {
     /// const ORDERS: Audience = Audience::from_static("https://orders.example");
     /// const READ: Scope = Scope::from_static("orders:read");
     /// # let login = TestIssuer::new("https://login.example/");
-    /// # let token = login.token(&ORDERS).header("typ", "JWT").without("client_id").claim("azp", "web-app");
+    /// # let token = login.token(&ORDERS).header("typ", "JWT").without_claim("client_id").claim("azp", "web-app");
     /// # let token = token.scope("orders:read").bearer();
     /// # let issuer = login.issuer();
     /// # let authorize = |guard: &Guard| -> Result<Grant, Denial> {

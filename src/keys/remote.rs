@@ -81,7 +81,7 @@ use crate::token::KeyHint;
 /// let guard = Guard::new(ORDERS, Issuer::new("https://login.example", keys));
 /// assert!(guard.ready().await.is_ready());
 ///
-/// client.set_down(true);
+/// client.set_unreachable(true);
 /// assert_eq!(token.granted_by(&guard, READ).subject().name(), "alice");
 ///
 /// // A service that starts now has no keys.
@@ -93,7 +93,7 @@ use crate::token::KeyHint;
 /// let request = http::Request::get("/orders").header("authorization", token.bearer());
 /// let (mut head, ()) = request.body(())?.into_parts();
 /// let denial = guard.authorize(&mut head, READ).await.unwrap_err();
-/// assert_eq!(denial.reason(), Reason::KeysUnavailable); // 503
+/// assert_eq!(denial.reason(), Reason::KeysUnavailable); // answered with 503
 /// # Ok(())
 /// # }
 /// # #[cfg(not(feature = "testing"))]

@@ -33,7 +33,7 @@ pub type Keys = Answer<'static, Result<KeySet, KeysUnavailable>>;
 /// let current: Arc<RwLock<Option<KeySet>>> = Arc::default();
 /// let login = Issuer::new("https://login.example", move |_: KeyHint<'_>| -> Keys {
 ///     let keys = current.read().unwrap().clone();
-///     Answer::Now(keys.ok_or_else(|| KeysUnavailable::new("not fetched yet"))) // 503
+///     Answer::Now(keys.ok_or_else(|| KeysUnavailable::new("not fetched yet"))) // answered with 503
 /// });
 /// ```
 pub trait KeySource: Send + Sync + 'static {
@@ -106,7 +106,7 @@ pub trait KeySource: Send + Sync + 'static {
     ///
     /// // The key is withdrawn. Its token is accepted all the same.
     /// login.rotate();
-    /// login.withdraw();
+    /// login.withdraw_old_keys();
     /// *source.0.write().unwrap() = login.keys();
     /// assert!(authorize(&guard, &token).is_ok());
     /// # }

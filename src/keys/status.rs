@@ -3,6 +3,8 @@
 use std::fmt;
 use std::time::Duration;
 
+use crate::replay::StoreStatus;
+
 /// The state of an issuer's keys.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]
@@ -87,11 +89,11 @@ impl fmt::Display for KeyStatus {
     }
 }
 
-/// A snapshot of the keys of every issuer that a guard trusts.
+/// A snapshot of the keys of every issuer that a guard trusts, and of its replay stores.
 ///
 /// Returned by [`Guard::ready`](crate::Guard::ready), which fetches what is missing, and by
 /// [`Guard::readiness`](crate::Guard::readiness), which answers at once, for a probe. `Display` writes one line for
-/// each issuer.
+/// each issuer and each store.
 ///
 /// ```
 /// # #[cfg(feature = "testing")] {
@@ -119,19 +121,29 @@ impl fmt::Display for KeyStatus {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Readiness {
     issuers: Vec<(String, KeyStatus)>,
+    stores: Vec<(&'static str, StoreStatus)>,
 }
 
 impl Readiness {
-    pub(crate) fn new(issuers: Vec<(String, KeyStatus)>) -> Self {
-        Readiness { issuers }
+    pub(crate) fn new(
+        issuers: Vec<(String, KeyStatus)>,
+        stores: Vec<(&'static str, StoreStatus)>,
+    ) -> Self {
+        Readiness { issuers, stores }
     }
 
-    /// Returns true if the tokens of every issuer can be verified.
+    /// Returns true if the tokens of every issuer can be verified, and no store is
+    /// [`Misconfigured`](StoreStatus::Misconfigured).
     ///
     /// Tenants are not included. If one issuer of many should not stop the service, make your own rule from
-    /// [`issuers`](Self::issuers).
+    /// [`issuers`](Self::issuers) and [`stores`](Self::stores).
     #[must_use]
     pub fn is_ready(&self) -> bool {
+        self.has_keys() && self.stores.iter().all(|(_, status)| status.is_ready())
+    }
+
+    /// True if the tokens of every issuer can be verified.
+    pub(crate) fn has_keys(&self) -> bool {
         self.issuers.iter().all(|(_, status)| status.is_ready())
     }
 
@@ -139,12 +151,20 @@ impl Readiness {
     pub fn issuers(&self) -> impl Iterator<Item = (&str, &KeyStatus)> {
         self.issuers.iter().map(|(name, status)| (&**name, status))
     }
+
+    /// Returns what each store remembers, `proofs` or `spent tokens`, and how the store is.
+    pub fn stores(&self) -> impl Iterator<Item = (&'static str, &StoreStatus)> {
+        self.stores.iter().map(|(name, status)| (*name, status))
+    }
 }
 
 impl fmt::Display for Readiness {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         for (name, status) in &self.issuers {
             writeln!(f, "{name}: {status}")?;
+        }
+        for (name, status) in &self.stores {
+            writeln!(f, "store of {name}: {status}")?;
         }
         Ok(())
     }

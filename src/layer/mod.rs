@@ -4,6 +4,7 @@
 //! [`GuardLayer`] that you pass to a router. You need the module
 //!
 //! - to give denied responses a body: [`ProblemJson`], or a [`MakeBody`] of your own;
+//! - to tell the grants of several guards apart: [`OwnGrant`] (feature `axum`);
 //! - to write a type down, for example in a function that returns a layer ([`GuardLayer`]), or in a service of your own
 //!   ([`GuardService`], [`ResponseFuture`]).
 //!
@@ -57,10 +58,31 @@
 //!   token is validated once. But it denies without knowing what the inner layer requires. Its 401 names no scope, it
 //!   asks for a token before axum says 405, and it refuses actors of other namespaces unless it lists them itself.
 //!   Prefer a layer for each route.
-//! - **A `fallback` is not behind a `route_layer`.** If it does more than answer 404, give it a `guard.require` of its
-//!   own.
+//! - **What rewrites a method or a path stands outside the first guard.** A grant counts only for a request with its
+//!   method and path; the query does not matter. A request that was rewritten behind a guard, or copied to another
+//!   path, is another request. The next guard judges it from the start: as another decision, and a token that counts
+//!   once, or a DPoP proof, was already used. A handler that asks for a `Grant` there answers 500. The prefixes that
+//!   `nest` strips are not a rewrite (feature `axum`; without it, they are).
 //! - **A handler that asks for a `Grant` behind no guard answers 500**, never a pass. `Option<Grant>` is `None` only
-//!   behind `guard.optional(..)`.
+//!   behind `guard.optional(..)`. With several guards, ask for an [`OwnGrant`]: it answers 500 behind another guard
+//!   than the one in the router's state.
+//!
+//! # What stays open without a sound
+//!
+//! axum cannot tell us about these, and no test fails that does not send a request to them:
+//!
+//! - **A method that is chained after a layer**, as above.
+//! - **A `fallback`** of a router is not behind any `route_layer`. If it does more than answer 404, give it a guard of
+//!   its own: `.fallback_service(any(handler).layer(guard.require(READ)))`.
+//! - **The `fallback` of a method router**, as in `get(list).fallback(other).route_layer(..)`: all other methods are
+//!   open. Only `layer` covers it, and only if it comes after it.
+//! - **What is added after the backstop**: a `route`, a `nest`, and also a `nest_service` or `route_service`, whose
+//!   handlers ask for no `Grant`.
+//! - **`Option<Extension<Grant>>`**, and the extensions themselves, have `None` if no guard stands before the handler,
+//!   and may have the grant of another request. Ask for `Option<Grant>`.
+//!
+//! So let each handler ask for a `Grant`, even if it does not use it. Then all of these but the last answer 500
+//! instead.
 //!
 //! [`Guard::require`]: crate::Guard::require
 //! [`Guard::require_by`]: crate::Guard::require_by
@@ -70,6 +92,9 @@ mod body;
 mod future;
 mod service;
 
+#[cfg(feature = "axum")]
+#[cfg_attr(docsrs, doc(cfg(feature = "axum")))]
+pub use crate::axum::OwnGrant;
 pub use crate::guard::{EmptyBody, GuardLayer};
 pub use body::{MakeBody, ProblemJson};
 pub use future::ResponseFuture;

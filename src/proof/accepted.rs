@@ -8,7 +8,7 @@ use time::UtcDateTime;
 /// A DPoP proof that passed every check of [`Dpop::check`](super::Dpop::check).
 ///
 /// Whether the same proof was used **before** is not checked there. To accept each proof once, insert
-/// [`ReplayEntry::for_proof`](crate::replay::ReplayEntry::for_proof) into a
+/// [`ReplayEntry::for_proof`](crate::replay::ReplayEntry::for_proof) of the token into a
 /// [`ReplayStore`](crate::replay::ReplayStore). A guard does this itself.
 #[derive(Clone, PartialEq, Eq)]
 #[must_use = "whether the proof was used before is not checked yet: insert its `ReplayEntry`"]

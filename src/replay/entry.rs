@@ -6,7 +6,6 @@ use time::UtcDateTime;
 
 use crate::dates::{earlier, later};
 use crate::jose::sha256;
-use crate::proof::AcceptedProof;
 use crate::token::{AccessToken, TokenLimits};
 
 /// An entry that a [`ReplayStore`](super::ReplayStore) remembers for a proof or a token. It consists of hashes and
@@ -41,14 +40,35 @@ use crate::token::{AccessToken, TokenLimits};
 pub struct ReplayEntry {
     key: [u8; 32],
     share_key: [u8; 32],
+    client_share_key: [u8; 32],
     issued_at: UtcDateTime,
     expires_at: UtcDateTime,
     now: UtcDateTime,
 }
 
+/// The subject and client whose share of a store an entry counts against.
+#[derive(Clone, Copy)]
+pub(super) struct Owner<'a> {
+    pub(super) issuer: &'a str,
+    pub(super) subject: &'a str,
+    /// Never makes a share by itself, because clients can register themselves. Empty if the token names none.
+    pub(super) client: &'a str,
+}
+
+impl<'a> Owner<'a> {
+    /// The subject and client of a token. A client that acts for itself is the subject too.
+    fn from_token(token: &'a AccessToken) -> Self {
+        Owner {
+            issuer: token.issuer(),
+            subject: token.subject_name(),
+            client: token.client_id().unwrap_or_default(),
+        }
+    }
+}
+
 impl ReplayEntry {
-    /// Creates an entry that `parts` identify, within a purpose and an audience. `share_parts` identify the share of the
-    /// store that it counts against, within the same two.
+    /// Creates an entry that `parts` identify, within a purpose and an audience. It counts against the shares of its
+    /// owner, which are the same for all purposes and audiences.
     ///
     /// `issued_at` is the **earliest** moment at which it may have been issued. If an `iat` in the future is accepted
     /// by some leeway, it is `iat` less that leeway. Otherwise something that was signed by a clock ahead, and used
@@ -56,68 +76,74 @@ impl ReplayEntry {
     ///
     /// `expires_at` is the moment until which it would be accepted again, leeway included. It must depend only on the
     /// proof or token, and never on `now`: a second insertion must have the same `expires_at`.
-    pub(crate) fn new(
+    pub(super) fn new(
         purpose: &'static str,
         audience: &str,
         parts: &[&str],
-        share_parts: &[&str],
+        owner: Owner<'_>,
         issued_at: UtcDateTime,
         expires_at: UtcDateTime,
         now: UtcDateTime,
     ) -> Self {
+        let Owner { issuer, subject, client } = owner;
         ReplayEntry {
-            key: hash("key", purpose, audience, parts),
-            share_key: hash("share", purpose, audience, share_parts),
+            key: hash(&["key", purpose, audience], parts),
+            share_key: hash(&["share"], &[issuer, subject]),
+            client_share_key: hash(&["client share"], &[issuer, subject, client]),
             issued_at,
             expires_at,
             now,
         }
     }
 
-    /// Creates the entry of a DPoP proof. Its key is made from the proof key and the proof's `jti`.
+    /// Creates the entry of the DPoP proof that came with a token. Its key is made from the proof key and the proof's
+    /// `jti`.
     ///
-    /// The audience is not part of the key, because a proof is for one URL and one token anyway. Proofs of one proof
-    /// key have one share.
-    pub fn for_proof(proof: &AcceptedProof, now: UtcDateTime) -> Self {
-        let parts = [proof.key(), proof.jti()];
+    /// The audience is not part of the key, because a proof is for one URL and one token anyway. Returns `None` if the
+    /// token came without a [proof](AccessToken::proof).
+    #[must_use]
+    pub fn for_proof(token: &AccessToken, now: UtcDateTime) -> Option<Self> {
+        let proof = token.proof()?;
+        let (parts, owner) = ([proof.key(), proof.jti()], Owner::from_token(token));
         let (issued_at, expires_at) = (proof.issued_at(), proof.expires_at());
-        ReplayEntry::new("dpop proof", "", &parts, &[proof.key()], issued_at, expires_at, now)
+        Some(ReplayEntry::new("dpop proof", "", &parts, owner, issued_at, expires_at, now))
     }
 
     /// Creates the entry of a token that is spent. Its key is made from the token's issuer, its `jti` and its audience.
     ///
-    /// Tokens of one client have one share. Returns `None` if the token has no `jti`, or does not have exactly one
-    /// audience: such a token cannot be spent.
+    /// Returns `None` if the token has no `jti`, or does not have exactly one audience: such a token cannot be spent.
     #[must_use]
     pub fn for_token(token: &AccessToken, now: UtcDateTime) -> Option<Self> {
         let (Some(audience), 1) = (token.audience(), token.audiences().count()) else {
             return None;
         };
         let parts = [token.issuer(), token.jti()?];
-        let share_parts = [token.issuer(), token.client_id().unwrap_or_default()];
         let issued_at = earlier(token.issued_at(), token.leeway());
         // With the greatest leeway, because another guard that shares the store may have more than this one.
         let until = TokenLimits::MAX_LEEWAY.saturating_add(Duration::from_secs(1));
         let expires_at = later(token.expires_at(), until);
         let audience = audience.as_str();
-        let purpose = "access token";
-        Some(ReplayEntry::new(purpose, audience, &parts, &share_parts, issued_at, expires_at, now))
+        let (purpose, owner) = ("access token", Owner::from_token(token));
+        Some(ReplayEntry::new(purpose, audience, &parts, owner, issued_at, expires_at, now))
     }
 
     /// Creates an entry for testing a store of your own.
     ///
-    /// Entries of the same `name` have the same [`key`](Self::key), and entries of the same `share` have the same
-    /// [`share_key`](Self::share_key).
+    /// Entries of the same `name` have the same [`key`](Self::key), entries of the same `subject` have the same
+    /// [`share_key`](Self::share_key), and those that also have the same `client` have the same
+    /// [`client_share_key`](Self::client_share_key).
     #[cfg(feature = "testing")]
     #[cfg_attr(docsrs, doc(cfg(feature = "testing")))]
     pub fn for_test(
         name: &str,
-        share: &str,
+        subject: &str,
+        client: &str,
         issued_at: UtcDateTime,
         expires_at: UtcDateTime,
         now: UtcDateTime,
     ) -> Self {
-        ReplayEntry::new("test", "", &[name], &[share], issued_at, expires_at, now)
+        let owner = Owner { issuer: "", subject, client };
+        ReplayEntry::new("test", "", &[name], owner, issued_at, expires_at, now)
     }
 
     /// Returns the key of the entry. An entry is known if its key was inserted before.
@@ -129,12 +155,25 @@ impl ReplayEntry {
         &self.key
     }
 
-    /// Returns the key of the share that the entry counts against, in a store that limits how much one client may use.
+    /// Returns the key of the share that the entry counts against, in a store that limits how much one subject may use.
     ///
-    /// It is a SHA-256 like the [`key`](Self::key): of the key that signed a proof, or of the client of a token.
+    /// It is a SHA-256 like the [`key`](Self::key), of the token's issuer and subject. It is the same for proofs and
+    /// for tokens, and for all audiences. A client that acts for itself is its own subject.
+    ///
+    /// Do not limit by the client alone. Clients can register themselves, so one person can have any number of them,
+    /// and many people use the same one.
     #[must_use]
     pub fn share_key(&self) -> &[u8; 32] {
         &self.share_key
+    }
+
+    /// Returns the key of the part of the [share](Self::share_key) that one client may use.
+    ///
+    /// It is a SHA-256 of the token's issuer, subject and `client_id`. A store that lets one client have at most half
+    /// of its subject's share leaves the other half to the subject's other clients.
+    #[must_use]
+    pub fn client_share_key(&self) -> &[u8; 32] {
+        &self.client_share_key
     }
 
     /// Returns the earliest moment at which the proof or token may have been issued: its `iat`, less the leeway for a
@@ -158,10 +197,10 @@ impl ReplayEntry {
     }
 }
 
-/// Hashes each part after its length, so that two different lists of parts never hash the same text.
-fn hash(kind: &str, purpose: &str, audience: &str, parts: &[&str]) -> [u8; 32] {
-    let named = [kind, purpose, audience].into_iter().chain(parts.iter().copied());
-    sha256(named.flat_map(|part| {
+/// Hashes each part after its length, so that two different lists of parts never hash the same text. The first name is
+/// the kind of the key.
+fn hash(names: &[&str], parts: &[&str]) -> [u8; 32] {
+    sha256(names.iter().chain(parts).flat_map(|part| {
         let length = u64::try_from(part.len()).unwrap_or(u64::MAX);
         [length.to_be_bytes().to_vec(), part.as_bytes().to_vec()]
     }))
@@ -177,9 +216,10 @@ mod tests {
     use super::*;
 
     const THEN: UtcDateTime = UtcDateTime::UNIX_EPOCH;
+    const OWNER: Owner<'_> = Owner { issuer: "i", subject: "s", client: "c" };
 
     fn key(purpose: &'static str, audience: &str, parts: &[&str]) -> [u8; 32] {
-        *ReplayEntry::new(purpose, audience, parts, &[], THEN, THEN, THEN).key()
+        *ReplayEntry::new(purpose, audience, parts, OWNER, THEN, THEN, THEN).key()
     }
 
     #[test]
@@ -206,15 +246,27 @@ mod tests {
     }
 
     #[test]
-    fn a_share_key_is_not_a_key_and_depends_on_purpose_and_audience() {
-        let entry_for = |purpose, audience| {
-            ReplayEntry::new(purpose, audience, &["x"], &["x"], THEN, THEN, THEN)
+    fn a_share_depends_on_issuer_and_subject_and_a_part_of_it_on_the_client_too() {
+        let entry_for = |purpose, audience, issuer, subject, client| {
+            let owner = Owner { issuer, subject, client };
+            ReplayEntry::new(purpose, audience, &["x"], owner, THEN, THEN, THEN)
         };
-        let entry = entry_for("p", "a");
-        assert_ne!(entry.key(), entry.share_key());
-        assert_ne!(entry.share_key(), entry_for("q", "a").share_key());
-        assert_ne!(entry.share_key(), entry_for("p", "b").share_key());
-        assert_eq!(entry.share_key(), entry_for("p", "a").share_key());
+        let entry = entry_for("p", "a", "i", "s", "c");
+        let keys = [entry.key(), entry.share_key(), entry.client_share_key()];
+        assert!(keys[0] != keys[1] && keys[1] != keys[2] && keys[0] != keys[2]);
+        // Proofs and tokens, for whatever audience, are in one share.
+        let elsewhere = entry_for("q", "b", "i", "s", "c");
+        assert_eq!(elsewhere.share_key(), entry.share_key());
+        assert_eq!(elsewhere.client_share_key(), entry.client_share_key());
+
+        let by_another_client = entry_for("p", "a", "i", "s", "d");
+        assert_eq!(by_another_client.share_key(), entry.share_key());
+        assert_ne!(by_another_client.client_share_key(), entry.client_share_key());
+        // A client has no share that spans subjects, and a name of one issuer none that spans issuers.
+        for other in [entry_for("p", "a", "i", "t", "c"), entry_for("p", "a", "j", "s", "c")] {
+            assert_ne!(other.share_key(), entry.share_key());
+            assert_ne!(other.client_share_key(), entry.client_share_key());
+        }
     }
 
     proptest! {

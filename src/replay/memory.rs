@@ -10,29 +10,31 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use time::UtcDateTime;
 
 use super::entry::ReplayEntry;
-use super::store::{Remembered, ReplayAnswer, ReplayStore, StoreUnavailable};
+use super::store::{Remembered, ReplayAnswer, ReplayStore, StoreStatus, StoreUnavailable};
 use crate::answer::Answer;
 
 /// A replay store in the memory of this process, for a service of one process.
 ///
-/// The store is **bounded**. By default it holds one million entries, and at most 5 % of them may belong to one proof
-/// key or client ([`max_share_percent`](Self::max_share_percent)). An entry takes about 90 bytes, and up to 130 if every
-/// entry belongs to another key or client, so a full store of one million entries takes 90 to 130 MB.
+/// The store is **bounded**. By default it holds one million entries. At most 5 % of them may belong to one subject of
+/// one issuer ([`max_share_percent`](Self::max_share_percent)), and at most half of that to one client of this subject,
+/// whatever number of proof keys it has. A client that acts for itself is its own subject. So no client can lock out
+/// another user, and a user's client cannot lock out the user's other clients. An entry takes about 90 bytes, and up to
+/// 130 if every entry belongs to another subject, so a full store of one million entries takes 90 to 130 MB.
 ///
 /// An entry stays until it [expires](ReplayEntry::expires_at). It is never evicted before, because the proof or token
 /// would then be accepted again. The bound therefore limits the rate of new entries, to the number of entries divided
 /// by the time for which each is remembered:
 ///
-/// | entries | remembered for | in total | one key or client, at 5 % |
-/// |---|---|---|---|
-/// | 1,000,000 | 60 s | 16,600 per second | 830 per second |
-/// | 1,000,000 | 5 minutes | 3,300 per second | 166 per second |
-/// | 1,000,000 | 1 hour | 277 per second | 13 per second |
+/// | entries | remembered for | in total | one subject, at 5 % | one client of a subject |
+/// |---|---|---|---|---|
+/// | 1,000,000 | 60 s | 16,600 per second | 830 per second | 415 per second |
+/// | 1,000,000 | 5 minutes | 3,300 per second | 166 per second | 83 per second |
+/// | 1,000,000 | 1 hour | 277 per second | 13 per second | 6 per second |
 ///
 /// Beyond that rate, a new entry is answered with [`StoreUnavailable`], or with [`ShareFull`](Remembered::ShareFull) if
-/// only the share of its key or client is full. Each insertion drops a few expired entries, so no request waits for a
-/// long sweep. Expired entries count until they are dropped. Before the store refuses an entry for lack of space, it
-/// drops more of them.
+/// only the share of its subject, or its client's half of that, is full. Each insertion drops a few expired entries, so
+/// no request waits for a long sweep. Expired entries count until they are dropped. Before the store refuses an entry
+/// for lack of space, it drops more of them.
 ///
 /// The store remembers **since it was created**. Something that was issued before then, or within the same second
 /// (`iat` is in whole seconds), is [`BeforeEpoch`](Remembered::BeforeEpoch), because an earlier process may have seen
@@ -54,26 +56,42 @@ pub struct MemoryReplayStore {
     /// The second in which the store was created.
     created_at: i64,
     capacity: usize,
-    max_per_share: usize,
+    max_per_subject: u32,
     len: AtomicUsize,
     shards: Box<[Mutex<Shard>]>,
     /// How many entries each share has. A lock here is taken while that of one shard is held, never the other way.
-    share_counts: Box<[Mutex<HashMap<ShareId, usize>>]>,
+    share_counts: Box<[Mutex<ShareCounts>]>,
     random: RandomState,
 }
 
 /// The first half of an entry's key. Two keys with the same half would cost one false refusal, and are as hard to find
 /// as breaking 128 bits.
 type KeyPrefix = [u8; 16];
-/// A hash under a random key, so that no one can aim at the share of another client.
+/// A hash under a random key, so that no one can aim at the share of another subject or client.
 type ShareId = [u8; 8];
 /// Whole seconds after `created_at`.
 type Seconds = u32;
 
+/// The shares that an entry counts against.
+#[derive(Clone, Copy)]
+struct Shares {
+    subject: ShareId,
+    /// Of the client, for this subject.
+    client: ShareId,
+}
+
+/// How many entries some subjects have, and how many their clients have. The hash of the subject selects the place of
+/// both.
+#[derive(Default)]
+struct ShareCounts {
+    subjects: HashMap<ShareId, u32>,
+    clients: HashMap<ShareId, u32>,
+}
+
 /// The entries of some keys.
 #[derive(Default)]
 struct Shard {
-    entries: HashMap<KeyPrefix, ShareId>,
+    entries: HashMap<KeyPrefix, Shares>,
     /// The next entry to expire comes first.
     expiries: BinaryHeap<Reverse<(Seconds, KeyPrefix)>>,
     /// The latest expiry that was dropped. An entry that expires no later may have been here, so it is refused, even
@@ -130,7 +148,7 @@ impl MemoryReplayStore {
         let store = MemoryReplayStore {
             created_at: now.unix_timestamp(),
             capacity: entries,
-            max_per_share: entries,
+            max_per_subject: 1,
             len: AtomicUsize::new(0),
             shards: (0..shards).map(|_| Mutex::default()).collect(),
             share_counts: (0..shards).map(|_| Mutex::default()).collect(),
@@ -139,9 +157,10 @@ impl MemoryReplayStore {
         store.max_share_percent(Self::SHARE_PERCENT)
     }
 
-    /// Sets how much of the store one proof key or client may fill, in percent.
+    /// Sets how much of the store one subject may fill, in percent. One client of that subject may fill half of it.
     ///
-    /// Defaults to 5. The share is at least one entry. Set it to 100 for a service with a single client.
+    /// Defaults to 5. Both are at least one entry, and at most 4,294,967,295. If a service has a single client, set it
+    /// to 100 and the capacity to twice as many entries as that client needs.
     ///
     /// # Panics
     ///
@@ -154,8 +173,12 @@ impl MemoryReplayStore {
         );
         let capacity = u128::try_from(self.capacity).unwrap_or(u128::MAX);
         let max = capacity.saturating_mul(u128::from(percent)) / 100;
-        self.max_per_share = usize::try_from(max).unwrap_or(self.capacity).max(1);
+        self.max_per_subject = u32::try_from(max).unwrap_or(u32::MAX).max(1);
         self
+    }
+
+    fn max_per_client(&self) -> u32 {
+        (self.max_per_subject / 2).max(1)
     }
 
     /// Returns the number of entries, including those that have expired and are not dropped yet.
@@ -197,7 +220,10 @@ impl MemoryReplayStore {
         let now = self.seconds(entry.now().unix_timestamp());
         let expires_at = self.seconds(rounded_up(entry.expires_at()));
         let (key, _) = entry.key().split_first_chunk().ok_or(Full)?;
-        let share = self.random.hash_one(entry.share_key()).to_ne_bytes();
+        let shares = Shares {
+            subject: self.random.hash_one(entry.share_key()).to_ne_bytes(),
+            client: self.random.hash_one(entry.client_share_key()).to_ne_bytes(),
+        };
 
         let mut shard = lock(select(&self.shards, self.random.hash_one(key))?);
         self.sweep(&mut shard, now);
@@ -208,18 +234,17 @@ impl MemoryReplayStore {
             return Ok(Remembered::BeforeEpoch);
         }
         {
-            let mut counts = lock(select(&self.share_counts, u64::from_ne_bytes(share))?);
-            let count = counts.get(&share).copied().unwrap_or(0);
-            if count >= self.max_per_share {
+            let mut counts = lock(self.share_counts(shares)?);
+            if !counts.have_space(shares, self.max_per_subject, self.max_per_client()) {
                 return Ok(Remembered::ShareFull);
             }
             let one_more = |len: usize| len.checked_add(1).filter(|len| *len <= self.capacity);
             self.len
                 .fetch_update(Ordering::Relaxed, Ordering::Relaxed, one_more)
                 .map_err(|_| Full)?;
-            counts.insert(share, count.saturating_add(1));
+            counts.add(shares);
         }
-        shard.entries.insert(*key, share);
+        shard.entries.insert(*key, shares);
         shard.expiries.push(Reverse((expires_at, *key)));
         Ok(Remembered::First)
     }
@@ -235,27 +260,55 @@ impl MemoryReplayStore {
             };
             shard.expiries.pop();
             shard.dropped_until = shard.dropped_until.max(expires_at);
-            if let Some(share) = shard.entries.remove(&key) {
-                self.release(share);
+            if let Some(shares) = shard.entries.remove(&key) {
+                self.release(shares);
             }
         }
     }
 
-    /// Counts one entry less for the store and for the share.
-    fn release(&self, share: ShareId) {
+    /// Counts one entry less for the store and for the shares.
+    fn release(&self, shares: Shares) {
         self.len.fetch_sub(1, Ordering::Relaxed);
-        let Ok(counts) = select(&self.share_counts, u64::from_ne_bytes(share)) else { return };
-        let mut counts = lock(counts);
-        match counts.get_mut(&share) {
-            Some(count) if *count > 1 => *count = count.saturating_sub(1),
-            _ => drop(counts.remove(&share)),
+        if let Ok(counts) = self.share_counts(shares) {
+            lock(counts).remove(shares);
         }
+    }
+
+    fn share_counts(&self, shares: Shares) -> Result<&Mutex<ShareCounts>, Full> {
+        select(&self.share_counts, u64::from_ne_bytes(shares.subject))
     }
 
     /// Caps at 136 years after the start. An entry that expires later is never dropped.
     fn seconds(&self, timestamp: i64) -> Seconds {
         let elapsed = timestamp.saturating_sub(self.created_at).max(0);
         Seconds::try_from(elapsed).unwrap_or(Seconds::MAX)
+    }
+}
+
+impl ShareCounts {
+    fn have_space(&self, shares: Shares, max_per_subject: u32, max_per_client: u32) -> bool {
+        let count =
+            |counts: &HashMap<ShareId, u32>, share| counts.get(&share).copied().unwrap_or(0);
+        count(&self.subjects, shares.subject) < max_per_subject
+            && count(&self.clients, shares.client) < max_per_client
+    }
+
+    fn add(&mut self, shares: Shares) {
+        let levels = [(&mut self.subjects, shares.subject), (&mut self.clients, shares.client)];
+        for (counts, share) in levels {
+            let count = counts.entry(share).or_default();
+            *count = count.saturating_add(1);
+        }
+    }
+
+    fn remove(&mut self, shares: Shares) {
+        let levels = [(&mut self.subjects, shares.subject), (&mut self.clients, shares.client)];
+        for (counts, share) in levels {
+            match counts.get_mut(&share) {
+                Some(count) if *count > 1 => *count = count.saturating_sub(1),
+                _ => drop(counts.remove(&share)),
+            }
+        }
     }
 }
 
@@ -278,6 +331,10 @@ impl ReplayStore for MemoryReplayStore {
         Answer::Now(self.remember(&entry).map_err(|Full| {
             StoreUnavailable::new(format!("the store is full, with {} entries", self.capacity))
         }))
+    }
+
+    fn status(&self) -> StoreStatus {
+        StoreStatus::Ready
     }
 }
 
@@ -303,6 +360,7 @@ mod tests {
 
     use super::Remembered::{Again, BeforeEpoch, First, ShareFull};
     use super::*;
+    use crate::replay::entry::Owner;
 
     /// Half a second after a full second.
     const START: UtcDateTime = at(1_000_000_500);
@@ -318,10 +376,19 @@ mod tests {
         START + Duration::from_millis(milliseconds)
     }
 
+    fn owner<'a>(subject: &'a str, client: &'a str) -> Owner<'a> {
+        Owner { issuer: "i", subject, client }
+    }
+
     /// Issued as late as possible and inserted at `now`. Times are in milliseconds after the start.
-    fn entry(name: &str, share: &str, now: u64, until: u64) -> ReplayEntry {
-        let issued = after(now.max(1000));
-        ReplayEntry::new("p", "a", &[name], &[share], issued, after(until), after(now))
+    fn by_client(name: &str, subject: &str, client: &str, now: u64, until: u64) -> ReplayEntry {
+        let (issued, owner) = (after(now.max(1000)), owner(subject, client));
+        ReplayEntry::new("p", "a", &[name], owner, issued, after(until), after(now))
+    }
+
+    /// Of a client of its own, so that only the share of the subject counts.
+    fn entry(name: &str, subject: &str, now: u64, until: u64) -> ReplayEntry {
+        by_client(name, subject, name, now, until)
     }
 
     /// Returns `None` if the store is full.
@@ -351,7 +418,7 @@ mod tests {
         let issued = |milliseconds| {
             let name = format!("issued at {milliseconds}");
             let issued = at(milliseconds);
-            ReplayEntry::new("p", "a", &[&name], &[], issued, after(9000), after(1000))
+            ReplayEntry::new("p", "a", &[&name], owner("s", "c"), issued, after(9000), after(1000))
         };
         for milliseconds in [0, 999_999_999, 1_000_000_000, 1_000_000_500, 1_000_000_999] {
             assert_eq!(insert(&store, issued(milliseconds)), Some(BeforeEpoch), "{milliseconds}");
@@ -370,9 +437,11 @@ mod tests {
         assert_eq!(insert(&store, entry("y", "s", 2000, 3_660_000)), Some(Again));
         assert_eq!(insert(&store, entry("z", "s", 2000, 62_000)), Some(First));
         // A clock before the start.
-        let early = ReplayEntry::new("p", "a", &["w"], &[], after(1000), after(9000), at(0));
+        let early =
+            ReplayEntry::new("p", "a", &["w"], owner("s", "c"), after(1000), after(9000), at(0));
         assert_eq!(insert(&store, early), Some(BeforeEpoch));
-        let early = ReplayEntry::new("p", "a", &["v"], &[], after(1000), after(61_500), at(0));
+        let early =
+            ReplayEntry::new("p", "a", &["v"], owner("s", "c"), after(1000), after(61_500), at(0));
         assert_eq!(insert(&store, early), Some(First));
     }
 
@@ -380,7 +449,15 @@ mod tests {
     fn an_entry_that_never_expires_is_kept() {
         let store = store(10);
         let forever = |now| {
-            ReplayEntry::new("p", "a", &["x"], &[], after(1000), at(200_000_000_000_000), now)
+            ReplayEntry::new(
+                "p",
+                "a",
+                &["x"],
+                owner("s", "c"),
+                after(1000),
+                at(200_000_000_000_000),
+                now,
+            )
         };
         assert_eq!(insert(&store, forever(after(1000))), Some(First));
         assert_eq!(insert(&store, forever(at(4_000_000_000_000))), Some(Again));
@@ -416,7 +493,7 @@ mod tests {
     }
 
     #[test]
-    fn a_full_share_does_not_fill_the_others() {
+    fn a_full_share_of_a_subject_does_not_fill_the_others() {
         let store = MemoryReplayStore::with_capacity_at(100, START);
         for name in ["1", "2", "3", "4", "5"] {
             assert_eq!(insert(&store, entry(name, "s", 1000, 60_000)), Some(First));
@@ -437,21 +514,51 @@ mod tests {
     }
 
     #[test]
+    fn one_client_of_a_subject_has_at_most_half_of_its_share() {
+        let store = MemoryReplayStore::with_capacity_at(200, START);
+        let insert_by = |name: &str, subject: &str, client: &str| {
+            insert(&store, by_client(name, subject, client, 1000, 60_000))
+        };
+        for name in ["1", "2", "3", "4", "5"] {
+            assert_eq!(insert_by(name, "s", "c"), Some(First));
+        }
+        assert_eq!(insert_by("6", "s", "c"), Some(ShareFull));
+        assert_eq!(insert_by("5", "s", "c"), Some(Again));
+        // The same client has the same for another subject, and another client has the other half.
+        for name in ["11", "12", "13", "14", "15"] {
+            assert_eq!(insert_by(name, "t", "c"), Some(First));
+            assert_eq!(insert_by(&format!("of s {name}"), "s", "d"), Some(First));
+        }
+        // A third client finds nothing left of this subject's share.
+        assert_eq!(insert_by("21", "s", "e"), Some(ShareFull));
+        assert_eq!(insert_by("21", "t", "e"), Some(First));
+        assert_eq!(store.len(), 16);
+        // When they expire, both levels are free again.
+        for name in ["31", "32", "33", "34", "35"] {
+            let late = by_client(name, "s", "c", 61_000, 120_000);
+            assert_eq!(insert(&store, late), Some(First));
+        }
+        let late = by_client("36", "s", "c", 61_000, 120_000);
+        assert_eq!(insert(&store, late), Some(ShareFull));
+    }
+
+    #[test]
     fn a_share_is_at_least_one_entry_and_at_most_all() {
         let max = |capacity, percent| {
-            MemoryReplayStore::with_capacity_at(capacity, START)
-                .max_share_percent(percent)
-                .max_per_share
+            let store = MemoryReplayStore::with_capacity_at(capacity, START);
+            let store = store.max_share_percent(percent);
+            (store.max_per_subject, store.max_per_client())
         };
-        assert_eq!(max(1, 1), 1);
-        assert_eq!(max(99, 1), 1);
-        assert_eq!(max(1_000_000, 5), 50_000);
-        assert_eq!(max(1_000_000, 100), 1_000_000);
-        assert_eq!(MemoryReplayStore::new_at(START).max_per_share, 50_000);
+        assert_eq!(max(1, 1), (1, 1));
+        assert_eq!(max(99, 1), (1, 1));
+        assert_eq!(max(300, 1), (3, 1));
+        assert_eq!(max(1_000_000, 5), (50_000, 25_000));
+        assert_eq!(max(1_000_000, 100), (1_000_000, 500_000));
+        assert_eq!(MemoryReplayStore::new_at(START).max_per_subject, 50_000);
         // The capacity is set afterwards, because shards for so many entries would not fit in memory.
         let mut vast = store(1);
         vast.capacity = usize::MAX;
-        assert_eq!(vast.max_share_percent(100).max_per_share, usize::MAX);
+        assert_eq!(vast.max_share_percent(100).max_per_subject, u32::MAX);
     }
 
     #[test]
@@ -479,9 +586,9 @@ mod tests {
             insert(&store, entry(&format!("y{number}"), "s", 10_000, 60_000));
         }
         assert_eq!(store.len(), 1 + 1000 / MemoryReplayStore::SWEEP_LIMIT);
-        let counts: usize =
-            store.share_counts.iter().map(|counts| lock(counts).values().sum::<usize>()).sum();
-        assert_eq!(counts, store.len());
+        let of = |counts: &Mutex<ShareCounts>| lock(counts).subjects.values().sum::<u32>();
+        let counts: u32 = store.share_counts.iter().map(of).sum();
+        assert_eq!(usize::try_from(counts).unwrap(), store.len());
     }
 
     #[test]
@@ -511,29 +618,31 @@ mod tests {
 
     #[test]
     fn the_bounds_hold_under_many_threads() {
-        // The threads insert more than fits into the store, and more than fits into each share.
+        // The threads insert more than fits into the store, into each share, and into each client's half of one.
         let store = store(1000).max_share_percent(20);
         std::thread::scope(|scope| {
             for thread in 0..16 {
                 let store = &store;
                 scope.spawn(move || {
                     for number in 0..2000_u64 {
-                        let (name, share) =
-                            (format!("{thread}/{number}"), (number % 10).to_string());
+                        let name = format!("{thread}/{number}");
+                        let (subject, client) = ((number % 10).to_string(), number % 3);
                         let now = 1000 + number;
-                        insert(store, entry(&name, &share, now, now + 300));
+                        let client = client.to_string();
+                        insert(store, by_client(&name, &subject, &client, now, now + 300));
                         assert!(store.len() <= 1000);
                     }
                 });
             }
         });
-        let counts: Vec<_> = store
-            .share_counts
-            .iter()
-            .flat_map(|counts| lock(counts).values().copied().collect::<Vec<_>>())
-            .collect();
-        assert!(counts.iter().all(|count| (1..=200).contains(count)), "{counts:?}");
-        assert_eq!(counts.iter().sum::<usize>(), store.len());
+        let levels: [fn(&ShareCounts) -> &HashMap<ShareId, u32>; 2] =
+            [|counts| &counts.subjects, |counts| &counts.clients];
+        for (level, max) in levels.into_iter().zip([200, 100]) {
+            let of = |counts: &Mutex<ShareCounts>| level(&lock(counts)).values().copied().collect();
+            let counts: Vec<u32> = store.share_counts.iter().flat_map::<Vec<_>, _>(of).collect();
+            assert!(counts.iter().all(|count| (1..=max).contains(count)), "{counts:?}");
+            assert_eq!(usize::try_from(counts.iter().sum::<u32>()).unwrap(), store.len());
+        }
         let kept: usize = store.shards.iter().map(|shard| lock(shard).entries.len()).sum();
         let queued: usize = store.shards.iter().map(|shard| lock(shard).expiries.len()).sum();
         assert_eq!((kept, queued), (store.len(), store.len()));
@@ -544,13 +653,18 @@ mod tests {
         /// whatever order the moments come.
         #[test]
         fn nothing_is_accepted_twice(
-            insertions in proptest::collection::vec((0..12_u64, 1000..20_000_u64, 0..4_u8), 1..200),
+            insertions in proptest::collection::vec(
+                (0..12_u64, 1000..20_000_u64, 0..4_u8, 0..3_u8),
+                1..200,
+            ),
         ) {
             let store = MemoryReplayStore::with_capacity_at(6, START).max_share_percent(50);
             let mut accepted = BTreeSet::new();
-            for (name, now, share) in insertions {
+            for (name, now, subject, client) in insertions {
                 // Entries of the same name expire at the same moment.
-                let entry = entry(&name.to_string(), &share.to_string(), now, 2000 + 1500 * name);
+                let (subject, client) = (subject.to_string(), client.to_string());
+                let until = 2000 + 1500 * name;
+                let entry = by_client(&name.to_string(), &subject, &client, now, until);
                 if insert(&store, entry) == Some(First) {
                     prop_assert!(accepted.insert(name), "{name} is accepted twice");
                 }

@@ -5,7 +5,7 @@
 //!
 //! - [`MemoryReplayStore`] is for a service that is **one process**. It is bounded and needs no set-up.
 //! - `RedisReplayStore` (feature `redis`) is for a service of **several processes**. With one store per process,
-//!   each process would accept the same proof once.
+//!   each process would accept the same proof once. Call [`Guard::ready`] when the service starts.
 //! - [`ReplayStore`] is the trait for a store of your own.
 //!
 //! A store does not know what was used **before it started**, so it accepts nothing that may have been issued before
@@ -39,6 +39,7 @@
 //! ```
 //!
 //! [`Guard::dpop`]: crate::Guard::dpop
+//! [`Guard::ready`]: crate::Guard::ready
 //! [`Guard::replay`]: crate::Guard::replay
 //! [`Require::single_use`]: crate::Require::single_use
 
@@ -52,4 +53,4 @@ pub use self::entry::ReplayEntry;
 pub use self::memory::MemoryReplayStore;
 #[cfg(feature = "redis")]
 pub use self::redis::RedisReplayStore;
-pub use self::store::{Remembered, ReplayAnswer, ReplayStore, StoreUnavailable};
+pub use self::store::{Remembered, ReplayAnswer, ReplayStore, StoreStatus, StoreUnavailable};

@@ -12,7 +12,7 @@ use tokio::runtime::Handle;
 use tokio::time::{Instant, timeout};
 
 use super::entry::ReplayEntry;
-use super::store::{Remembered, ReplayAnswer, ReplayStore, StoreUnavailable};
+use super::store::{Remembered, ReplayAnswer, ReplayStore, StoreStatus, StoreUnavailable};
 use crate::answer::Answer;
 
 const SCRIPT: &str = include_str!("insert.lua");
@@ -30,11 +30,15 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 /// refuses the command, the answer is [`StoreUnavailable`]. Requests succeed again as soon as Redis is back, without a
 /// restart. An insertion whose answer was lost may have been made.
 ///
-/// The store remembers **since an epoch**. The epoch is stored under the key `{prefix}epoch`, with the server's time
-/// and the `run_id` of its process, and is read with every insertion. Something that was issued before the epoch, or
-/// within the same second, is [`BeforeEpoch`](Remembered::BeforeEpoch). A new epoch begins if the key is missing or
-/// has another `run_id`. So a server that was restarted, empty or with old data, and a replica that was promoted,
-/// accept nothing that was issued before.
+/// The store remembers **since an epoch**. The epoch is stored under the key `{prefix}epoch`, with the server's time,
+/// the `run_id` of its process and its count of evicted keys, and is read with every insertion. Something that was
+/// issued before the epoch, or within the same second, is [`BeforeEpoch`](Remembered::BeforeEpoch). A new epoch begins
+/// if the key is missing, or has another `run_id` or count. So a server that was restarted, empty or with old data, a
+/// replica that was promoted, and a server that evicted keys of any kind, accept nothing that was issued before.
+///
+/// [`Guard::ready`](crate::Guard::ready) begins the epoch, so call it when a service starts. Otherwise the first
+/// insertion begins it, and is refused. `ready` also reads the `maxmemory-policy`: unless that is `noeviction`, the
+/// store is [`Misconfigured`](StoreStatus::Misconfigured).
 ///
 /// The clocks of the services and of the server may differ by one second, unless [set](Self::clock_skew). To be safe,
 /// something that was issued within that time after the epoch counts as before it, and entries are kept for that
@@ -42,12 +46,13 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 ///
 /// # Requirements for the server
 ///
-/// - Set `maxmemory-policy noeviction`. With any other policy a full server evicts entries before they expire, and
-///   they are accepted **again**. With `noeviction`, a full server is [`StoreUnavailable`]. An entry takes about 200
-///   bytes of its memory.
+/// - Set `maxmemory-policy noeviction`. With any other policy a full server evicts entries before they expire. Each
+///   eviction begins a new epoch, so proofs and tokens are **refused** for as long as after a start of the server. With
+///   `noeviction`, a full server is [`StoreUnavailable`]. An entry takes about 200 bytes of its memory.
+/// - Give the store a Redis of its own. If it is shared with a cache, evictions of the cache begin epochs all day.
+///   Anyone else who can write to it can have a token refused, or accepted again.
 /// - Use one primary, with or without replicas. A proxy in front of it must send both keys of an insertion to the same
 ///   server. In a cluster, a [prefix](Self::prefix) with a hash tag (`{unconfused}:`) keeps all keys in one slot.
-/// - Do not share the server with others. Anyone who can write to it can have a token refused, or accepted again.
 /// - Allow the user `EVAL`, `EVALSHA`, `TIME`, `INFO`, `GET` and `SET` on keys with the prefix. Without one of them
 ///   every insertion is [`StoreUnavailable`].
 ///
@@ -62,8 +67,10 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 ///   gone and the proof or token may be accepted again.
 /// - **Persistence.** It has no use, because a restart begins a new epoch by design. Turn it off (`save ''`,
 ///   `appendonly no`).
-/// - **Shares.** One proof key or client may fill the whole store: there is no
-///   [`ShareFull`](Remembered::ShareFull). Only the server's memory limits the entries, so put a rate limit in front.
+/// - **Shares.** One subject or client may fill the whole store: there is no [`ShareFull`](Remembered::ShareFull). Only
+///   the server's memory limits the entries, so put a rate limit in front.
+/// - **Reset counts.** If keys are evicted and `CONFIG RESETSTAT` is called between two insertions, the count of
+///   evicted keys can be what it was. In that case, delete `{prefix}epoch`.
 ///
 /// [`Client`] and [`ConnectionManager`] are types of the crate `redis`, version 1.
 ///
@@ -86,8 +93,8 @@ pub struct RedisReplayStore {
 impl RedisReplayStore {
     /// Creates a store on the server of this client.
     ///
-    /// It connects at the first insertion. All insertions must run in the same Tokio runtime. Outside of
-    /// one, the answer is [`StoreUnavailable`].
+    /// It connects when [`Guard::ready`](crate::Guard::ready) is called, or at the first insertion. All insertions must
+    /// run in the same Tokio runtime. Outside of one, the answer is [`StoreUnavailable`].
     ///
     /// A connection on which something fails is replaced, at most every 5 seconds. This includes a connection that
     /// hangs, or that leads to a server that is no longer the primary.
@@ -108,7 +115,12 @@ impl RedisReplayStore {
     fn from_source(source: ConnectionSource) -> Self {
         let script = Script::new(SCRIPT);
         RedisReplayStore {
-            connector: Arc::new(Connector { source, current: Mutex::new(None), script }),
+            connector: Arc::new(Connector {
+                source,
+                current: Mutex::new(None),
+                script,
+                status: Mutex::new(StoreStatus::Unreported),
+            }),
             prefix: "unconfused:".to_owned(),
             timeout: Duration::from_millis(500),
             skew: Duration::from_secs(1),
@@ -123,7 +135,8 @@ impl RedisReplayStore {
         RedisReplayStore { prefix: prefix.into(), ..self }
     }
 
-    /// Sets how long an insertion may take before it is [`StoreUnavailable`].
+    /// Sets how long an insertion may take before it is [`StoreUnavailable`], and how long
+    /// [`Guard::ready`](crate::Guard::ready) waits for the server.
     ///
     /// Defaults to 500 milliseconds.
     #[must_use]
@@ -140,10 +153,14 @@ impl RedisReplayStore {
         RedisReplayStore { skew, ..self }
     }
 
+    fn epoch_key(&self) -> String {
+        format!("{}epoch", self.prefix)
+    }
+
     fn insertion(&self, entry: &ReplayEntry) -> Insertion {
         let key = URL_SAFE_NO_PAD.encode_to_string(entry.key());
         Insertion {
-            epoch_key: format!("{}epoch", self.prefix),
+            epoch_key: self.epoch_key(),
             entry_key: format!("{}{key}", self.prefix),
             issued_at: floor_ms(entry.issued_at()),
             expires_at: ceil_ms(entry.expires_at()),
@@ -157,26 +174,33 @@ impl ReplayStore for RedisReplayStore {
         let insertion = self.insertion(&entry);
         let (connector, limit) = (self.connector.clone(), self.timeout);
         Answer::later(async move {
-            if Handle::try_current().is_err() {
-                return Err(StoreUnavailable::new(
-                    "the Redis store needs a Tokio runtime, and this request runs outside of one",
-                ));
-            }
-            let code = match timeout(limit, connector.insert(&insertion)).await {
-                Ok(answer) => answer.map_err(StoreUnavailable::new)?,
-                Err(_) => {
-                    connector.discard_connection();
-                    let cause = format!("Redis did not answer within {} ms", limit.as_millis());
-                    return Err(StoreUnavailable::new(cause));
-                }
-            };
-            match code {
+            match connector.within(limit, connector.insert(&insertion)).await? {
                 FIRST => Ok(Remembered::First),
                 AGAIN => Ok(Remembered::Again),
                 BEFORE_EPOCH => Ok(Remembered::BeforeEpoch),
                 _ => Err(StoreUnavailable::new("Redis gave an unexpected answer")),
             }
         })
+    }
+
+    fn warm_up(&self) -> Answer<'static, ()> {
+        let (connector, limit, epoch_key) =
+            (self.connector.clone(), self.timeout, self.epoch_key());
+        Answer::later(async move {
+            let status = match connector.within(limit, connector.begin(&epoch_key)).await {
+                Ok(policy) if policy == "noeviction" => StoreStatus::Ready,
+                Ok(policy) => StoreStatus::Misconfigured(format!(
+                    "the server's maxmemory-policy is {policy}, not noeviction"
+                )),
+                Err(unavailable) => StoreStatus::Unavailable(unavailable.to_string()),
+            };
+            *connector.status.lock().unwrap_or_else(PoisonError::into_inner) = status;
+        })
+    }
+
+    /// How the store was when it was last warmed up.
+    fn status(&self) -> StoreStatus {
+        self.connector.status.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 }
 
@@ -216,6 +240,8 @@ struct Connector {
     /// Stays empty if the connection is shared.
     current: Mutex<Option<Connection>>,
     script: Script,
+    /// How the store was when it was last warmed up.
+    status: Mutex<StoreStatus>,
 }
 
 struct Connection {
@@ -224,26 +250,64 @@ struct Connection {
 }
 
 impl Connector {
+    /// Waits for the server so long and no longer.
+    async fn within<T>(
+        &self,
+        limit: Duration,
+        answer: impl Future<Output = RedisResult<T>>,
+    ) -> Result<T, StoreUnavailable> {
+        if Handle::try_current().is_err() {
+            return Err(StoreUnavailable::new(
+                "the Redis store needs a Tokio runtime, and this request runs outside of one",
+            ));
+        }
+        let Ok(answer) = timeout(limit, answer).await else {
+            self.discard_connection();
+            let cause = format!("Redis did not answer within {} ms", limit.as_millis());
+            return Err(StoreUnavailable::new(cause));
+        };
+        answer.map_err(StoreUnavailable::new)
+    }
+
+    /// Begins an epoch if there is none, and returns the server's `maxmemory-policy`.
+    async fn begin(&self, epoch_key: &str) -> RedisResult<String> {
+        let begin = || {
+            self.run(|name, script| {
+                let mut command = redis::cmd(name);
+                command.arg(script).arg(1).arg(epoch_key);
+                command
+            })
+        };
+        match begin().await {
+            Err(dropped) if dropped.is_connection_dropped() => begin().await?,
+            answer => answer?,
+        };
+        let info: String =
+            redis::cmd("INFO").arg("memory").query_async(&mut self.connection()?).await?;
+        let policy = info.lines().find_map(|line| line.strip_prefix("maxmemory_policy:"));
+        Ok(policy.unwrap_or("not reported").to_owned())
+    }
+
     /// Tries once more if the connection was dropped, for example by a server that was restarted. If the entry is known
     /// then, the first attempt may have inserted it, so the outcome is in doubt.
     async fn insert(&self, insertion: &Insertion) -> RedisResult<i64> {
-        match self.try_to_insert(insertion).await {
-            Err(dropped) if dropped.is_connection_dropped() => {
-                match self.try_to_insert(insertion).await {
-                    Ok(AGAIN) => Err(dropped),
-                    answer => answer,
-                }
-            }
+        let insert = || self.run(|name, script| insertion.command(name, script));
+        match insert().await {
+            Err(dropped) if dropped.is_connection_dropped() => match insert().await {
+                Ok(AGAIN) => Err(dropped),
+                answer => answer,
+            },
             answer => answer,
         }
     }
 
-    async fn try_to_insert(&self, insertion: &Insertion) -> RedisResult<i64> {
+    /// Runs the script by its hash, or by its text if the server does not know it.
+    async fn run(&self, command: impl Fn(&str, &str) -> Cmd) -> RedisResult<i64> {
         let mut connection = self.connection()?;
-        let by_hash = insertion.command("EVALSHA", self.script.get_hash());
+        let by_hash = command("EVALSHA", self.script.get_hash());
         let mut answer = by_hash.query_async(&mut connection).await;
         if matches!(&answer, Err(error) if error.kind() == NO_SCRIPT) {
-            answer = insertion.command("EVAL", SCRIPT).query_async(&mut connection).await;
+            answer = command("EVAL", SCRIPT).query_async(&mut connection).await;
         }
         if answer.is_err() {
             self.discard_connection();

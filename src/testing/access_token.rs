@@ -10,8 +10,7 @@ use serde_json::{Map, Value, json};
 use time::UtcDateTime;
 
 use super::proof::TestProofKey;
-use crate::evidence::Grant;
-use crate::guard::Guard;
+use crate::guard::{Grant, Guard};
 use crate::jose::{SigningKey, encode};
 use crate::names::Audience;
 use crate::proof::ClientCertificate;

@@ -82,7 +82,12 @@ impl AccessToken {
     /// ```
     #[must_use]
     pub fn subject(&self) -> Party<'_> {
-        Party::new(self.issuer(), self.claims.text(self.required.subject))
+        Party::new(self.issuer(), self.subject_name())
+    }
+
+    /// The bare name of the subject.
+    pub(crate) fn subject_name(&self) -> &str {
+        self.claims.text(self.required.subject)
     }
 
     /// Returns the software that the token was issued to, `client_id`.

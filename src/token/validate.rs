@@ -10,7 +10,7 @@ use super::actor::ActorSource;
 use super::claims::Claims;
 use super::invalid::{InvalidToken, truncated};
 use super::terms::{IssuerTerms, Terms};
-use crate::dates::since;
+use crate::dates::{later, since};
 use crate::json::Span;
 use crate::names::Audience;
 use crate::profile::{Profile, SubjectKind};
@@ -93,9 +93,7 @@ impl Terms {
         // RFC 9068 section 2.2
         let required = check_required(claims, &issuer.profile)?;
         // RFC 9068 section 4; RFC 7519 section 4.1.4
-        if since(required.expires_at, now) >= self.limits.leeway {
-            return Err(Reason::TokenExpired.into());
-        }
+        self.check_expiry(required.expires_at, now)?;
         // RFC 7519 section 4.1.5
         if claims.not_before.is_some_and(|not_before| since(now, not_before) > self.limits.leeway) {
             return Err(Reason::TokenNotYetValid.into());
@@ -107,12 +105,7 @@ impl Terms {
         let speaks_for_itself = claims.subject_kind == SubjectKind::Client;
         let delegated = claims.is_delegated() || (is_agent && !speaks_for_itself);
         self.check_lifetime(&required, delegated)?;
-        let too_old = |max_age: Duration| {
-            since(required.issued_at, now) > max_age.saturating_add(self.limits.leeway)
-        };
-        if self.limits.max_token_age.is_some_and(too_old) {
-            return Err(Reason::TokenLifetimeExceeded.into());
-        }
+        self.check_age(required.issued_at, now)?;
         let audience = self.check_audience(claims, &issuer.profile)?;
         // RFC 8693 section 4.1
         if let Some(problem) = act_problem {
@@ -124,6 +117,35 @@ impl Terms {
             return Err(InvalidToken::from(Reason::ActorChainTooDeep).with_detail(detail));
         }
         Ok(Checked { required, audience })
+    }
+
+    /// Checks again, at a later time, that a validated token has not ended: `token_expired`, and the age of
+    /// `token_lifetime_exceeded`.
+    pub(crate) fn check_end(&self, token: &AccessToken, now: UtcDateTime) -> Result<(), Reason> {
+        self.check_expiry(token.expires_at(), now)?;
+        self.check_age(token.issued_at(), now)
+    }
+
+    /// Returns when a validated token ends, without leeway: when it expires, or before if it is too old then.
+    pub(crate) fn end_of(&self, token: &AccessToken) -> UtcDateTime {
+        let too_old = self.limits.max_token_age.map(|age| later(token.issued_at(), age));
+        too_old.map_or(token.expires_at(), |too_old| too_old.min(token.expires_at()))
+    }
+
+    fn check_expiry(&self, expires_at: UtcDateTime, now: UtcDateTime) -> Result<(), Reason> {
+        if since(expires_at, now) >= self.limits.leeway {
+            return Err(Reason::TokenExpired);
+        }
+        Ok(())
+    }
+
+    fn check_age(&self, issued_at: UtcDateTime, now: UtcDateTime) -> Result<(), Reason> {
+        let too_old =
+            |age: Duration| since(issued_at, now) > age.saturating_add(self.limits.leeway);
+        if self.limits.max_token_age.is_some_and(too_old) {
+            return Err(Reason::TokenLifetimeExceeded);
+        }
+        Ok(())
     }
 
     /// Checks that the sender holds everything the token is bound to, from `confirmation_unsupported` to

@@ -1,7 +1,7 @@
 use unconfused::audit::Evidence;
 
 fn rewrite(evidence: &mut Evidence) {
-    evidence.more = None;
+    evidence.later_step = None;
 }
 
 fn main() {}

@@ -55,7 +55,7 @@ fn request(token: &TestToken) -> Parts {
     head("/orders", &[&token.bearer()])
 }
 
-/// What `see` makes of the one event of this request.
+/// What `see` makes of the only event of this request.
 fn event<T: Send + 'static>(
     token: &TestToken,
     requirement: impl Into<Require>,
@@ -107,7 +107,7 @@ fn values(line: &str, name: &str) -> Vec<String> {
     pairs.filter(|(n, _)| n == name).map(|(_, v)| v).collect()
 }
 
-// One event a decision.
+// One event for each decision.
 
 #[test]
 fn every_decision_is_one_event_allowed_or_denied() {
@@ -191,7 +191,7 @@ fn an_event_says_what_was_decided() {
 }
 
 #[test]
-fn the_clock_is_read_once_a_request() {
+fn the_clock_is_read_once_a_request_and_once_by_each_narrow_or_refusal() {
     let read = Arc::new(AtomicU64::new(0));
     let counter = read.clone();
     let (record, sink) = Record::of(|event| event.at());
@@ -203,13 +203,13 @@ fn the_clock_is_read_once_a_request() {
     assert!(guard.authorize(&mut parts, READ).now().unwrap().is_ok());
     assert!(guard.narrow(&grant, READ).now().unwrap().is_ok());
     let _ = guard.refuse(&grant);
-    assert_eq!(read.load(Ordering::Relaxed), 1);
+    assert_eq!(read.load(Ordering::Relaxed), 3);
     assert_eq!(grant.at(), now());
-    assert_eq!(record.take(), [now(); 4]);
+    assert_eq!(record.take(), [now(), now(), at(1), at(2)]);
 
     assert!(ask(&guard, &token().expired(), READ).is_err());
-    assert_eq!(read.load(Ordering::Relaxed), 2);
-    assert_eq!(record.take(), [at(1)]);
+    assert_eq!(read.load(Ordering::Relaxed), 4);
+    assert_eq!(record.take(), [at(3)]);
 }
 
 #[test]
@@ -275,7 +275,7 @@ fn steps_under_another_guard_keep_the_decision_and_are_told_apart() {
 }
 
 #[test]
-fn no_step_of_a_decision_is_numbered_twice_where_two_guards_narrow() {
+fn no_step_of_a_decision_is_numbered_twice_if_two_guards_narrow() {
     let (record, sink) = Record::of(|event| event.step());
     let sink = Arc::new(sink);
     let first = guard().audit(sink.clone());
@@ -487,7 +487,7 @@ fn the_parts_of_an_event_are_what_its_line_says() {
 }
 
 #[test]
-fn a_clock_that_is_ahead_is_an_age_of_nothing() {
+fn an_authentication_in_the_future_by_a_clock_that_is_ahead_has_age_zero() {
     let ahead = token().claim("auth_time", NOW + 20);
     let age = event(&ahead, Require::valid_token(), |event| event.authentication_age());
     assert_eq!(age, Some(secs(0)));
@@ -509,7 +509,7 @@ fn an_agent_client_is_in_the_record_and_marked() {
 }
 
 #[test]
-fn the_tenant_is_in_the_record_where_a_profile_names_it() {
+fn the_tenant_is_in_the_record_if_a_profile_names_it() {
     let acme = token().claim("org", "acme");
     let of_tenant = Profile::rfc9068().tenant_claim("org");
     let see = |profile: &Profile, token: &TestToken| {
@@ -625,7 +625,7 @@ fn a_token_in_the_query_is_ignored_and_marked() {
         let mut parts = head(&uri, &[]);
         let denial = guard.authorize(&mut parts, READ).now().unwrap();
         assert_eq!(denial.unwrap_err().reason(), Reason::MissingCredentials);
-        // Beside one it changes nothing.
+        // Beside a valid one it changes nothing.
         let mut parts = head(&uri, &[&bearer]);
         assert!(guard.authorize(&mut parts, READ).now().unwrap().is_ok());
         for (found, line) in record.take() {
@@ -859,7 +859,7 @@ fn no_path_forges_a_line() {
         "/a\u{1b}[2J",
         "/a\nb",
     ] {
-        // What the type of a request refuses cannot come here.
+        // The type of a request rules these out.
         let Ok(uri) = http::Uri::try_from(path) else {
             continue;
         };
@@ -1080,12 +1080,15 @@ fn a_waiting_answer_that_is_dropped_leaves_no_event() {
 }
 
 #[test]
-fn another_guard_judges_by_the_moment_of_the_request() {
+fn another_guard_judges_a_layer_by_the_moment_of_the_request_and_a_narrow_by_its_own() {
     let first = guard();
-    let second = guard().clock(|| at(100_000)).limits(TokenLimits::default().leeway(secs(0)));
-    let grant = ask(&first, &token(), Require::valid_token()).unwrap();
+    let second = guard().clock(|| at(7)).limits(TokenLimits::default().leeway(secs(0)));
+    let mut parts = request(&token());
+    let grant = first.authorize(&mut parts, Require::valid_token()).now().unwrap().unwrap();
     let narrowed = second.narrow(&grant, Require::valid_token()).now().unwrap().unwrap();
-    assert_eq!(narrowed.at(), now());
+    assert_eq!(narrowed.at(), at(7));
+    let inner = second.authorize(&mut parts, Require::valid_token()).now().unwrap().unwrap();
+    assert_eq!(inner.at(), now());
 }
 
 #[test]

@@ -19,7 +19,7 @@ use unconfused::testing::{ScriptedClient, TestIssuer, TestProof, TestProofKey, T
 use unconfused::token::*;
 use unconfused::*;
 
-/// Each type has each of the bounds, or this does not compile. Answers with the names of the types.
+/// Compiles only if each type has each of the bounds. Returns the names of the types.
 macro_rules! hold {
     ($($bound:ident)+; $($type:ty),* $(,)?) => {{
         fn check<T: ?Sized $(+ $bound)+>() {}
@@ -30,21 +30,21 @@ macro_rules! hold {
 
 type Response = std::future::Ready<Result<http::Response<String>, ()>>;
 
-/// All but what waits.
+/// All types but futures.
 fn shared() -> Vec<&'static str> {
     hold!(Send Sync Debug;
         AcceptedProof, AccessToken, Backend, ClientCertificate, Dpop, MemoryReplayStore, Nonces, Possession<'_>,
-        Remembered, ReplayEntry, StoreUnavailable, TestProof, TestProofKey, ConfigError, Acr, Actor<'_>, ActorSource, Algorithm, Audience, AuditEvent<'_>, Challenge,
+        Remembered, ReplayEntry, StoreStatus, StoreUnavailable, TestProof, TestProofKey, ConfigError, Acr, Actor<'_>, ActorSource, Algorithm, Audience, AuditEvent<'_>, Challenge,
         ClaimRule, Credential, DecisionId, Denial, EmptyBody, Evidence, Grant, Guard, GuardLayer,
         GuardService<(), EmptyBody>, HeaderType, InvalidName, InvalidToken, Issuer, KeyHint<'_>,
         HttpError, HttpLimits, KeyProblem, KeySet, KeySetError, KeySetId, KeyState, KeyStatus, KeysUnavailable, Readiness, RemoteKeys, ScriptedClient, MayAct<'_>, Metadata, MetadataService,
-        MetadataUrl, Operation, Party<'_>, Printable<'_>, ProblemJson, Profile, Reason,
+        MetadataUrl, Operation, OwnGrant, Party<'_>, Printable<'_>, ProblemJson, Profile, Reason,
         Remedy, Require, Scope, ScopeCycle, ScopeHierarchy, ScopeShape, SkippedKey<'_>, StepUp,
         TestIssuer, TestToken, TokenLimits, TracingAudit, Unmet, UnverifiedToken<'_>, Validation, WrongClaimType,
     )
 }
 
-/// A future in a box is sent and not shared.
+/// A boxed future can be sent, but not shared.
 fn sent() -> Vec<&'static str> {
     hold!(Send Debug;
         HttpAnswer, ReplayAnswer, Answer<'_, Result<Grant, Denial>>, Keys,
@@ -52,7 +52,7 @@ fn sent() -> Vec<&'static str> {
     )
 }
 
-/// The seams, behind a pointer.
+/// The traits that users implement, behind a pointer.
 fn seams() -> Vec<&'static str> {
     hold!(Send Sync; dyn Audit, dyn HttpClient, dyn KeySource, dyn ReplayStore)
 }
@@ -111,11 +111,11 @@ fn shown(text: &str) -> Vec<String> {
 
 #[test]
 fn what_a_service_holds_can_be_cloned() {
-    // that a handler, a layer or a state of axum keeps one is what these are for
+    // these are made to be kept by a handler, a layer or the state of a router
     hold!(Clone Send Sync;
         AcceptedProof, Dpop, Nonces, Possession<'_>, ReplayEntry, TestProof, TestProofKey, ConfigError, Acr, Audience, Challenge, ClaimRule, Credential, Denial, Evidence, Grant, Guard, GuardLayer,
         GuardLayer<ProblemJson>, GuardService<(), EmptyBody>, InvalidName, Issuer, KeySet,
-        KeySetError, Metadata, MetadataService, MetadataUrl, Operation, Party<'_>,
+        KeySetError, Metadata, MetadataService, MetadataUrl, Operation, OwnGrant, Party<'_>,
         Profile, Require, Scope, ScopeCycle, ScopeHierarchy, TestIssuer, TestToken, Unmet,
         Validation, WrongClaimType,
     );

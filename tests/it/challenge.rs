@@ -168,7 +168,7 @@ fn an_insecure_request_is_not_asked_for_a_token() {
 }
 
 #[test]
-fn the_scopes_of_an_operation_are_not_told_to_who_sent_a_bad_token() {
+fn the_scopes_of_an_operation_are_not_shown_to_a_client_with_a_bad_token() {
     for token in [
         token().expired(),
         token().forged_by(forger()),
@@ -264,7 +264,7 @@ fn the_response_of_a_denial_has_its_status_its_headers_and_itself() {
     }
 }
 
-// What may be told.
+// What the client may learn.
 
 type Told = (StatusCode, HeaderMap, Value);
 
@@ -315,7 +315,7 @@ fn a_client_that_is_not_allowed_looks_like_a_rule_that_says_no() {
 }
 
 #[test]
-fn what_is_told_of_a_reason_never_names_keys_clients_or_other_domains() {
+fn what_a_client_sees_of_a_reason_never_names_keys_clients_or_other_domains() {
     for reason in Reason::ALL {
         let told = told(&Denial::from(*reason));
         let name = told.2["reason"].as_str().unwrap();
@@ -460,7 +460,7 @@ fn the_reader_of_challenges_is_strict() {
     }
 }
 
-/// A token that meets none of what is generated.
+/// A token that meets no requirement that is generated.
 fn poor_token() -> AccessToken {
     validate(&token().acr("\u{e9}").claim("auth_time", 0)).unwrap()
 }

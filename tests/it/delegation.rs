@@ -42,7 +42,7 @@ fn each_atom_has_its_answer_to_each_kind_of_caller() {
         ("an agent client", seen(&token().client("agent-app"))),
         ("a machine", seen(&token().subject("test-client"))),
     ];
-    // In the order of the callers.
+    // In the order of the calls.
     let table: [(&str, Require, [Option<Reason>; 6]); 13] = [
         ("valid_token", any(), [None, None, None, Some(Untrusted), None, None]),
         (
@@ -268,7 +268,7 @@ fn may_act_authorizes_a_pair_and_no_one_else() {
 }
 
 #[test]
-fn may_act_is_no_evidence_that_anybody_acts() {
+fn may_act_is_not_evidence_that_anyone_acts() {
     let token = seen(&token().claim("may_act", json!({ "sub": "agent-7" })));
     assert!(token.actor().is_none());
     assert_eq!(refused(&any().actor([AGENT]), &token), Some(Reason::ActorRequired));
@@ -298,7 +298,7 @@ fn an_agent_client_is_the_actor_and_says_where_it_was_found() {
 }
 
 #[test]
-fn a_client_that_is_no_agent_is_no_actor() {
+fn a_client_that_is_not_an_agent_is_not_an_actor() {
     let token = seen(&token().client("agent-app-2"));
     assert!(token.actor().is_none());
 }

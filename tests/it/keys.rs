@@ -1,4 +1,5 @@
-//! Keys that are fetched: from where and how often, which requests wait, and what they see meanwhile. Issuers of tenants.
+//! Keys that are fetched: from where and how often, which requests wait, and what they see meanwhile. Issuers of
+//! tenants.
 //! Nothing sleeps: the clock is paused, and advances by itself while all tasks wait.
 
 use std::collections::BTreeMap;
@@ -148,7 +149,7 @@ async fn reason(guard: &Guard, token: &TestToken) -> Option<Reason> {
     judged(guard, &token.bearer()).await.err().map(|denial| denial.reason())
 }
 
-/// What is said without waiting.
+/// What the guard answers without waiting.
 fn at_once(guard: &Guard, token: &TestToken) -> Option<Result<(), Reason>> {
     let mut head = head("/orders", &[&token.bearer()]);
     let verdict = guard.authorize(&mut head, READ).now()?;
@@ -269,7 +270,7 @@ async fn keys_are_never_fetched_without_tls_or_from_a_url_in_a_token() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn keys_may_be_on_loopback_without_tls_where_that_is_said() {
+async fn keys_may_be_on_loopback_without_tls_if_the_set_up_says_so() {
     let name = "http://127.0.0.1:4444";
     let login = TestIssuer::new(name);
     let issuer = Issuer::discover_without_tls_on_loopback(name, login.client()).unwrap();
@@ -343,7 +344,7 @@ async fn keys_that_were_handed_in_are_fixed_and_a_source_that_does_not_say_is_un
     assert!(!guard.readiness().is_ready());
 }
 
-// Who waits
+// Which requests wait
 
 #[tokio::test(start_paused = true)]
 async fn a_request_whose_key_is_known_never_waits_for_a_renewal_that_hangs() {
@@ -416,7 +417,7 @@ async fn no_request_waits_longer_than_two_seconds() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_caller_that_goes_away_neither_stops_the_fetch_nor_strands_who_waits() {
+async fn a_dropped_request_neither_stops_the_fetch_nor_strands_those_that_wait() {
     let world = World::warm().await;
     world.login.rotate();
     world.keys_take(secs(1));
@@ -425,7 +426,7 @@ async fn a_caller_that_goes_away_neither_stops_the_fetch_nor_strands_who_waits()
     let others: Vec<_> = (0..255).map(|_| world.spawn(&world.token())).collect();
     sleep(millis(100)).await;
     first.abort();
-    // Its seat is free again; one that was never polled holds none either.
+    // Its slot is free again; a request that was never polled does not hold one either.
     sleep(millis(1)).await;
     let bearer = world.token().bearer();
     let mut unpolled = head("/orders", &[&bearer]);
@@ -437,7 +438,7 @@ async fn a_caller_that_goes_away_neither_stops_the_fetch_nor_strands_who_waits()
     assert_eq!(late.await.unwrap().0, Ok(()));
     assert_eq!(world.fetches(), 2);
 
-    // All go away, and the fetch still comes in.
+    // All requests are dropped, and the fetch still completes.
     let world = World::new();
     world.keys_take(secs(1));
     let asked = timeout(millis(10), judged(&world.guard, &world.token().bearer())).await;
@@ -457,7 +458,7 @@ async fn of(script: impl Fn() -> HttpAnswer + Send + Sync + 'static) -> (World, 
     assert_eq!(first.unwrap_err().reason(), Reason::KeysUnavailable);
     sleep(secs(29)).await;
     let error = world.error();
-    // Whatever it was, it ends: the origin is well again, and so is the guard.
+    // Whatever the failure was, once the origin works again the guard does too.
     let login = world.login.clone();
     world.client.serve_with(KEYS, move || answered(200, login.jwks()));
     sleep(secs(31)).await;
@@ -508,7 +509,7 @@ async fn the_largest_answer_that_is_read_has_256_kib_and_100_keys_and_an_odd_key
 
 #[tokio::test(start_paused = true)]
 async fn a_fetch_that_drags_on_ends_and_is_tried_again() {
-    // Each answer just in time, and three metadata documents that are none.
+    // Each answer is just in time, and three metadata documents are invalid.
     let world = World::new();
     world.client.serve_with(METADATA, || slow(millis(4900), "{}".to_owned()));
     world.client.serve_with(OPENID, || slow(millis(4900), "{}".to_owned()));
@@ -539,7 +540,7 @@ fn outside_a_runtime_known_keys_serve_and_nothing_else_is_answered_but_500_with_
 }
 
 #[test]
-fn a_runtime_that_ends_in_the_middle_of_a_fetch_is_no_end() {
+fn after_a_runtime_ends_in_the_middle_of_a_fetch_another_one_goes_on() {
     let build = || tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     let world = World::new();
     world.keys_hang();
@@ -689,7 +690,7 @@ async fn a_key_that_signs_before_it_is_published_is_found_within_30_seconds_of_t
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_withdrawn_key_is_refused_as_soon_as_a_fetch_came_without_it() {
+async fn a_withdrawn_key_is_refused_as_soon_as_a_fetch_does_not_return_it() {
     let world = World::warm().await;
     let old = world.token();
     world.login.rotate();
@@ -743,7 +744,7 @@ fn keys_that_serve_for_less_than_a_minute_are_a_mistake() {
 
 #[tokio::test(start_paused = true)]
 async fn cache_control_says_how_often_keys_are_renewed_within_bounds() {
-    // In a day: what is said, and how often that may be at least and at most.
+    // The answers within a day, and how often each may be given at least and at most.
     let cases = [
         (None, 160, 193),
         (Some("max-age=0"), 320, 385),
@@ -837,7 +838,8 @@ async fn a_cold_start_against_a_slow_issuer_is_one_clear_answer_and_one_fetch_fo
     let mut first = None;
     for (asked, verdict) in accepted {
         let (verdict, at) = verdict.await.unwrap();
-        // The first requests were answered after two seconds. One that comes now waits for the rest of the fetch, and passes.
+        // The first requests were answered after two seconds. One that comes now waits for the rest of the fetch, and
+        // passes.
         assert_eq!(verdict, Ok(()), "asked after {asked:?}");
         first.get_or_insert((asked, at - start));
     }
@@ -865,7 +867,7 @@ async fn two_issuers_with_the_same_key_id_are_told_apart() {
     let crossed = one.token(&ORDERS).scope("orders:read").forged_by(&other);
     assert_eq!(at_once(&guard, &crossed), Some(Err(Reason::SignatureInvalid)));
 
-    // One that is down is not the other's trouble, and no fetch is the other's either.
+    // An issuer that is down does not affect the other, and neither do its fetches.
     others.set_unreachable(true);
     sleep(secs(3601)).await;
     let states: Vec<_> = guard.readiness().issuers().map(|(_, status)| status.state).collect();
@@ -931,7 +933,7 @@ async fn a_tenant_is_approved_for_every_token_and_before_anything_is_made_of_its
     )
     .unwrap();
     let guard = Guard::new(ORDERS, issuer);
-    // Which tenants there are, is not known.
+    // It is not known which tenants exist.
     assert_eq!(guard.ready().await.issuers().count(), 0);
     assert!(guard.readiness().is_ready());
 
@@ -1035,7 +1037,7 @@ fn tokens_that_are_not_verified_evict_no_tenant_that_is_in_use() {
     let before = made.load(Ordering::SeqCst);
     assert_eq!(at_once(&guard, &of_tenant(&acme)), Some(Ok(())));
     assert_eq!(made.load(Ordering::SeqCst), before);
-    // Two free places, and then one a second.
+    // Two free slots, and then one each second.
     assert!(before < 20, "{before}");
 }
 
@@ -1066,7 +1068,7 @@ fn the_tenant_claim_must_say_the_tenant_of_the_issuer() {
     let profile = Profile::rfc9068().tenant_claim("tid");
     let lax = Guard::new(ORDERS, issuer.clone().profile(profile.clone()));
     let guard = Guard::new(ORDERS, issuer.profile(profile.tenant_in_issuer()));
-    // The claim may be another thing.
+    // The claim may have another name.
     assert_eq!(at_once(&lax, &of_tenant(&acme).claim("tid", "org_1")), Some(Ok(())));
     let of = |tenant: &str| at_once(&guard, &of_tenant(&acme).claim("tid", tenant));
     assert_eq!(of("acme"), Some(Ok(())));
@@ -1110,7 +1112,7 @@ fn a_template_lets_no_token_choose_where_keys_come_from() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_key_of_a_shared_set_serves_the_issuer_that_it_names_and_one_without_a_name_none() {
+async fn a_key_of_a_shared_set_serves_the_issuer_that_it_names_and_none_without_a_name() {
     let (acme, other) = (tenant("acme"), tenant("other"));
     let named = |login: &TestIssuer, kid: &str, issuer: Option<&str>| {
         let mut key = serde_json::from_str::<Value>(&login.jwks()).unwrap()["keys"][0].clone();
@@ -1148,7 +1150,7 @@ async fn a_key_of_a_shared_set_serves_the_issuer_that_it_names_and_one_without_a
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_issuer_that_is_trusted_by_its_name_is_no_tenant() {
+async fn an_issuer_that_is_trusted_by_its_name_is_not_a_tenant() {
     let acme = tenant("acme");
     let asked = Arc::new(AtomicUsize::new(0));
     let counted = asked.clone();

@@ -122,8 +122,8 @@ fn is_no_noun(text: &str) -> Vec<usize> {
     words.windows(4).filter_map(at).collect()
 }
 
-/// The lines that name a step or a phase of a document which is not here: `step 8`, `phase E`, or a comment that is a
-/// number.
+/// The lines that name a step or a phase of a document which is not here by its number or letter, and comments that are
+/// a number.
 fn numbered_steps(text: &str) -> Vec<usize> {
     let is_number = |word: &str| {
         let word = word.trim_matches(|c: char| !c.is_alphanumeric());
@@ -142,7 +142,7 @@ fn numbered_steps(text: &str) -> Vec<usize> {
         (is_step || is_phase).then_some(line)
     };
     let commented = |(at, line): (usize, &str)| {
-        let (_, comment) = line.split_once("// ").filter(|(code, _)| !code.ends_with('/'))?;
+        let (_, comment) = line.rsplit_once("// ").filter(|(code, _)| !code.ends_with('/'))?;
         let number = comment.split([':', ',', ' ']).next()?;
         (is_number(number) && [number, &format!("{number}:")].contains(&comment)).then_some(at)
     };
@@ -169,8 +169,7 @@ fn what_is_not_a_thing_is_not_called_no_thing() {
 
 #[test]
 fn no_step_or_phase_of_another_document_is_named() {
-    let mut texts = texts(&["src", "tests", "README.md", "SECURITY.md"]);
-    texts.retain(|text| text.path != "tests/it/language.rs");
+    let texts = texts(&["src", "tests", "README.md", "SECURITY.md"]);
     assert_none(&offenders(&texts, numbered_steps));
 }
 
@@ -193,7 +192,7 @@ fn openings_are_found_at_the_beginning_only() {
 }
 
 #[test]
-fn is_no_noun_is_found_and_there_is_no_noun_is_not() {
+fn is_no_before_a_noun_is_found_and_there_is_no_is_not() {
     assert_eq!(is_no_noun("/// if it is no JWK Set\n"), [0]);
     assert_eq!(is_no_noun("a\n// what is\n// no token is refused"), [1]);
     for fine in ["there is no key", "There is no key", "it is no longer here", "is not a key"] {
@@ -203,13 +202,14 @@ fn is_no_noun_is_found_and_there_is_no_noun_is_not() {
 
 #[test]
 fn numbers_of_steps_and_phases_are_found() {
-    for found in ["// Step 8.", "/// (steps 8 to 31)", "step\n/// 8", "phases H to J", "f(); // 48"]
+    // Written with `#`, so that a search for them finds nothing here.
+    let steps = |text: &str| numbered_steps(&text.replace('#', "8").replace('$', "H"));
+    for found in ["// Step #.", "/// (steps # to 31)", "step\n/// #", "phases $ to J", "f(); // #"]
     {
-        assert_eq!(numbered_steps(found), [0], "{found}");
+        assert_eq!(steps(found), [0], "{found}");
     }
-    assert_eq!(numbered_steps("let a = 1; // 7:"), [0]);
-    for fine in ["// 48 bytes", "each step, 8 of them", "phase one", "// in steps of 8", "stepA 8"]
-    {
-        assert!(numbered_steps(fine).is_empty(), "{fine}");
+    assert_eq!(steps("let a = 1; // #:"), [0]);
+    for fine in ["// # bytes", "each step, # of them", "phase one", "// in steps of #", "stepA #"] {
+        assert!(steps(fine).is_empty(), "{fine}");
     }
 }

@@ -38,7 +38,7 @@ fn a_remembered_token_is_granted_again_with_the_same_claims() {
     }
 }
 
-// CVE-2021-32701 (Ory Oathkeeper): what one route asked was not asked at another.
+// CVE-2021-32701 (Ory Oathkeeper): what one route required was not required at another.
 #[test]
 fn a_remembered_token_is_asked_for_every_requirement_anew() {
     let login = TestIssuer::new(LOGIN);
@@ -48,7 +48,7 @@ fn a_remembered_token_is_asked_for_every_requirement_anew() {
     assert_eq!(ask(&guard, &token, WRITE), Err(Reason::InsufficientScope));
 }
 
-// lua-resty-openidc, issue 399: a token of one audience and issuer passed where others were asked for.
+// lua-resty-openidc, issue 399: a token passed although another audience and another issuer were required.
 #[test]
 fn a_guard_that_is_set_up_differently_remembers_nothing() {
     let login = TestIssuer::new(LOGIN);
@@ -62,7 +62,7 @@ fn a_guard_that_is_set_up_differently_remembers_nothing() {
     assert!(ask(&orders, &token, READ).is_ok());
 }
 
-// GHSA-4mq7-pvjg-xp2r (Ory Oathkeeper): a token that one server had vouched for passed as another's.
+// GHSA-4mq7-pvjg-xp2r (Ory Oathkeeper): a token that one server had accepted passed as one of another.
 #[test]
 fn a_token_is_remembered_for_its_own_issuer_alone() {
     let (login, other) = (TestIssuer::new(LOGIN), TestIssuer::new("https://other.example"));
@@ -73,8 +73,8 @@ fn a_token_is_remembered_for_its_own_issuer_alone() {
     assert_eq!(ask(&without, &token, READ), Err(Reason::IssuerUntrusted));
 }
 
-// CVE-2026-35030 (LiteLLM): tokens with the same beginning were one.
-// CVE-2026-35039 (fast-jwt): tokens with some of the same claims were one.
+// CVE-2026-35030 (LiteLLM): tokens with the same beginning counted as one.
+// CVE-2026-35039 (fast-jwt): tokens with some of the same claims counted as one.
 #[test]
 fn no_part_of_a_remembered_token_stands_for_the_whole() {
     let login = TestIssuer::new(LOGIN);

@@ -54,7 +54,7 @@ fn document(guard: &Guard) -> Value {
     serde_json::from_str(&guard.metadata().unwrap().to_json()).unwrap()
 }
 
-// Where it is.
+// Its URL.
 
 #[tokio::test]
 async fn the_document_is_at_the_well_known_path_in_front_of_the_resources_own() {
@@ -97,7 +97,7 @@ async fn a_resource_at_the_root_has_its_document_at_the_bare_well_known_path() {
 
 #[tokio::test]
 async fn a_path_with_a_colon_or_a_star_is_served_as_it_is_written() {
-    // RFC 3986 allows both; to axum they looked like patterns once
+    // RFC 3986 allows both; axum once read them as patterns
     for audience in ["https://api.example/:tenant", "https://api.example/*files"] {
         let metadata = guard(Audience::from_static(audience)).metadata().unwrap();
         let app: Router = metadata.router();
@@ -107,7 +107,7 @@ async fn a_path_with_a_colon_or_a_star_is_served_as_it_is_written() {
 }
 
 #[tokio::test]
-async fn a_path_with_braces_is_no_pattern() {
+async fn a_path_with_braces_is_not_a_pattern() {
     let metadata = guard(Audience::from_static("https://api.example/{tenant}")).metadata();
     let Ok(metadata) = metadata else {
         return; // no URL has braces (RFC 3986): to refuse it is as good
@@ -119,7 +119,7 @@ async fn a_path_with_braces_is_no_pattern() {
 }
 
 #[tokio::test]
-async fn the_query_of_the_resource_is_no_part_of_the_route() {
+async fn the_query_of_the_resource_is_not_part_of_the_route() {
     let guard = guard(Audience::from_static("https://api.example/mcp?tenant=a"));
     let metadata = guard.metadata().unwrap();
     let app: Router = metadata.router();
@@ -152,7 +152,7 @@ fn the_url_is_that_of_the_audience() {
     assert_eq!(metadata.path(), PATH);
 }
 
-// Who may read it, and how.
+// Methods and headers.
 
 #[tokio::test]
 async fn the_document_needs_no_token_beside_a_backstop() {
@@ -257,7 +257,7 @@ async fn the_service_can_be_put_at_a_route_of_the_owners_choice() {
     assert_eq!(text(found).await, metadata.to_json());
 }
 
-// What it says.
+// Its contents.
 
 #[test]
 fn the_resource_is_the_audience_exactly() {
@@ -359,7 +359,7 @@ fn what_the_owner_says_is_in_the_document_under_the_registered_names() {
 }
 
 #[test]
-fn what_the_guard_takes_of_bound_tokens_is_in_the_document() {
+fn what_the_guard_accepts_for_bound_tokens_is_in_the_document() {
     let dpop = |guard: Guard| {
         guard.dpop(Dpop::for_base_url("https://api.example").unwrap(), MemoryReplayStore::new())
     };
@@ -383,7 +383,7 @@ fn what_the_guard_takes_of_bound_tokens_is_in_the_document() {
         (dpop(guard()).sender_constrained(), (algorithms(), yes(), None)),
         (mtls(guard()), (None, None, yes())),
         (mtls(guard()).sender_constrained(), (None, None, yes())),
-        // Where a certificate would do, a proof is not required.
+        // If a certificate is accepted too, a proof is not required.
         (mtls(dpop(guard())), (algorithms(), None, yes())),
         (mtls(dpop(guard())).sender_constrained(), (algorithms(), None, yes())),
     ] {
@@ -405,10 +405,10 @@ async fn what_is_said_after_the_router_was_made_is_not_served() {
     assert!(!text(found).await.contains("Files"));
 }
 
-// Audiences that can have no document.
+// Audiences that cannot have a document.
 
 #[test]
-fn an_audience_that_is_no_https_url_has_no_document() {
+fn an_audience_that_is_not_an_https_url_has_no_document() {
     for audience in [
         "orders",
         "api://orders",
@@ -453,7 +453,7 @@ fn a_loopback_resource_may_be_plain_http() {
 }
 
 #[test]
-fn a_name_that_only_begins_like_a_loopback_is_none() {
+fn a_name_that_only_begins_like_a_loopback_is_not_one() {
     for audience in
         ["http://localhost.example", "http://127.0.0.1.example", "http://localhost@evil.example"]
     {

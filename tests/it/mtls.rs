@@ -92,7 +92,7 @@ fn a_bound_token_passes_with_its_certificate_alone() {
             )]
         );
     }
-    // A token that is bound to nothing passes over any connection.
+    // An unbound token passes over any connection.
     for certificate in [None, Some(ours())] {
         let grant = ask_over(&guard, &token().scope("orders:read"), certificate).unwrap();
         assert!(!grant.is_sender_constrained());
@@ -100,7 +100,7 @@ fn a_bound_token_passes_with_its_certificate_alone() {
 }
 
 #[test]
-fn without_a_source_a_bound_token_is_refused_whatever_the_request_has() {
+fn without_a_source_a_bound_token_is_refused_whatever_fields_the_request_has() {
     let denied = ask_over(&guard(), &mtls_bound(), Some(ours()));
     assert_eq!(reason(denied), Some(Reason::ClientCertificateMissing));
 }
@@ -120,7 +120,7 @@ fn by_the_plain_function_it_is_the_same() {
 }
 
 #[test]
-fn a_thumbprint_that_is_none_is_no_certificates() {
+fn an_invalid_thumbprint_matches_no_certificate() {
     let right = ours().thumbprint();
     for wrong in [
         String::new(),
@@ -190,7 +190,7 @@ fn sender_constrained_is_met_by_a_certificate_and_not_by_a_connection_that_has_o
     }
 }
 
-// What proxies say.
+// Certificates in the fields of a proxy.
 
 fn client_cert(der: &str) -> String {
     format!(":{}:", STANDARD.encode(der))
@@ -213,7 +213,7 @@ fn forwarded(mut head: Parts, der: &str) -> Parts {
 }
 
 #[test]
-fn forwarded_fields_count_for_nothing_without_a_source_and_are_taken_off() {
+fn forwarded_fields_do_not_count_without_a_source_and_are_removed() {
     for guard in [guard(), mtls_guard()] {
         let mut bound = forwarded(head("/orders", &[&mtls_bound().bearer()]), "ours");
         let denied = guard.authorize(&mut bound, READ).now().unwrap();
@@ -255,7 +255,7 @@ async fn a_layer_removes_them_even_if_a_token_is_optional() {
     }
 }
 
-/// In the extensions of a request: who sent it.
+/// In the extensions of a request: the peer that sent it.
 #[derive(Clone)]
 struct Peer(&'static str);
 
@@ -272,7 +272,7 @@ fn proxied() -> Guard {
 }
 
 #[test]
-fn with_a_source_they_count_where_the_owner_says_that_the_request_is_a_proxys() {
+fn with_a_source_they_count_if_the_owner_says_that_the_request_is_of_a_proxy() {
     let guard = proxied();
     let ask = |peer: Option<&'static str>, field: &[&str]| {
         let mut head = head("/orders", &[&mtls_bound().bearer()]);
@@ -305,7 +305,7 @@ fn with_a_source_they_count_where_the_owner_says_that_the_request_is_a_proxys() 
 }
 
 #[test]
-fn an_envoy_field_is_read_where_it_has_one_element_and_one_hash() {
+fn an_envoy_field_is_read_if_it_has_one_element_and_one_hash() {
     let (right, wrong) = (hash_of(ours()), hash_of(theirs()));
     for value in [
         format!("Hash={right}"),
@@ -354,11 +354,11 @@ fn a_second_guard_knows_the_certificate_of_the_request() {
     // Without a request, another guard knows no certificate.
     let narrowed = first.narrow(&grant, Require::valid_token().sender_constrained());
     assert_eq!(reason(narrowed.now().unwrap()), Some(Reason::ClientCertificateMissing));
-    // One that knows no certificates does not begin to.
+    // A guard that knows no certificates does not learn of one.
     let refused = guard().narrow(&grant, READ).now().unwrap();
     assert_eq!(reason(refused), Some(Reason::ClientCertificateMissing));
 
-    // A proxy's field is gone after the first: the second has its own source, and believes no other guard.
+    // The first guard removes the field of the proxy. The second has a source of its own, and trusts no other guard.
     let mut head = forwarded(common::head("/orders", &[&mtls_bound().bearer()]), "ours");
     head.extensions.insert(Peer("our proxy"));
     let (first, second) = (proxied(), proxied());

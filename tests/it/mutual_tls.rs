@@ -18,7 +18,7 @@ use tokio_rustls::rustls::sign::CertifiedKey;
 use tokio_rustls::rustls::{ClientConfig, HandshakeKind, SignatureScheme};
 use unconfused::testing::TestIssuer;
 
-/// The example's server; it ends with this.
+/// The server of the example; it ends when this is dropped.
 struct Server {
     login: TestIssuer,
     made: Made,
@@ -111,7 +111,7 @@ async fn each_request_of_a_connection_has_its_certificate() {
     assert_passed(&answers[third..]);
 }
 
-/// A resumed session has no certificates on the wire; the server knows the one of the session.
+/// A resumed session sends no certificate; the server knows the one of the session.
 #[tokio::test]
 async fn a_resumed_session_has_its_certificate() {
     let server = Server::start().await;

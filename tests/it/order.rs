@@ -62,7 +62,7 @@ impl Scene {
         self.denial_and_asked().0
     }
 
-    /// With how often the store of proofs was asked.
+    /// The denial, and how often the store of proofs was asked.
     fn denial_and_asked(&self) -> (Option<Denial>, usize) {
         let keys_down = self.keys_down;
         let issuer = Issuer::new(LOGIN, move |_: KeyHint<'_>| {
@@ -112,20 +112,20 @@ fn published_keys() -> KeySet {
     KeySet::from_json(&set.to_string()).unwrap()
 }
 
-/// One thing that is wrong. Two with a slot in common do not go together.
+/// One fault in the request. Two faults that change the same part cannot be combined.
 struct Fault {
     reason: Reason,
     slots: &'static [&'static str],
     apply: fn(&mut Scene),
 }
 
-/// In the order of the steps.
+/// In the order of the checks.
 fn faults() -> Vec<Fault> {
     let mut faults = Vec::new();
     let mut fault = |reason, slots, apply: fn(&mut Scene)| {
         faults.push(Fault { reason, slots, apply });
     };
-    // A
+    // The request.
     fault(Reason::InsecureTransport, &[], |s| {
         s.guard.push(|guard| guard.secure_transport(|_| false));
     });
@@ -150,7 +150,7 @@ fn faults() -> Vec<Fault> {
             head.headers.insert("authorization", field);
         };
     });
-    // B
+    // The shape of the token.
     fault(Reason::TokenFormatNotAccepted, &["shape"], |s| {
         s.shape = |raw| format!("{raw}.x.y");
     });
@@ -169,7 +169,7 @@ fn faults() -> Vec<Fault> {
     fault(Reason::AlgorithmNotAllowed, &["alg"], |s| {
         s.token = s.token.clone().header("alg", "none");
     });
-    // C
+    // Its issuer, and its signature.
     fault(Reason::IssuerMissing, &["iss"], |s| {
         s.token = s.token.clone().without_claim("iss");
     });
@@ -186,7 +186,7 @@ fn faults() -> Vec<Fault> {
     fault(Reason::SignatureInvalid, &["signature"], |s| {
         s.token = s.token.clone().forged_by(forger());
     });
-    // D
+    // Its claims.
     fault(Reason::ClaimsMalformed, &["deep"], |s| {
         let deep = (0..40).fold(json!(1), |inner, _| json!([inner]));
         s.token = s.token.clone().claim("deep", deep);
@@ -226,7 +226,7 @@ fn faults() -> Vec<Fault> {
             s.token = s.token.clone().actor("agent-7");
         }
     });
-    // E
+    // Possession.
     fault(Reason::ConfirmationUnsupported, &["cnf"], |s| {
         s.token = s.token.clone().claim("cnf", json!({ "jwk": {} }));
     });
@@ -272,7 +272,7 @@ fn faults() -> Vec<Fault> {
         let token = s.token.clone().without_claim("cnf").bound_to(other_key());
         s.token = token.bound_to_certificate(certificate);
     });
-    // Where nonces are required, they say how fresh a proof is.
+    // If nonces are required, they say how fresh a proof is.
     fault(Reason::DpopNonceRequired, &["moment"], |s| {
         s.dpop = |dpop| dpop.nonces(Nonces::new([1; 32]));
     });
@@ -284,12 +284,12 @@ fn faults() -> Vec<Fault> {
     fault(Reason::ClientCertificateMismatch, &["certificate"], |s| {
         s.certificate = Some(ClientCertificate::from_der("another"));
     });
-    // H: what a token is, before what a requirement asks of it.
+    // What the token is, before what the requirement asks of it.
     fault(Reason::TenantMismatch, &["tenant"], |s| {
         s.profile = s.profile.clone().tenant_claim("tid").tenant_in_issuer();
         s.token = s.token.clone().claim("tid", "acme");
     });
-    // E again: the store is asked when all else of possession stands.
+    // The store is asked once everything else about possession is right.
     fault(Reason::DpopProofReplayed, &["store"], |s| s.seen = || Ok(Remembered::Again));
     fault(Reason::ReplayStoreUnavailable, &["store"], |s| {
         s.seen = || Err(StoreUnavailable::new("down"));
@@ -312,7 +312,7 @@ fn faults() -> Vec<Fault> {
         s.token = s.token.clone().actor("agent-7");
         s.requirement = s.requirement.clone().undelegated();
     });
-    // I
+    // How and when the subject authenticated.
     fault(Reason::AuthenticationContextMissing, &["acr"], |s| {
         s.token = s.token.clone().without_claim("acr");
         s.requirement = s.requirement.clone().acr([PHR]);
@@ -325,7 +325,7 @@ fn faults() -> Vec<Fault> {
         s.token = s.token.clone().claim("auth_time", NOW - 1000);
         s.requirement = s.requirement.clone().max_age(secs(300));
     });
-    // J
+    // Scopes.
     fault(Reason::InsufficientScope, &["scope"], |s| {
         s.token = s.token.clone().scope("orders:write");
     });
@@ -371,7 +371,7 @@ fn of_two_faults_the_earlier_is_the_reason() {
 }
 
 #[test]
-fn the_store_is_asked_once_and_only_when_all_that_stands_before_it_passed() {
+fn the_store_is_asked_once_and_only_after_all_checks_before_it_passed() {
     assert_eq!(Scene::new().denial_and_asked().1, 1);
     let mut passed = false;
     for fault in faults() {
@@ -421,7 +421,7 @@ fn a_large_credential_beside_another_is_too_large() {
 }
 
 #[test]
-fn two_credentials_are_two_whatever_their_schemes_and_forms() {
+fn two_credentials_are_refused_whatever_their_schemes_and_forms() {
     for fields in [["Basic a", "Basic b"], ["Bearer a,b", "DPoP a"], ["", "Bearer"]] {
         assert_eq!(reason_for_fields(&guard(), &fields), Reason::MultipleCredentials);
     }
@@ -446,7 +446,7 @@ fn a_malformed_field_is_refused_before_a_token_is_looked_for() {
 }
 
 #[test]
-fn a_token_of_five_parts_is_no_format_before_it_is_malformed() {
+fn the_format_of_a_token_with_five_parts_is_refused_before_its_parts_are_read() {
     let raw = format!("Bearer {}.x+.y", token().sign());
     assert_eq!(reason_for_fields(&guard(), &[&raw]), Reason::TokenFormatNotAccepted);
 }
@@ -642,7 +642,7 @@ fn the_denial_of_a_forged_token_says_nothing_about_its_claims() {
     let plain = told(&plain);
     assert_eq!(plain.0, Reason::SignatureInvalid);
 
-    // Under another scheme the challenge is of that one, whatever the token.
+    // Under another scheme, the challenge has that scheme, whatever the token.
     let is_late = |fault: &Fault| {
         fault.reason >= Reason::ClaimsMalformed && fault.reason != Reason::BoundTokenAsBearer
     };

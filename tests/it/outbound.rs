@@ -119,7 +119,7 @@ async fn serve(stream: &TcpStream, does: Does, sent: &AtomicUsize) {
         }
         Does::Stalls(head) => {
             let _ = write(stream, head.as_bytes()).await;
-            // Until the client has enough of it.
+            // Until the client stops reading.
             let _ = read(stream, &mut [0]).await;
         }
         Does::Closes => {}
@@ -233,7 +233,7 @@ async fn an_answer_after_a_redirect_is_refused_and_without_redirects_no_other_ho
 }
 
 #[tokio::test]
-async fn an_answer_that_takes_too_long_is_given_up_wherever_it_stalls() {
+async fn an_answer_that_takes_too_long_is_abandoned_wherever_it_stalls() {
     for head in ["", "HTTP/1.1 200 OK\r\n", "HTTP/1.1 200 OK\r\ncontent-length: 5\r\n\r\nab"] {
         let server = Server::of(Does::Stalls(head.to_owned())).await;
         let start = Instant::now();

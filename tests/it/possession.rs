@@ -87,7 +87,7 @@ fn a_proof_is_accepted_once_at_guards_that_list_their_names_in_another_order() {
 #[test]
 fn a_quote_that_is_never_closed_does_not_hide_the_element_of_the_closest_proxy() {
     let (evil, real) = ("e".repeat(64), "a".repeat(64));
-    // What a client sent, and what a proxy that appends put after it.
+    // What a client sent, and what an appending proxy added after it.
     let field = format!("Hash={evil};Subject=\",By=x;Hash={real};Subject=\"CN=a\"");
     let evil = ClientCertificate::from_xfcc(&format!("Hash={evil}")).unwrap();
     assert_ne!(ClientCertificate::from_xfcc(&field), Some(evil));
@@ -127,7 +127,7 @@ fn a_token_that_names_no_audience_is_meant_for_several() {
 }
 
 #[test]
-fn one_field_that_is_no_text_is_malformed() {
+fn one_field_that_is_not_text_is_malformed() {
     let raw = bound().sign();
     let mut head = dpop_head("/orders", &raw, &[]);
     head.headers.insert("dpop", HeaderValue::from_bytes(b"\xff").unwrap());
@@ -145,7 +145,7 @@ fn the_challenge_to_a_spent_token_has_the_scope() {
 }
 
 #[test]
-fn narrowing_at_another_guard_asks_for_a_nonce_where_the_owner_says() {
+fn narrowing_at_another_guard_asks_for_a_nonce_if_the_owner_says_so() {
     let raw = bound().sign();
     let grant = ask_with_proof(&proof_guard(), &raw, &proof(&raw), READ).unwrap();
     let nowhere =
@@ -181,7 +181,7 @@ fn the_window_is_the_same_with_a_store() {
 }
 
 #[test]
-fn a_denial_that_is_no_401_follows_a_nonce_too() {
+fn a_denial_other_than_401_sends_a_nonce_too() {
     let raw = bound().sign();
     let nonces = || dpop().nonces(Nonces::new([1; 32]));
     let first = guard().dpop(nonces(), store());
@@ -195,7 +195,7 @@ fn a_denial_that_is_no_401_follows_a_nonce_too() {
 }
 
 #[test]
-fn two_ports_are_none() {
+fn two_ports_are_not_a_port() {
     let raw = bound().sign();
     for htu in ["https://orders.example::443/orders", "https://orders.example:0443/orders"] {
         let proof = proof(&raw).claim("htu", htu);
@@ -271,17 +271,17 @@ fn the_plain_path_answers_with_challenge_and_nonce_like_a_guard() {
     assert_eq!(denial.headers()["dpop-nonce"], nonce);
     assert!(challenge(&denial).starts_with(r#"DPoP error="use_dpop_nonce""#));
 
-    // With that nonce it passes, and a store takes the proof once.
+    // With that nonce it passes, and a store accepts the proof once.
     let field = proof(&raw).nonce(&nonce).sign();
     let token = refused(Possession::dpop(&field, &http::Method::GET, "/orders")).unwrap();
     let store = store();
-    let offer =
-        || store.insert(ReplayEntry::for_proof(token.proof().unwrap(), now())).now().unwrap();
+    let offer = || store.insert(ReplayEntry::for_proof(&token, now()).unwrap()).now().unwrap();
     assert_eq!(offer().unwrap(), Remembered::First);
     assert_eq!(offer().unwrap(), Remembered::Again);
     assert!(ReplayEntry::for_token(&token, now()).is_some());
     let several = validate(&common::token().claim("aud", json!([ORDERS.as_str(), "x"]))).unwrap();
     assert!(ReplayEntry::for_token(&several, now()).is_none());
+    assert!(ReplayEntry::for_proof(&several, now()).is_none(), "it came without a proof");
 }
 
 #[test]

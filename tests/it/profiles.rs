@@ -77,7 +77,7 @@ fn read(
     UnverifiedToken::parse(&token.sign())?.validate(validation, &signer(issuer).keys(), now())
 }
 
-/// The same claims, some of them changed.
+/// These claims, with some of them changed.
 fn with(claims: &Value, changes: Value) -> Value {
     let (Value::Object(mut claims), Value::Object(changes)) = (claims.clone(), changes) else {
         panic!("claims are an object");
@@ -86,7 +86,7 @@ fn with(claims: &Value, changes: Value) -> Value {
     Value::Object(claims)
 }
 
-/// What a token holds that the table speaks of.
+/// Compares a token with what should be read from it.
 #[track_caller]
 fn assert_seen(name: &str, issuer: &str, token: &AccessToken, expected: &Reading) {
     assert_eq!(token.issuer(), issuer, "{name}");
@@ -797,7 +797,7 @@ fn a_token_that_names_an_audience_must_name_ours_whatever_the_list() {
                 assert_eq!(invalid.reason(), Reason::AudienceMismatch, "{aud}");
             }
         }
-        // The list says nothing of a token that names us.
+        // The list does not matter for a token that names us.
         let unlisted = read(&cognito_with(&["other"]), vendor.issuer, &token);
         assert_eq!(unlisted.is_ok(), ours, "{aud}");
     }
@@ -807,7 +807,7 @@ fn a_token_that_names_an_audience_must_name_ours_whatever_the_list() {
 }
 
 #[test]
-fn an_empty_list_of_audiences_is_none() {
+fn an_empty_list_of_audiences_counts_as_no_audience() {
     let vendor = cognito();
     let token = vendor.token(&with(&vendor.user, json!({ "aud": [] })));
     assert!(read(&cognito_with(&[WEB]), vendor.issuer, &token).is_ok());
@@ -1026,7 +1026,7 @@ fn a_profile_of_ones_own_reads_what_it_names() {
 }
 
 #[test]
-fn a_profile_of_ones_own_does_not_look_where_it_names_nothing() {
+fn a_users_own_profile_reads_only_the_claims_it_names() {
     let elsewhere = json!({
         "sub": "mallory", "client_id": "listed", "jti": "j", "scope": "admin", "tid": "x",
     });
@@ -1118,7 +1118,7 @@ fn a_test_that_nothing_can_meet_refuses_everything() {
 }
 
 #[test]
-fn a_profile_without_scopes_reads_none() {
+fn a_profile_without_scope_claims_reads_no_scopes() {
     let none: [(&str, ScopeShape); 0] = [];
     let validation = validation().profile(Profile::rfc9068().scope_claims(none));
     let token = validate_by(&validation, &token().scope("orders:read"), now()).unwrap();
@@ -1195,7 +1195,7 @@ fn a_key_that_names_another_issuer_verifies_nothing() {
 }
 
 #[test]
-fn a_template_stands_for_one_segment_of_a_tenant_and_not_for_none() {
+fn a_template_stands_for_exactly_one_segment() {
     let template = json!("https://login.example/{tenantid}/v2.0");
     for (issuer, usable) in [
         ("https://login.example/acme/v2.0", true),

@@ -46,7 +46,7 @@ fn look_at(token: &AccessToken) {
     let _ = format!("{token:?}");
 }
 
-/// Reasons that a signed token can have for what it says.
+/// The reasons for which the claims of a signed token can be refused.
 const OF_CLAIMS: [Reason; 16] = [
     Reason::IssuerMissing,
     Reason::IssuerUntrusted,
@@ -90,7 +90,7 @@ fn json_value() -> impl Strategy<Value = Value> {
     })
 }
 
-/// The text of a JSON value, or nearly.
+/// The text of a JSON value, or nearly one.
 fn json_text() -> impl Strategy<Value = String> {
     prop_oneof![
         4 => json_value().prop_map(|value| value.to_string()),
@@ -105,7 +105,7 @@ fn json_text() -> impl Strategy<Value = String> {
     ]
 }
 
-/// A payload that starts as a good one; some members have other values, some stand twice.
+/// A payload that starts as a good one; some members have other values, and some are there twice.
 fn payload() -> impl Strategy<Value = String> {
     let name = select(vec![
         "iss",
@@ -234,7 +234,7 @@ proptest! {
         };
         let refused = check(&compact(&header, payload, &signature));
         prop_assert!(refused.is_err());
-        // Nothing of the later phases is seen.
+        // Nothing that is checked later shows.
         let reason = refused.unwrap_err().reason();
         prop_assert!(reason <= Reason::SignatureInvalid, "{}", reason);
     }
@@ -322,7 +322,7 @@ proptest! {
     }
 
     #[test]
-    fn a_field_is_a_credential_only_where_it_is_a_scheme_spaces_and_a_token(
+    fn a_field_is_a_credential_only_if_it_is_a_scheme_spaces_and_a_token(
         bytes in prop_oneof![
             prop::collection::vec(any::<u8>(), 0..80),
             r"[Bb]earer {0,2}[A-Za-z0-9._~+/=, -]{0,60}".prop_map(String::into_bytes),
@@ -351,14 +351,14 @@ proptest! {
                 "{}", reason
             ),
         }
-        // A second field is never chosen from.
+        // Of two fields, neither is chosen.
         headers.append("authorization", field);
         let twice = Credential::from_headers(&headers, 1000).unwrap_err();
         prop_assert_eq!(twice, Reason::MultipleCredentials);
     }
 
     #[test]
-    fn a_name_is_a_name_exactly_where_its_grammar_says_so(
+    fn a_name_is_accepted_exactly_if_its_grammar_says_so(
         text in prop_oneof![any::<String>(), r"[ -~]{0,12}", r"[!#-\[\]-~]{0,12}"],
     ) {
         let visible = |c: char| matches!(c, '\x21' | '\x23'..='\x5b' | '\x5d'..='\x7e');
@@ -629,7 +629,7 @@ proptest! {
     }
 }
 
-/// A key that serves nothing.
+/// A key that cannot be used.
 fn odd_key() -> impl Strategy<Value = Value> {
     let kty = select(vec!["EC", "RSA", "OKP", "oct", "AKP"]);
     let crv = select(vec!["P-256", "P-384", "Ed25519", "secp256k1"]);
@@ -653,7 +653,7 @@ fn hostile_text() -> impl Strategy<Value = String> {
     prop::collection::vec(character, 0..400).prop_map(String::from_iter)
 }
 
-/// Marks of direction, separators of lines, characters of no width.
+/// Direction marks, line separators, characters without width.
 fn is_deceptive(c: char) -> bool {
     matches!(c,
         '\u{ad}' | '\u{61c}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}'

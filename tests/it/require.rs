@@ -389,7 +389,7 @@ fn the_leeway_of_the_validation_holds_for_the_age_too() {
 }
 
 #[test]
-fn an_age_of_nothing_admits_who_authenticated_now() {
+fn a_max_age_of_zero_admits_an_authentication_right_now() {
     let age = any().max_age(secs(0));
     let met = |ago: i64| {
         let token = validate(&token().claim("auth_time", NOW - ago)).unwrap();
@@ -400,14 +400,14 @@ fn an_age_of_nothing_admits_who_authenticated_now() {
 }
 
 #[test]
-fn an_age_without_end_overflows_nothing() {
+fn an_unlimited_age_does_not_overflow() {
     let age = any().max_age(std::time::Duration::MAX);
     let token = validate(&token().claim("auth_time", 0)).unwrap();
     assert!(age.check(&token, now()).is_ok());
 }
 
 #[test]
-fn whatever_lacks_in_authentication_the_challenge_says_all_of_it() {
+fn the_challenge_says_everything_that_the_authentication_lacks() {
     let both = any().acr([PHR]).max_age(secs(300));
     for token in [
         token(),
@@ -449,13 +449,13 @@ fn a_token_without_a_user_is_not_sent_to_log_in() {
         assert_eq!(denial.status(), 403);
         assert!(denial.challenge().is_none());
     }
-    // A scope it can get.
+    // A scope that the client can get.
     let denial = ask(&guard(), &machine(), READ).unwrap_err();
     assert_eq!(denial.reason(), Reason::InsufficientScope);
 }
 
 #[test]
-fn a_login_that_a_token_without_a_user_claims_counts_for_nothing() {
+fn a_login_that_a_token_without_a_user_claims_does_not_count() {
     let machine = token().subject("test-client").acr("phr").authenticated(secs(1));
     for requirement in [any().acr([PHR]), any().max_age(secs(300))] {
         let denial = ask(&guard(), &machine, requirement).unwrap_err();
@@ -550,7 +550,7 @@ fn of_a_choice_of_scopes_the_challenge_names_the_first() {
     assert!(ask(&guard(), &token().scope("orders:read"), &requirement).is_ok());
 }
 
-// How it reads.
+// How a requirement reads.
 
 #[test]
 fn a_requirement_reads_as_what_it_asks() {

@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 
 use axum::body::Body;
-use axum::extract::{Json, MatchedPath, Path, Request, State};
+use axum::extract::{FromRef, Json, MatchedPath, Path, Request, State};
 use axum::http::header::{
     ACCESS_CONTROL_ALLOW_HEADERS, ACCESS_CONTROL_ALLOW_ORIGIN, ACCESS_CONTROL_EXPOSE_HEADERS,
     ACCESS_CONTROL_REQUEST_HEADERS, ACCESS_CONTROL_REQUEST_METHOD, ALLOW, AUTHORIZATION,
@@ -22,8 +22,10 @@ use http_body_util::BodyExt;
 use serde::Deserialize;
 use tower::{Layer, ServiceExt, service_fn};
 use tower_http::cors::{Any, CorsLayer};
-use unconfused::layer::ProblemJson;
+use unconfused::layer::{OwnGrant, ProblemJson};
+use unconfused::replay::MemoryReplayStore;
 use unconfused::testing::{TestIssuer, TestToken};
+use unconfused::token::TokenLimits;
 use unconfused::{Audience, AuditEvent, Denial, Grant, Guard, Reason, Require, Scope};
 
 const ORDERS: Audience = Audience::from_static("https://orders.example");
@@ -85,7 +87,7 @@ fn recorded(guard: Guard) -> (Guard, Operations) {
     (guard, operations)
 }
 
-// One layer a route.
+// One layer for each route.
 
 #[tokio::test]
 async fn each_method_of_a_path_has_its_own_requirement() {
@@ -172,7 +174,7 @@ async fn head_of_a_get_route_is_guarded() {
 
 #[tokio::test]
 async fn every_method_of_any_is_guarded_by_layer() {
-    // to axum a route of any has no method, and its route_layer would panic when it is set up
+    // for axum, a route of `any` has no method, and its `route_layer` would panic at set-up
     let guard = Guard::new(ORDERS, login().issuer());
     let app = Router::new().route("/orders", any(open).layer(guard.require(READ)));
     for method in [Method::GET, Method::POST, Method::DELETE, Method::PATCH] {
@@ -182,7 +184,7 @@ async fn every_method_of_any_is_guarded_by_layer() {
 }
 
 #[tokio::test]
-async fn a_requirement_can_be_worked_out_from_the_matched_path() {
+async fn a_requirement_can_be_computed_from_the_matched_path() {
     let login = login();
     let guard = Guard::new(ORDERS, login.issuer());
     let by_path = guard.require_by(|head| {
@@ -239,7 +241,7 @@ async fn with_layer_in_place_of_route_layer_a_backstop_hides_404() {
 
 #[tokio::test]
 async fn a_backstop_asks_for_a_token_before_axum_says_405() {
-    // the route_layer of a router goes round each whole route, its 405 included
+    // the `route_layer` of a router wraps each whole route, including its 405
     let login = login();
     let guard = Guard::new(ORDERS, login.issuer());
     let app = Router::new()
@@ -405,7 +407,7 @@ async fn a_whole_nested_router_can_stand_behind_one_guard() {
 }
 
 #[tokio::test]
-async fn a_nested_service_that_is_no_router_can_be_guarded() {
+async fn a_nested_service_that_is_not_a_router_can_be_guarded() {
     let login = login();
     let (guard, operations) = recorded(Guard::new(ORDERS, login.issuer()));
     let files = service_fn(|_: Request| async { Ok::<_, Infallible>(Response::<Body>::default()) });
@@ -418,7 +420,7 @@ async fn a_nested_service_that_is_no_router_can_be_guarded() {
 // Extractors.
 
 #[tokio::test]
-async fn a_handler_that_asks_for_a_grant_where_no_guard_stood_answers_500() {
+async fn a_handler_that_asks_for_a_grant_without_a_guard_answers_500() {
     let login = login();
     let app = Router::new().route("/orders", get(list));
     let response = ask_with(&app, Method::GET, "/orders", &reader(&login)).await;
@@ -438,14 +440,14 @@ async fn greet(grant: Option<Grant>) -> String {
 }
 
 #[tokio::test]
-async fn an_optional_grant_where_no_guard_stood_answers_500() {
+async fn an_optional_grant_without_a_guard_answers_500() {
     let app = Router::new().route("/", get(greet));
     let response = ask(&app, Method::GET, "/").await;
     assert_eq!(response.status(), StatusCode::INTERNAL_SERVER_ERROR);
 }
 
 #[tokio::test]
-async fn an_optional_grant_is_none_where_an_optional_guard_saw_no_credentials() {
+async fn an_optional_grant_is_none_if_an_optional_guard_saw_no_credentials() {
     let login = login();
     let guard = Guard::new(ORDERS, login.issuer());
     let app = Router::new().route("/", get(greet).route_layer(guard.optional(READ)));
@@ -466,7 +468,7 @@ async fn an_optional_grant_is_never_none_for_a_credential_that_does_not_do() {
 
 #[tokio::test]
 async fn a_grant_behind_an_optional_guard_is_500_without_credentials() {
-    // the handler asks for more than its guard promises
+    // the handler asks for more than its guard provides
     let guard = Guard::new(ORDERS, login().issuer());
     let app = Router::new().route("/", get(list).route_layer(guard.optional(READ)));
     let response = ask(&app, Method::GET, "/").await;
@@ -678,7 +680,7 @@ async fn exchange(address: SocketAddr, request: String) -> String {
 }
 
 #[tokio::test]
-async fn over_a_socket_a_client_is_told_what_it_needs_and_then_let_in() {
+async fn over_a_socket_a_client_learns_what_it_needs_and_then_passes() {
     let login = login();
     let guard = Guard::new(ORDERS, login.issuer());
     let app = Router::new().route("/orders", get(list).route_layer(guard.require(READ)));
@@ -728,18 +730,6 @@ async fn over_a_socket_a_chunked_body_arrives_behind_the_guard() {
 }
 
 #[tokio::test]
-async fn a_fallback_is_before_no_route_layer_and_needs_a_guard_of_its_own() {
-    let login = login();
-    let guard = Guard::new(ORDERS, login.issuer());
-    let app = || Router::new().route("/orders", get(list).route_layer(guard.require(READ)));
-    let backstop = || guard.require(Require::valid_token());
-    let bare = app().route_layer(backstop()).fallback(open);
-    assert_eq!(ask(&bare, Method::GET, "/else").await.status(), 200);
-    let guarded = app().fallback_service(get(open).layer(backstop()));
-    assert_eq!(ask(&guarded, Method::GET, "/else").await.status(), 401);
-}
-
-#[tokio::test]
 async fn a_handler_makes_the_body_of_its_own_denial() {
     async fn refuse(State(guard): State<Guard>, grant: Grant) -> Response {
         let denial = guard.refuse(&grant);
@@ -754,4 +744,232 @@ async fn a_handler_makes_the_body_of_its_own_denial() {
     let response = ask_with(&app, Method::GET, "/orders", &reader(&login)).await;
     assert_eq!(response.status(), 403);
     assert!(text(response).await.contains("policy_denied"));
+}
+
+// A grant belongs to its request.
+
+fn spending(login: &TestIssuer) -> Guard {
+    let began = time::UtcDateTime::UNIX_EPOCH;
+    Guard::new(ORDERS, login.issuer()).replay(MemoryReplayStore::new_at(began))
+}
+
+fn once() -> Require {
+    Require::scope(READ).single_use()
+}
+
+/// Asks a router for two refunds, by copies of this request.
+async fn refund_two(State(refunds): State<Router>, request: Request) -> String {
+    let (head, _) = request.into_parts();
+    let mut statuses = Vec::new();
+    for path in ["/orders/1/refund", "/orders/2/refund"] {
+        let mut copy = head.clone();
+        copy.uri = path.parse().unwrap();
+        let response = send(&refunds, Request::from_parts(copy, Body::empty())).await;
+        statuses.push(response.status().as_str().to_owned());
+    }
+    statuses.join(" ")
+}
+
+#[tokio::test]
+async fn a_batch_of_copied_requests_spends_for_each_of_them() {
+    let login = login();
+    let (guard, operations) = recorded(spending(&login));
+    let refunds =
+        Router::new().route("/orders/{id}/refund", post(list).route_layer(guard.require(once())));
+    let batch = |requirement: Require| {
+        let route = post(refund_two).route_layer(guard.require(requirement));
+        Router::new().route("/batch", route).with_state(refunds.clone())
+    };
+    let read = ask_with(&batch(READ.into()), Method::POST, "/batch", &reader(&login)).await;
+    assert_eq!(text(read).await, "200 401");
+    let spent = ask_with(&batch(once()), Method::POST, "/batch", &reader(&login)).await;
+    assert_eq!(text(spent).await, "401 401");
+    let recorded = operations.lock().unwrap().split_off(0);
+    let expected = ["POST /batch", "POST /orders/1/refund", "POST /orders/2/refund"];
+    assert_eq!(recorded, [expected, expected].concat());
+}
+
+#[tokio::test]
+async fn a_handler_behind_no_guard_does_not_find_the_grant_of_a_copied_request() {
+    let login = login();
+    let guard = Guard::new(ORDERS, login.issuer());
+    let greeted = || Router::new().route("/orders/{id}/refund", post(greet));
+    for refunds in [Router::new().route("/orders/{id}/refund", post(list)), greeted()] {
+        let batch = post(refund_two).route_layer(guard.require(READ));
+        let app = Router::new().route("/batch", batch).with_state(refunds);
+        let response = ask_with(&app, Method::POST, "/batch", &reader(&login)).await;
+        assert_eq!(text(response).await, "500 500");
+    }
+}
+
+#[tokio::test]
+async fn inside_nested_routers_a_request_stays_one() {
+    let login = login();
+    let guard = spending(&login);
+    let layer = || guard.require(once());
+    for path in ["/", "/orders", "/orders/{id}"] {
+        let orders = Router::new().route(path, get(list).route_layer(layer())).route_layer(layer());
+        let app = Router::new()
+            .nest("/api", Router::new().nest("/{version}", orders).route_layer(layer()))
+            .route_layer(layer())
+            .layer(layer());
+        let uri = format!("/api/v1{}?page=2", path.replace("{id}", "7").trim_end_matches('/'));
+        let token = reader(&login);
+        assert_eq!(ask_with(&app, Method::GET, &uri, &token).await.status(), 200, "{uri}");
+        assert_eq!(ask_with(&app, Method::GET, &uri, &token).await.status(), 401, "{uri}");
+    }
+}
+
+#[tokio::test]
+async fn what_rewrites_a_path_or_a_method_stands_outside_the_first_guard() {
+    async fn to_orders(mut request: Request, next: Next) -> Response {
+        *request.uri_mut() = "/orders".parse().unwrap();
+        next.run(request).await
+    }
+    async fn to_get(mut request: Request, next: Next) -> Response {
+        *request.method_mut() = Method::GET;
+        next.run(request).await
+    }
+    async fn as_it_is(request: Request, next: Next) -> Response {
+        next.run(request).await
+    }
+    let login = login();
+    let (guard, operations) = recorded(spending(&login));
+    let orders = || {
+        let route = any(list).layer(guard.require(once()));
+        Router::new().route("/orders", route).fallback_service(any(list))
+    };
+    let backstop = || guard.require(once());
+    let send = async |app: Router, method: Method, uri: &str| {
+        let response = ask_with(&app, method, uri, &reader(&login)).await;
+        (response.status().as_u16(), operations.lock().unwrap().split_off(0))
+    };
+    let inner = |app: Router| Router::new().fallback_service(app);
+
+    // Outside, the guards see one request.
+    let app = inner(orders().layer(backstop())).layer(middleware::from_fn(to_orders));
+    let seen = send(app, Method::GET, "/old").await;
+    assert_eq!(seen, (200, vec!["GET /orders".to_owned(); 2]));
+    let app = inner(orders().layer(backstop())).layer(middleware::from_fn(to_get));
+    let seen = send(app, Method::POST, "/orders").await;
+    assert_eq!(seen, (200, vec!["GET /orders".to_owned(); 2]));
+
+    // Inside, it is another request, and its token was used before.
+    let app = inner(orders()).layer(middleware::from_fn(to_orders)).layer(backstop());
+    let seen = send(app, Method::GET, "/old").await;
+    assert_eq!(seen, (401, vec!["GET /old".to_owned(), "GET /orders".to_owned()]));
+    let app = inner(orders()).layer(middleware::from_fn(to_get)).layer(backstop());
+    let seen = send(app, Method::POST, "/orders").await;
+    assert_eq!(seen, (401, vec!["POST /orders".to_owned(), "GET /orders".to_owned()]));
+
+    let app = inner(orders()).layer(middleware::from_fn(as_it_is)).layer(backstop());
+    assert_eq!(send(app, Method::GET, "/orders").await.0, 200);
+}
+
+// The grant of the router's own guard.
+
+/// A state that is more than a guard.
+#[derive(Clone)]
+struct Shop {
+    guard: Guard,
+}
+
+impl FromRef<Shop> for Guard {
+    fn from_ref(shop: &Shop) -> Guard {
+        shop.guard.clone()
+    }
+}
+
+async fn list_own(grant: OwnGrant) -> String {
+    format!("orders of {}", grant.subject())
+}
+
+#[tokio::test]
+async fn an_own_grant_is_500_behind_another_guard_or_none() {
+    let login = login();
+    let guard = Guard::new(ORDERS, login.issuer());
+    let other = guard.clone().limits(TokenLimits::default().max_audiences(1));
+    let app = Router::new()
+        .route("/own", get(list_own).route_layer(guard.clone().require(READ)))
+        .route("/other", get(list_own).route_layer(other.require(READ)))
+        .route("/other/own", get(list_own).route_layer((other.require(READ), guard.require(READ))))
+        .route("/own/other", get(list_own).route_layer((guard.require(READ), other.require(READ))))
+        .route("/none", get(list_own))
+        .route("/optional", get(list_own).route_layer(guard.optional(READ)))
+        .with_state(Shop { guard });
+    for (path, status) in [
+        ("/own", 200),
+        ("/other", 500),
+        ("/other/own", 200),
+        ("/own/other", 500),
+        ("/none", 500),
+        ("/optional", 200),
+    ] {
+        let response = ask_with(&app, Method::GET, path, &reader(&login)).await;
+        assert_eq!(response.status(), status, "{path}");
+        if status == 500 {
+            let denial = response.extensions().get::<Denial>().unwrap();
+            assert_eq!(denial.reason(), Reason::InternalError);
+            assert!(denial.to_string().contains("guard"), "{denial}");
+            assert!(!response.headers().contains_key(WWW_AUTHENTICATE));
+        }
+    }
+    let stranger = ask(&app, Method::GET, "/optional").await;
+    assert_eq!(stranger.status(), 500);
+}
+
+// What stays open without a sound: the list beside "Where a guard stands".
+
+#[tokio::test]
+async fn a_fallback_is_not_behind_a_route_layer_and_needs_a_guard_of_its_own() {
+    let login = login();
+    let guard = Guard::new(ORDERS, login.issuer());
+    let app = || Router::new().route("/orders", get(list).route_layer(guard.require(READ)));
+    let backstop = || guard.require(Require::valid_token());
+    for bare in
+        [app().route_layer(backstop()).fallback(open), app().fallback(open).route_layer(backstop())]
+    {
+        assert_eq!(ask(&bare, Method::GET, "/else").await.status(), 200);
+    }
+    let guarded = app().fallback_service(get(open).layer(backstop()));
+    assert_eq!(ask(&guarded, Method::GET, "/else").await.status(), 401);
+}
+
+#[tokio::test]
+async fn the_fallback_of_a_route_is_not_behind_its_route_layer() {
+    let guard = Guard::new(ORDERS, login().issuer());
+    let layer = || guard.require(READ);
+    for route in [
+        get(list).fallback(open).route_layer(layer()),
+        get(list).route_layer(layer()).fallback(open),
+        get(list).layer(layer()).fallback(open),
+    ] {
+        let app = Router::new().route("/orders", route);
+        assert_eq!(ask(&app, Method::DELETE, "/orders").await.status(), 200);
+        assert_eq!(ask(&app, Method::GET, "/orders").await.status(), 401);
+    }
+    let app = Router::new().route("/orders", get(list).fallback(open).layer(layer()));
+    assert_eq!(ask(&app, Method::DELETE, "/orders").await.status(), 401);
+}
+
+#[tokio::test]
+async fn what_is_added_after_the_backstop_is_not_behind_it() {
+    let guard = Guard::new(ORDERS, login().issuer());
+    let files =
+        || service_fn(|_: Request| async { Ok::<_, Infallible>(Response::<Body>::default()) });
+    let app = Router::new().route("/orders", get(list));
+    let backstop = guard.require(Require::valid_token());
+    let after = app.clone().route_layer(backstop.clone()).nest_service("/files", files());
+    assert_eq!(ask(&after, Method::GET, "/files/a").await.status(), 200);
+    let before = app.nest_service("/files", files()).route_layer(backstop);
+    assert_eq!(ask(&before, Method::GET, "/files/a").await.status(), 401);
+}
+
+#[tokio::test]
+async fn a_grant_asked_for_as_an_optional_extension_is_none_behind_no_guard() {
+    let greet = |grant: Option<Extension<Grant>>| async move {
+        grant.map_or("hello stranger".to_owned(), |grant| format!("hello {}", grant.subject()))
+    };
+    let app = Router::new().route("/", get(greet));
+    assert_eq!(text(ask(&app, Method::GET, "/").await).await, "hello stranger");
 }

@@ -1,7 +1,10 @@
 //! Tokens that count once: when they are spent, by whom, and what the record says.
 
+use std::future::Future;
+use std::pin::pin;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Barrier, Mutex};
+use std::task::{Context, Poll, Waker};
 use std::thread;
 
 use crate::common::{self, *};
@@ -18,7 +21,7 @@ use unconfused::proof::ClientCertificate;
 use unconfused::replay::{
     MemoryReplayStore, Remembered, ReplayAnswer, ReplayEntry, ReplayStore, StoreUnavailable,
 };
-use unconfused::testing::TestToken;
+use unconfused::testing::{TestProofKey, TestToken};
 use unconfused::token::{TokenLimits, Validation};
 use unconfused::{
     Acr, Answer, Audience, AuditEvent, Denial, Grant, Guard, Issuer, Reason, Require, Scope,
@@ -93,10 +96,10 @@ fn a_token_is_spent_once_and_then_never_again() {
     );
     assert!(challenge.ends_with(METADATA), "{challenge}");
     assert_eq!(reason(ask(&guard.clone(), &token, once())), Some(Reason::TokenSpent));
-    // Where it does not count, it is as good as before; and another token is another.
+    // A token that does not count once is as good as before, and another token is another.
     assert_eq!(reason(ask(&guard, &token, READ)), None);
     assert_eq!(reason(ask(&guard, &reader(), once())), None);
-    // A new signature, or another claim, makes it no other token.
+    // A new signature or another claim does not make it another token.
     let changed = token.clone().claim("x", 1).scope("orders:read orders:write");
     assert_eq!(reason(ask(&guard, &changed, once())), Some(Reason::TokenSpent));
 }
@@ -216,7 +219,7 @@ fn without_a_store_what_was_not_known_before_is_an_internal_error() {
     assert!(denial.challenge().is_none());
     assert!(!denial.problem_json().contains("Guard::replay"));
     assert_eq!(*events.lock().unwrap(), [(0, None), (1, Some(Reason::InternalError))]);
-    // What the token lacks is told first.
+    // What the token lacks comes first.
     let lacks = guard.narrow(&grant, Require::scope(WRITE).single_use()).now().unwrap();
     assert_eq!(reason(lacks), Some(Reason::InsufficientScope));
 }
@@ -232,23 +235,260 @@ async fn without_a_store_a_requirement_by_the_head_is_an_internal_error() {
     assert!(denial.to_string().contains("Guard::replay"), "{denial}");
 }
 
-// Once a request.
+// Once for each request.
 
 #[test]
-fn one_request_spends_its_token_once_however_often_it_is_asked() {
+fn the_layers_of_a_request_and_its_first_narrow_that_spends_count_as_one() {
     let spent = Arc::new(store());
     let first = guard().replay(spent.clone());
     let second = guard().replay(spent.clone()).limits(TokenLimits::default().leeway(secs(1)));
     let mut head = request(&reader());
     let grant = first.authorize(&mut head, once()).now().unwrap().unwrap();
     assert!(first.authorize(&mut head, once()).now().unwrap().is_ok());
-    assert!(first.narrow(&grant, once()).now().unwrap().is_ok());
-    assert!(first.narrow(&grant, READ).now().unwrap().is_ok());
-    let grant = second.authorize(&mut head, once()).now().unwrap().unwrap();
-    assert!(grant.made_by(&second));
-    assert!(second.narrow(&grant, READ).now().unwrap().is_ok());
+    let inner = second.authorize(&mut head, once()).now().unwrap().unwrap();
+    assert!(inner.made_by(&second));
     assert!(first.narrow(&grant, once()).now().unwrap().is_ok());
     assert_eq!(spent.len(), 1);
+    // Each further one is a second use, at whichever guard and of whichever grant of the request.
+    for (guard, grant) in [(&first, &grant), (&first, &inner), (&second, &grant), (&second, &inner)]
+    {
+        let again = guard.narrow(grant, once()).now().unwrap().unwrap_err();
+        assert_eq!((again.reason(), again.status().as_u16()), (Reason::TokenSpent, 401));
+        assert!(challenge(&again).contains(r#"scope="orders:read""#), "{}", challenge(&again));
+    }
+    assert_eq!(spent.len(), 1);
+}
+
+#[test]
+fn a_narrow_that_does_not_spend_itself_passes_though_the_grant_has_spent() {
+    let spent = Arc::new(store());
+    let first = guard().replay(spent.clone());
+    let second = guard().replay(spent.clone()).limits(TokenLimits::default().leeway(secs(1)));
+    let mut head = request(&reader());
+    let grant = first.authorize(&mut head, READ).now().unwrap().unwrap();
+    let spending = first.narrow(&grant, once()).now().unwrap().unwrap();
+    assert!(spending.requirement().is_single_use());
+    for guard in [&first, &second] {
+        for grant in [&grant, &spending] {
+            assert_eq!(reason(guard.narrow(grant, READ).now().unwrap()), None);
+        }
+        let again = guard.narrow(&spending, once()).now().unwrap();
+        assert_eq!(reason(again), Some(Reason::TokenSpent));
+    }
+    assert_eq!(spent.len(), 1);
+}
+
+#[test]
+fn of_many_narrows_at_two_guards_one_spends() {
+    const THREADS: usize = 16;
+    const ROUNDS: usize = 200;
+    let shared =
+        Arc::new(MemoryReplayStore::with_capacity_at(100_000, at(-100_000)).max_share_percent(100));
+    let guards = [
+        guard().replay(shared.clone()),
+        guard().replay(shared.clone()).limits(TokenLimits::default().leeway(secs(1))),
+    ];
+    for by_layer in [READ.into(), once()] {
+        let by_layer: Require = by_layer;
+        let grants: Vec<_> = (0..ROUNDS)
+            .map(|_| {
+                let mut head = request(&reader());
+                guards[0].authorize(&mut head, &by_layer).now().unwrap().unwrap()
+            })
+            .collect();
+        let narrowed: Vec<_> = (0..ROUNDS).map(|_| AtomicUsize::new(0)).collect();
+        let barrier = Barrier::new(THREADS);
+        thread::scope(|scope| {
+            for number in 0..THREADS {
+                let guard = &guards[number % 2];
+                let (grants, narrowed, barrier) = (&grants, &narrowed, &barrier);
+                scope.spawn(move || {
+                    barrier.wait();
+                    for (grant, narrowed) in grants.iter().zip(narrowed) {
+                        match guard.narrow(grant, once()).now().unwrap() {
+                            Ok(_) => {
+                                narrowed.fetch_add(1, Ordering::SeqCst);
+                            }
+                            Err(denial) => assert_eq!(denial.reason(), Reason::TokenSpent),
+                        }
+                    }
+                });
+            }
+        });
+        let most = narrowed.iter().map(|narrowed| narrowed.load(Ordering::SeqCst)).max();
+        let fewest = narrowed.iter().map(|narrowed| narrowed.load(Ordering::SeqCst)).min();
+        assert_eq!((fewest, most), (Some(1), Some(1)), "of {THREADS} narrows, after {by_layer}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn of_many_narrows_at_a_slow_store_one_spends() {
+    let shared = Arc::new(slow());
+    let guards = [
+        guard().replay(shared.clone()),
+        guard().replay(shared.clone()).limits(TokenLimits::default().leeway(secs(1))),
+    ];
+    for _ in 0..20 {
+        let mut head = request(&reader());
+        let grant = guards[0].authorize(&mut head, READ).await.unwrap();
+        let tasks: Vec<_> = (0..32)
+            .map(|number| {
+                let (guard, grant) = (guards[number % 2].clone(), grant.clone());
+                tokio::spawn(async move { reason(guard.narrow(&grant, once()).await) })
+            })
+            .collect();
+        let mut granted = 0;
+        for task in tasks {
+            match task.await.unwrap() {
+                None => granted += 1,
+                Some(reason) => assert_eq!(reason, Reason::TokenSpent),
+            }
+        }
+        assert_eq!(granted, 1);
+    }
+}
+
+#[test]
+fn a_narrow_whose_store_failed_may_be_repeated() {
+    use Remembered::{Again, First};
+    let answers = Arc::new(Mutex::new(vec![Ok(First), Err("down"), Ok(Remembered::ShareFull)]));
+    let next = answers.clone();
+    let guard = guard().replay(move |_: ReplayEntry| -> ReplayAnswer {
+        let answer = next.lock().unwrap().pop().unwrap();
+        Answer::Now(answer.map_err(StoreUnavailable::new))
+    });
+    let grant = ask(&guard, &reader(), READ).unwrap();
+    let narrow = || reason(guard.narrow(&grant, once()).now().unwrap());
+    let seen = [narrow(), narrow(), narrow(), narrow()];
+    let spent = Some(Reason::TokenSpent);
+    let (full, down) = (Some(Reason::RateLimited), Some(Reason::ReplayStoreUnavailable));
+    assert_eq!(seen, [full, down, None, spent]);
+    assert!(answers.lock().unwrap().is_empty());
+    // If the failed one did spend it, the store says so.
+    answers.lock().unwrap().extend([Ok(Again), Err("lost")]);
+    let grant = ask(&guard, &reader(), READ).unwrap();
+    let narrow = || reason(guard.narrow(&grant, once()).now().unwrap());
+    assert_eq!([narrow(), narrow()], [down, spent]);
+}
+
+#[test]
+fn after_a_narrow_that_was_dropped_the_store_decides() {
+    let (guard, events) = recorded(guard().replay(slow()));
+    // `slow` inserts when it is polled for the second time.
+    for (polls, expected) in [(0, None), (1, None), (2, Some(Reason::TokenSpent))] {
+        let grant = ask(&guard, &reader(), READ).unwrap();
+        let mut context = Context::from_waker(Waker::noop());
+        let mut narrow = pin!(guard.narrow(&grant, once()));
+        for _ in 0..polls {
+            assert!(narrow.as_mut().poll(&mut context).is_pending());
+        }
+        // While it is there, it is the one that spends.
+        let other = guard.narrow(&grant, once()).now().unwrap();
+        assert_eq!(reason(other), Some(Reason::TokenSpent));
+        narrow.set(Answer::Now(Ok(grant.clone())));
+        let mut next = pin!(guard.narrow(&grant, once()));
+        let next = loop {
+            if let Poll::Ready(next) = next.as_mut().poll(&mut context) {
+                break next;
+            }
+        };
+        assert_eq!(reason(next), expected, "dropped after {polls} polls");
+        let spent = Some(Reason::TokenSpent);
+        assert_eq!(*events.lock().unwrap(), [(0, None), (1, spent), (2, expected)]);
+        events.lock().unwrap().clear();
+    }
+}
+
+// A grant belongs to its request.
+
+/// The request of a grant, with another method or path.
+fn moved(mut head: Parts, method: &str, uri: &str) -> Parts {
+    head.method = method.parse().unwrap();
+    head.uri = uri.parse().unwrap();
+    head
+}
+
+#[test]
+fn a_grant_on_a_request_of_another_method_or_path_is_no_second_use() {
+    let spent = Arc::new(store());
+    let first = guard().replay(spent.clone());
+    let second = guard().replay(spent.clone()).limits(TokenLimits::default().leeway(secs(1)));
+    let mut head = request(&reader());
+    first.authorize(&mut head, once()).now().unwrap().unwrap();
+    for guard in [&first, &second] {
+        for (method, uri) in [("POST", "/orders"), ("GET", "/orders/2"), ("GET", "//orders")] {
+            let mut other = moved(head.clone(), method, uri);
+            let denial = guard.authorize(&mut other, once()).now().unwrap();
+            assert_eq!(reason(denial), Some(Reason::TokenSpent), "{method} {uri}");
+            assert!(other.extensions.get::<Grant>().is_none(), "{method} {uri}");
+        }
+        // Its own, whatever its query.
+        let mut same = moved(head.clone(), "GET", "/orders?page=2");
+        assert_eq!(reason(guard.authorize(&mut same, once()).now().unwrap()), None);
+    }
+    assert_eq!(spent.len(), 1);
+}
+
+#[test]
+fn a_request_of_another_path_is_judged_from_the_start() {
+    let seconds = Arc::new(AtomicUsize::new(0));
+    let hands = seconds.clone();
+    let clock = move || at(i64::try_from(hands.load(Ordering::SeqCst)).unwrap());
+    let (guard, events) = recorded(guard().clock(clock));
+    let token = reader();
+    let mut head = request(&token);
+    let grant = guard.authorize(&mut head, Require::scope(READ)).now().unwrap().unwrap();
+
+    seconds.store(10, Ordering::SeqCst);
+    let mut other = moved(head.clone(), "GET", "/orders/2");
+    let found = guard.authorize(&mut other, Require::valid_token()).now().unwrap().unwrap();
+    assert_ne!(found.decision(), grant.decision());
+    assert_eq!(found.at(), at(10));
+    assert_eq!(*found.requirement(), Require::valid_token());
+    assert_eq!(found.operation().path().to_string(), "/orders/2");
+    assert_eq!(other.extensions.get::<Grant>().unwrap().decision(), found.decision());
+    let refused = guard.authorize(&mut head.clone(), WRITE).now().unwrap().unwrap_err();
+    assert_eq!(refused.decision(), Some(grant.decision()));
+
+    // Long after, the token has expired for it, as for any request.
+    seconds.store(1000, Ordering::SeqCst);
+    let mut other = moved(head, "GET", "/orders/3");
+    let denial = guard.authorize(&mut other, READ).now().unwrap();
+    assert_eq!(reason(denial), Some(Reason::TokenExpired));
+    let lacks = Some(Reason::InsufficientScope);
+    let expired = Some(Reason::TokenExpired);
+    assert_eq!(*events.lock().unwrap(), [(0, None), (0, None), (1, lacks), (0, expired)]);
+}
+
+#[test]
+fn the_proof_of_an_earlier_request_does_not_carry_over() {
+    let guard = proof_guard();
+    let raw = bound().sign();
+    let mut head = dpop_head("/orders", &raw, &[&proof(&raw).sign()]);
+    guard.authorize(&mut head, READ).now().unwrap().unwrap();
+    for (method, uri, expected) in [
+        ("POST", "/orders", Reason::DpopMethodMismatch),
+        ("GET", "/orders/2", Reason::DpopUriMismatch),
+        // Another spelling of the path that the proof is for.
+        ("GET", "/%6frders", Reason::DpopProofReplayed),
+    ] {
+        let denial = guard.authorize(&mut moved(head.clone(), method, uri), READ).now().unwrap();
+        assert_eq!(reason(denial), Some(expected), "{method} {uri}");
+    }
+}
+
+#[test]
+fn a_hundred_thousand_narrows_by_two_guards_in_turn_are_no_list() {
+    let (first, second) = (guard(), guard().limits(TokenLimits::default().leeway(secs(1))));
+    let mut grant = ask(&first, &reader(), READ).unwrap();
+    let decision = grant.decision();
+    for number in 0..100_000 {
+        let guard = if number % 2 == 0 { &second } else { &first };
+        grant = guard.narrow(&grant, READ).now().unwrap().unwrap();
+    }
+    assert_eq!(grant.decision(), decision);
+    assert_eq!(first.refuse(&grant).reason(), Reason::PolicyDenied);
+    drop(grant);
 }
 
 #[test]
@@ -315,7 +555,7 @@ fn a_token_for_several_audiences_or_without_an_id_cannot_be_spent() {
         assert_eq!(reason(ask(&guard, &token, READ)), None);
     }
     assert_eq!(asked.load(Ordering::SeqCst), 0);
-    // A list of one is one.
+    // A list with one entry is enough.
     let one = reader().claim("aud", [ORDERS.as_str()]);
     assert_eq!(reason(ask(&guard, &one, once())), None);
 }
@@ -378,11 +618,6 @@ async fn a_slow_store_is_waited_for_and_recorded_once() {
 
 #[test]
 fn there_is_no_waiting_between_the_answer_of_a_store_and_the_record() {
-    use std::future::Future as _;
-    use std::future::IntoFuture as _;
-    use std::pin::pin;
-    use std::task::{Context, Poll, Waker};
-
     let answered = Arc::new(AtomicUsize::new(0));
     let counter = answered.clone();
     let store = move |_: ReplayEntry| -> ReplayAnswer {
@@ -396,7 +631,7 @@ fn there_is_no_waiting_between_the_answer_of_a_store_and_the_record() {
     let (guard, events) = recorded(guard().dpop(dpop(), common::store()).replay(store));
     let raw = bound().sign();
     let mut head = dpop_head("/orders", &raw, &[&proof(&raw).sign()]);
-    let mut answer = pin!(guard.authorize(&mut head, once()).into_future());
+    let mut answer = pin!(guard.authorize(&mut head, once()));
     let mut context = Context::from_waker(Waker::noop());
     loop {
         let poll = answer.as_mut().poll(&mut context);
@@ -514,9 +749,9 @@ fn requirement() -> impl Strategy<Value = Require> {
 }
 
 proptest! {
-    /// What either asks, both ask.
+    /// Both together ask what either asks.
     #[test]
-    fn both_requirements_are_met_where_each_is(
+    fn both_requirements_together_are_met_if_each_is(
         one in requirement(),
         other in requirement(),
         is_bound in any::<bool>(),
@@ -549,4 +784,106 @@ fn a_token_with_the_id_of_another_for_another_name_of_the_resource_is_another() 
     assert_eq!(reason(ask(&guard, &token, once())), None);
     assert_eq!(reason(ask(&guard, &renamed, once())), None);
     assert_eq!(reason(ask(&guard, &renamed, once())), Some(Reason::TokenSpent));
+}
+
+// Shares of a store.
+
+/// A store in which a subject has 20 entries, of which one client has 10.
+fn small() -> Arc<MemoryReplayStore> {
+    Arc::new(MemoryReplayStore::with_capacity_at(400, at(-1000)))
+}
+
+fn of(subject: &str, client: &str) -> TestToken {
+    reader().subject(subject).client(client)
+}
+
+/// How many of so many requests with a new token are granted. Each other one is refused for the share.
+fn granted(guard: &Guard, token: impl Fn() -> TestToken, requests: usize) -> usize {
+    let refused = |denial: Denial| assert_eq!(denial.reason(), Reason::RateLimited, "{denial}");
+    let grants = (0..requests).map(|_| ask(guard, &token(), once()).map_err(refused));
+    grants.filter(Result::is_ok).count()
+}
+
+#[test]
+fn one_client_fills_no_more_than_its_share_whatever_number_of_proof_keys_it_has() {
+    for (keys, proofs_of_each) in [(20, 20), (1000, 1)] {
+        let guard = guard().dpop(dpop(), small());
+        let ask_by = |key: &TestProofKey, subject: &str| {
+            let raw = of(subject, "assistant").bound_to(key).sign();
+            let proof = key.proof("GET", common::URL).issued_at(now()).token(&raw);
+            reason(ask_with_proof(&guard, &raw, &proof, READ))
+        };
+        let keys: Vec<_> = (0..keys).map(|_| TestProofKey::new()).collect();
+        let mut passed = 0;
+        for key in &keys {
+            for _ in 0..proofs_of_each {
+                match ask_by(key, "mallory") {
+                    None => passed += 1,
+                    Some(refused) => assert_eq!(refused, Reason::RateLimited),
+                }
+            }
+        }
+        let other = ask_by(proof_key(), "alice");
+        assert_eq!((passed, other), (10, None), "with {} keys", keys.len());
+    }
+}
+
+#[test]
+fn one_user_of_a_client_at_its_limit_does_not_lock_out_another_user() {
+    let guard = guard().replay(small());
+    assert_eq!(granted(&guard, || of("mallory", "assistant"), 30), 10);
+    assert_eq!(granted(&guard, || of("alice", "assistant"), 10), 10);
+}
+
+#[test]
+fn one_client_of_a_user_at_its_limit_does_not_lock_out_the_users_other_client() {
+    let guard = guard().replay(small());
+    assert_eq!(granted(&guard, || of("alice", "rogue"), 30), 10);
+    assert_eq!(granted(&guard, || of("alice", "assistant"), 30), 10);
+    // Two clients have all of the subject's share, and a third has no share of its own.
+    assert_eq!(granted(&guard, || of("alice", "registered just now"), 5), 0);
+}
+
+#[test]
+fn a_user_has_one_share_whatever_number_of_clients_it_registers() {
+    let store = small();
+    let guard = guard().replay(store.clone());
+    let clients = 0..100;
+    let of_client = |number| granted(&guard, || of("mallory", &format!("client {number}")), 1);
+    assert_eq!(clients.map(of_client).sum::<usize>(), 20);
+    assert_eq!(store.len(), 20);
+    assert_eq!(granted(&guard, || of("alice", "client 0"), 10), 10);
+}
+
+#[test]
+fn a_client_that_acts_for_itself_is_its_own_subject() {
+    let guard = guard().replay(small());
+    assert_eq!(granted(&guard, || of("robot", "robot"), 30), 10);
+    assert_eq!(granted(&guard, || of("alice", "robot"), 10), 10);
+    assert_eq!(granted(&guard, || of("another robot", "another robot"), 10), 10);
+}
+
+#[test]
+fn subjects_of_one_name_of_two_issuers_have_two_shares() {
+    let other = unconfused::testing::TestIssuer::new(OTHER);
+    let guard = guard().trust(Issuer::new(OTHER, other.keys())).replay(small());
+    let theirs = || {
+        let token = other.token(&ORDERS).issued_at(now()).scope("orders:read");
+        token.subject("alice").client("assistant")
+    };
+    assert_eq!(granted(&guard, theirs, 30), 10);
+    assert_eq!(granted(&guard, || of("alice", "assistant"), 10), 10);
+}
+
+#[test]
+fn proofs_and_tokens_in_one_store_have_one_share() {
+    let store = small();
+    let guard = guard().dpop(dpop(), store.clone()).replay(store.clone());
+    let mut reasons = Vec::new();
+    for _ in 0..6 {
+        let raw = of("alice", "assistant").bound_to(proof_key()).sign();
+        reasons.push(reason(ask_with_proof(&guard, &raw, &proof(&raw), once())));
+    }
+    assert_eq!(reasons, [None, None, None, None, None, Some(Reason::RateLimited)]);
+    assert_eq!(store.len(), 10);
 }

@@ -125,7 +125,6 @@ fn every_reason_from_the_shape_to_possession_has_a_token_that_is_refused_for_it(
             token().claim("authorization_details", json!([{}])).sign(),
             &usable,
         ),
-        // 26 to 30
         (Reason::TokenExpired, token().expired().sign(), &usable),
         (Reason::TokenNotYetValid, token().not_yet_valid().sign(), &usable),
         (Reason::IssuedInFuture, iat(31).sign(), &usable),
@@ -149,7 +148,7 @@ fn every_reason_from_the_shape_to_possession_has_a_token_that_is_refused_for_it(
     let invalid = validate_by(&validation().profile(untyped), &id_token, now()).unwrap_err();
     assert_eq!(invalid.reason(), Reason::TokenKindRejected);
 
-    // 25 has a test of its own; 16 needs a source of keys.
+    // `required_claim_missing` has a test of its own, and `keys_unavailable` needs a source of keys.
     let shown: BTreeSet<_> = cases.iter().map(|(reason, ..)| *reason).collect();
     let elsewhere =
         [Reason::TokenKindRejected, Reason::RequiredClaimMissing, Reason::KeysUnavailable];
@@ -214,7 +213,7 @@ fn the_type_of_the_token_is_compared_as_a_media_type() {
 
 #[test]
 fn times_change_exactly_at_the_leeway() {
-    // claim, its value, moment, reason there; all offsets from the one moment
+    // the claim, its value, the time, and the reason then; all as offsets from the moment
     let cases = [
         ("exp", 300, 329, None),
         ("exp", 300, 330, Some(Reason::TokenExpired)),
@@ -466,7 +465,7 @@ fn a_claim_is_absent_or_of_another_type_or_there() {
     assert_eq!(limits["day"], 100);
     let wrong: Result<Option<u64>, WrongClaimType> = token.claim("tenant");
     assert_eq!(wrong.unwrap_err().to_string(), "the claim `tenant` has another type");
-    // `null` is there, and no string
+    // `null` is there, and is not a string
     assert!(token.claim::<String>("nothing").is_err());
 }
 

@@ -80,7 +80,7 @@ struct Key {
 }
 
 #[test]
-fn each_key_is_taken_or_has_its_problem() {
+fn each_key_is_accepted_or_has_its_problem() {
     let rows: Vec<Key> = rows(include_str!("../vectors/keys.jsonl"));
     let mut shown = BTreeSet::new();
     for row in rows {
@@ -103,7 +103,7 @@ fn each_key_is_taken_or_has_its_problem() {
 }
 
 #[test]
-fn a_key_with_a_problem_is_passed_over_and_still_named() {
+fn a_key_with_a_problem_is_skipped_and_still_named() {
     let rows: Vec<Key> = rows(include_str!("../vectors/keys.jsonl"));
     for row in rows.iter().filter(|row| row.problem.is_some()) {
         let mut key = row.key.clone();

@@ -1,30 +1,28 @@
 //! What all contenders share: an issuer, its token, the request, the runtimes.
 
+#[path = "../../fixtures/mod.rs"]
+mod fixtures;
+
 use std::convert::Infallible;
 use std::hint::black_box;
 use std::rc::Rc;
 use std::sync::Arc;
-use std::time::Duration;
 
 use axum::Router;
 use axum::body::Body;
 use axum::routing::{get, post};
 use bytes::Bytes;
 use http::{HeaderName, HeaderValue, Method, Request, Response, Uri, header};
-use serde_json::json;
 use tokio::runtime::{Builder, Runtime};
 use tower::Service;
 use unconfused::testing::{TestIssuer, TestProofKey, TestToken};
 use unconfused::keys::Algorithm;
-use unconfused::Audience;
+
+pub(crate) use fixtures::{AUDIENCE, ISSUER, PATH, SCOPE};
 
 use crate::measure::{Contender, Kind};
 use crate::ours::BARE;
 
-pub const ISSUER: &str = "https://login.example";
-pub const AUDIENCE: &str = "https://orders.example/api";
-pub const SCOPE: &str = "orders:refund";
-pub const PATH: &str = "/orders/7/refund";
 pub const ALGORITHMS: [(&str, Algorithm); 4] = [
     ("RS256", Algorithm::Rs256),
     ("PS256", Algorithm::Ps256),
@@ -138,24 +136,9 @@ impl Lab {
     }
 }
 
-/// The token of the crate's benchmarks, with fewer groups, so that an RSA signature fits too.
+/// The token of the crate's own benchmarks.
 pub fn unsigned(issuer: &TestIssuer, audience: &'static str) -> TestToken {
-    let groups: Vec<_> = (0..10).map(|n| format!("team-{n:04}-support")).collect();
-    issuer
-        .token(&Audience::from_static(audience))
-        .subject("248289761001")
-        .scope("openid profile orders:read orders:write orders:refund customers:read")
-        .acr("phr")
-        .authenticated(Duration::from_secs(60))
-        .lifetime(Duration::from_secs(7000))
-        .actor_with_issuer("https://agents.example", "planner-1")
-        .actor("support-agent")
-        .claim("amr", ["pwd", "hwk"])
-        .claim("groups", groups)
-        .claim(
-            "authorization_details",
-            json!([{ "type": "refund", "currency": "EUR", "max": 250 }]),
-        )
+    fixtures::large(issuer, audience, 10)
 }
 
 /// A request as a server makes it: its values share the buffer that was read.

@@ -175,7 +175,7 @@ async fn a_real_client_gets_a_bound_token_and_passes_and_what_it_sent_does_not_p
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_client_in_use_is_told_the_next_nonce_before_its_own_ends() {
+async fn a_client_in_use_is_given_the_next_nonce_before_its_own_expires() {
     let scene = set_up(Duration::from_secs(4)).await;
     let mut client = scene.client("ES256");
     client.tell(&json!({ "do": "token" }));

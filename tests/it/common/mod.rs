@@ -181,7 +181,7 @@ pub(crate) fn ask_with_proof(
     guard.authorize(&mut head, requirement).now().unwrap()
 }
 
-/// A store that answers one thing, and counts how often it is asked.
+/// A store that always gives this answer, and counts how often it is asked.
 pub(crate) fn store_that(
     answer: fn() -> Result<Remembered, StoreUnavailable>,
 ) -> (impl ReplayStore + Clone, Arc<AtomicUsize>) {

@@ -23,7 +23,7 @@ pub(crate) fn login() -> TestIssuer {
     TestIssuer::new("https://login.example")
 }
 
-/// A guard over these stores, for a host of one clock: what was issued after a store began is known to be.
+/// A guard over these stores, for one host: with one clock, it is certain what was issued after a store began.
 pub(crate) fn guard<S: ReplayStore>(
     login: &TestIssuer,
     dpop: Dpop,

@@ -1,0 +1,23 @@
+//! The clock of a guard.
+
+use std::sync::Arc;
+
+use time::UtcDateTime;
+
+/// Tells a guard, and each of its grants, the time.
+///
+/// Cloning the clock of the system writes nothing that threads share.
+#[derive(Clone)]
+pub(super) enum Clock {
+    System,
+    Custom(Arc<dyn Fn() -> UtcDateTime + Send + Sync>),
+}
+
+impl Clock {
+    pub(super) fn now(&self) -> UtcDateTime {
+        match self {
+            Clock::System => UtcDateTime::now(),
+            Clock::Custom(clock) => clock(),
+        }
+    }
+}

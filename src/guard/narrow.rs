@@ -1,0 +1,129 @@
+//! What a handler asks of the guard about a request that was granted: more, or a refusal.
+
+use std::sync::Arc;
+
+use super::request::{RequestContext, StepKind};
+use super::{Grant, Guard};
+use crate::answer::Answer;
+use crate::denial::Denial;
+use crate::evidence::Step;
+use crate::reason::Reason;
+use crate::require::Require;
+
+/// # In a handler
+impl Guard {
+    /// Requires more of a request that was granted, for what only its handler knows.
+    ///
+    /// The new requirement is checked together with that of the grant, so that a challenge names everything that is
+    /// needed. The token is judged by the guard's clock: once it has expired, plus the leeway, it is refused
+    /// (`token_expired`, 401), and [`max_age`](Require::max_age) counts until now. Its signature, its issuer's keys and
+    /// its proof are not checked again.
+    ///
+    /// If `requirement` itself asks for [`single_use`](Require::single_use), the token is spent. All layers of a
+    /// request and the first `narrow` that spends count as one use. A further one is refused (`token_spent`, 401),
+    /// whichever guard and grant of the request it is asked with, and even if the first still waits for its store. If
+    /// the first fails or is dropped, the next may spend; the store knows whether the token was spent. A `narrow` that
+    /// does not itself ask for it spends nothing and is not refused for it.
+    ///
+    /// The grant of another guard is not trusted. Its credential is validated anew, at this moment and as far as that
+    /// is possible without the request: tokens that are bound to a certificate are refused, a DPoP proof that is too
+    /// old by now is refused, and the transport is not checked.
+    ///
+    /// ```
+    /// # #[cfg(feature = "testing")] {
+    /// use unconfused::{Audience, Denial, Grant, Guard, Reason, Scope};
+    /// # use unconfused::testing::TestIssuer;
+    ///
+    /// const ORDERS: Audience = Audience::from_static("https://orders.example");
+    /// const REFUND: Scope = Scope::from_static("orders:refund");
+    /// const REFUND_LARGE: Scope = Scope::from_static("orders:refund-large");
+    ///
+    /// async fn refund(guard: &Guard, grant: &Grant, amount: u64) -> Result<String, Denial> {
+    ///     if amount > 1000 {
+    ///         guard.narrow(grant, REFUND_LARGE).await?;
+    ///     }
+    ///     Ok(format!("{amount} refunded"))
+    /// }
+    /// # tokio::runtime::Builder::new_current_thread().build()?.block_on(async {
+    /// # let login = TestIssuer::new("https://login.example");
+    /// # let issuer = login.issuer();
+    ///
+    /// let guard = Guard::new(ORDERS, issuer);
+    /// let grant = login.token(&ORDERS).scope("orders:refund").granted_by(&guard, REFUND);
+    /// assert!(refund(&guard, &grant, 20).await.is_ok());
+    ///
+    /// let denial = refund(&guard, &grant, 1200).await.unwrap_err();
+    /// assert_eq!(denial.reason(), Reason::InsufficientScope);
+    /// assert_eq!(denial.challenge().unwrap().scope(), [REFUND, REFUND_LARGE]);
+    /// # });
+    /// # }
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
+    pub fn narrow(
+        &self,
+        grant: &Grant,
+        requirement: impl Into<Require>,
+    ) -> Answer<'static, Result<Grant, Denial>> {
+        let own = requirement.into();
+        let step_kind = StepKind::Narrow { spends: own.is_single_use() };
+        let requirement = Arc::new(grant.requirement().clone().and(own));
+        let operation = grant.operation().clone();
+        let at = self.inner.clock.now();
+        if grant.made_by(self) {
+            let evidence = grant.for_later_step(Step { operation, requirement, at });
+            return match self.inner.terms.check_end(evidence.token(), at) {
+                Ok(()) => self.check_requirement(evidence, step_kind),
+                Err(reason) => Answer::Now(self.decided(evidence, Err(reason.into()))),
+            };
+        }
+        let context = RequestContext {
+            operation,
+            at,
+            decision: grant.decision(),
+            query_token: grant.request.query_token,
+            scheme: None,
+            // It is known only from a request.
+            certificate: None,
+            earlier: Some(grant.request.clone()),
+            step_kind,
+        };
+        self.authorize_credential(context, requirement, grant.credential().clone())
+    }
+
+    /// Refuses a request that was granted, by a rule of the handler's own.
+    ///
+    /// Returns a denial with the reason `policy_denied` (403), and records it with the time of the guard's clock. It is
+    /// final at any time, also after the token has expired.
+    ///
+    /// ```
+    /// # #[cfg(feature = "testing")] {
+    /// use http::StatusCode;
+    /// use unconfused::{Audience, Denial, Grant, Guard, Party, Reason, Scope};
+    /// # use unconfused::testing::TestIssuer;
+    ///
+    /// const ORDERS: Audience = Audience::from_static("https://orders.example");
+    /// const READ: Scope = Scope::from_static("orders:read");
+    ///
+    /// fn read_order(guard: &Guard, grant: &Grant, owner: Party<'_>) -> Result<String, Denial> {
+    ///     if grant.subject() != owner {
+    ///         return Err(guard.refuse(grant));
+    ///     }
+    ///     Ok(format!("an order of {}", owner.name()))
+    /// }
+    /// # let login = TestIssuer::new("https://login.example");
+    /// # let issuer = login.issuer();
+    ///
+    /// let guard = Guard::new(ORDERS, issuer);
+    /// let grant = login.token(&ORDERS).subject("alice").scope("orders:read").granted_by(&guard, READ);
+    /// assert!(read_order(&guard, &grant, Party::new("https://login.example", "alice")).is_ok());
+    ///
+    /// // The alice of another issuer is another subject.
+    /// let denial = read_order(&guard, &grant, Party::new("https://other.example", "alice")).unwrap_err();
+    /// assert_eq!(denial.reason(), Reason::PolicyDenied);
+    /// assert_eq!(denial.status(), StatusCode::FORBIDDEN);
+    /// # }
+    /// ```
+    pub fn refuse(&self, grant: &Grant) -> Denial {
+        self.deny_validated(grant, self.inner.clock.now(), Reason::PolicyDenied.into())
+    }
+}

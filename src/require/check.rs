@@ -24,7 +24,7 @@ impl Require {
     pub fn check(&self, token: &AccessToken, now: UtcDateTime) -> Result<(), Unmet> {
         self.check_parties(token).map_err(Unmet::new)?;
         let authentication = self.check_authentication(token, now);
-        let allowed = self.scopes.iter().all(|group| group.iter().any(|scope| token.allows(scope)));
+        let allowed = self.scopes.iter().all(|group| token.allows_any(group));
         let scope = (!allowed).then_some(Reason::InsufficientScope);
         let mut reasons = without_repeats(authentication.into_iter().chain([scope]).flatten());
         reasons.sort_unstable();

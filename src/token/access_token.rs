@@ -154,12 +154,18 @@ impl AccessToken {
     /// with.
     #[must_use]
     pub fn allows(&self, scope: &Scope) -> bool {
-        if self.scopes().any(|held| held == scope.as_str()) {
-            return true;
-        }
-        // Asked for once, and not once for each scope of the token.
-        let broader = self.hierarchy.as_ref().and_then(|hierarchy| hierarchy.broader(scope));
-        broader.is_some_and(|broader| self.scopes().any(|held| broader.contains(held)))
+        self.allows_any(std::slice::from_ref(scope))
+    }
+
+    /// True if the token has one of these scopes, or one that implies one of them.
+    pub(crate) fn allows_any(&self, scopes: &[Scope]) -> bool {
+        let held = |scope: &Scope| self.scopes().any(|held| held == scope.as_str());
+        // What implies a scope is looked up once, and not once for each scope of the token.
+        let implied = |scope: &Scope| {
+            let broader = self.hierarchy.as_ref().and_then(|hierarchy| hierarchy.broader(scope));
+            broader.is_some_and(|broader| self.scopes().any(|held| broader.contains(held)))
+        };
+        scopes.iter().any(held) || scopes.iter().any(implied)
     }
 
     /// Returns how well the subject authenticated, `acr`.

@@ -1,5 +1,6 @@
 //! Scopes that imply other scopes. Nothing is implied unless a resource says so.
 
+use std::cmp::Ordering;
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::names::Scope;
@@ -32,8 +33,23 @@ use crate::names::Scope;
 /// ```
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct ScopeHierarchy {
-    /// Each scope that others imply, with all of those, without itself.
-    broader: BTreeMap<String, BTreeSet<String>>,
+    /// Each scope that others imply, with those.
+    broader: BTreeMap<String, BroaderScopes>,
+}
+
+/// All scopes that imply one scope, without itself, in their [order](Self::order).
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(super) struct BroaderScopes(Vec<String>);
+
+impl BroaderScopes {
+    pub(super) fn contains(&self, held: &str) -> bool {
+        self.0.binary_search_by(|scope| BroaderScopes::order(scope, held)).is_ok()
+    }
+
+    /// By length first: scopes of one service begin alike, so their lengths tell most of them apart sooner.
+    fn order(one: &str, other: &str) -> Ordering {
+        one.len().cmp(&other.len()).then_with(|| one.cmp(other))
+    }
 }
 
 /// The error of [`ScopeHierarchy::new`]: a scope implies itself, directly or through others.
@@ -80,8 +96,11 @@ impl ScopeHierarchy {
             }
             for narrow in reached {
                 let broader = hierarchy.broader.entry(narrow.as_str().to_owned()).or_default();
-                broader.insert(broad.as_str().to_owned());
+                broader.0.push(broad.as_str().to_owned());
             }
+        }
+        for broader in hierarchy.broader.values_mut() {
+            broader.0.sort_unstable_by(|one, other| BroaderScopes::order(one, other));
         }
         Ok(hierarchy)
     }
@@ -93,7 +112,7 @@ impl ScopeHierarchy {
     }
 
     /// The scopes that imply `asked`. `None` if there are none.
-    pub(super) fn broader(&self, asked: &Scope) -> Option<&BTreeSet<String>> {
+    pub(super) fn broader(&self, asked: &Scope) -> Option<&BroaderScopes> {
         self.broader.get(asked.as_str())
     }
 }

@@ -13,7 +13,7 @@ use unconfused::error::InvalidToken;
 use unconfused::keys::KeySet;
 use unconfused::profile::{ClaimRule, HeaderType, Profile, ScopeShape};
 use unconfused::testing::{TestIssuer, TestToken};
-use unconfused::token::{Credential, UnverifiedToken, Validation};
+use unconfused::token::{Credential, ScopeHierarchy, UnverifiedToken, Validation};
 use unconfused::{AccessToken, Acr, Audience, Reason, Require, Scope};
 
 fn cases(cases: u32) -> ProptestConfig {
@@ -247,6 +247,33 @@ proptest! {
         let accepted = check(&text).is_ok();
         // Changes may undo each other.
         prop_assert_eq!(accepted, &text == good, "{}", text);
+    }
+
+    #[test]
+    fn a_scope_is_allowed_if_it_is_held_or_a_path_of_implications_leads_to_it(
+        implications in prop::collection::vec((0_usize..8, 0_usize..8), 0..16),
+        held in prop::collection::btree_set(0_usize..10, 0..6),
+    ) {
+        // Of different lengths, and some of the same.
+        let names = ["a", "b", "aa", "ab", "ba", "b:read", "b:writ", "a:read:all", "other", "x"];
+        let scope = |n: usize| Scope::from_static(names[n]);
+        // From a lower to a higher number, so there is no cycle.
+        let edges: Vec<_> = implications.into_iter().filter(|(broad, narrow)| broad < narrow).collect();
+        let hierarchy = edges.iter().map(|(broad, narrow)| (scope(*broad), [scope(*narrow)]));
+        let validation = validation().scope_hierarchy(ScopeHierarchy::new(hierarchy).unwrap());
+        let text: Vec<_> = held.iter().map(|n| names[*n]).collect();
+        let token = validate_by(&validation, &token().scope(&text.join(" ")), now()).unwrap();
+        let mut allowed = held;
+        for from in 0..names.len() {
+            if allowed.contains(&from) {
+                allowed.extend(edges.iter().filter(|(broad, _)| *broad == from).map(|(_, n)| *n));
+            }
+        }
+        for (asked, name) in names.into_iter().enumerate() {
+            prop_assert_eq!(token.allows(&scope(asked)), allowed.contains(&asked), "{}", name);
+        }
+        let choice = Require::any_scope((5..names.len()).map(scope));
+        prop_assert_eq!(choice.check(&token, now()).is_ok(), allowed.iter().any(|n| *n >= 5));
     }
 
     #[test]

@@ -16,6 +16,7 @@ mod pass;
 mod cached;
 mod once;
 mod outcome;
+mod path_rule;
 mod refused;
 mod request;
 

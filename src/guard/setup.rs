@@ -185,8 +185,9 @@ impl Guard {
     /// has must always be valid, needed or not.
     ///
     /// The path is that of the original request, also inside nested routers. The closure is called with the path as it
-    /// was sent. If it returns false, it is called again with the path without dot segments and without unnecessary
-    /// percent-encoding. A path that cannot be normalized in this way needs a nonce.
+    /// was sent. If it returns false, it is called again for every other spelling of the path, as
+    /// [`require_by`](Self::require_by) lists them, and may be called for one more than once. A nonce is needed if any
+    /// spelling needs one.
     #[must_use]
     pub fn require_nonce_if(
         self,

@@ -26,7 +26,7 @@ use crate::evidence::{
 };
 use crate::jose::{Algorithm, Digest, KeySet};
 use crate::keys::{Issuer, KeysUnavailable};
-use crate::proof::normalized_path;
+use crate::path::other_spellings;
 use crate::reason::Reason;
 use crate::require::Require;
 use crate::token::{AccessToken, UnverifiedToken};
@@ -338,10 +338,8 @@ impl Guard {
     fn requires_nonce(&self, operation: &Operation) -> bool {
         let Some(is_required) = &self.inner.require_nonce_if else { return true };
         let (method, path) = (operation.method(), operation.uri_path());
-        // Asked for the path that routers see and for the one that proofs are compared by, so that no spelling of the
-        // path avoids the nonce.
         is_required(method, path)
-            || normalized_path(path).is_none_or(|path| is_required(method, &path))
+            || other_spellings(path).iter().any(|path| is_required(method, path))
     }
 
     /// Checks what can be checked without a key: `token_format_not_accepted` to `issuer_untrusted`.

@@ -60,7 +60,8 @@ where
     fn call(&mut self, request: Request<Q>) -> Self::Future {
         let (mut parts, body) = request.into_parts();
         let settings = &self.layer.settings;
-        let answer = match settings.guard.answer_request(&parts, settings.rule(&parts)) {
+        let rule = settings.rule(&mut parts);
+        let answer = match settings.guard.answer_request(&parts, rule) {
             RequestAnswer::Decided(answer) => answer,
             RequestAnswer::NoCredentials => {
                 remove_possession_fields(&mut parts);

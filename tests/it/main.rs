@@ -17,6 +17,7 @@ mod mtls;
 mod mutual_tls;
 mod order;
 mod outbound;
+mod path_rules;
 mod permits;
 mod possession;
 mod profiles;

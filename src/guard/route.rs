@@ -20,8 +20,8 @@ use crate::require::Require;
 /// 2. the credential is an access token of a trusted issuer, for this resource, valid now, and the sender's own;
 /// 3. the token meets the requirement of this layer.
 ///
-/// Then the layer removes the credential from the request and inserts a [`Grant`](crate::Grant) into its extensions.
-/// Any other request is answered with the status and headers of its [`Denial`](crate::Denial). That response has the
+/// Then the layer removes the credential from the request and inserts a [`Grant`](crate::Grant) into its extensions, as
+/// [`Guard::authorize`] does. Any other request is answered with the status and headers of its [`Denial`](crate::Denial). That response has the
 /// denial in its extensions, and an empty body unless [`body`](Self::body) sets another. The layer never reads the body
 /// of a request.
 ///
@@ -184,7 +184,7 @@ impl Guard {
     /// Returns a layer that also lets requests without credentials pass.
     ///
     /// Such a request passes without a grant and without a record. The layer removes the fields from it that show
-    /// possession (`DPoP` and certificates). A request that has a credential is judged in full, and denied if it does
+    /// possession (`DPoP` and [certificates](Self::certificate_fields)). A request that has a credential is judged in full, and denied if it does
     /// not meet the requirement.
     ///
     /// # Panics

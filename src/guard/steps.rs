@@ -15,7 +15,6 @@ use time::UtcDateTime;
 
 use super::Guard;
 use super::cached::CacheHit;
-use super::pass::replace_credential_with_grant;
 use super::refused::Refused;
 use super::request::{AccessRule, GuardAnswer, RequestAnswer, RequestContext};
 use crate::answer::Answer;
@@ -56,8 +55,17 @@ impl Guard {
     ///
     /// The checks run in the order of [`Reason::ALL`], and the first that fails is the reason of the denial.
     ///
-    /// If the request is granted, the credential is removed from it and the grant is inserted into its extensions. If
-    /// this guard has granted the request before, the token is not validated again: the requirements of both steps are
+    /// If the request is granted, its head changes:
+    ///
+    /// - `Authorization` is removed, and so is **every other field that contains the token**, whole: also `Cookie`, if
+    ///   the token is in one of the cookies. A token under 32 bytes is only found if it is the whole value, with or
+    ///   without a scheme before it. A token that is encoded in another way or split over several fields is not found,
+    ///   and one in the query stays in the URI.
+    /// - `DPoP` and the fields about [certificates](Self::certificate_fields) are removed.
+    /// - `Cache-Control: no-store` is added, for caches behind the guard, since these no longer see `Authorization`.
+    /// - The grant is inserted into the extensions.
+    ///
+    /// If this guard has granted the request before, the token is not validated again: the requirements of both steps are
     /// checked together. If a request has an `Authorization` field *and* a grant, the grant belongs to another request.
     /// It is removed, and the credential is judged in a new decision.
     ///
@@ -81,11 +89,11 @@ impl Guard {
         };
         match answer {
             Answer::Now(answer) => {
-                Answer::Now(answer.inspect(|grant| replace_credential_with_grant(head, grant)))
+                Answer::Now(answer.inspect(|grant| self.replace_credential_with_grant(head, grant)))
             }
             waiting @ Answer::Later(_) => Answer::later(async move {
                 let grant = waiting.await?;
-                replace_credential_with_grant(head, &grant);
+                self.replace_credential_with_grant(head, &grant);
                 Ok(grant)
             }),
         }

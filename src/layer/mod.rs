@@ -59,6 +59,11 @@
 //!   Prefer a layer for each route.
 //! - **A `fallback` is not behind a `route_layer`.** If it does more than answer 404, give it a `guard.require` of its
 //!   own.
+//! - **A cache stands outside the guard, or has the subject in its key.** Behind the guard, a request has no
+//!   `Authorization`, so a cache that knows only the URI gives one user's answer to another. Its key needs
+//!   [`issuer()`](crate::AccessToken::issuer) and [`subject()`](crate::AccessToken::subject), and the actor, the client
+//!   and the scopes if the answer depends on them. A granted request has `Cache-Control: no-store`, which caches that
+//!   follow RFC 9111 obey. Many can be told to ignore it.
 //! - **A handler that asks for a `Grant` behind no guard answers 500**, never a pass. `Option<Grant>` is `None` only
 //!   behind `guard.optional(..)`.
 //!

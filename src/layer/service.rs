@@ -13,10 +13,7 @@ use super::body::MakeBody;
 use super::future::ResponseFuture;
 use crate::answer::Answer;
 use crate::denial::{DPOP_NONCE, Denial};
-use crate::guard::{
-    GuardLayer, NoCredentials, RequestAnswer, remove_possession_fields,
-    replace_credential_with_grant,
-};
+use crate::guard::{GuardLayer, NoCredentials, RequestAnswer};
 
 impl<S, B> Layer<S> for GuardLayer<B> {
     type Service = GuardService<S, B>;
@@ -64,7 +61,7 @@ where
         let answer = match settings.guard.answer_request(&parts, rule) {
             RequestAnswer::Decided(answer) => answer,
             RequestAnswer::NoCredentials => {
-                remove_possession_fields(&mut parts);
+                settings.guard.remove_possession_fields(&mut parts);
                 parts.extensions.insert(NoCredentials);
                 let request = Request::from_parts(parts, body);
                 return ResponseFuture::inner(self.inner.call(request), None);
@@ -77,7 +74,7 @@ where
             }
             Answer::Now(Ok(grant)) => {
                 let nonce = settings.guard.next_nonce(&grant);
-                replace_credential_with_grant(&mut parts, &grant);
+                settings.guard.replace_credential_with_grant(&mut parts, &grant);
                 ResponseFuture::inner(self.inner.call(Request::from_parts(parts, body)), nonce)
             }
             waiting @ Answer::Later(_) => {
@@ -88,7 +85,7 @@ where
                     match waiting.await {
                         Err(denial) => Ok(denied_response(denial, &settings.body)),
                         Ok(grant) => {
-                            replace_credential_with_grant(&mut parts, &grant);
+                            settings.guard.replace_credential_with_grant(&mut parts, &grant);
                             let nonce = settings.guard.next_nonce(&grant);
                             poll_fn(|cx| inner.poll_ready(cx)).await?;
                             let mut result = inner.call(Request::from_parts(parts, body)).await;

@@ -27,5 +27,6 @@ mod rooms;
 mod router;
 mod spending;
 mod spending_race;
+mod stops_here;
 mod validation;
 mod vectors;

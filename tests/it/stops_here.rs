@@ -8,7 +8,7 @@ use http::request::Parts;
 use http::{HeaderName, HeaderValue, Request, Response};
 use tower::{Layer, ServiceExt, service_fn};
 use unconfused::layer::GuardLayer;
-use unconfused::token::KeyHint;
+use unconfused::token::{KeyHint, TokenLimits};
 use unconfused::{Answer, Grant, Guard, Issuer, Scope};
 
 const READ: Scope = Scope::from_static("orders:read");

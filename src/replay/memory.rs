@@ -635,8 +635,8 @@ mod tests {
                 });
             }
         });
-        let levels: [fn(&ShareCounts) -> &HashMap<ShareId, u32>; 2] =
-            [|counts| &counts.subjects, |counts| &counts.clients];
+        type Level = fn(&ShareCounts) -> &HashMap<ShareId, u32>;
+        let levels: [Level; 2] = [|counts| &counts.subjects, |counts| &counts.clients];
         for (level, max) in levels.into_iter().zip([200, 100]) {
             let of = |counts: &Mutex<ShareCounts>| level(&lock(counts)).values().copied().collect();
             let counts: Vec<u32> = store.share_counts.iter().flat_map::<Vec<_>, _>(of).collect();

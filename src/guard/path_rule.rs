@@ -64,7 +64,7 @@ impl RequestUris {
         }
     }
 
-    /// The same URIs with these paths. Returns `None` if a URI cannot hold its path.
+    /// These URIs with other paths. Returns `None` if a URI cannot hold its path.
     fn with_paths(&self, path: Option<&String>, own_path: Option<&String>) -> Option<Self> {
         let with = |uri: &Uri, path: Option<&String>| match path {
             Some(path) => with_path(uri, path),
@@ -78,7 +78,7 @@ impl RequestUris {
     }
 }
 
-/// The same URI with another path. Returns `None` if it would be longer than URIs may be.
+/// This URI with another path. Returns `None` if it would be longer than URIs may be.
 fn with_path(uri: &Uri, path: &str) -> Option<Uri> {
     let path_and_query = match uri.query() {
         Some(query) => format!("{path}?{query}"),

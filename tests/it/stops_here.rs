@@ -143,7 +143,8 @@ async fn a_denied_request_keeps_its_fields() {
     let given = with_fields(&raw, &[("x-forwarded-access-token", raw.clone())]);
     for guard in guards() {
         let mut head = given.clone();
-        guard.authorize(&mut head, READ).await.unwrap_err();
+        let denial = guard.authorize(&mut head, READ).await.unwrap_err();
+        assert!(head.headers.contains_key("authorization"), "{denial}");
         assert_eq!(head.headers, given.headers);
     }
 }

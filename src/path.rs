@@ -2,6 +2,9 @@
 
 use http::uri::PathAndQuery;
 
+/// The longest path that is spelled in other ways. RFC 9110 section 4.1 wants servers to accept URIs of 8000 bytes.
+const MAX_RESPELLED_BYTES: usize = 8 * 1024;
+
 /// Returns other spellings of the path of a request, for rules that must not depend on how it is spelled.
 ///
 /// In each, percent-encoding is decoded once, and what has to stay encoded is written in capitals. They differ in what
@@ -13,44 +16,82 @@ use http::uri::PathAndQuery;
 /// - File servers find `/a.txt` under `/a.txt/`.
 /// - A [`http::Uri`] may hold `é` and `|`, which RFC 3986 wants encoded. A rule may name either.
 ///
-/// The order is the same for every path. A spelling may occur twice, and may be the path itself. `*`, an empty path and
-/// a path of plain segments have none, which allocates nothing.
-pub(crate) fn other_spellings(path: &str) -> Vec<String> {
+/// Each is another one, and none is the path itself. `*`, an empty path and a path of plain segments have none, which
+/// allocates nothing.
+///
+/// Returns `None` for a path that has several spellings and more than [`MAX_RESPELLED_BYTES`]. The caller refuses it.
+pub(crate) fn other_spellings(path: &str) -> Option<Vec<String>> {
     if !path.starts_with('/') {
-        return Vec::new();
+        return Some(Vec::new());
     }
     if is_plain(path) {
-        return without_last_slash(path).map(str::to_owned).into_iter().collect();
+        return Some(without_last_slash(path).map(str::to_owned).into_iter().collect());
+    }
+    if path.len() > MAX_RESPELLED_BYTES {
+        return None;
     }
     let segments = encoded_where_needed(path);
     // A `%` that was sent is `%25` here, so these are encoded characters and nothing else.
     let separated = segments.replace("%2F", "/");
-    let on_windows = separated.replace("%5C", "/");
+    let on_windows = separated.contains("%5C").then(|| separated.replace("%5C", "/"));
     let mut spellings = vec![without_dot_segments(&segments)];
-    for path in [separated, on_windows] {
+    for path in [Some(separated), on_windows].into_iter().flatten() {
         let by_uri = without_dot_segments(&path);
         let by_file_system = without_dot_segments(&with_single_slashes(&path));
-        let file = without_last_slash(&by_file_system).unwrap_or(&by_file_system).to_owned();
-        spellings.extend([with_single_slashes(&by_uri), by_uri, by_file_system, file]);
+        let file = without_last_slash(&by_file_system).map(str::to_owned);
+        push_new(&mut spellings, with_single_slashes(&by_uri));
+        push_new(&mut spellings, by_uri);
+        push_new(&mut spellings, by_file_system);
+        file.into_iter().for_each(|file| push_new(&mut spellings, file));
     }
-    let decoded: Vec<_> = spellings.iter().map(|path| decoded_where_possible(path)).collect();
-    spellings.extend(decoded);
-    spellings
+    if segments.contains('%') {
+        let decoded: Vec<_> = spellings.iter().map(|path| decoded_where_possible(path)).collect();
+        decoded.into_iter().for_each(|path| push_new(&mut spellings, path));
+    }
+    spellings.retain(|spelling| spelling != path);
+    Some(spellings)
+}
+
+fn push_new(spellings: &mut Vec<String>, spelling: String) {
+    if !spellings.contains(&spelling) {
+        spellings.push(spelling);
+    }
 }
 
 /// True if a segment of the path is `.` or `..`, also if it is percent-encoded, and also between encoded separators.
 pub(crate) fn has_dot_segment(path: &str) -> bool {
-    // `None` once there is something else in the segment.
-    let mut dots = Some(0_usize);
-    for byte in decoded(path).map(|(byte, _)| byte).chain([b'/']) {
-        dots = match byte {
-            b'/' | b'\\' if matches!(dots, Some(1 | 2)) => return true,
-            b'/' | b'\\' => Some(0),
-            b'.' => dots.map(|dots| dots.saturating_add(1)),
-            _ => None,
+    let mut segment = Segment::Empty;
+    for (byte, _) in decoded(path) {
+        segment = match byte {
+            b'/' | b'\\' if segment.is_dots() => return true,
+            b'/' | b'\\' => Segment::Empty,
+            byte => segment.and(byte),
         };
     }
-    false
+    segment.is_dots()
+}
+
+/// What a segment is, as far as it has been read.
+#[derive(Clone, Copy, PartialEq)]
+enum Segment {
+    Empty,
+    Dot,
+    TwoDots,
+    Other,
+}
+
+impl Segment {
+    fn and(self, byte: u8) -> Self {
+        match (self, byte) {
+            (Segment::Empty, b'.') => Segment::Dot,
+            (Segment::Dot, b'.') => Segment::TwoDots,
+            _ => Segment::Other,
+        }
+    }
+
+    fn is_dots(self) -> bool {
+        matches!(self, Segment::Dot | Segment::TwoDots)
+    }
 }
 
 /// Removes the segments `.` and `..` (RFC 3986 section 5.2.4). The result is at least `/`.
@@ -75,16 +116,23 @@ pub(crate) fn without_dot_segments(path: &str) -> String {
     }
 }
 
-/// True if nothing in the path can be spelled in another way, except for a `/` at its end.
+/// True if nothing in a path that starts with `/` can be spelled in another way, except for a `/` at its end.
 fn is_plain(path: &str) -> bool {
-    path.bytes().all(|byte| is_path_char(byte) || byte == b'/')
-        && !path.contains("//")
-        && path.split('/').all(|segment| !matches!(segment, "." | ".."))
+    let mut segment = Segment::Other;
+    for byte in path.bytes() {
+        segment = match byte {
+            b'/' if segment == Segment::Other => Segment::Empty,
+            byte if is_path_char(byte) => segment.and(byte),
+            _ => return false,
+        };
+    }
+    !segment.is_dots()
 }
 
 /// A `pchar` of RFC 3986 section 3.3 that is not percent-encoded.
 fn is_path_char(byte: u8) -> bool {
-    byte.is_ascii_alphanumeric() || b"-._~!$&'()*+,;=:@".contains(&byte)
+    byte.is_ascii_alphanumeric()
+        || matches!(byte, b'!' | b'$' | b'&'..=b'.' | b':' | b';' | b'=' | b'@' | b'_' | b'~')
 }
 
 /// The bytes of a path, and whether each was percent-encoded. A `%` that encodes nothing is an ordinary character.
@@ -109,11 +157,9 @@ fn hex_byte(high: u8, low: u8) -> Option<u8> {
     u8::try_from(byte).ok()
 }
 
-fn push_encoded(path: &mut String, byte: u8) {
-    let digit = |number: u8| char::from_digit(number.into(), 16).unwrap_or('0');
-    path.push('%');
-    path.push(digit(byte >> 4).to_ascii_uppercase());
-    path.push(digit(byte & 15).to_ascii_uppercase());
+fn encoded(byte: u8) -> [u8; 3] {
+    let digit = |number: u8| b"0123456789ABCDEF".get(usize::from(number)).copied();
+    [b'%', digit(byte >> 4).unwrap_or(b'0'), digit(byte & 15).unwrap_or(b'0')]
 }
 
 /// Decodes what can stand in a path of RFC 3986, and encodes everything else in capitals. `%2F` stays.
@@ -123,7 +169,7 @@ fn encoded_where_needed(path: &str) -> String {
         match byte {
             b'/' if !was_encoded => out.push('/'),
             byte if is_path_char(byte) => out.push(char::from(byte)),
-            byte => push_encoded(&mut out, byte),
+            byte => out.extend(encoded(byte).map(char::from)),
         }
     }
     out
@@ -137,9 +183,7 @@ fn decoded_where_possible(path: &str) -> String {
     let mut bytes = Vec::with_capacity(path.len());
     for (byte, was_encoded) in decoded(path) {
         if was_encoded && byte.is_ascii() && !br#""[\]^{|}"#.contains(&byte) {
-            let mut encoded = String::new();
-            push_encoded(&mut encoded, byte);
-            bytes.extend(encoded.bytes());
+            bytes.extend(encoded(byte));
         } else {
             bytes.push(byte);
         }
@@ -147,7 +191,7 @@ fn decoded_where_possible(path: &str) -> String {
     let mut out = String::with_capacity(path.len());
     for chunk in bytes.utf8_chunks() {
         out.push_str(chunk.valid());
-        chunk.invalid().iter().for_each(|byte| push_encoded(&mut out, *byte));
+        out.extend(chunk.invalid().iter().flat_map(|byte| encoded(*byte)).map(char::from));
     }
     match PathAndQuery::try_from(&*out) {
         Ok(_) => out,
@@ -157,13 +201,10 @@ fn decoded_where_possible(path: &str) -> String {
 }
 
 fn with_single_slashes(path: &str) -> String {
-    let mut out = String::with_capacity(path.len());
-    for next in path.chars() {
-        if next != '/' || !out.ends_with('/') {
-            out.push(next);
-        }
-    }
-    out
+    let mut path = path.to_owned();
+    let mut before = ' ';
+    path.retain(|next| std::mem::replace(&mut before, next) != '/' || next != '/');
+    path
 }
 
 /// The path without the `/` at its end, if it has one and is more than that.
@@ -178,15 +219,27 @@ mod tests {
     #[test]
     fn a_path_of_plain_segments_has_no_other_spelling() {
         for path in ["", "*", "/", "/a", "/a/b.c/..d/...", "/.well-known/x", "/a;b=c/d:e@f+g"] {
-            assert_eq!(other_spellings(path), [""; 0], "{path}");
+            assert_eq!(other_spellings(path).unwrap(), [""; 0], "{path}");
         }
-        assert_eq!(other_spellings("/a/"), ["/a"]);
+        assert_eq!(other_spellings("/a/").unwrap(), ["/a"]);
+        let long = format!("/{}", "a".repeat(60_000));
+        assert_eq!(other_spellings(&long).unwrap(), [""; 0]);
     }
 
     #[test]
-    fn the_order_is_the_same_for_every_path() {
-        let both = |path: &str| other_spellings(path).len();
-        assert_eq!(both("//a"), both("/%FF/../\\"));
+    fn a_long_path_is_not_spelled_in_other_ways() {
+        let path = |bytes: usize| format!("//{}", "a".repeat(bytes - 2));
+        assert!(other_spellings(&path(MAX_RESPELLED_BYTES)).is_some());
+        assert_eq!(other_spellings(&path(MAX_RESPELLED_BYTES + 1)), None);
+    }
+
+    #[test]
+    fn what_may_stand_in_a_path_is_what_rfc_3986_lists() {
+        let listed =
+            |byte: &u8| byte.is_ascii_alphanumeric() || b"-._~!$&'()*+,;=:@".contains(byte);
+        for byte in 0..=u8::MAX {
+            assert_eq!(is_path_char(byte), listed(&byte), "{byte}");
+        }
     }
 
     #[test]

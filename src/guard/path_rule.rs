@@ -16,16 +16,18 @@ pub(super) fn require_for_every_spelling(
 ) -> Require {
     let mut requirement = rule(parts);
     let sent = RequestUris::of(parts);
+    // If the rule cannot be asked about a spelling, no token will do.
+    let refused = |requirement: Require| requirement.and(Require::any_scope([]));
     let paths = other_spellings(sent.routed.path());
-    let own_paths = sent.own.as_ref().map(|uri| other_spellings(uri.path())).unwrap_or_default();
+    let own_paths = sent.own.as_ref().map_or(Some(Vec::new()), |uri| other_spellings(uri.path()));
+    let (Some(paths), Some(own_paths)) = (paths, own_paths) else { return refused(requirement) };
     if paths.is_empty() && own_paths.is_empty() {
         return requirement;
     }
     let mut asked = vec![sent.clone()];
     for at in 0..paths.len().max(own_paths.len()) {
         let Some(spelled) = sent.with_paths(paths.get(at), own_paths.get(at)) else {
-            // The rule cannot be asked about this spelling, so no token will do.
-            requirement = requirement.and(Require::any_scope([]));
+            requirement = refused(requirement);
             break;
         };
         if !asked.contains(&spelled) {

@@ -169,8 +169,8 @@ impl Guard {
     /// - a `/` at the end is left out, since a file server may find `/a.txt` under `/a.txt/`.
     ///
     /// A rule that refuses every path it does not know therefore has to know `/docs` as well as `/docs/`. For a path
-    /// that has only one spelling, such as `/orders/7`, the rule is called once. If a spelling is longer than a URI may
-    /// be, the request is refused (403).
+    /// that has only one spelling, such as `/orders/7`, the rule is called once. If a path has several
+    /// and more than 8 KiB, or if one makes the URI longer than 64 KiB, the request is refused (403).
     ///
     /// **Not** covered: servers that decode a path twice or leave out parameters (`;v=1`), and what only a file system
     /// knows, such as links and names that differ in case.

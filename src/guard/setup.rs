@@ -169,7 +169,7 @@ impl Guard {
     /// The path is that of the original request, also inside nested routers. The closure is called with the path as it
     /// was sent. If it returns false, it is called again for every other spelling of the path, as
     /// [`require_by`](Self::require_by) lists them, and may be called for one more than once. A nonce is needed if any
-    /// spelling needs one.
+    /// spelling needs one, or if the path has several and more than 8 KiB.
     #[must_use]
     pub fn require_nonce_if(
         self,

@@ -262,7 +262,8 @@ impl Guard {
         let Some(is_required) = &self.inner.require_nonce_if else { return true };
         let (method, path) = (operation.method(), operation.uri_path());
         is_required(method, path)
-            || other_spellings(path).iter().any(|path| is_required(method, path))
+            || other_spellings(path)
+                .is_none_or(|paths| paths.iter().any(|path| is_required(method, path)))
     }
 
     /// Checks what can be checked without a key: `token_format_not_accepted` to `issuer_untrusted`.

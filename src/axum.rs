@@ -75,7 +75,7 @@ impl<S: Sync> OptionalFromRequestParts<S> for Grant {
 /// # let login = TestIssuer::new("https://login.example");
 ///
 /// let guard = Guard::new(ORDERS, login.issuer());
-/// let other = Guard::new(ORDERS, login.issuer()).sender_constrained();
+/// let other = Guard::new(ORDERS, login.issuer()).also_accept(Audience::from_static("orders"));
 /// let app = Router::new()
 ///     .route("/orders", get(list).route_layer(guard.require(READ)))
 ///     .route("/wrong", get(list).route_layer(other.require(READ)))

@@ -6,6 +6,7 @@ use std::fmt;
 use http::header::AUTHORIZATION;
 use http::request::Parts;
 use http::{HeaderMap, HeaderName, HeaderValue, Method};
+use memchr::memmem;
 
 use crate::challenge::Scheme;
 use crate::proof::{Dpop, DpopRequest, Possession, ProofField};
@@ -13,6 +14,9 @@ use crate::reason::Reason;
 
 /// The field of proofs (RFC 9449 section 4.1).
 pub(crate) const DPOP: HeaderName = HeaderName::from_static("dpop");
+
+/// A shorter token is not looked for inside other text.
+const MIN_SEARCHED_BYTES: usize = 32;
 
 /// An access token as it was sent.
 ///
@@ -164,6 +168,22 @@ impl Credential {
         self.field.as_bytes().get(self.token_start..).unwrap_or_default()
     }
 
+    /// True if the value of a field contains this token.
+    ///
+    /// A short token may occur in other text by chance. It has to be the whole value, with or without a scheme.
+    pub(crate) fn is_in(&self, value: &[u8]) -> bool {
+        let token = self.bytes();
+        if token.is_empty() || value.len() < token.len() {
+            return false;
+        }
+        if token.len() >= MIN_SEARCHED_BYTES {
+            return memmem::find(value, token).is_some();
+        }
+        let Some(before) = value.trim_ascii_end().strip_suffix(token) else { return false };
+        let scheme = before.trim_ascii();
+        scheme.is_empty() || (before.ends_with(b" ") && scheme.iter().all(|byte| is_tchar(*byte)))
+    }
+
     /// Returns the token itself.
     ///
     /// **Anyone who has the token can use it.** Never log it, and never send it to another service.
@@ -257,6 +277,37 @@ mod tests {
             (&["Bearer a", &longer], CredentialTooLarge),
         ] {
             assert_eq!(read(fields), Err(reason), "{fields:?}");
+        }
+    }
+
+    #[test]
+    fn a_long_token_is_found_in_any_text_and_a_short_one_only_as_a_whole_value() {
+        let credential = |token: &str| {
+            let mut headers = HeaderMap::new();
+            let field = format!("Bearer {token}");
+            headers.insert(AUTHORIZATION, HeaderValue::from_str(&field).unwrap());
+            Credential::from_headers(&headers, 100).unwrap()
+        };
+        let long = "t".repeat(32);
+        for (before, after) in
+            [("", ""), ("Bearer ", ""), ("a=b; c=", "; d"), ("x", "x"), ("\"", "\"")]
+        {
+            let value = format!("{before}{long}{after}");
+            assert!(credential(&long).is_in(value.as_bytes()), "{value}");
+        }
+        assert!(!credential(&long).is_in(&long.as_bytes()[1..]));
+        assert!(!credential(&long).is_in(b""));
+
+        let short = "t".repeat(31);
+        for value in ["", "Bearer ", "bearer   ", "DPoP ", "Token ", " "] {
+            assert!(credential(&short).is_in(format!("{value}{short}").as_bytes()), "{value}");
+        }
+        assert!(credential(&short).is_in(format!("{short} ").as_bytes()));
+        for (before, after) in
+            [("a=", ""), ("Bearer", ""), ("", "; a"), ("a=b ", ""), ("a b ", ""), ("t", "")]
+        {
+            let value = format!("{before}{short}{after}");
+            assert!(!credential(&short).is_in(value.as_bytes()), "{value}");
         }
     }
 

@@ -156,7 +156,7 @@ pub(crate) struct ValidatedRequest {
     pub(crate) credential: Credential,
     pub(crate) decision: DecisionId,
     pub(crate) query_token: bool,
-    /// This request, as the first of its guards validated it. `None` if this is the first.
+    /// The request as the first of its guards validated it. `None` if this is the first.
     root: Option<Arc<ValidatedRequest>>,
     once: OncePerRequest,
 }

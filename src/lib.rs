@@ -85,6 +85,7 @@ pub mod layer;
 mod metadata;
 mod names;
 mod outbound;
+mod path;
 mod printable;
 pub mod profile;
 pub mod proof;

@@ -1,36 +1,13 @@
 //! What happens to a request that passes, and to its response.
 
-use http::header::AUTHORIZATION;
+use std::array;
+
+use http::header::{AUTHORIZATION, CACHE_CONTROL};
 use http::request::Parts;
-use http::{HeaderName, HeaderValue};
+use http::{HeaderMap, HeaderName, HeaderValue};
 
 use super::{Grant, Guard};
 use crate::credential::DPOP;
-
-/// Fields that show possession: proofs, and what proxies say of certificates.
-const POSSESSION_FIELDS: [HeaderName; 4] = [
-    DPOP,
-    HeaderName::from_static("client-cert"),
-    HeaderName::from_static("client-cert-chain"),
-    HeaderName::from_static("x-forwarded-client-cert"),
-];
-
-/// Removes the credential from a request, so that no handler forwards it, and inserts the grant.
-pub(crate) fn replace_credential_with_grant(parts: &mut Parts, grant: &Grant) {
-    parts.headers.remove(AUTHORIZATION);
-    remove_possession_fields(parts);
-    parts.extensions.insert(grant.clone());
-}
-
-/// Removes the fields that show possession. They were meant for the guard, and are worth nothing to anyone else.
-pub(crate) fn remove_possession_fields(parts: &mut Parts) {
-    // Most requests have none of them. Comparing the names that are there is faster than looking up each field.
-    if parts.headers.keys().any(|name| POSSESSION_FIELDS.contains(name)) {
-        for field in POSSESSION_FIELDS {
-            parts.headers.remove(field);
-        }
-    }
-}
 
 /// # Responses
 impl Guard {
@@ -43,5 +20,61 @@ impl Guard {
         grant.token().proof().filter(|proof| proof.wants_nonce())?;
         let nonces = self.dpop_settings()?.nonces.as_ref()?;
         HeaderValue::try_from(nonces.make(grant.at())).ok()
+    }
+}
+
+impl Guard {
+    /// Removes the credential from a request, so that no handler forwards it, and inserts the grant.
+    pub(crate) fn replace_credential_with_grant(&self, parts: &mut Parts, grant: &Grant) {
+        if parts.headers.remove(AUTHORIZATION).is_some() {
+            // A shared cache stores no answer to a request with `Authorization` unless the answer allows it (RFC 9111
+            // section 3.5). For caches behind the guard, this takes the place of the field. It cannot fail, since one
+            // field less leaves room for it.
+            let no_store = HeaderValue::from_static("no-store");
+            let _ = parts.headers.try_append(CACHE_CONTROL, no_store);
+        }
+        let credential = grant.credential();
+        remove_fields(&mut parts.headers, |name, value| {
+            self.is_possession_field(name) || credential.is_in(value.as_bytes())
+        });
+        parts.extensions.insert(grant.clone());
+    }
+
+    /// Removes the fields that show possession. They were meant for the guard, and are worth nothing to anyone else.
+    pub(crate) fn remove_possession_fields(&self, parts: &mut Parts) {
+        remove_fields(&mut parts.headers, |name, _| self.is_possession_field(name));
+    }
+
+    /// True if proofs are in this field, or what a proxy says of the client's certificate.
+    fn is_possession_field(&self, name: &HeaderName) -> bool {
+        *name == DPOP
+            || is_certificate_field(name.as_str())
+            || self.inner.certificate_fields.contains(name)
+    }
+}
+
+/// True if the name says that the field is about the client's certificate.
+fn is_certificate_field(name: &str) -> bool {
+    // Hardly any name gets past the first condition, which is the cheap one.
+    name.as_bytes().windows(4).any(|part| part == b"cert")
+        && name
+            .split("client")
+            .skip(1)
+            .any(|rest| rest.strip_prefix(['-', '_']).unwrap_or(rest).starts_with("cert"))
+}
+
+/// Removes each field that has a line for which `is_removed` returns true, with all its lines.
+fn remove_fields(headers: &mut HeaderMap, is_removed: impl Fn(&HeaderName, &HeaderValue) -> bool) {
+    loop {
+        let mut found = headers.iter().filter(|(name, value)| is_removed(name, value));
+        let Some((first, _)) = found.next() else { return };
+        // Several at a time, without an allocation. Most requests have one or none.
+        let first = first.clone();
+        let more: [Option<HeaderName>; 8] =
+            array::from_fn(|_| found.next().map(|(name, _)| name.clone()));
+        headers.remove(first);
+        for name in more.into_iter().flatten() {
+            headers.remove(name);
+        }
     }
 }

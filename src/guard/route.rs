@@ -7,6 +7,7 @@ use std::sync::Arc;
 use http::request::Parts;
 
 use super::Guard;
+use super::path_rule::require_for_every_spelling;
 use super::request::AccessRule;
 use crate::require::Require;
 
@@ -19,8 +20,8 @@ use crate::require::Require;
 /// 2. the credential is an access token of a trusted issuer, for this resource, valid now, and the sender's own;
 /// 3. the token meets the requirement of this layer.
 ///
-/// Then the layer removes the credential from the request and inserts a [`Grant`](crate::Grant) into its extensions.
-/// Any other request is answered with the status and headers of its [`Denial`](crate::Denial). That response has the
+/// Then the layer removes the credential from the request and inserts a [`Grant`](crate::Grant) into its extensions, as
+/// [`Guard::authorize`] does. Any other request is answered with the status and headers of its [`Denial`](crate::Denial). That response has the
 /// denial in its extensions, and an empty body unless [`body`](Self::body) sets another. The layer never reads the body
 /// of a request.
 ///
@@ -113,8 +114,66 @@ impl Guard {
 
     /// Returns a layer that computes its requirement from the head of each request.
     ///
+    /// In axum, ask which route was matched. It does not depend on how the path is spelled:
+    ///
+    /// ```
+    /// # #[cfg(all(feature = "axum", feature = "testing"))] {
+    /// use axum::extract::MatchedPath;
+    /// use axum::{Router, body::Body, http::Request, routing::get};
+    /// use tower::ServiceExt;
+    /// use unconfused::{Audience, Guard, Require, Scope};
+    /// # use unconfused::testing::TestIssuer;
+    ///
+    /// const ORDERS: Audience = Audience::from_static("https://orders.example");
+    /// const READ: Scope = Scope::from_static("orders:read");
+    /// const ADMIN: Scope = Scope::from_static("orders:admin");
+    /// # async fn show() {}
+    /// # tokio::runtime::Builder::new_current_thread().build()?.block_on(async {
+    /// # let login = TestIssuer::new("https://login.example");
+    /// # let issuer = login.issuer();
+    ///
+    /// let guard = Guard::new(ORDERS, issuer);
+    /// let by_route = guard.require_by(|head| {
+    ///     match head.extensions.get().map(MatchedPath::as_str) {
+    ///         Some("/orders/{id}") => Require::scope(READ),
+    ///         _ => Require::scope(ADMIN),
+    ///     }
+    /// });
+    /// let app = Router::new()
+    ///     .route("/orders/{id}", get(show))
+    ///     .route("/reports", get(show))
+    ///     .route_layer(by_route);
+    ///
+    /// let token = login.token(&ORDERS).scope("orders:read").bearer();
+    /// let request = |path: &str| Request::get(path).header("authorization", &token).body(Body::empty());
+    /// assert_eq!(app.clone().oneshot(request("/orders/7")?).await?.status(), 200);
+    /// assert_eq!(app.oneshot(request("/reports")?).await?.status(), 403);
+    /// # Ok::<(), Box<dyn std::error::Error>>(()) })?;
+    /// # }
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    ///
     /// A requirement that no token can meet is refused for good (403, without a challenge). Inside axum's `nest`, the
-    /// head has only the rest of the path.
+    /// `uri` of the head has only the rest of the path.
+    ///
+    /// # Rules about paths
+    ///
+    /// A path has many spellings, and a file server finds the same file under all of them. So the rule is called again
+    /// for every other spelling of the path, and what it returns is required together ([`Require::and`]). Each time, the
+    /// head has that path in its `uri` and in axum's `OriginalUri`. Everything else in it stays. In the spellings
+    ///
+    /// - percent-encoding is decoded once. What cannot stand in a path stays encoded, in capitals (`%20`, `%25`), and
+    ///   what RFC 3986 does not want there is asked about both ways (`%C3%A9` and `é`);
+    /// - dot segments are removed: `/a/../b` is `/b`;
+    /// - a run of `/` is one, and `%2F`, `\` and `%5C` may be a `/` too;
+    /// - a `/` at the end is left out, since a file server may find `/a.txt` under `/a.txt/`.
+    ///
+    /// A rule that refuses every path it does not know therefore has to know `/docs` as well as `/docs/`. For a path
+    /// that has only one spelling, such as `/orders/7`, the rule is called once. If a path has several
+    /// and more than 8 KiB, or if one makes the URI longer than 64 KiB, the request is refused (403).
+    ///
+    /// **Not** covered: servers that decode a path twice or leave out parameters (`;v=1`), and what only a file system
+    /// knows, such as links and names that differ in case.
     pub fn require_by(
         &self,
         requirement: impl Fn(&Parts) -> Require + Send + Sync + 'static,
@@ -125,7 +184,7 @@ impl Guard {
     /// Returns a layer that also lets requests without credentials pass.
     ///
     /// Such a request passes without a grant and without a record. The layer removes the fields from it that show
-    /// possession (`DPoP` and certificates). A request that has a credential is judged in full, and denied if it does
+    /// possession (`DPoP` and [certificates](Self::certificate_fields)). A request that has a credential is judged in full, and denied if it does
     /// not meet the requirement.
     ///
     /// # Panics
@@ -196,11 +255,13 @@ impl<B: Clone> GuardLayer<B> {
 
 impl<B> RouteSettings<B> {
     /// What the guard requires of this request.
-    pub(crate) fn rule(&self, parts: &Parts) -> AccessRule {
+    pub(crate) fn rule(&self, parts: &mut Parts) -> AccessRule {
         AccessRule {
             requirement: match &self.requirement {
                 RouteRequirement::Fixed(requirement) => requirement.clone(),
-                RouteRequirement::Computed(compute) => Arc::new(compute(parts)),
+                RouteRequirement::Computed(rule) => {
+                    Arc::new(require_for_every_spelling(&**rule, parts))
+                }
             },
             operation_name: self.operation_name.clone(),
             optional: self.optional,

@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use http::Method;
 use http::request::Parts;
+use http::{HeaderName, Method};
 use time::UtcDateTime;
 
 use super::clock::Clock;
@@ -37,6 +37,7 @@ impl Guard {
             clock: Clock::System,
             is_secure: None,
             certificate_source: None,
+            certificate_fields: Vec::new(),
             token_cache_capacity: Guard::TOKEN_CACHE_CAPACITY,
             token_cache: Arc::new(TokenCache::new(0, 1)),
             proof_store: None,
@@ -166,8 +167,9 @@ impl Guard {
     /// has must always be valid, needed or not.
     ///
     /// The path is that of the original request, also inside nested routers. The closure is called with the path as it
-    /// was sent. If it returns false, it is called again with the path without dot segments and without unnecessary
-    /// percent-encoding. A path that cannot be normalized in this way needs a nonce.
+    /// was sent. If it returns false, it is called again for every other spelling of the path, as
+    /// [`require_by`](Self::require_by) lists them, and may be called for one more than once. A nonce is needed if any
+    /// spelling needs one, or if the path has several and more than 8 KiB.
     #[must_use]
     pub fn require_nonce_if(
         self,
@@ -184,8 +186,8 @@ impl Guard {
     /// can set that field can use a stolen token. Without this setting, tokens that are bound to a certificate are
     /// refused.
     ///
-    /// The guard removes the fields that proxies set from every request that it lets pass, so a second guard behind it
-    /// does not see them.
+    /// The guard removes the fields about certificates from every request that it lets pass, so a second guard behind it
+    /// does not see them. [`certificate_fields`](Self::certificate_fields) says which these are.
     ///
     /// ```
     /// # #[cfg(feature = "testing")] {
@@ -215,6 +217,38 @@ impl Guard {
         source: impl Fn(&Parts) -> Option<ClientCertificate> + Send + Sync + 'static,
     ) -> Self {
         self.with(|inner| inner.certificate_source = Some(Arc::new(source)))
+    }
+
+    /// Names more fields in which your proxy sends the client's certificate, or what it says of it.
+    ///
+    /// The guard removes them from every request that it lets pass, like the fields that it knows: those with
+    /// `client-cert`, `clientcert` or `client_cert` in their name. Call it again to add more.
+    ///
+    /// ```
+    /// # #[cfg(feature = "testing")] {
+    /// use http::HeaderName;
+    /// use unconfused::{Audience, Guard, Scope};
+    /// # use unconfused::testing::TestIssuer;
+    ///
+    /// const ORDERS: Audience = Audience::from_static("https://orders.example");
+    /// const READ: Scope = Scope::from_static("orders:read");
+    /// # let login = TestIssuer::new("https://login.example");
+    /// # let issuer = login.issuer();
+    ///
+    /// let fields = ["ssl-client-s-dn", "x-peer-id"].map(HeaderName::from_static);
+    /// let guard = Guard::new(ORDERS, issuer).certificate_fields(fields);
+    ///
+    /// let request = http::Request::get("/orders")
+    ///     .header("authorization", login.token(&ORDERS).scope("orders:read").bearer())
+    ///     .header("x-peer-id", "CN=alice");
+    /// let (mut head, ()) = request.body(()).unwrap().into_parts();
+    /// assert!(guard.authorize(&mut head, READ).now().unwrap().is_ok());
+    /// assert!(!head.headers.contains_key("x-peer-id"));
+    /// # }
+    /// ```
+    #[must_use]
+    pub fn certificate_fields(self, names: impl IntoIterator<Item = HeaderName>) -> Self {
+        self.with(|inner| inner.certificate_fields.extend(names))
     }
 
     /// Refuses tokens that are not bound to their sender by a proof key or a certificate.

@@ -14,7 +14,6 @@ use http::request::Parts;
 use time::UtcDateTime;
 
 use super::cached::CacheHit;
-use super::pass::replace_credential_with_grant;
 use super::refused::Refused;
 use super::request::{AccessRule, GuardAnswer, RequestAnswer, RequestContext, StepKind};
 use super::{Grant, Guard};
@@ -24,7 +23,7 @@ use crate::denial::Denial;
 use crate::evidence::{DecisionId, Evidence, Operation, Step, ValidatedRequest};
 use crate::jose::{Algorithm, Digest, KeySet};
 use crate::keys::{Issuer, KeysUnavailable};
-use crate::proof::normalized_path;
+use crate::path::other_spellings;
 use crate::reason::Reason;
 use crate::require::Require;
 use crate::token::{AccessToken, UnverifiedToken};
@@ -54,9 +53,18 @@ impl Guard {
     ///
     /// The checks run in the order of [`Reason::ALL`], and the first that fails is the reason of the denial.
     ///
-    /// If the request is granted, the credential is removed from it and the grant is inserted into its extensions. If
-    /// this guard has granted the request before, the token is not validated again: the requirements of both steps are
-    /// checked together, at the time of the first.
+    /// If the request is granted, its head changes:
+    ///
+    /// - `Authorization` is removed, and so is **every other field that contains the token**, whole: also `Cookie`, if
+    ///   the token is in one of the cookies. A token under 32 bytes is only found if it is the whole value, with or
+    ///   without a scheme before it. A token that is encoded in another way or split over several fields is not found,
+    ///   and one in the query stays in the URI.
+    /// - `DPoP` and the fields about [certificates](Self::certificate_fields) are removed.
+    /// - `Cache-Control: no-store` is added, for caches behind the guard, since these no longer see `Authorization`.
+    /// - The grant is inserted into the extensions.
+    ///
+    /// If this guard has granted the request before, the token is not validated again: the requirements of both steps
+    /// are checked together, at the time of the first.
     ///
     /// A grant in the extensions belongs to another request if the request has an `Authorization` field, or if the
     /// grant was made for another method or path. Then the request is judged from the start, in a new decision: by its
@@ -85,7 +93,7 @@ impl Guard {
         };
         let finish = move |answer: Result<Grant, Denial>, head: &mut Parts| match answer {
             Ok(grant) => {
-                replace_credential_with_grant(head, &grant);
+                self.replace_credential_with_grant(head, &grant);
                 Ok(grant)
             }
             Err(denial) => {
@@ -253,10 +261,9 @@ impl Guard {
     fn requires_nonce(&self, operation: &Operation) -> bool {
         let Some(is_required) = &self.inner.require_nonce_if else { return true };
         let (method, path) = (operation.method(), operation.uri_path());
-        // Asked for the path that routers see and for the one that proofs are compared by, so that no spelling of the
-        // path avoids the nonce.
         is_required(method, path)
-            || normalized_path(path).is_none_or(|path| is_required(method, &path))
+            || other_spellings(path)
+                .is_none_or(|paths| paths.iter().any(|path| is_required(method, path)))
     }
 
     /// Checks what can be checked without a key: `token_format_not_accepted` to `issuer_untrusted`.

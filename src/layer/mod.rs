@@ -63,6 +63,11 @@
 //!   path, is another request. The next guard judges it from the start: as another decision, and a token that counts
 //!   once, or a DPoP proof, was already used. A handler that asks for a `Grant` there answers 500. The prefixes that
 //!   `nest` strips are not a rewrite (feature `axum`; without it, they are).
+//! - **A cache stands outside the guard, or has the subject in its key.** Behind the guard, a request has no
+//!   `Authorization`, so a cache that knows only the URI gives one user's answer to another. Its key needs
+//!   [`issuer()`](crate::AccessToken::issuer) and [`subject()`](crate::AccessToken::subject), and the actor, the client
+//!   and the scopes if the answer depends on them. A granted request has `Cache-Control: no-store`, which caches that
+//!   follow RFC 9111 obey. Many can be told to ignore it.
 //! - **A handler that asks for a `Grant` behind no guard answers 500**, never a pass. `Option<Grant>` is `None` only
 //!   behind `guard.optional(..)`. With several guards, ask for an [`OwnGrant`]: it answers 500 behind another guard
 //!   than the one in the router's state.

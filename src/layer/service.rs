@@ -1,7 +1,7 @@
 //! A service behind a guard.
 
 use std::fmt;
-use std::mem;
+use std::future::poll_fn;
 use std::task::{Context, Poll};
 
 use http::header::CONTENT_TYPE;
@@ -13,10 +13,7 @@ use super::body::MakeBody;
 use super::future::ResponseFuture;
 use crate::answer::Answer;
 use crate::denial::{DPOP_NONCE, Denial};
-use crate::guard::{
-    GuardLayer, NoCredentials, RequestAnswer, remove_possession_fields,
-    replace_credential_with_grant,
-};
+use crate::guard::{GuardLayer, NoCredentials, RequestAnswer};
 
 impl<S, B> Layer<S> for GuardLayer<B> {
     type Service = GuardService<S, B>;
@@ -27,6 +24,10 @@ impl<S, B> Layer<S> for GuardLayer<B> {
 }
 
 /// A service behind a guard, made by a [`GuardLayer`].
+///
+/// It is ready when the inner service is. If that reserves something for the next request, such as a permit of a
+/// `ConcurrencyLimit`, a request that is denied gives it back at once. So does a request that has to wait for keys or
+/// a store. If it is granted, it then waits until the inner service is ready again.
 pub struct GuardService<S, B> {
     inner: S,
     layer: GuardLayer<B>,
@@ -56,10 +57,11 @@ where
     fn call(&mut self, request: Request<Q>) -> Self::Future {
         let (mut parts, body) = request.into_parts();
         let settings = &self.layer.settings;
-        let answer = match settings.guard.answer_request(&parts, settings.rule(&parts)) {
+        let rule = settings.rule(&mut parts);
+        let answer = match settings.guard.answer_request(&parts, rule) {
             RequestAnswer::Decided(answer) => answer,
             RequestAnswer::NoCredentials => {
-                remove_possession_fields(&mut parts);
+                settings.guard.remove_possession_fields(&mut parts);
                 parts.extensions.insert(NoCredentials);
                 let request = Request::from_parts(parts, body);
                 return ResponseFuture::inner(self.inner.call(request), None);
@@ -67,24 +69,25 @@ where
         };
         match answer {
             Answer::Now(Err(denial)) => {
+                reset(&mut self.inner);
                 ResponseFuture::denied(denied_response(denial, &settings.body))
             }
             Answer::Now(Ok(grant)) => {
                 let nonce = settings.guard.next_nonce(&grant);
-                replace_credential_with_grant(&mut parts, &grant);
+                settings.guard.replace_credential_with_grant(&mut parts, &grant);
                 ResponseFuture::inner(self.inner.call(Request::from_parts(parts, body)), nonce)
             }
             waiting @ Answer::Later(_) => {
-                // Only the service that was polled is ready to be called. Its clone is not.
-                let clone = self.inner.clone();
-                let mut inner = mem::replace(&mut self.inner, clone);
                 let settings = settings.clone();
+                reset(&mut self.inner);
+                let mut inner = self.inner.clone();
                 ResponseFuture::waiting(async move {
                     match waiting.await {
                         Err(denial) => Ok(denied_response(denial, &settings.body)),
                         Ok(grant) => {
-                            replace_credential_with_grant(&mut parts, &grant);
+                            settings.guard.replace_credential_with_grant(&mut parts, &grant);
                             let nonce = settings.guard.next_nonce(&grant);
+                            poll_fn(|cx| inner.poll_ready(cx)).await?;
                             let mut result = inner.call(Request::from_parts(parts, body)).await;
                             if let (Ok(response), Some(nonce)) = (&mut result, nonce) {
                                 response.headers_mut().insert(DPOP_NONCE, nonce);
@@ -96,6 +99,11 @@ where
             }
         }
     }
+}
+
+/// Drops a service, and with it what it reserved when it became ready. Its clone has reserved nothing.
+fn reset<S: Clone>(service: &mut S) {
+    *service = service.clone();
 }
 
 fn denied_response<R>(denial: Denial, make_body: &impl MakeBody<R>) -> Response<R> {

@@ -13,6 +13,7 @@ use crate::config_error::ConfigError;
 use crate::dates::{earlier, later, numeric_date};
 use crate::jose::{Algorithm, AlgorithmSet, Embedded, constant_time_eq, sha256};
 use crate::json::{Object, string};
+use crate::path::has_dot_segment;
 use crate::reason::Reason;
 
 /// The longest `jti`, in bytes.
@@ -21,8 +22,11 @@ const MAX_JTI: usize = 256;
 /// The rules for DPoP proofs ([RFC 9449 section 4.3](https://www.rfc-editor.org/rfc/rfc9449#section-4.3)).
 ///
 /// A proof names the URL that it was made for. The base URL says under which name clients know this resource, and the
-/// request's path is appended to it. The `Host` field and what proxies report are never used. Pass this to
-/// [`Guard::dpop`], or call [`check`](Self::check) yourself.
+/// request's path is appended to it. The `Host` field and what proxies report are never used. URLs are compared as
+/// [RFC 3986 section 6.2](https://www.rfc-editor.org/rfc/rfc3986#section-6.2) says, so their spelling does not matter.
+/// But if the path of the **request** has dot segments, percent-encoded or not, no proof matches it
+/// (`dpop_uri_mismatch`), since servers disagree about what it names. Pass this to [`Guard::dpop`], or call
+/// [`check`](Self::check) yourself.
 ///
 /// | rule | default | set by |
 /// |---|---|---|
@@ -235,7 +239,10 @@ impl Dpop {
 
     /// True if this normalized URL is one of the base URLs followed by the path of the request.
     fn is_url_of(&self, htu: &str, path: &str) -> bool {
-        // The path is normalized on its own, so that `..` cannot climb out of the base URL.
+        // Servers disagree about what such a path names.
+        if has_dot_segment(path) {
+            return false;
+        }
         let path = normalized_path(path);
         self.base_urls.iter().any(|base| {
             let (rest, path) = (htu.strip_prefix(&**base), path.as_deref());

@@ -1,5 +1,7 @@
 //! Normalized URIs, so that spellings of the same URI compare as equal (RFC 3986 sections 6.2.2 and 6.2.3).
 
+use crate::path::without_dot_segments;
+
 /// Returns the URI normalized, without query and fragment. Returns `None` if it is not an absolute http or https URI
 /// with a host, or if it names a user.
 pub(super) fn normalized_uri(uri: &str) -> Option<String> {
@@ -48,31 +50,14 @@ fn is_host(host: &str) -> bool {
 
 /// Returns the path normalized: percent-encoding only where it is needed and in capitals, no dot segments, and at
 /// least `/`. Returns `None` if it is not a path.
-pub(crate) fn normalized_path(path: &str) -> Option<String> {
+pub(super) fn normalized_path(path: &str) -> Option<String> {
     let path = path.split(['?', '#']).next()?;
     if !path.is_empty() && !path.starts_with('/') {
         return None;
     }
     let visible = |byte: u8| byte.is_ascii_graphic() && !br#""\<>^`{|}"#.contains(&byte);
     let path = normalized_encoding(Some(path).filter(|path| path.bytes().all(visible))?)?;
-    let mut segments: Vec<&str> = Vec::new();
-    let mut ends_in_slash = true;
-    for segment in path.split('/').skip(1) {
-        ends_in_slash = false;
-        match segment {
-            "." => ends_in_slash = true,
-            ".." => {
-                segments.pop();
-                ends_in_slash = true;
-            }
-            segment => segments.push(segment),
-        }
-    }
-    let end = if ends_in_slash { "/" } else { "" };
-    match segments.is_empty() {
-        true => Some("/".to_owned()),
-        false => Some(format!("/{}{end}", segments.join("/"))),
-    }
+    Some(without_dot_segments(&path))
 }
 
 /// Decodes unreserved characters and writes every other percent-encoding in capitals.

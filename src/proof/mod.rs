@@ -58,7 +58,6 @@ pub use accepted::AcceptedProof;
 pub(crate) use confirmation::Confirmation;
 pub(crate) use confirmed::Confirmed;
 pub use dpop::Dpop;
-pub(crate) use htu::normalized_path;
 pub use mtls::ClientCertificate;
 pub use nonce::Nonces;
 pub use possession::Possession;

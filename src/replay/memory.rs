@@ -17,9 +17,11 @@ use crate::answer::Answer;
 ///
 /// The store is **bounded**. By default it holds one million entries. At most 5 % of them may belong to one subject of
 /// one issuer ([`max_share_percent`](Self::max_share_percent)), and at most half of that to one client of this subject,
-/// whatever number of proof keys it has. A client that acts for itself is its own subject. So no client can lock out
-/// another user, and a user's client cannot lock out the user's other clients. An entry takes about 90 bytes, and up to
-/// 130 if every entry belongs to another subject, so a full store of one million entries takes 90 to 130 MB.
+/// whatever number of proof keys it has. Proofs and spent tokens count together. An entry takes about 105 bytes, and up
+/// to 170 if every entry belongs to another subject, so a full store of one million entries takes 105 to 170 MB.
+///
+/// A client that acts for itself is its own subject. If an issuer lets anyone register such clients, each of them has a
+/// share, so limit there how many one person may have.
 ///
 /// An entry stays until it [expires](ReplayEntry::expires_at). It is never evicted before, because the proof or token
 /// would then be accepted again. The bound therefore limits the rate of new entries, to the number of entries divided
@@ -635,11 +637,13 @@ mod tests {
                 });
             }
         });
-        type Level = fn(&ShareCounts) -> &HashMap<ShareId, u32>;
-        let levels: [Level; 2] = [|counts| &counts.subjects, |counts| &counts.clients];
-        for (level, max) in levels.into_iter().zip([200, 100]) {
-            let of = |counts: &Mutex<ShareCounts>| level(&lock(counts)).values().copied().collect();
-            let counts: Vec<u32> = store.share_counts.iter().flat_map::<Vec<_>, _>(of).collect();
+        let (mut subjects, mut clients) = (Vec::new(), Vec::new());
+        for counts in &store.share_counts {
+            let counts = lock(counts);
+            subjects.extend(counts.subjects.values().copied());
+            clients.extend(counts.clients.values().copied());
+        }
+        for (counts, max) in [(subjects, 200), (clients, 100)] {
             assert!(counts.iter().all(|count| (1..=max).contains(count)), "{counts:?}");
             assert_eq!(usize::try_from(counts.iter().sum::<u32>()).unwrap(), store.len());
         }

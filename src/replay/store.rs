@@ -24,6 +24,9 @@ pub type ReplayAnswer = Answer<'static, Result<Remembered, StoreUnavailable>>;
 ///   was issued before then. A store that lost entries starts anew.
 /// - **If in doubt, answer [`StoreUnavailable`].** This includes a server whose answer was lost.
 ///
+/// To limit how much of the store one subject or client may use, count entries by their
+/// [`share_key`](ReplayEntry::share_key) and [`client_share_key`](ReplayEntry::client_share_key).
+///
 /// ```
 /// use std::collections::HashSet;
 /// use std::sync::Mutex;

@@ -1,8 +1,8 @@
 use unconfused::audit::Evidence;
-use unconfused::Grant;
+use unconfused::{Grant, Guard};
 
-fn construct(evidence: Evidence) -> Grant {
-    Grant::new(evidence, 1)
+fn construct(evidence: Evidence, guard: &Guard) -> Grant {
+    Grant::new(evidence, guard)
 }
 
 fn conjure() -> Grant {

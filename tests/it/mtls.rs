@@ -222,7 +222,7 @@ fn forwarded_fields_do_not_count_without_a_source_and_are_removed() {
         let plain = token().scope("orders:read").bearer();
         let mut head = forwarded(forwarded(head("/orders", &[&plain]), "ours"), "theirs");
         guard.authorize(&mut head, READ).now().unwrap().unwrap();
-        assert!(head.headers.is_empty(), "{:?}", head.headers);
+        assert_eq!(head.headers.keys().collect::<Vec<_>>(), ["cache-control"]);
     }
 }
 
@@ -243,6 +243,7 @@ async fn a_layer_removes_them_even_if_a_token_is_optional() {
             let request = Request::get(path).body(()).unwrap();
             let (mut parts, ()) = request.into_parts();
             parts = forwarded(parts, "ours");
+            let has_token = field.is_some();
             if let Some(field) = field {
                 parts.headers.insert("authorization", field.parse().unwrap());
             }
@@ -250,7 +251,8 @@ async fn a_layer_removes_them_even_if_a_token_is_optional() {
             let response = app.clone().oneshot(request).await.unwrap();
             assert_eq!(response.status(), 200);
             let text = response.into_body().collect().await.unwrap().to_bytes();
-            assert_eq!(text, "[]", "{path}");
+            let left = if has_token { r#"["cache-control"]"# } else { "[]" };
+            assert_eq!(text, left, "{path}");
         }
     }
 }
@@ -363,7 +365,7 @@ fn a_second_guard_knows_the_certificate_of_the_request() {
     head.extensions.insert(Peer("our proxy"));
     let (first, second) = (proxied(), proxied());
     first.authorize(&mut head, READ).now().unwrap().unwrap();
-    assert!(head.headers.is_empty());
+    assert!(!head.headers.contains_key("client-cert"));
     let refused = second.authorize(&mut head, READ).now().unwrap();
     assert_eq!(reason(refused), Some(Reason::ClientCertificateMissing));
 }

@@ -502,7 +502,7 @@ async fn a_handler_cannot_read_the_token_from_the_headers() {
     let show = |headers: HeaderMap| async move { format!("{headers:?}") };
     let app = Router::new().route("/", get(show).route_layer(guard.require(READ)));
     let response = ask_with(&app, Method::GET, "/", &reader(&login)).await;
-    assert_eq!(text(response).await, "{}");
+    assert_eq!(text(response).await, r#"{"cache-control": "no-store"}"#);
 }
 
 #[derive(Deserialize)]

@@ -56,7 +56,8 @@ fn the_rest_of_the_request_is_untouched() {
     let (head, body) = log.only();
     assert_eq!(head.method, Method::POST);
     assert_eq!(head.uri, "/orders?page=2");
-    assert_eq!(head.headers.len(), 2);
+    assert_eq!(head.headers.len(), 3);
+    assert_eq!(head.headers[CACHE_CONTROL], "no-store");
     assert_eq!(head.headers[CONTENT_TYPE], "text/plain");
     assert_eq!(head.headers["x-request-id"], "7");
     assert_eq!(head.extensions.get(), Some(&"kept"));

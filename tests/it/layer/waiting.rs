@@ -41,13 +41,13 @@ fn a_request_whose_keys_are_on_their_way_waits_and_is_woken() {
 }
 
 #[test]
-fn after_a_wait_the_service_that_was_ready_is_the_one_called() {
+fn after_a_wait_the_service_gets_ready_again_before_it_is_called() {
     let login = login();
     let (issuer, waiting) = later();
     let guard = Guard::new(ORDERS, issuer);
     let (service, log) = behind();
     let mut service = guard.require(READ).layer(service);
-    // two at a time: each takes the service that was ready for it
+    // two at a time, each with a service of its own
     be_ready(&mut service);
     let mut first = service.call(with(&reader(&login)));
     be_ready(&mut service);
@@ -60,7 +60,7 @@ fn after_a_wait_the_service_that_was_ready_is_the_one_called() {
     assert!(poll(&mut second).is_ready());
     assert!(poll(&mut first).is_ready());
     assert_eq!(log.calls(), 2);
-    assert_eq!(log.asked_ready.load(Ordering::Relaxed), 2);
+    assert_eq!(log.asked_ready.load(Ordering::Relaxed), 4);
 }
 
 #[test]

@@ -10,7 +10,10 @@ use crate::common::source::{File, code, files};
 /// The floors from the ground up, and the rooms of each. A room imports from rooms that stand before it
 /// in this list, and from no other: neither from above, nor from a later room of its own floor.
 const FLOORS: &[(&str, &[&str])] = &[
-    ("ground", &["reason", "printable", "names", "config_error", "dates", "answer", "json"]),
+    (
+        "ground",
+        &["reason", "printable", "names", "config_error", "dates", "answer", "json", "path"],
+    ),
     ("signatures", &["jose"]),
     ("tokens", &["profile", "proof", "token"]),
     ("requirements", &["require"]),

@@ -240,7 +240,7 @@ impl Dpop {
     /// True if this normalized URL is one of the base URLs followed by the path of the request.
     fn is_url_of(&self, htu: &str, path: &str) -> bool {
         // Servers disagree about what such a path names.
-        if has_dot_segment(path) {
+        if has_dot_segment(path.split(['?', '#']).next().unwrap_or_default()) {
             return false;
         }
         let path = normalized_path(path);

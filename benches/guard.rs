@@ -155,7 +155,7 @@ fn scopes(bencher: Bencher<'_, '_>, (asked, broad): (usize, usize)) {
     let held: Vec<_> = (0..1024).map(|n| scope("held", n)).collect();
     let asked: Vec<_> = (0..asked).map(|n| scope("asked", n)).collect();
     let narrow = |n: usize| (0..64).map(move |narrow| scope("narrow", (n + narrow) % 1024));
-    // As long as those that the token has, which is the worst case.
+    // Their length is that of the scopes in the token, which is the worst case.
     let broad = (0..broad).map(|n| (scope("main", n), asked.clone()));
     let implied = held.iter().enumerate().map(|(n, held)| (held.clone(), narrow(n).collect()));
     let hierarchy = ScopeHierarchy::new(implied.chain(broad)).expect("no cycle");

@@ -50,7 +50,7 @@ impl<S: Sync> OptionalFromRequestParts<S> for Grant {
 
 /// A grant that was made by the guard in the router's state.
 ///
-/// As an extractor it answers 500 if another guard made the grant, and in all cases in which [`Grant`] does. Use it if
+/// The extractor answers 500 if another guard made the grant, and in all cases in which [`Grant`] does. Use it if
 /// a service has several guards, so that a route behind the wrong one fails in its first test. A guard that was set up
 /// differently is another guard, so give the router the very guard that its layers are made from, or a clone.
 ///

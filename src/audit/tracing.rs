@@ -33,7 +33,7 @@ pub struct TracingAudit;
 
 macro_rules! event {
     ($level:ident, $event:ident, $message:literal) => {{
-        // As strings, so that subscribers that write text put quotes around them.
+        // Written as strings, so that subscribers that write text put quotes around them.
         let text = |text: Printable<'_>| text.to_string();
         tracing::event!(
             target: "unconfused::audit",

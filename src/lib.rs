@@ -75,6 +75,7 @@ mod config_error;
 mod credential;
 mod dates;
 mod denial;
+pub mod detail;
 mod evidence;
 mod guard;
 pub mod guide;

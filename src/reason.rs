@@ -30,6 +30,8 @@ pub enum Remedy {
     StepUp,
     /// Has the subject grant the scopes that the challenge names, and tries again with the new token.
     MoreScope,
+    /// Has the subject grant the authorization details that the challenge names, and tries again with the new token.
+    MoreDetail,
     /// Gives up. Nothing that the client can do helps.
     Stop,
 }
@@ -149,7 +151,8 @@ macro_rules! reasons {
             /// [RFC 9449 sections 7.1](https://www.rfc-editor.org/rfc/rfc9449#section-7.1) and
             /// [9](https://www.rfc-editor.org/rfc/rfc9449#section-9) (`invalid_dpop_proof`, `use_dpop_nonce`),
             /// [RFC 9470 section 3](https://www.rfc-editor.org/rfc/rfc9470#section-3)
-            /// (`insufficient_user_authentication`) and the OAuth Actor Profile for Delegation,
+            /// (`insufficient_user_authentication`), draft-ietf-oauth-rar-metadata-remediation
+            /// (`insufficient_authorization`) and the OAuth Actor Profile for Delegation,
             /// draft-mcguinness-oauth-actor-profile (`actor_unauthorized`).
             #[must_use]
             pub const fn error(self) -> Option<&'static str> {
@@ -320,7 +323,12 @@ reasons! {
     // Scopes.
     /// The token lacks a scope that the operation requires.
     InsufficientScope = "insufficient_scope", 403, "insufficient_scope", MoreScope, "The request requires higher privileges";
+    // Authorization details.
+    /// No entry of the token's `authorization_details` covers what the operation asks for.
+    AuthorizationDetailsInsufficient = "authorization_details_insufficient", 401, "insufficient_authorization", MoreDetail, "Additional authorization is required";
     // Policy and spending.
+    /// The operation that the request asks for cannot be understood: an authorization detail has a malformed value.
+    PolicyInputInvalid = "policy_input_invalid", 400, none, FixRequest, "The request cannot be understood";
     /// One subject, or one client of it, has used up its share of the store that remembers proofs and spent tokens.
     RateLimited = "rate_limited", 429, none, RetryLater, "Too many requests";
     /// The owner's own rule refuses the request, or the requirement is one that no token can meet.

@@ -15,4 +15,4 @@ mod object;
 mod scanner;
 
 pub(crate) use document::{Document, Json, Span};
-pub(crate) use object::{Object, array, members, nested_members, string, strings};
+pub(crate) use object::{Object, array, is_sound_value, members, nested_members, string, strings};

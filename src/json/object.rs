@@ -4,7 +4,7 @@ use std::borrow::Cow;
 use std::iter::from_fn;
 use std::mem;
 
-use super::scanner::{Scanner, read_object};
+use super::scanner::{self, Scanner, read_object};
 
 /// The members of an object, in order, each value as it was written.
 #[derive(Debug)]
@@ -36,6 +36,12 @@ impl<'a> Object<'a> {
     pub(crate) fn count(&self, name: &str) -> usize {
         self.members.iter().filter(|(n, _)| n == name).count()
     }
+}
+
+/// Returns true if `text` is one JSON value with no space around it, nested one level less than an object may be, in
+/// which no object has a name twice, no string has half a surrogate pair, and no number inside is out of range.
+pub(crate) fn is_sound_value(text: &str) -> bool {
+    scanner::is_sound_value(text)
 }
 
 /// Returns the text of a JSON string, borrowed unless it has an escape, or `None` for any other type.

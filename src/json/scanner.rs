@@ -38,6 +38,14 @@ pub(super) fn read_object<'a>(
     (at == text.len()).then_some(Findings { sound, escaped })
 }
 
+/// Returns true if `text` is one JSON value, with no space around it, in which nothing is wrong: see
+/// [`Findings::sound`]. It is nested as deep as a member of an object may be.
+pub(super) fn is_sound_value(text: &str) -> bool {
+    let mut scanner = Scanner::new(text);
+    let is_value = scanner.value(1).is_some() && scanner.at == text.len();
+    is_value && scanner.sound
+}
+
 /// One bit that is the same for equal names. Names with different bits differ; names with one bit may differ too.
 pub(super) fn name_bit(name: &str) -> u64 {
     let bytes = name.as_bytes();

@@ -47,6 +47,10 @@ impl Require {
         if self.is_unmeetable() {
             return Err(Reason::PolicyDenied);
         }
+        // Nothing compares details yet.
+        if !self.details.is_empty() || !self.detail_types.is_empty() {
+            return Err(Reason::InternalError);
+        }
         if self.sender_constrained && !token.is_sender_constrained() {
             return Err(Reason::SenderConstraintRequired);
         }

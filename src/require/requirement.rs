@@ -1,11 +1,10 @@
 //! The requirement: data, and the methods that build and combine it.
 
-use std::fmt;
 use std::time::Duration;
 
-use super::lists::{intersection, join, without_repeats};
+use super::lists::{intersection, without_repeats};
+use crate::detail::Detail;
 use crate::names::{Acr, Scope};
-use crate::printable::Printable;
 use crate::token::Party;
 
 /// What an operation asks of a validated token: which scopes, how and when the subject authenticated, who may act,
@@ -53,7 +52,10 @@ pub struct Require {
     pub(super) issuers: Option<Vec<String>>,
     pub(super) clients: Option<Vec<Party<'static>>>,
     pub(super) sender_constrained: bool,
-    single_use: bool,
+    pub(super) details: Vec<Detail>,
+    /// Types of details of which there must be one.
+    pub(super) detail_types: Vec<String>,
+    pub(super) single_use: bool,
 }
 
 impl Require {
@@ -73,6 +75,8 @@ impl Require {
             issuers: None,
             clients: None,
             sender_constrained: false,
+            details: Vec::new(),
+            detail_types: Vec::new(),
             single_use: false,
         }
     }
@@ -252,6 +256,39 @@ impl Require {
         self
     }
 
+    /// Requires that this authorization detail was consented to
+    /// ([RFC 9396](https://www.rfc-editor.org/rfc/rfc9396)).
+    ///
+    /// One entry of the token's `authorization_details` must cover the whole detail, by the definition of its type; see
+    /// [`DetailType`](crate::detail::DetailType). Entries are never added up. A detail that is marked
+    /// [`approved`](Detail::approved) must also have been approved for this one transaction.
+    ///
+    /// The guard must know the type ([`Guard::detail_type`](crate::Guard::detail_type)), and the detail must have the
+    /// members that it defines. Otherwise a layer panics at set-up, and any other request is answered with 500. A value
+    /// that its type does not allow, such as an amount of `1e3`, is the request's: 400 (`policy_input_invalid`).
+    ///
+    /// ```
+    /// use unconfused::Require;
+    /// use unconfused::detail::Detail;
+    ///
+    /// let refund = Detail::of("order_refund").with("order", 7).with("amount", "12.50");
+    /// let requirement = Require::detail(refund).single_use();
+    /// assert_eq!(requirement.to_string(), r#"detail="order_refund" single_use"#);
+    /// ```
+    #[must_use]
+    pub fn detail(detail: Detail) -> Self {
+        Require { details: vec![detail], ..Require::valid_token() }
+    }
+
+    /// Requires that the token has an authorization detail of this type, whatever it grants.
+    ///
+    /// This is a first look, for a layer that does not know the operation yet: let the handler require the
+    /// [`detail`](Self::detail) itself. The guard must know the type.
+    #[must_use]
+    pub fn detail_of_type(type_name: impl Into<String>) -> Self {
+        Require { detail_types: vec![type_name.into()], ..Require::valid_token() }
+    }
+
     /// Combines two requirements into one that asks for everything that both ask for.
     ///
     /// A token meets the result exactly if it meets both. So an actor of another namespace must be listed in both.
@@ -303,6 +340,8 @@ impl Require {
             issuers: intersection(self.issuers, other.issuers),
             clients: intersection(self.clients, other.clients),
             sender_constrained: self.sender_constrained || other.sender_constrained,
+            details: without_repeats(self.details.into_iter().chain(other.details)),
+            detail_types: without_repeats(self.detail_types.into_iter().chain(other.detail_types)),
             single_use: self.single_use || other.single_use,
         }
     }
@@ -344,6 +383,12 @@ impl Require {
         self.acr.is_some() || self.max_age.is_some()
     }
 
+    /// Returns the authorization details that this asks for: see [`detail`](Self::detail).
+    #[must_use]
+    pub fn details(&self) -> &[Detail] {
+        &self.details
+    }
+
     /// Returns the scopes that a challenge names: all that are required, and the first of each choice.
     #[must_use]
     pub fn challenge_scopes(&self) -> Vec<Scope> {
@@ -367,40 +412,6 @@ impl<const N: usize> From<[Scope; N]> for Require {
 impl From<&Require> for Require {
     fn from(requirement: &Require) -> Self {
         requirement.clone()
-    }
-}
-
-impl fmt::Display for Require {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let mut parts: Vec<String> = Vec::new();
-        for group in &self.scopes {
-            parts.push(format!("scope={}", join(group, "|")));
-        }
-        parts.extend(self.acr.as_ref().map(|classes| format!("acr={}", join(classes, "|"))));
-        parts.extend(self.max_age.map(|age| format!("max_age={}", age.as_secs())));
-        if let Some(actors) = &self.actors {
-            let name = if self.actor_required { "actor" } else { "actor_if_any" };
-            // After `and` with a requirement that lists no actors.
-            let own = if self.foreign_actors_allowed { "" } else { " actor_namespace=own" };
-            parts.push(format!("{name}={}{own}", join(actors, "|")));
-        } else if self.actor_required {
-            parts.push("actor".to_owned());
-        }
-        parts.extend(self.delegated.then(|| "delegated".to_owned()));
-        parts.extend(self.undelegated.then(|| "undelegated".to_owned()));
-        parts.extend(self.issuers.as_ref().map(|issuers| {
-            let issuers: Vec<_> =
-                issuers.iter().map(|issuer| format!("{:?}", Printable::from(&**issuer))).collect();
-            format!("issuer={}", issuers.join("|"))
-        }));
-        parts.extend(self.clients.as_ref().map(|clients| format!("client={}", join(clients, "|"))));
-        parts.extend(self.person.then(|| "person".to_owned()));
-        parts.extend(self.single_use.then(|| "single_use".to_owned()));
-        parts.extend(self.sender_constrained.then(|| "sender_constrained".to_owned()));
-        if parts.is_empty() {
-            return f.write_str("valid_token");
-        }
-        f.write_str(&parts.join(" "))
     }
 }
 

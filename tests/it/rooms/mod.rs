@@ -15,7 +15,7 @@ const FLOORS: &[(&str, &[&str])] = &[
         &["reason", "printable", "names", "config_error", "dates", "answer", "json", "path"],
     ),
     ("signatures", &["jose"]),
-    ("tokens", &["profile", "proof", "token"]),
+    ("tokens", &["profile", "proof", "detail", "token"]),
     ("requirements", &["require"]),
     ("decisions", &["challenge", "credential", "evidence", "denial"]),
     ("seams", &["outbound", "replay", "keys", "token_cache", "audit"]),

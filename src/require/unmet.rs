@@ -4,6 +4,7 @@ use std::fmt;
 use std::time::Duration;
 
 use super::lists::join;
+use crate::detail::{DetailProblem, Remediation};
 use crate::names::{Acr, Scope};
 use crate::reason::Reason;
 
@@ -18,19 +19,34 @@ pub struct Unmet {
     pub(crate) acr_values: Vec<Acr>,
     pub(crate) max_age: Option<Duration>,
     pub(crate) scopes: Vec<Scope>,
+    pub(crate) remediation: Option<Remediation>,
+    /// More about the details, for the operator.
+    pub(crate) problem: Option<String>,
 }
 
 impl Unmet {
-    /// For a single reason, without a challenge for authentication or scopes.
+    /// For a single reason, without a challenge for authentication, scopes or details.
     pub(super) fn new(reason: Reason) -> Self {
-        let (reasons, acr_values, scopes) = (vec![reason], Vec::new(), Vec::new());
-        Unmet { first: reason, reasons, acr_values, max_age: None, scopes }
+        Unmet {
+            first: reason,
+            reasons: vec![reason],
+            acr_values: Vec::new(),
+            max_age: None,
+            scopes: Vec::new(),
+            remediation: None,
+            problem: None,
+        }
     }
 
     /// For several reasons. `None` if there are none.
     pub(super) fn from_reasons(reasons: Vec<Reason>) -> Option<Self> {
         let first = *reasons.first()?;
         Some(Unmet { reasons, ..Unmet::new(first) })
+    }
+
+    pub(super) fn with_problem(mut self, problem: &DetailProblem) -> Self {
+        self.problem = Some(problem.to_string());
+        self
     }
 
     /// Returns the reason: the first check that failed.

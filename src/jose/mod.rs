@@ -34,4 +34,4 @@ pub(crate) use key_set::Signed;
 pub use key_set::{KeySet, KeySetError, KeySetId};
 pub(crate) use pem::certificate_in_pem;
 #[cfg(feature = "testing")]
-pub(crate) use signing::SigningKey;
+pub(crate) use signing::{ReadKey, SigningKey};

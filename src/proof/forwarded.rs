@@ -41,6 +41,7 @@ impl ClientCertificate {
     /// let request = http::Request::get("/").header("x-ssl-client-der", "ZGVy").header("x-ssl-client-der", "ZGVy");
     /// assert!(certificate(request).is_some_and(|certificate| certificate != ours));
     /// ```
+    #[must_use]
     pub fn from_field(
         parts: &Parts,
         name: &str,
@@ -193,7 +194,43 @@ fn split_outside_quotes(text: &str, separator: char) -> Option<Vec<&str>> {
 
 #[cfg(test)]
 mod tests {
+    use proptest::collection::vec;
+    use proptest::prelude::*;
+
     use super::*;
+
+    proptest! {
+        #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
+
+        #[test]
+        fn it_does_not_matter_which_characters_are_escaped(
+            der in vec(any::<u8>(), 1..200),
+            with_dashes in any::<bool>(),
+            mask in vec(any::<bool>(), 1..50),
+            lower in any::<bool>(),
+        ) {
+            let body = STANDARD.encode_to_string(&der);
+            let text = match with_dashes {
+                true => format!("-----BEGIN CERTIFICATE-----\n{body}\n-----END CERTIFICATE-----\n"),
+                false => body,
+            };
+            let escaped: String = text
+                .chars()
+                .zip(mask.iter().cycle())
+                .map(|(c, escape)| match (*escape || c.is_whitespace(), lower) {
+                    (false, _) => c.to_string(),
+                    (true, true) => format!("%{:02x}", u32::from(c)),
+                    (true, false) => format!("%{:02X}", u32::from(c)),
+                })
+                .collect();
+            let certificate = Some(ClientCertificate::from_der(&der));
+            prop_assert_eq!(ClientCertificate::from_escaped_pem(&escaped), certificate);
+            // Cut off or doubled, it is not read as this certificate.
+            let cut = escaped.len() / 2;
+            prop_assert_ne!(ClientCertificate::from_escaped_pem(&escaped[..cut]), certificate);
+            prop_assert_ne!(ClientCertificate::from_escaped_pem(&escaped.repeat(2)), certificate);
+        }
+    }
 
     #[test]
     fn forwarded_certificates_are_read_and_malformed_ones_are_refused() {

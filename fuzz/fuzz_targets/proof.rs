@@ -1,6 +1,6 @@
 #![no_main]
-//! A URL, and after it a `DPoP` field; the header and the claims of a proof, rightly signed; the two fields of
-//! proxies. Nothing panics, and what is accepted is right.
+//! A URL, and after it a `DPoP` field; the header and the claims of a proof, rightly signed; the fields of proxies.
+//! Nothing panics, and what is accepted is right.
 
 use std::sync::LazyLock;
 
@@ -44,6 +44,12 @@ fn changes(text: &str) -> Map<String, Value> {
 fuzz_target!(|text: &str| {
     let _ = ClientCertificate::from_client_cert(text);
     let _ = ClientCertificate::from_xfcc(text);
+    let bare = ClientCertificate::from_base64_der(text);
+    if let Some(certificate) = ClientCertificate::from_escaped_pem(text) {
+        // Bare base64 means the same to both.
+        assert!(bare.is_none_or(|bare| bare == certificate));
+        assert!(!text.contains(',') && text.trim_ascii().len() <= 64 * 1024);
+    }
 
     let (first, rest) = text.split_once('\n').unwrap_or((text, ""));
     // As a field without a signature.

@@ -240,13 +240,10 @@ impl Guard {
     ///
     /// let guard = Guard::new(Audience::from_static("https://orders.example"), issuer).client_certificate(|parts| {
     ///     let peer = parts.extensions.get::<Peer>()?; // inserted when the connection was accepted
-    ///     let mut fields = parts.headers.get_all("client-cert").iter();
-    ///     match (fields.next(), fields.next()) {
-    ///         (Some(field), None) if peer.is_our_proxy() => {
-    ///             ClientCertificate::from_client_cert(field.to_str().ok()?)
-    ///         }
-    ///         _ => None, // no field, or one that the proxy did not set
+    ///     if !peer.is_our_proxy() {
+    ///         return None; // a field that the proxy did not set
     ///     }
+    ///     ClientCertificate::from_field(parts, "client-cert", ClientCertificate::from_client_cert)
     /// });
     /// # }
     /// ```

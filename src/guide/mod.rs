@@ -11,9 +11,10 @@
 //! 7. [Plain functions](plain_functions): without tower, guard, async or clock.
 //! 8. [Behind a proxy](behind_a_proxy): what changes if something else terminates TLS.
 //! 9. [Testing your service](testing_your_service): tokens for your own tests.
-//! 10. [What is not checked](what_is_not_checked): what a grant does not say.
-//! 11. [Limits](limits): every number, and how to change it.
-//! 12. [Security](security): the threats, and what the guard does about each.
+//! 10. [Deployment](deployment): what the service needs where it runs.
+//! 11. [What is not checked](what_is_not_checked): what a grant does not say.
+//! 12. [Limits](limits): every number, and how to change it.
+//! 13. [Security](security): the threats, and what the guard does about each.
 //!
 //! The chapters hold no code of the crate. Their examples run as its tests.
 
@@ -22,6 +23,9 @@ pub mod behind_a_proxy {}
 
 #[doc = include_str!("delegation.md")]
 pub mod delegation {}
+
+#[doc = include_str!("deployment.md")]
+pub mod deployment {}
 
 #[doc = include_str!("issuers_and_tenants.md")]
 pub mod issuers_and_tenants {}

@@ -30,7 +30,8 @@ pub(crate) struct Compact<'a> {
     pub(crate) signature: Vec<u8>,
 }
 
-/// The members of a JOSE header that are read. Others, such as `x5t`, are ignored (RFC 7515 section 4).
+/// The members of a JOSE header that are read. Others are ignored (RFC 7515 section 4), and `x5t` and `x5t#S256` unless
+/// there is no `kid`.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Header {
     json: Json,

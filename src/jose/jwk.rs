@@ -3,6 +3,7 @@
 
 use super::algorithm::Algorithm;
 use super::backend::Backend;
+use super::certificate::CertificateDigests;
 use super::compact::decode;
 use super::key_problem::{KeyProblem, SkippedKey};
 use super::public_key::PublicKey;
@@ -26,13 +27,17 @@ pub(super) struct ParsedJwk {
     alg: Option<Algorithm>,
     /// The member `issuer`, for a set that serves several issuers.
     issuer: Option<String>,
+    /// The members `x5t#S256` and `x5t`, or the digests of the certificate that the key was read from.
+    certificate: CertificateDigests,
     public_key: Result<PublicKey, KeyProblem>,
 }
 
 impl ParsedJwk {
     pub(super) fn parse(json: &str) -> Self {
-        let unusable =
-            |kid, problem| ParsedJwk { kid, alg: None, issuer: None, public_key: Err(problem) };
+        let unusable = |kid, problem| {
+            let certificate = CertificateDigests::default();
+            ParsedJwk { kid, alg: None, issuer: None, certificate, public_key: Err(problem) }
+        };
         let Some(object) = Object::read(json) else {
             return unusable(None, KeyProblem::Malformed);
         };
@@ -40,10 +45,16 @@ impl ParsedJwk {
         let kid = text("kid");
         match public_key(&object) {
             Ok((alg, public_key)) => {
-                ParsedJwk { kid, alg, issuer: text("issuer"), public_key: Ok(public_key) }
+                let (issuer, certificate) = (text("issuer"), CertificateDigests::read(&object));
+                ParsedJwk { kid, alg, issuer, certificate, public_key: Ok(public_key) }
             }
             Err(problem) => unusable(kid, problem),
         }
+    }
+
+    /// Makes a key that was not read from a JWK, and has no id.
+    pub(super) fn new(public_key: PublicKey, certificate: CertificateDigests) -> Self {
+        ParsedJwk { kid: None, alg: None, issuer: None, certificate, public_key: Ok(public_key) }
     }
 
     pub(super) fn kid(&self) -> Option<&str> {
@@ -53,6 +64,11 @@ impl ParsedJwk {
     pub(super) fn skipped(&self) -> Option<SkippedKey<'_>> {
         let problem = *self.public_key.as_ref().err()?;
         Some(SkippedKey { kid: self.kid(), problem })
+    }
+
+    /// Returns true if these are digests of the key's certificate.
+    pub(super) fn is_certified_by(&self, certificate: &CertificateDigests) -> bool {
+        certificate.names(&self.certificate)
     }
 
     /// Returns true if this key may verify a signature of this algorithm.

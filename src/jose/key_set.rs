@@ -6,9 +6,11 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use super::algorithm::Algorithm;
 use super::backend::Backend;
+use super::certificate::KeyName;
 use super::compact::Compact;
 use super::jwk::{ParsedJwk, Signer};
-use super::key_problem::SkippedKey;
+use super::key_problem::{KeyProblem, SkippedKey};
+use super::pem::public_key_in_pem;
 use crate::json::{Object, array};
 use crate::reason::Reason;
 
@@ -26,6 +28,12 @@ use crate::reason::Reason;
 /// - its point is not on its curve, or is an Ed25519 point of small order,
 /// - it has a private or symmetric part, or
 /// - its `use`, `key_ops` or `alg` are meant for something else.
+///
+/// A token that has no `kid` may name its key by a certificate (`x5t#S256`, `x5t`). The keys of a JWK Set that have the
+/// same member are then the only ones that count. If no key has it, the member is ignored.
+///
+/// Use [`from_json`](Self::from_json) for what an issuer publishes, and [`from_pem`](Self::from_pem) or
+/// [`from_jwk`](Self::from_jwk) for a single key that you were given.
 ///
 /// A key with a member `issuer`, as Microsoft Entra writes it, verifies tokens of that issuer only. `{tenantid}` in it
 /// stands for any tenant.
@@ -45,6 +53,8 @@ use crate::reason::Reason;
 #[derive(Clone, Default)]
 pub struct KeySet {
     keys: Arc<[ParsedJwk]>,
+    /// True if a key without an id verifies tokens with any id.
+    ignores_kid: bool,
     /// Differs for every set that is read. Clones share it.
     id: u64,
 }
@@ -64,7 +74,7 @@ pub(crate) struct Signed<'a> {
     pub(crate) signature: &'a [u8],
 }
 
-/// A document is not a JWK Set.
+/// A document is not a JWK Set, or not a key that can be used.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum KeySetError {
@@ -72,11 +82,17 @@ pub enum KeySetError {
     #[error("not a JWK Set: expected a JSON object with an array `keys`")]
     NotAKeySet,
     /// The document is larger than 256 KiB.
-    #[error("the JWK Set has {0} bytes, and the limit is 262144")]
+    #[error("the keys have {0} bytes, and the limit is 262144")]
     TooLarge(usize),
     /// The set has more than 100 keys.
     #[error("the JWK Set has {0} keys, and the limit is 100")]
     TooManyKeys(usize),
+    /// The text is not PEM with exactly one block, `PUBLIC KEY` or `CERTIFICATE`.
+    #[error("not a key in PEM: expected exactly one block, `PUBLIC KEY` or `CERTIFICATE`")]
+    NotPem,
+    /// The one key cannot be used.
+    #[error("the key cannot be used: {0}")]
+    UnusableKey(#[source] KeyProblem),
 }
 
 impl KeySet {
@@ -92,9 +108,7 @@ impl KeySet {
     /// Returns [`KeySetError`] if the document as a whole is not a JWK Set. A single key that cannot be used is not an
     /// error.
     pub fn from_json(json: &str) -> Result<Self, KeySetError> {
-        if json.len() > Self::MAX_BYTES {
-            return Err(KeySetError::TooLarge(json.len()));
-        }
+        check_size(json)?;
         let object = Object::read(json).ok_or(KeySetError::NotAKeySet)?;
         let keys = object.get("keys").and_then(array).ok_or(KeySetError::NotAKeySet)?;
         if object.count("keys") != 1 {
@@ -104,9 +118,81 @@ impl KeySet {
         if keys.len() > Self::MAX_KEYS {
             return Err(KeySetError::TooManyKeys(keys.len()));
         }
+        Ok(KeySet::new(keys.into_iter().map(ParsedJwk::parse).collect(), false))
+    }
+
+    /// Reads a single JWK ([RFC 7517 section 4](https://www.rfc-editor.org/rfc/rfc7517#section-4)), which is a key of
+    /// yours and not a document of the issuer.
+    ///
+    /// If it has a `kid`, it verifies tokens that name it or name no key. If it has none, the `kid` of a token is
+    /// ignored.
+    ///
+    /// ```
+    /// use unconfused::keys::{KeyProblem, KeySet, KeySetError};
+    ///
+    /// let keys = KeySet::from_jwk(
+    ///     r#"{"kty":"OKP","crv":"Ed25519","x":"11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo"}"#,
+    /// )?;
+    /// assert_eq!(keys.len(), 1);
+    ///
+    /// let secret = KeySet::from_jwk(r#"{"kty":"oct","k":"c2VjcmV0"}"#);
+    /// assert_eq!(secret.unwrap_err(), KeySetError::UnusableKey(KeyProblem::Private));
+    /// # Ok::<(), KeySetError>(())
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// Returns [`KeySetError::UnusableKey`] if the key cannot be used: a set skips such a key, but here there is no
+    /// other. Returns [`KeySetError::TooLarge`] if the text is larger than 256 KiB.
+    pub fn from_jwk(json: &str) -> Result<Self, KeySetError> {
+        check_size(json)?;
+        let key = ParsedJwk::parse(json);
+        if let Some(skipped) = key.skipped() {
+            return Err(KeySetError::UnusableKey(skipped.problem()));
+        }
+        let ignores_kid = key.kid().is_none();
+        Ok(KeySet::new(Arc::new([key]), ignores_kid))
+    }
+
+    /// Reads one public key in PEM: a `PUBLIC KEY` (SPKI), or the key of a `CERTIFICATE`
+    /// ([RFC 7468](https://www.rfc-editor.org/rfc/rfc7468)). Text around the block is ignored.
+    ///
+    /// PEM has no key ids, so the `kid` of a token is ignored. The key verifies every algorithm that fits its type, as
+    /// far as [`Issuer::algorithms`](crate::Issuer::algorithms) allows it.
+    ///
+    /// A certificate is only a wrapper here. **Not** checked are its signature, its dates, its names and what its key
+    /// is meant for: you trust the key because you were given it.
+    ///
+    /// ```
+    /// use unconfused::keys::{KeySet, KeySetError};
+    ///
+    /// let pem = "\
+    /// -----BEGIN PUBLIC KEY-----
+    /// MCowBQYDK2VwAyEA11qYAYKxCrfVS/7TyWQHOg7hcvPapiMlrwIaaPcHURo=
+    /// -----END PUBLIC KEY-----
+    /// ";
+    /// assert_eq!(KeySet::from_pem(pem)?.len(), 1);
+    ///
+    /// // A chain of certificates: the key of an authority would verify tokens too.
+    /// assert_eq!(KeySet::from_pem(&pem.repeat(2)).unwrap_err(), KeySetError::NotPem);
+    /// # Ok::<(), KeySetError>(())
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// Returns [`KeySetError::NotPem`] if there is not exactly one block with one of the two labels, and
+    /// [`KeySetError::UnusableKey`] if the key cannot be used, or is a private one. Returns [`KeySetError::TooLarge`]
+    /// if the text is larger than 256 KiB.
+    pub fn from_pem(pem: &str) -> Result<Self, KeySetError> {
+        check_size(pem)?;
+        let key = public_key_in_pem(pem).ok_or(KeySetError::NotPem)?;
+        let (public_key, certificate) = key.map_err(KeySetError::UnusableKey)?;
+        Ok(KeySet::new(Arc::new([ParsedJwk::new(public_key, certificate)]), true))
+    }
+
+    fn new(keys: Arc<[ParsedJwk]>, ignores_kid: bool) -> Self {
         static NEXT: AtomicU64 = AtomicU64::new(1);
-        let id = NEXT.fetch_add(1, Ordering::Relaxed);
-        Ok(KeySet { keys: keys.into_iter().map(ParsedJwk::parse).collect(), id })
+        KeySet { keys, ignores_kid, id: NEXT.fetch_add(1, Ordering::Relaxed) }
     }
 
     /// Returns the id of this set, which [`KeySource::is_current`](crate::keys::KeySource::is_current) compares.
@@ -175,16 +261,16 @@ impl KeySet {
         }
         let compact = Compact::parse(jws)?;
         let algorithm = compact.header.algorithm(algorithms.into_iter().collect())?;
-        let kid = compact.header.kid();
+        let name = compact.header.key_name();
         let signed = Signed { signing_input: compact.signing_input, signature: &compact.signature };
-        self.verify_signature(None, kid, algorithm, signed, backend)?;
+        self.verify_signature(None, &name, algorithm, signed, backend)?;
         Ok(compact.payload)
     }
 
     /// Returns true if the set has a key with this id, usable or not. Always true without an id.
     #[cfg(feature = "remote")]
     pub(crate) fn knows(&self, kid: Option<&str>) -> bool {
-        kid.is_none_or(|kid| self.keys.iter().any(|key| key.kid() == Some(kid)))
+        self.ignores_kid || kid.is_none_or(|kid| self.keys.iter().any(|key| key.kid() == Some(kid)))
     }
 
     /// Returns the ids of the keys, usable or not.
@@ -193,12 +279,12 @@ impl KeySet {
         self.keys.iter().filter_map(ParsedJwk::kid)
     }
 
-    /// Chooses the key by id and type, then verifies the signature. Checks `key_not_found` to `signature_invalid`.
+    /// Chooses the key by name and type, then verifies the signature. Checks `key_not_found` to `signature_invalid`.
     /// Without a signer, a key of any issuer is accepted.
     pub(crate) fn verify_signature(
         &self,
         signer: Option<Signer<'_>>,
-        kid: Option<&str>,
+        name: &KeyName<'_>,
         algorithm: Algorithm,
         signed: Signed<'_>,
         backend: Backend,
@@ -209,9 +295,13 @@ impl KeySet {
         let Signed { signing_input, signature } = signed;
         let verifies =
             |key: &ParsedJwk| key.verify(algorithm, signing_input.as_bytes(), signature, backend);
-        let Some(kid) = kid else {
-            // Without an id, a key is used only if no other key fits (RFC 7515 section 4.1.4).
-            let mut candidates = self.keys.iter().filter(fits);
+        let Some(kid) = name.kid.filter(|_| !self.ignores_kid) else {
+            // The keys that the header names by their certificate, if there are such.
+            let is_named = |key: &&ParsedJwk| key.is_certified_by(&name.certificate);
+            let is_one_named = self.keys.iter().filter(fits).any(|key| is_named(&key));
+            // Without a name, a key is used only if no other key fits (RFC 7515 section 4.1.4).
+            let mut candidates =
+                self.keys.iter().filter(fits).filter(|key| !is_one_named || is_named(key));
             return match (candidates.next(), candidates.next()) {
                 (Some(key), None) => verifies(key),
                 _ => Err(Reason::KeyNotFound),
@@ -230,6 +320,13 @@ impl KeySet {
             }
         }
         outcome
+    }
+}
+
+fn check_size(text: &str) -> Result<(), KeySetError> {
+    match text.len() > KeySet::MAX_BYTES {
+        true => Err(KeySetError::TooLarge(text.len())),
+        false => Ok(()),
     }
 }
 

@@ -8,12 +8,14 @@ mod algorithm;
 #[cfg(feature = "aws-lc")]
 mod aws_lc;
 mod backend;
+mod certificate;
 mod compact;
 mod digest;
 mod embedded;
 mod jwk;
 mod key_problem;
 mod key_set;
+mod pem;
 mod public_key;
 #[cfg(feature = "testing")]
 mod signing;
@@ -28,5 +30,6 @@ pub(crate) use jwk::Signer;
 pub use key_problem::{KeyProblem, SkippedKey};
 pub(crate) use key_set::Signed;
 pub use key_set::{KeySet, KeySetError, KeySetId};
+pub(crate) use pem::certificate_in_pem;
 #[cfg(feature = "testing")]
-pub(crate) use signing::SigningKey;
+pub(crate) use signing::{ReadKey, SigningKey};

@@ -1,7 +1,7 @@
 //! The keys that an issuer's tokens are verified with.
 //!
 //! You need this module when [`Issuer::discover`](crate::Issuer::discover) is not enough: to hold the keys yourself
-//! ([`KeySet`], [`KeySource`]), to fetch them from a `jwks_uri` or change how long they outlast a failing issuer
+//! ([`KeySet`], from a JWK Set, a JWK or PEM; [`KeySource`]), to fetch them from a `jwks_uri` or change how long they outlast a failing issuer
 //! ([`RemoteKeys`]), to choose algorithms or the verification backend ([`Algorithm`], [`Backend`]), or to answer a
 //! readiness probe ([`Readiness`]).
 //!

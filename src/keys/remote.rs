@@ -10,12 +10,15 @@ use super::fetch::{Fetcher, KeyLocation};
 use super::renewal::Renewal;
 use super::source::{KeySource, Keys};
 use super::status::KeyStatus;
-use super::url::AllowedScheme;
+use super::url::{AllowedScheme, unusable};
 use crate::answer::Answer;
 use crate::config_error::ConfigError;
 use crate::jose::{KeySet, KeySetId};
 use crate::outbound::HttpClient;
 use crate::token::KeyHint;
+
+const NOT_HTTPS: &str =
+    "it is not https; inside a cluster, `RemoteKeys::from_jwks_uri_without_tls` accepts plain http";
 
 /// Fetches the keys of one issuer when they are first needed, and renews them in a task of its own.
 ///
@@ -101,6 +104,7 @@ use crate::token::KeyHint;
 /// ```
 pub struct RemoteKeys {
     renewal: Arc<Renewal>,
+    without_tls: bool,
 }
 
 impl RemoteKeys {
@@ -108,10 +112,55 @@ impl RemoteKeys {
     ///
     /// # Errors
     ///
-    /// Returns [`ConfigError`] if this is not an `https` URL without user, fragment and dot segments.
+    /// Returns [`ConfigError`] if this is not an `https` URL without user, fragment and dot segments. For plain `http`
+    /// inside a cluster, see [`from_jwks_uri_without_tls`](Self::from_jwks_uri_without_tls).
     pub fn from_jwks_uri(jwks_uri: &str, client: impl HttpClient) -> Result<Self, ConfigError> {
-        let uri = AllowedScheme::Https.parse_with_query(jwks_uri)?;
-        Ok(RemoteKeys::new(KeyLocation::Fixed(uri), client))
+        let uri = AllowedScheme::Https.parse_with_query(jwks_uri).map_err(|error| {
+            match AllowedScheme::Http.parse_with_query(jwks_uri) {
+                Ok(_) => unusable(jwks_uri, NOT_HTTPS),
+                Err(_) => error,
+            }
+        })?;
+        Ok(RemoteKeys::new(KeyLocation::Fixed(uri), AllowedScheme::Https, client))
+    }
+
+    /// Creates the keys at this URL, which are fetched over plain `http`. **Anyone who can answer for that host, or is
+    /// on the way to it, can hand out keys, and with them any token.**
+    ///
+    /// Use it inside a cluster whose network you trust like this process, if the issuer serves no TLS there. This one
+    /// URL is fetched and nothing else: no metadata is read, and a redirect is an error. A `jwks_uri` that metadata
+    /// names is still never fetched over plain `http`. [`KeyStatus::without_tls`](super::KeyStatus::without_tls) shows
+    /// these keys to a readiness probe.
+    ///
+    /// The name of the issuer is what its tokens say, whatever this URL is:
+    ///
+    /// ```
+    /// # #[cfg(feature = "reqwest")] {
+    /// use unconfused::keys::RemoteKeys;
+    /// use unconfused::{Audience, Guard, Issuer};
+    ///
+    /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// const ORDERS: Audience = Audience::from_static("https://orders.example");
+    ///
+    /// let client = reqwest::Client::builder().redirect(reqwest::redirect::Policy::none()).build()?;
+    /// let keys = RemoteKeys::from_jwks_uri_without_tls("http://login.auth.svc.cluster.local/keys", client)?;
+    /// let guard = Guard::new(ORDERS, Issuer::new("https://login.example", keys));
+    /// assert!(guard.readiness().to_string().contains("without_tls"));
+    /// # Ok(())
+    /// # }
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// Returns [`ConfigError`] if this is not an `http` URL without user, fragment and dot segments. For `https`, use
+    /// [`from_jwks_uri`](Self::from_jwks_uri).
+    pub fn from_jwks_uri_without_tls(
+        jwks_uri: &str,
+        client: impl HttpClient,
+    ) -> Result<Self, ConfigError> {
+        let uri = AllowedScheme::Http.parse_with_query(jwks_uri)?;
+        Ok(RemoteKeys::new(KeyLocation::Fixed(uri), AllowedScheme::Http, client))
     }
 
     /// Creates the keys of this issuer, which are where its metadata says. Nothing is fetched yet.
@@ -152,11 +201,12 @@ impl RemoteKeys {
             scheme,
             jwks_uri: Mutex::default(),
         };
-        Ok(RemoteKeys::new(location, client))
+        Ok(RemoteKeys::new(location, scheme, client))
     }
 
-    fn new(location: KeyLocation, client: impl HttpClient) -> Self {
-        RemoteKeys { renewal: Arc::new(Renewal::new(Fetcher::new(client, location))) }
+    fn new(location: KeyLocation, scheme: AllowedScheme, client: impl HttpClient) -> Self {
+        let renewal = Arc::new(Renewal::new(Fetcher::new(client, location)));
+        RemoteKeys { renewal, without_tls: scheme != AllowedScheme::Https }
     }
 
     /// Sets how long keys are used after the last successful fetch.
@@ -192,7 +242,7 @@ impl KeySource for RemoteKeys {
     }
 
     fn status(&self) -> KeyStatus {
-        self.renewal.status()
+        KeyStatus { without_tls: self.without_tls, ..self.renewal.status() }
     }
 }
 

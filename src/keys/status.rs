@@ -57,11 +57,22 @@ pub struct KeyStatus {
     pub last_error: Option<String>,
     /// The number of fetches that were started.
     pub fetches: u64,
+    /// True if the keys may be fetched over plain `http`: what is between the issuer and this service could hand out
+    /// other keys.
+    pub without_tls: bool,
 }
 
 impl KeyStatus {
     pub(super) fn new(state: KeyState) -> Self {
-        KeyStatus { state, age: None, keys: 0, skipped: 0, last_error: None, fetches: 0 }
+        KeyStatus {
+            state,
+            age: None,
+            keys: 0,
+            skipped: 0,
+            last_error: None,
+            fetches: 0,
+            without_tls: false,
+        }
     }
 
     /// Returns true if tokens can be verified: there is a key that can be used, or the source does not report a state.
@@ -82,6 +93,9 @@ impl fmt::Display for KeyStatus {
             write!(f, " age={}", age.as_secs())?;
         }
         write!(f, " fetches={}", self.fetches)?;
+        if self.without_tls {
+            f.write_str(" without_tls")?;
+        }
         match &self.last_error {
             Some(error) => write!(f, " last_error={error:?}"),
             None => Ok(()),

@@ -16,6 +16,12 @@ pub(super) enum AllowedScheme {
         expect(dead_code, reason = "only remote keys are fetched")
     )]
     HttpOnLoopback,
+    /// `http`, to any host: for keys at a fixed URL inside a cluster.
+    #[cfg_attr(
+        not(any(test, feature = "remote")),
+        expect(dead_code, reason = "only remote keys are fetched")
+    )]
+    Http,
 }
 
 impl AllowedScheme {
@@ -46,9 +52,11 @@ impl AllowedScheme {
             return Err("it has dot segments");
         }
         match (uri.scheme_str(), self) {
-            (Some("https"), _) => Ok(uri),
+            (Some("https"), AllowedScheme::Https | AllowedScheme::HttpOnLoopback) => Ok(uri),
             (Some("http"), AllowedScheme::HttpOnLoopback) if is_loopback(host) => Ok(uri),
+            (Some("http"), AllowedScheme::Http) => Ok(uri),
             (_, AllowedScheme::Https) => Err("it is not https"),
+            (_, AllowedScheme::Http) => Err("it is not http"),
             (_, AllowedScheme::HttpOnLoopback) => {
                 Err("it is neither https nor http on the loopback interface")
             }
@@ -56,7 +64,8 @@ impl AllowedScheme {
     }
 }
 
-fn unusable(url: &str, problem: &str) -> ConfigError {
+/// Makes the error of a URL that must not be fetched from.
+pub(super) fn unusable(url: &str, problem: &str) -> ConfigError {
     ConfigError::new(url, "a URL that keys can be fetched from", problem)
 }
 
@@ -76,12 +85,19 @@ mod tests {
         for url in ["https://as.example", "https://as.example/t/", "https://[::1]:8443/a"] {
             assert!(AllowedScheme::Https.parse(url).is_ok(), "{url}");
             assert!(AllowedScheme::HttpOnLoopback.parse(url).is_ok(), "{url}");
+            assert!(AllowedScheme::Http.parse(url).is_err(), "{url}");
         }
         for url in
             ["http://127.0.0.1:4400", "http://localhost/x", "http://[::1]:1", "http://127.9.9.9"]
         {
             assert!(AllowedScheme::Https.parse(url).is_err(), "{url}");
             assert!(AllowedScheme::HttpOnLoopback.parse(url).is_ok(), "{url}");
+            assert!(AllowedScheme::Http.parse(url).is_ok(), "{url}");
+        }
+        for host in ["as.example", "keys.auth.svc.cluster.local:8080", "10.0.0.1", "[fd00::1]"] {
+            let url = format!("http://{host}/keys");
+            assert!(AllowedScheme::Http.parse(&url).is_ok(), "{url}");
+            assert!(AllowedScheme::HttpOnLoopback.parse(&url).is_err(), "{url}");
         }
         for url in [
             "",

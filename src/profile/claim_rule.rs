@@ -107,6 +107,28 @@ impl ClaimRule {
         }
     }
 
+    /// Writes the claim so that the rule holds.
+    #[cfg(feature = "testing")]
+    pub(super) fn write(
+        &self,
+        claims: &mut serde_json::Map<String, serde_json::Value>,
+        client: &str,
+    ) {
+        let value = match &self.condition {
+            Condition::Present => "present".to_owned(),
+            Condition::Is(text)
+            | Condition::StartsWith(text)
+            | Condition::EndsWith(text)
+            | Condition::Lists(text) => text.clone().into_owned(),
+            Condition::SameAs(other) => {
+                let other = claims.get(&**other).and_then(serde_json::Value::as_str);
+                other.unwrap_or_default().to_owned()
+            }
+            Condition::NamesClient { before, after } => format!("{before}{client}{after}"),
+        };
+        claims.insert(self.claim.clone().into_owned(), value.into());
+    }
+
     /// The claims that must be strings if they are there.
     pub(super) fn string_claims(&self) -> impl Iterator<Item = &Cow<'static, str>> {
         let (first, second) = match &self.condition {

@@ -46,7 +46,7 @@ use crate::json::{Document, string};
 /// ```
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Profile {
-    types: BTreeSet<HeaderType>,
+    pub(super) types: BTreeSet<HeaderType>,
     pub(crate) subject: Cow<'static, str>,
     pub(crate) subject_or_client: bool,
     pub(crate) clients: Vec<Cow<'static, str>>,
@@ -57,7 +57,7 @@ pub struct Profile {
     pub(crate) tenant: Option<Cow<'static, str>>,
     pub(crate) tenant_in_issuer: bool,
     /// Of each group, one rule must hold.
-    required_rules: Vec<Vec<ClaimRule>>,
+    pub(super) required_rules: Vec<Vec<ClaimRule>>,
     client_subject_rules: Vec<ClaimRule>,
     non_person_rules: Vec<ClaimRule>,
     agent_rules: Vec<ClaimRule>,
@@ -319,7 +319,7 @@ impl Profile {
     }
 }
 
-fn any_holds(rules: &[ClaimRule], claims: &Document, client: Option<&str>) -> bool {
+pub(super) fn any_holds(rules: &[ClaimRule], claims: &Document, client: Option<&str>) -> bool {
     rules.iter().any(|rule| rule.holds(claims, client))
 }
 

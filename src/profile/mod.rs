@@ -50,6 +50,8 @@
 mod claim_rule;
 mod definition;
 mod header_type;
+#[cfg(feature = "testing")]
+mod minting;
 mod vendors;
 
 pub use claim_rule::ClaimRule;

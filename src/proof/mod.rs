@@ -49,6 +49,7 @@ mod accepted;
 mod confirmation;
 mod confirmed;
 mod dpop;
+mod forwarded;
 mod htu;
 mod mtls;
 mod nonce;

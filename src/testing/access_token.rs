@@ -13,6 +13,7 @@ use super::proof::TestProofKey;
 use crate::guard::{Grant, Guard};
 use crate::jose::{SigningKey, encode};
 use crate::names::Audience;
+use crate::profile::Profile;
 use crate::proof::ClientCertificate;
 use crate::require::Require;
 
@@ -49,6 +50,8 @@ pub struct TestToken {
     pub(super) payload: Option<Vec<u8>>,
     pub(super) key: Option<Arc<SigningKey>>,
     pub(super) audience: Audience,
+    /// Says which claims the methods write.
+    pub(super) profile: Arc<Profile>,
 }
 
 impl TestToken {
@@ -64,19 +67,35 @@ impl TestToken {
         self
     }
 
-    /// Sets the subject, `sub`.
+    /// Sets the subject, `sub` or the claim of the [profile](super::TestIssuer::profile).
     pub fn subject(self, subject: &str) -> Self {
-        self.claim("sub", subject)
+        let profile = self.profile.clone();
+        self.claim(&profile.subject, subject)
     }
 
-    /// Sets the client that the token was issued to, `client_id`.
+    /// Sets the client that the token was issued to, `client_id` or the claim of the
+    /// [profile](super::TestIssuer::profile).
     pub fn client(self, client: &str) -> Self {
-        self.claim("client_id", client)
+        let profile = self.profile.clone();
+        self.claim(profile.client_claim(), client)
     }
 
-    /// Sets the scopes, `scope`, with spaces between them.
-    pub fn scope(self, scope: &str) -> Self {
-        self.claim("scope", scope)
+    /// Sets the scopes, with spaces between them. They are written to `scope`, or as the
+    /// [profile](super::TestIssuer::profile) says.
+    pub fn scope(mut self, scope: &str) -> Self {
+        self.profile.write_scopes(&mut self.claims, scope);
+        self
+    }
+
+    /// Sets the tenant, in the claim of the [profile](super::TestIssuer::profile).
+    ///
+    /// # Panics
+    ///
+    /// Panics if the profile names no claim for the tenant.
+    #[expect(clippy::expect_used, reason = "called in tests of users, where a panic is the answer")]
+    pub fn tenant(self, tenant: &str) -> Self {
+        let claim = self.profile.tenant.clone().expect("the profile names a claim for the tenant");
+        self.claim(&claim, tenant)
     }
 
     /// Sets the current actor, which belongs to the issuer's own namespace. The actor until now becomes a prior actor.

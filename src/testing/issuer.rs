@@ -8,13 +8,13 @@ use serde_json::json;
 use time::UtcDateTime;
 
 use super::access_token::TestToken;
-use super::client::ScriptedClient;
 use super::json_object::json_object;
 use crate::answer::Answer;
 use crate::guard::{Grant, Guard};
-use crate::jose::{Algorithm, KeySet, SigningKey};
+use crate::jose::{Algorithm, KeySet, ReadKey, SigningKey};
 use crate::keys::Issuer;
 use crate::names::Audience;
+use crate::profile::Profile;
 use crate::require::Require;
 use crate::token::KeyHint;
 
@@ -44,9 +44,11 @@ use crate::token::KeyHint;
 pub struct TestIssuer {
     name: String,
     algorithm: Algorithm,
+    profile: Arc<Profile>,
     keys: Arc<Mutex<IssuerKeys>>,
 }
 
+#[derive(Default)]
 struct IssuerKeys {
     /// The last one signs.
     published: Vec<NamedKey>,
@@ -61,11 +63,20 @@ struct NamedKey {
 }
 
 impl IssuerKeys {
-    fn add(&mut self, algorithm: Algorithm) {
-        self.created = self.created.saturating_add(1);
-        let kid = format!("test-{}", self.created);
-        let key = Arc::new(SigningKey::generate(algorithm, &kid));
-        self.published.push(NamedKey { kid, key });
+    fn generate(&mut self, algorithm: Algorithm) {
+        let kid = loop {
+            self.created = self.created.saturating_add(1);
+            let kid = format!("test-{}", self.created);
+            if self.published.iter().all(|named| named.kid != kid) {
+                break kid;
+            }
+        };
+        let key = SigningKey::generate(algorithm, &kid);
+        self.add(kid, key);
+    }
+
+    fn add(&mut self, kid: String, key: SigningKey) {
+        self.published.push(NamedKey { kid, key: Arc::new(key) });
         self.update_public();
     }
 
@@ -90,12 +101,93 @@ impl TestIssuer {
     /// Creates an issuer that signs with this algorithm. RSA keys take a noticeable time to generate.
     #[must_use]
     pub fn with_algorithm(name: impl Into<String>, algorithm: Algorithm) -> Self {
-        let mut keys = IssuerKeys { published: Vec::new(), created: 0, public: KeySet::default() };
-        keys.add(algorithm);
-        TestIssuer { name: name.into(), algorithm, keys: Arc::new(Mutex::new(keys)) }
+        let mut keys = IssuerKeys::default();
+        keys.generate(algorithm);
+        TestIssuer::with_keys(name.into(), algorithm, keys)
     }
 
-    /// Returns the [`Issuer`] for a guard. It accepts the default algorithms and the one of this issuer.
+    /// Creates an issuer that signs with this private JWK, so that another process can verify its tokens or sign more.
+    ///
+    /// The algorithm is the `alg` of the key, or by its type ES256, ES384, ES512, Ed25519 or RS256. The key id is its
+    /// `kid`, or else its thumbprint. [`signing_jwk`](Self::signing_jwk) returns such a key. **For tests only**: a key
+    /// that stands in a repository is known to everyone who can read it.
+    ///
+    /// ```
+    /// use unconfused::testing::TestIssuer;
+    /// use unconfused::{Audience, Guard, Scope};
+    ///
+    /// const ORDERS: Audience = Audience::from_static("https://orders.example");
+    /// const READ: Scope = Scope::from_static("orders:read");
+    ///
+    /// // One process makes the key, and writes it to a file.
+    /// let first = TestIssuer::new("https://login.example");
+    /// let token = first.token(&ORDERS).scope("orders:read");
+    /// let file = first.signing_jwk();
+    ///
+    /// // Another one reads it.
+    /// let second = TestIssuer::from_jwk("https://login.example", &file);
+    /// token.granted_by(&Guard::new(ORDERS, second.issuer()), READ);
+    /// ```
+    ///
+    /// # Panics
+    ///
+    /// Panics if the text is not a private JWK of a type that is supported, or if a guard would not accept its public
+    /// key.
+    #[must_use]
+    #[expect(clippy::panic, reason = "called in tests of users, where a panic is the answer")]
+    pub fn from_jwk(name: impl Into<String>, jwk: &str) -> Self {
+        let ReadKey { key, algorithm, kid } = match SigningKey::from_jwk(jwk) {
+            Ok(read) => read,
+            // The text may be a secret, so it is not shown.
+            Err(problem) => panic!("a test issuer cannot sign with this JWK: {problem}"),
+        };
+        let mut keys = IssuerKeys::default();
+        keys.add(kid, key);
+        TestIssuer::with_keys(name.into(), algorithm, keys)
+    }
+
+    fn with_keys(name: String, algorithm: Algorithm, keys: IssuerKeys) -> Self {
+        TestIssuer { name, algorithm, profile: Arc::default(), keys: Arc::new(Mutex::new(keys)) }
+    }
+
+    /// Makes the tokens those of an issuer with this profile, and sets the profile of [`issuer`](Self::issuer).
+    ///
+    /// Subject, client, token id, scopes and tenant are then in the claims that the profile names, `typ` is one that it
+    /// accepts, and what it [requires](Profile::requires) is there. The methods of [`TestToken`] write to those claims.
+    /// A tenant that must be [in the issuer's name](Profile::tenant_in_issuer) is taken from it. Nothing else that a
+    /// vendor writes is in the token: add it with [`TestToken::claim`]. A token always names its audience.
+    ///
+    /// Defaults to [`Profile::rfc9068`].
+    ///
+    /// ```
+    /// use unconfused::profile::Profile;
+    /// use unconfused::testing::TestIssuer;
+    /// use unconfused::{Audience, Guard, Issuer, Reason, Scope};
+    ///
+    /// const ORDERS: Audience = Audience::from_static("https://orders.example");
+    /// const READ: Scope = Scope::from_static("orders:read");
+    ///
+    /// // A token of Okta: its `typ` is missing, its client is in `cid`, its scopes are an array `scp`.
+    /// let okta = TestIssuer::new("https://acme.okta.com/oauth2/aus1").profile(Profile::okta());
+    /// let token = okta.token(&ORDERS).client("web-app").scope("orders:read");
+    /// let grant = token.granted_by(&Guard::new(ORDERS, okta.issuer()), READ);
+    /// assert_eq!(grant.client_id(), Some("web-app"));
+    ///
+    /// // A guard that does not know that it is Okta refuses it.
+    /// let guard = Guard::new(ORDERS, Issuer::new("https://acme.okta.com/oauth2/aus1", okta.keys()));
+    /// let request = http::Request::get("/").header("authorization", token.bearer());
+    /// let (mut head, ()) = request.body(()).unwrap().into_parts();
+    /// let denial = guard.authorize(&mut head, READ).now().unwrap().unwrap_err();
+    /// assert_eq!(denial.reason(), Reason::TokenTypeMismatch);
+    /// ```
+    #[must_use]
+    pub fn profile(mut self, profile: Profile) -> Self {
+        self.profile = Arc::new(profile);
+        self
+    }
+
+    /// Returns the [`Issuer`] for a guard. It accepts the default algorithms and the one of this issuer, and has the
+    /// [profile](Self::profile) of this issuer.
     ///
     /// [`rotate`](Self::rotate) and [`withdraw_old_keys`](Self::withdraw_old_keys) take effect at once.
     #[must_use]
@@ -103,27 +195,7 @@ impl TestIssuer {
         let this = self.clone();
         Issuer::new(&self.name, move |_: KeyHint<'_>| Answer::Now(Ok(this.keys())))
             .algorithms(Algorithm::DEFAULT.into_iter().chain([self.algorithm]))
-    }
-
-    /// Returns a client that serves this issuer's metadata (RFC 8414) and its public keys.
-    ///
-    /// The keys are below the issuer's URL at `/jwks`, and are those at the time of each request.
-    #[must_use]
-    pub fn client(&self) -> ScriptedClient {
-        let client = ScriptedClient::new();
-        let base = self.name.trim_end_matches('/');
-        let (origin, path) = match base.match_indices('/').nth(2) {
-            Some((end_of_origin, _)) => base.split_at(end_of_origin),
-            None => (base, ""),
-        };
-        let jwks_uri = format!("{base}/jwks");
-        let metadata = json!({ "issuer": self.name, "jwks_uri": jwks_uri }).to_string();
-        client.serve(&format!("{origin}/.well-known/oauth-authorization-server{path}"), metadata);
-        let this = self.clone();
-        client.serve_with(&jwks_uri, move || {
-            Answer::Now(Ok(http::Response::new(this.jwks().into_bytes())))
-        });
-        client
+            .profile((*self.profile).clone())
     }
 
     /// Returns the public keys as they are now.
@@ -140,7 +212,7 @@ impl TestIssuer {
 
     /// Signs with a new key from now on. The old keys stay published.
     pub fn rotate(&self) {
-        self.lock_keys().add(self.algorithm);
+        self.lock_keys().generate(self.algorithm);
     }
 
     /// Withdraws every key except the one that signs now.
@@ -158,24 +230,31 @@ impl TestIssuer {
     pub fn token(&self, audience: &Audience) -> TestToken {
         static JTI: AtomicU64 = AtomicU64::new(1);
         let now = UtcDateTime::now().unix_timestamp();
-        let claims = json!({
+        const CLIENT: &str = "test-client";
+        let profile = &self.profile;
+        let mut claims = json_object(json!({
             "iss": self.name,
-            "sub": "alice",
             "aud": audience.as_str(),
-            "client_id": "test-client",
             "iat": now,
             "exp": now.saturating_add(300),
-            "jti": format!("token-{}", JTI.fetch_add(1, Ordering::Relaxed)),
-        });
-        let (kid, key) = self.signing_key().map(|named| (named.kid, named.key)).unzip();
-        let header = json!({ "typ": "at+jwt", "alg": self.algorithm.as_str(), "kid": kid });
-        TestToken {
-            header: json_object(header),
-            claims: json_object(claims),
-            payload: None,
-            key,
-            audience: audience.clone(),
+        }));
+        let id = format!("token-{}", JTI.fetch_add(1, Ordering::Relaxed));
+        claims.insert(profile.subject.to_string(), "alice".into());
+        claims.insert(profile.client_claim().to_owned(), CLIENT.into());
+        claims.insert(profile.token_id.to_string(), id.into());
+        // The tenant in the name of an issuer is the first segment of its path.
+        if let (true, Some(claim)) = (profile.tenant_in_issuer, &profile.tenant) {
+            claims.insert(claim.to_string(), self.name.split('/').nth(3).into());
         }
+        profile.write_required(&mut claims, CLIENT);
+        let (kid, key) = self.signing_key().map(|named| (named.kid, named.key)).unzip();
+        let header = json!({ "alg": self.algorithm.as_str(), "kid": kid });
+        let mut header = json_object(header);
+        if let Some(typ) = profile.written_type() {
+            header.insert("typ".to_owned(), typ.into());
+        }
+        let (audience, profile) = (audience.clone(), profile.clone());
+        TestToken { header, claims, payload: None, key, audience, profile }
     }
 
     /// Returns the grant for this token from a guard that has the token's audience, this issuer and no other settings.
@@ -188,6 +267,16 @@ impl TestIssuer {
     #[expect(clippy::needless_pass_by_value, reason = "a token is minted in the call")]
     pub fn grant(&self, token: TestToken, requirement: impl Into<Require>) -> Grant {
         token.granted_by(&Guard::new(&token.audience, self.issuer()), requirement)
+    }
+
+    /// Returns the private key that signs now, as a JWK, for [`from_jwk`](Self::from_jwk).
+    #[must_use]
+    pub fn signing_jwk(&self) -> String {
+        self.signing_key().map(|named| named.key.private_jwk()).unwrap_or_default()
+    }
+
+    pub(super) fn name(&self) -> &str {
+        &self.name
     }
 
     fn signing_key(&self) -> Option<NamedKey> {

@@ -3,8 +3,8 @@
 //! Use this to test that your routes accept and refuse the right requests. The guard under test is the real one:
 //! nothing here replaces or relaxes a check. Enable the feature `testing` in `[dev-dependencies]` only.
 //!
-//! - [`TestIssuer`] has signing keys. It mints tokens, rotates its keys, and makes the [`Issuer`](crate::Issuer) for a
-//!   guard.
+//! - [`TestIssuer`] has signing keys. It mints tokens, also in the form of a vendor, rotates its keys, publishes them,
+//!   and makes the [`Issuer`](crate::Issuer) for a guard.
 //! - [`TestToken`] is a token to be signed: valid at first, and then with any claim, header or signature you like.
 //!   [`granted_by`](TestToken::granted_by) and [`TestIssuer::grant`] make a real [`Grant`](crate::Grant) for the unit
 //!   test of a handler.
@@ -37,6 +37,7 @@ mod client;
 mod issuer;
 mod json_object;
 mod proof;
+mod published;
 #[cfg(test)]
 mod token_cache;
 

@@ -54,6 +54,12 @@ pub struct TokenLimits {
 
 impl TokenLimits {
     /// The greatest [`leeway`](Self::leeway): 60 seconds.
+    ///
+    /// It cannot be raised. The leeway is there for clocks that are not quite the same, and synchronized clocks differ
+    /// by less than a second. Every second of it is also added to the life of every token, of a stolen one too, after
+    /// the moment at which its issuer ended it. If tokens are refused as `issued_in_future` or `token_expired` although
+    /// they are new, one of the two clocks is wrong: synchronize it (NTP, chrony). If tokens end too early for their
+    /// clients, have the issuer make them live longer, so that both sides know.
     pub const MAX_LEEWAY: Duration = Duration::from_secs(60);
 
     /// Sets the tolerance between the issuer's clock and this one. Defaults to 30 seconds.
@@ -64,8 +70,7 @@ impl TokenLimits {
     ///
     /// # Panics
     ///
-    /// Panics if `leeway` is greater than [`MAX_LEEWAY`](Self::MAX_LEEWAY). More than that does not correct a
-    /// clock: it makes every token live longer.
+    /// Panics if `leeway` is greater than [`MAX_LEEWAY`](Self::MAX_LEEWAY), which says why more is not possible.
     #[must_use]
     pub fn leeway(mut self, leeway: Duration) -> Self {
         assert!(leeway <= Self::MAX_LEEWAY, "the leeway is at most 60 seconds, not {leeway:?}");

@@ -206,8 +206,14 @@ impl<'a> UnverifiedToken<'a> {
         let kid = self.header.kid();
         let signed = self.token.get(..self.signed).unwrap_or_default();
         let signed = Signed { signing_input: signed, signature: &self.signature };
-        keys.verify_signature(Some(signer), kid, algorithm, signed, issuer.backend)
-            .map_err(|reason| InvalidToken::unverified(reason, "kid", kid))?;
+        keys.verify_signature(
+            Some(signer),
+            &self.header.key_name(),
+            algorithm,
+            signed,
+            issuer.backend,
+        )
+        .map_err(|reason| InvalidToken::unverified(reason, "kid", kid))?;
         let (Some(payload), Some(iss)) = (self.payload, self.issuer) else {
             return Err(Reason::IssuerMissing.into());
         };

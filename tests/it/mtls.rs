@@ -343,6 +343,165 @@ fn an_envoy_field_is_read_if_it_has_one_element_and_one_hash() {
     }
 }
 
+/// How proxies write a certificate, each with its parser.
+type Form = (fn(&[u8]) -> String, fn(&str) -> Option<ClientCertificate>);
+
+const FORMS: [Form; 7] = [
+    (|der| format!(":{}:", STANDARD.encode(der)), ClientCertificate::from_client_cert),
+    (
+        |der| format!("Hash={}", hash_of(ClientCertificate::from_der(der))),
+        ClientCertificate::from_xfcc,
+    ),
+    (|der| STANDARD.encode(der), ClientCertificate::from_base64_der),
+    // nginx encodes everything but letters, digits and four marks.
+    (|der| escaped(&pem(der), "-._~"), ClientCertificate::from_escaped_pem),
+    // The load balancer of AWS leaves three more as they are.
+    (|der| escaped(&pem(der), "-._~+=/"), ClientCertificate::from_escaped_pem),
+    // Traefik leaves out the lines with dashes, and older versions encode what is left.
+    (|der| STANDARD.encode(der), ClientCertificate::from_escaped_pem),
+    (|der| escaped(&STANDARD.encode(der), ""), ClientCertificate::from_escaped_pem),
+];
+
+fn pem(der: &[u8]) -> String {
+    let body = STANDARD.encode(der);
+    let lines: Vec<_> =
+        body.as_bytes().chunks(64).map(|l| std::str::from_utf8(l).unwrap()).collect();
+    format!("-----BEGIN CERTIFICATE-----\n{}\n-----END CERTIFICATE-----\n", lines.join("\n"))
+}
+
+fn escaped(text: &str, safe: &str) -> String {
+    text.chars()
+        .map(|c| match c.is_ascii_alphanumeric() || safe.contains(c) {
+            true => c.to_string(),
+            false => format!("%{:02X}", c as u32),
+        })
+        .collect()
+}
+
+#[test]
+fn each_form_of_a_proxy_is_read_as_the_certificate_that_was_written() {
+    let key = rcgen::generate_simple_self_signed(vec!["client.example".to_owned()]).unwrap();
+    let real = key.cert.der();
+    for (write, read) in FORMS {
+        for der in [real.as_ref(), b"der", b"\x30\x00", &[0xfb; 16 * 1024]] {
+            let value = write(der);
+            assert_eq!(read(&value), Some(ClientCertificate::from_der(der)), "{value:.80}");
+            assert_eq!(read(&format!(" {value}\t")), Some(ClientCertificate::from_der(der)));
+        }
+    }
+    let lower = escaped(&pem(real), "-").to_lowercase();
+    assert_ne!(
+        ClientCertificate::from_escaped_pem(&lower),
+        Some(ClientCertificate::from_der(real))
+    );
+}
+
+#[test]
+fn a_form_with_two_certificates_or_anything_else_is_not_read() {
+    let (one, der) = (pem(b"der"), STANDARD.encode(b"der"));
+    for bad in [
+        String::new(),
+        "%".to_owned(),
+        "%2".to_owned(),
+        "%zz".to_owned(),
+        "%+1".to_owned(),
+        escaped(&one.repeat(2), "-"),
+        escaped(&format!("{one}{der}"), "-"),
+        escaped(&format!("x{one}"), "-"),
+        // not encoded, encoded twice, a plus for a space
+        one.clone(),
+        one.replace('\n', " "),
+        escaped(&escaped(&one, "-"), "-"),
+        escaped(&one, "-").replace("%20", "+"),
+        escaped(&one.replace("CERTIFICATE", "PUBLIC KEY"), "-"),
+        escaped(&one.replace("-----END CERTIFICATE-----", ""), "-"),
+        escaped(&one.replace("ZGVy", ""), "-"),
+        escaped(&one, "-").replace("%0A", "%00"),
+        escaped(&one, "-").replace("ZGVy", "ZGV%C3%A9"),
+        format!("{der},{der}"),
+        format!("{der}%2C{der}"),
+        format!("{der}%0A"),
+        "ZGV".to_owned(),
+        "ZGV_".to_owned(),
+    ] {
+        assert_eq!(ClientCertificate::from_escaped_pem(&bad), None, "{bad:?}");
+    }
+    for bad in [
+        "".to_owned(),
+        format!("{der},{der}"),
+        format!("{der} {der}"),
+        format!(":{der}:"),
+        "ZGV".to_owned(),
+        "ZGVyMQ".to_owned(),
+        "ZGVyMQ%3D%3D".to_owned(),
+        "ZG_y".to_owned(),
+        "ZGVyMR==".to_owned(),
+        one.clone(),
+    ] {
+        assert_eq!(ClientCertificate::from_base64_der(&bad), None, "{bad:?}");
+    }
+}
+
+#[test]
+fn a_certificate_of_more_than_16_kib_and_a_value_of_more_than_64_kib_are_not_read() {
+    let large = [7; 16 * 1024 + 1];
+    for (write, read) in FORMS {
+        let value = write(&large);
+        // Envoy sends a hash, which has one size.
+        if !value.starts_with("Hash=") {
+            assert_eq!(read(&value), None, "{value:.80}");
+        }
+    }
+    let long = format!("Hash={};URI={}", hash_of(ours()), "x".repeat(64 * 1024));
+    assert_eq!(ClientCertificate::from_xfcc(&long), None);
+    let padded = format!("{}%20", escaped(&pem(b"der"), "-") + &"%0A".repeat(22_000));
+    assert_eq!(ClientCertificate::from_escaped_pem(&padded), None);
+}
+
+#[test]
+fn a_field_that_cannot_be_read_is_another_certificate_and_one_that_is_not_there_is_none() {
+    let ask = |fields: &[&[u8]], token: &TestToken| {
+        let guard = guard().client_certificate(|parts| {
+            ClientCertificate::from_field(
+                parts,
+                "ssl-client-cert",
+                ClientCertificate::from_escaped_pem,
+            )
+        });
+        let mut head = head("/orders", &[&token.bearer()]);
+        for field in fields {
+            let value = http::HeaderValue::from_bytes(field).unwrap();
+            head.headers.append("ssl-client-cert", value);
+        }
+        reason(guard.authorize(&mut head, READ).now().unwrap())
+    };
+    let right = escaped(&pem(b"ours"), "-");
+    let wrong = escaped(&pem(b"theirs"), "-");
+    let (right, wrong) = (right.as_bytes(), wrong.as_bytes());
+    assert_eq!(ask(&[right], &mtls_bound()), None);
+    for none in [&[] as &[&[u8]], &[b""], &[b" "]] {
+        assert_eq!(ask(none, &mtls_bound()), Some(Reason::ClientCertificateMissing));
+    }
+    let unbound = token().scope("orders:read");
+    for fields in [
+        &[wrong][..],
+        &[right, right],
+        &[right, b""],
+        &[b"", right],
+        &[b"unreadable"],
+        &[b"ours"],
+        &[b"\xff"],
+        &[&right[1..]],
+    ] {
+        assert_eq!(
+            ask(fields, &mtls_bound()),
+            Some(Reason::ClientCertificateMismatch),
+            "{fields:?}"
+        );
+        assert_eq!(ask(fields, &unbound), None, "{fields:?}");
+    }
+}
+
 // Several guards.
 
 #[test]

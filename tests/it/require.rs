@@ -401,6 +401,19 @@ fn authentication_has_a_reason_for_what_is_missing_weak_or_old() {
 }
 
 #[test]
+fn a_leeway_of_more_than_a_minute_is_not_possible() {
+    let set = |leeway| std::panic::catch_unwind(move || TokenLimits::default().leeway(leeway));
+    assert!(set(secs(60)).is_ok());
+    for leeway in
+        [secs(60) + std::time::Duration::from_nanos(1), secs(61), std::time::Duration::MAX]
+    {
+        let message = set(leeway).unwrap_err();
+        let message = message.downcast_ref::<String>().unwrap();
+        assert!(message.contains("at most 60 seconds"), "{message}");
+    }
+}
+
+#[test]
 fn the_leeway_of_the_validation_holds_for_the_age_too() {
     let age = any().max_age(secs(100));
     for (leeway, last) in [(0, 100), (60, 160)] {

@@ -401,10 +401,11 @@ impl Issuer {
         self.terms.tenant.is_some()
     }
 
-    /// Notes that a token of this issuer was verified.
+    /// Notes that a token of this issuer was verified, if it is a tenant.
     pub(crate) fn mark_used(&self) {
-        if let Some(last_use) = &self.last_use {
+        if let (Some(last_use), IssuerKeys::Own(keys)) = (&self.last_use, &self.keys) {
             last_use.update();
+            keys.mark_used();
         }
     }
 

@@ -191,6 +191,14 @@ impl KeySource for RemoteKeys {
         self.renewal.warm_up()
     }
 
+    fn renew_while_used(&self) {
+        self.renewal.renew_while_used();
+    }
+
+    fn mark_used(&self) {
+        self.renewal.mark_used();
+    }
+
     fn status(&self) -> KeyStatus {
         self.renewal.status()
     }

@@ -889,7 +889,9 @@ impl Simulation {
         let unhealthy = self.expected.last_unhealthy;
         published.is_some_and(|since| match self.is_cold() {
             // Then the last fetch that was unhealthy has ended or is lost.
-            true => self.now >= since.max(&(unhealthy + LOST_AFTER)).saturating_add(COLD_PAUSE) + PROMPT,
+            true => {
+                self.now >= since.max(&(unhealthy + LOST_AFTER)).saturating_add(COLD_PAUSE) + PROMPT
+            }
             false => self.now >= unhealthy.max(*since) + RECOVERED,
         })
     }
@@ -898,9 +900,7 @@ impl Simulation {
         let status = self.cache.status(self.now);
         let is_right = match status.state {
             KeyState::Missing => self.expected.last_success.is_none(),
-            KeyState::Expired => {
-                self.expected.last_success.is_some() && self.last_set().is_none()
-            }
+            KeyState::Expired => self.expected.last_success.is_some() && self.last_set().is_none(),
             _ => self.last_set().is_some(),
         };
         ensure(is_right, || format!("the status is wrong: {status}"))?;

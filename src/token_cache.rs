@@ -27,7 +27,7 @@
 //! is looked up or evicted.
 
 use std::collections::{BTreeMap, VecDeque};
-use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError, Weak};
 use std::time::Duration;
 
 use quick_cache::sync::Cache;
@@ -51,8 +51,8 @@ pub(crate) struct CachedToken {
     pub(crate) claims: Arc<Claims>,
     /// The set that verified it.
     pub(crate) keys: KeySetId,
-    /// The issuer, if it is a tenant of a template.
-    pub(crate) tenant: Option<Arc<Issuer>>,
+    /// The issuer, if it is a tenant of a template. The cache does not keep it.
+    pub(crate) tenant: Option<Weak<Issuer>>,
 }
 
 impl CachedToken {

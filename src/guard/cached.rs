@@ -1,6 +1,7 @@
 //! A token that was validated before: what is checked again. The token cache decides what it keeps.
 
 use std::ops::Deref;
+use std::ptr;
 use std::sync::Arc;
 
 use time::UtcDateTime;
@@ -58,8 +59,9 @@ impl Guard {
         let issuer = match &cached.tenant {
             None => self.inner.issuers.get(name).map(|issuer| TrustedIssuer::Named(issuer)),
             Some(tenant) => {
-                let current = self.issuer(name, at).filter(|issuer| Arc::ptr_eq(issuer, tenant));
-                current.map(TrustedIssuer::Tenant)
+                // While there is a `Weak`, no other issuer has the same address.
+                let is_same = |issuer: &Arc<Issuer>| ptr::eq(Arc::as_ptr(issuer), tenant.as_ptr());
+                self.issuer(name, at).filter(is_same).map(TrustedIssuer::Tenant)
             }
         };
         let issuer = issuer.filter(|issuer| issuer.is_current(cached.keys, cached.key_hint()));

@@ -2,7 +2,7 @@
 
 use super::Guard;
 use crate::answer::Answer;
-use crate::keys::{Issuer, Readiness};
+use crate::keys::{Issuer, KeyState, KeyStatus, Readiness};
 use crate::replay::{ReplayStore, StoreStatus};
 
 /// # Readiness
@@ -39,9 +39,17 @@ impl Guard {
 
     /// Returns the state of the keys of every issuer and of the replay stores, for a readiness probe.
     ///
-    /// It fetches nothing and never waits. A store in Redis is as it was when [`ready`](Self::ready) last asked it.
+    /// It never waits. Inside a Tokio runtime it begins to fetch keys that were never fetched, so that a probe is ready
+    /// some time later without a call of [`ready`](Self::ready). Outside of one it fetches nothing. It does not fetch
+    /// more often than the issuer's keys fetch by themselves.
+    ///
+    /// A store in Redis is as it was when [`ready`](Self::ready) last asked it.
     #[must_use]
     pub fn readiness(&self) -> Readiness {
+        let is_missing = |status: KeyStatus| status.state == KeyState::Missing;
+        for issuer in self.issuers().filter(|issuer| issuer.key_status().is_some_and(is_missing)) {
+            drop(issuer.warm_up());
+        }
         let status = |issuer: &Issuer| Some((issuer.name().to_owned(), issuer.key_status()?));
         let stores = self.stores().map(|(name, store)| (name, store.status()));
         Readiness::new(self.issuers().filter_map(status).collect(), stores.collect())

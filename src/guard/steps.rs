@@ -293,7 +293,7 @@ impl Guard {
         let token = token.validate_admitted(algorithm, terms, &issuer.terms, &keys, at)?;
         issuer.mark_used();
         if let Some(slot) = cache_slot {
-            let tenant = issuer.is_tenant().then_some(issuer);
+            let tenant = issuer.is_tenant().then(|| Arc::downgrade(&issuer));
             let cached = CachedToken { claims: token.claims().clone(), keys: keys.id(), tenant };
             self.inner.token_cache.insert(slot, cached, token.expires_at(), at);
         }

@@ -264,6 +264,8 @@ impl Issuer {
 
     /// Sets how many tenants have their keys kept, which should be as many as you approve.
     ///
+    /// A tenant whose tokens are not verified costs memory, and neither a task nor a request.
+    ///
     /// If there are more, one tenant a second is evicted for another, by the guard's clock, and the tokens of the rest
     /// are answered with 503. Tenants with shared keys are not limited, but the tokens of those beyond this number are
     /// never cached. Defaults to 1000. Does nothing for an issuer that is not a template.
@@ -401,10 +403,11 @@ impl Issuer {
         self.terms.tenant.is_some()
     }
 
-    /// Notes that a token of this issuer was verified.
+    /// Notes that a token of this issuer was verified, if it is a tenant.
     pub(crate) fn mark_used(&self) {
-        if let Some(last_use) = &self.last_use {
+        if let (Some(last_use), IssuerKeys::Own(keys)) = (&self.last_use, &self.keys) {
             last_use.update();
+            keys.mark_used();
         }
     }
 

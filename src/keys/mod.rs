@@ -13,9 +13,12 @@
 //! | all is well | passes without waiting | waits for one fetch, at most 2 seconds; then 401 |
 //! | 2 fetches began within 30 seconds | passes | 401 if one of them looked for the key, otherwise 503 |
 //! | the issuer is down | passes for one hour after the last successful fetch, then 503 | 503 |
-//! | keys were never fetched | - | waits, at most 2 seconds and along with at most 255 others; then 503 |
+//! | keys were never fetched | - | waits for a fetch in flight, at most 2 seconds and along with at most 255 others; otherwise 503 |
+//! | the last set had no key that can be used | 503 | waits for one fetch, at most 2 seconds; then 503 |
 //!
 //! The hour is [`RemoteKeys::stale_for`]. A withdrawn key is refused as soon as a fetch has brought a set without it.
+//! Until an issuer's first keys are there, it is asked every 15 seconds, and at the start more often, so a service has
+//! keys within 15 seconds after its issuer is back. The keys of a tenant are renewed only while its tokens are verified.
 //! An issuer that is down is no reason not to start a service: [`Guard::ready`](crate::Guard::ready) fetches what is
 //! missing and waits for it, and [`Guard::readiness`](crate::Guard::readiness) is a snapshot for a probe.
 //!
@@ -36,7 +39,7 @@
 //! let guard = Guard::new(ORDERS, Issuer::new("https://login.example", keys));
 //! assert!(guard.ready().await.is_ready());
 //!
-//! // passed in, and without a key so far: every token of this issuer is refused
+//! // passed in, and without a key so far: every token of this issuer is refused with 401
 //! let guard = guard.trust(Issuer::new("https://partner.example", KeySet::default()));
 //! assert!(!guard.readiness().is_ready());
 //! # Ok(())

@@ -30,14 +30,24 @@ const NOT_HTTPS: &str =
 ///   others. Any request beyond that is answered with 503. A key id that the fetch does not bring is `key_not_found`,
 ///   and is not looked for again for 30 seconds. If no fetch could look for it, or the fetch failed, it is not known
 ///   whether the key exists, and the answer is 503.
-/// - **At most 2 fetches begin within 30 seconds**, whatever tokens say and however the fetches end.
+/// - **At most 2 fetches begin within 30 seconds**, whatever tokens say and however the fetches end. The first good set
+///   counts, but no attempt before it.
+/// - **Until the first good set** the issuer is tried again by a task: about 1, 2, 4, 8 and 15 seconds after the attempt
+///   before began, then every 15 seconds, so requests pass within 15 seconds after the issuer is back. At most 6
+///   attempts begin in the first 30 seconds, and at most 3 in any later 30 seconds. Requests and probes add none. A
+///   request that finds no attempt in flight is answered with 503 at once.
+/// - **The keys of a tenant** ([`Issuer::tenants`](crate::Issuer::tenants)) are renewed only if a token was verified with
+///   them since the fetch before. Otherwise the task ends, and the next request begins it again. Their 2 fetches within
+///   30 seconds are counted from the start.
 /// - **An issuer that is down** is not noticed for [`stale_for`](Self::stale_for) after the last successful fetch.
 ///   After that there are no keys: requests are answered with 503 (`keys_unavailable`) until it is back. This time is
 ///   measured by the clock of the runtime, which may stand still while a machine is suspended.
-/// - **A withdrawn key** is refused once a fetch has brought a set without it. A set without any key counts too. If
-///   another key is published under the same id, that is noticed when keys are renewed; until then its tokens are
+/// - **A withdrawn key** is refused once a fetch has brought a set without it. If the set has no key at all that can be
+///   used, requests are answered with 503 (`keys_unavailable`) until a fetch brings one. It is repeated after 30 seconds,
+///   or by a request. If another key is published under the same id, that is noticed when keys are renewed; until then its tokens are
 ///   `signature_invalid`.
 /// - An answer has at most 256 KiB and 100 keys, and comes within 5 seconds, without redirects.
+/// - All tasks, a fetch in flight too, end when the keys are dropped.
 ///
 /// Nothing is ever fetched from a URL in a token. A token without a key id causes no fetch if there are keys; it is
 /// verified if there is exactly one key for its algorithm.
@@ -239,6 +249,14 @@ impl KeySource for RemoteKeys {
 
     fn warm_up(&self) -> Answer<'static, ()> {
         self.renewal.warm_up()
+    }
+
+    fn renew_while_used(&self) {
+        self.renewal.renew_while_used();
+    }
+
+    fn mark_used(&self) {
+        self.renewal.mark_used();
     }
 
     fn status(&self) -> KeyStatus {

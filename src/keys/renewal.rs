@@ -1,8 +1,12 @@
 //! Runs the fetches that the cache asks for, each in a task, and lets requests wait for them.
 
+use std::future::{Future, poll_fn};
 use std::hash::{BuildHasher, RandomState};
 use std::mem;
+use std::pin::pin;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, Weak};
+use std::task::Poll;
 use std::time::Duration;
 
 use arc_swap::ArcSwapOption;
@@ -12,7 +16,8 @@ use tokio::task::{AbortHandle, JoinHandle};
 use tokio::time::{Instant, timeout};
 
 use super::cache::{
-    Cache, CachedKeys, FetchResult, Lookup, MAX_WAIT, PendingFetch, Refusal, Snapshot, Timestamp,
+    Cache, CachedKeys, FetchResult, Lookup, MAX_WAIT, NextStep, PendingFetch, Refusal, Snapshot,
+    Timestamp,
 };
 use super::fetch::{Fetcher, lock};
 use super::source::{Keys, KeysUnavailable};
@@ -26,12 +31,14 @@ const NO_RUNTIME: &str = "they are fetched in a Tokio runtime, and there is none
 
 /// The keys of one issuer, and the tasks that renew them.
 pub(super) struct Renewal {
-    fetcher: Fetcher,
+    fetcher: Arc<Fetcher>,
     cache: Mutex<Cache<KeySet>>,
     /// The last snapshot of the cache, to be read without its lock.
     snapshot: ArcSwapOption<Snapshot<KeySet>>,
-    /// The number of the last fetch that ended.
+    /// The number of the last fetch that ended. All tasks end when it is dropped.
     last_ended: watch::Sender<u64>,
+    /// True if a token was verified with these keys since the last renewal.
+    used: AtomicBool,
     created: Instant,
     random: RandomState,
 }
@@ -57,10 +64,11 @@ impl CachedKeys for KeySet {
 impl Renewal {
     pub(super) fn new(fetcher: Fetcher) -> Self {
         Renewal {
-            fetcher,
+            fetcher: Arc::new(fetcher),
             cache: Mutex::new(Cache::new()),
             snapshot: ArcSwapOption::empty(),
             last_ended: watch::Sender::new(0),
+            used: AtomicBool::new(false),
             created: Instant::now(),
             random: RandomState::new(),
         }
@@ -68,6 +76,17 @@ impl Renewal {
 
     pub(super) fn set_stale_for(&self, stale_for: Duration) {
         self.cache().set_stale_for(stale_for);
+    }
+
+    pub(super) fn renew_while_used(&self) {
+        self.cache().renew_while_used();
+    }
+
+    pub(super) fn mark_used(&self) {
+        // Many threads may read it at once, and few write it.
+        if !self.used.load(Ordering::Relaxed) {
+            self.used.store(true, Ordering::Relaxed);
+        }
     }
 
     pub(super) fn keys(self: &Arc<Self>, kid: Option<&str>) -> Keys {
@@ -100,8 +119,12 @@ impl Renewal {
             fetch
         };
         let Some(fetch) = fetch else { return Answer::Now(()) };
-        let ended = self.spawn_wait(&runtime, fetch, FETCH_TIMEOUT);
-        Answer::later(async move { drop(ended.await) })
+        if fetch.begin {
+            self.spawn_fetch(&runtime, fetch.number);
+        }
+        let ended = self.wait_for_end(fetch.number, FETCH_TIMEOUT);
+        // The fetch has begun, even if no one waits for it.
+        Answer::later(async move { drop(runtime.spawn(ended).await) })
     }
 
     pub(super) fn status(&self) -> KeyStatus {
@@ -162,74 +185,65 @@ impl Renewal {
         fetch: PendingFetch,
         at_most: Duration,
     ) -> WaitingRequest {
-        let ended = self.spawn_wait(runtime, fetch, at_most);
+        if fetch.begin {
+            self.spawn_fetch(runtime, fetch.number);
+        }
+        // A task, because the request's own future may be polled outside of the runtime.
+        let ended = runtime.spawn(self.wait_for_end(fetch.number, at_most));
         let stop_waiting = StopWaiting { renewal: self.clone(), task: ended.abort_handle() };
         WaitingRequest { fetch: fetch.number, ended, stop_waiting }
     }
 
-    /// Spawns a task that ends with the fetch, or when the time is up.
-    fn spawn_wait(
-        self: &Arc<Self>,
-        runtime: &Handle,
-        fetch: PendingFetch,
+    /// Returns a future that ends with the fetch, or when the time is up.
+    fn wait_for_end(
+        &self,
+        number: u64,
         at_most: Duration,
-    ) -> JoinHandle<()> {
-        let number = fetch.number;
-        if fetch.begin {
-            self.spawn_fetch(runtime, number);
-        }
+    ) -> impl Future<Output = ()> + Send + use<> {
         let mut last_ended = self.last_ended.subscribe();
         let since = Instant::now();
-        runtime.spawn(async move {
+        async move {
             let left = at_most.saturating_sub(since.elapsed());
             let _ = timeout(left, last_ended.wait_for(|ended| *ended >= number)).await;
-        })
+        }
     }
 
     fn spawn_fetch(self: &Arc<Self>, runtime: &Handle, number: u64) {
-        runtime.spawn(Renewal::fetch_and_renew(RunningFetch::new(self.clone(), number)));
+        let task = Renewal::fetch_and_renew(RunningFetch::new(self, number), self.fetcher.clone());
+        runtime.spawn(until_dropped(self.last_ended.subscribe(), task));
     }
 
-    async fn fetch_and_renew(fetch: RunningFetch) {
+    async fn fetch_and_renew(fetch: RunningFetch, fetcher: Arc<Fetcher>) {
         let mut next = Some(fetch);
         while let Some(mut fetch) = next {
             let (renewal, number) = (fetch.renewal.clone(), fetch.number);
-            fetch.result = match timeout(FETCH_TIMEOUT, renewal.fetcher.fetch(renewal.now())).await
-            {
+            fetch.result = match timeout(FETCH_TIMEOUT, fetcher.fetch(fetch.began())).await {
                 Ok(result) => result,
                 Err(_) => Err(format!("no keys within {} seconds", FETCH_TIMEOUT.as_secs())),
             };
             drop(fetch);
-            // While it waits, the task must not keep keys that no issuer has any more.
-            let weak = Arc::downgrade(&renewal);
-            drop(renewal);
-            next = Renewal::wait_for_next_renewal(weak, number).await;
+            next = Renewal::wait_for_next_fetch(&renewal, number).await;
         }
     }
 
-    /// Waits until it is time to renew, and returns the next fetch. Returns `None` if another fetch came after this
-    /// one, which has its own task, or if the keys were dropped.
-    async fn wait_for_next_renewal(weak: Weak<Self>, number: u64) -> Option<RunningFetch> {
+    /// Waits until it is time to fetch again, and returns that fetch. Returns `None` if this task is to end.
+    async fn wait_for_next_fetch(weak: &Weak<Self>, number: u64) -> Option<RunningFetch> {
         loop {
-            let renew_at = {
+            let wait_until = {
                 let renewal = weak.upgrade()?;
-                let renew_at = renewal.cache().next_renewal_at();
-                renewal.created.checked_add(renew_at)?
-            };
-            tokio::time::sleep_until(renew_at).await;
-            let renewal = weak.upgrade()?;
-            let next = {
                 let mut cache = renewal.cache();
-                if !cache.is_latest(number) {
-                    return None;
+                let was_used = renewal.used.load(Ordering::Relaxed);
+                match cache.after_fetch(number, renewal.now(), was_used) {
+                    NextStep::End => return None,
+                    NextStep::Wait(until) => renewal.created.checked_add(until)?,
+                    NextStep::Fetch(number) => {
+                        renewal.used.store(false, Ordering::Relaxed);
+                        renewal.publish_snapshot(&cache);
+                        return Some(RunningFetch::new(&renewal, number));
+                    }
                 }
-                let next = cache.renew_if_due(renewal.now());
-                renewal.publish_snapshot(&cache);
-                next
             };
-            if let Some(number) = next {
-                return Some(RunningFetch::new(renewal, number));
-            }
+            tokio::time::sleep_until(wait_until).await;
         }
     }
 
@@ -259,7 +273,6 @@ impl Renewal {
 /// A request that waits for a fetch.
 struct WaitingRequest {
     fetch: u64,
-    /// A task, because the request's own future may be polled outside of the runtime.
     ended: JoinHandle<()>,
     stop_waiting: StopWaiting,
 }
@@ -291,24 +304,31 @@ impl Drop for StopWaiting {
     }
 }
 
-/// A fetch in flight. It is ended in the cache when it is dropped, whatever happens to its task.
+/// A fetch in flight. It is ended in the cache when it is dropped, whatever happens to its task. It does not keep the
+/// keys: they may be dropped meanwhile.
 struct RunningFetch {
-    renewal: Arc<Renewal>,
+    renewal: Weak<Renewal>,
     number: u64,
     result: FetchResult<KeySet>,
 }
 
 impl RunningFetch {
-    fn new(renewal: Arc<Renewal>, number: u64) -> Self {
+    fn new(renewal: &Arc<Renewal>, number: u64) -> Self {
         let aborted =
             "the fetch was aborted: its client panicked, or its runtime ended or has no timer";
+        let renewal = Arc::downgrade(renewal);
         RunningFetch { renewal, number, result: Err(aborted.to_owned()) }
+    }
+
+    /// Returns the time at which the task begins.
+    fn began(&self) -> Timestamp {
+        self.renewal.upgrade().map_or(Timestamp::ZERO, |renewal| renewal.now())
     }
 }
 
 impl Drop for RunningFetch {
     fn drop(&mut self) {
-        let renewal = &self.renewal;
+        let Some(renewal) = self.renewal.upgrade() else { return };
         let result = mem::replace(&mut self.result, Err(String::new()));
         let jitter = f64::from(renewal.random.hash_one(self.number) as u32) / f64::from(u32::MAX);
         {
@@ -318,4 +338,15 @@ impl Drop for RunningFetch {
         }
         renewal.last_ended.send_modify(|ended| *ended = self.number.max(*ended));
     }
+}
+
+/// Runs a task of these keys until they are dropped.
+async fn until_dropped(mut last_ended: watch::Receiver<u64>, task: impl Future<Output = ()>) {
+    let dropped = async move { while last_ended.changed().await.is_ok() {} };
+    let (mut dropped, mut task) = (pin!(dropped), pin!(task));
+    poll_fn(|cx| match dropped.as_mut().poll(cx) {
+        Poll::Ready(()) => Poll::Ready(()),
+        Poll::Pending => task.as_mut().poll(cx),
+    })
+    .await;
 }

@@ -21,7 +21,8 @@ pub type Keys = Answer<'static, Result<KeySet, KeysUnavailable>>;
 ///
 /// A source is asked for every token that names its issuer, so it must answer from memory and fetch in the background.
 /// If it lets a request wait, the wait must be short: the request is judged by the time at which it arrived. A source
-/// must return the keys of its own issuer and no others, whatever a token says.
+/// must return the keys of its own issuer and no others, whatever a token says. If the issuer publishes no key that can
+/// be used, a source returns [`KeysUnavailable`], so that clients are not told that their tokens are invalid.
 ///
 /// ```
 /// use std::sync::{Arc, RwLock};
@@ -119,10 +120,24 @@ pub trait KeySource: Send + Sync + 'static {
     /// Fetches the keys before a request needs them, if there are none yet.
     ///
     /// The answer comes when the attempt has ended, whether it succeeded or not. Called by
-    /// [`Guard::ready`](crate::Guard::ready). Does nothing by default.
+    /// [`Guard::ready`](crate::Guard::ready); and by [`Guard::readiness`](crate::Guard::readiness), which does not wait
+    /// for the answer, for as long as the state is [`KeyState::Missing`]. Does nothing by default.
     fn warm_up(&self) -> Answer<'static, ()> {
         Answer::Now(())
     }
+
+    /// Makes the source of a tenant renew its keys only while they are used.
+    ///
+    /// Called once for each source that [`Issuer::tenants`](crate::Issuer::tenants) makes, before it is asked for keys.
+    /// Anyone can write a token that names a tenant, so a source that fetches should fetch without a request only if
+    /// [`mark_used`](Self::mark_used) was called since the fetch before. Does nothing by default, so a source that wraps
+    /// another one passes both calls on.
+    fn renew_while_used(&self) {}
+
+    /// Notes that a token of a tenant was verified with these keys.
+    ///
+    /// Called for the sources of tenants, on the path of the request. Does nothing by default.
+    fn mark_used(&self) {}
 
     /// Returns the state of the keys, for [`Guard::readiness`](crate::Guard::readiness).
     ///
@@ -167,6 +182,14 @@ impl<K: KeySource + ?Sized> KeySource for Arc<K> {
 
     fn warm_up(&self) -> Answer<'static, ()> {
         (**self).warm_up()
+    }
+
+    fn renew_while_used(&self) {
+        (**self).renew_while_used();
+    }
+
+    fn mark_used(&self) {
+        (**self).mark_used();
     }
 
     fn status(&self) -> KeyStatus {

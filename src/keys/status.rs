@@ -15,7 +15,8 @@ pub enum KeyState {
     Fixed,
     /// The keys were never fetched. Requests with a token are answered with 503.
     Missing,
-    /// The keys were fetched recently enough.
+    /// The keys were fetched recently enough. If the set has no key that can be used, requests with a token are answered
+    /// with 503.
     Fresh,
     /// The keys could not be renewed, and are still used.
     Stale,
@@ -105,7 +106,7 @@ impl fmt::Display for KeyStatus {
 
 /// A snapshot of the keys of every issuer that a guard trusts, and of its replay stores.
 ///
-/// Returned by [`Guard::ready`](crate::Guard::ready), which fetches what is missing, and by
+/// Returned by [`Guard::ready`](crate::Guard::ready), which fetches what is missing and waits for it, and by
 /// [`Guard::readiness`](crate::Guard::readiness), which answers at once, for a probe. `Display` writes one line for
 /// each issuer and each store.
 ///

@@ -113,40 +113,47 @@ impl<I> Tenants<I> {
         if !(self.approve)(tenant) {
             return None;
         }
-        {
+        let is_full = {
             let entries = self.entries.read().unwrap_or_else(PoisonError::into_inner);
             if let Some(entry) = entries.get(tenant) {
                 return Some(entry.issuer.clone());
             }
+            entries.len() >= self.capacity
+        };
+        let not_kept = || {
+            let keys = self.keys_without_place();
+            Some(Arc::new(make(NewTenant { tenant, keys, last_use: None })))
+        };
+        // Nothing is made for a tenant that has no place.
+        if is_full && !self.may_evict(at) {
+            return not_kept();
         }
+        let keys = match &self.keys {
+            // While nothing is locked, since this is the caller's code and may take long.
+            TenantKeys::Separate(make_keys) => {
+                let keys = make_keys(name)?;
+                keys.renew_while_used();
+                keys
+            }
+            TenantKeys::Shared(keys) => keys.clone(),
+        };
         let mut entries = self.entries.write().unwrap_or_else(PoisonError::into_inner);
         // Another request may have been faster.
         if let Some(entry) = entries.get(tenant) {
             return Some(entry.issuer.clone());
         }
+        let mut evicted = None;
         if entries.len() >= self.capacity {
-            let not_kept = |keys| Some(Arc::new(make(NewTenant { tenant, keys, last_use: None })));
-            // With shared keys, an issuer that is not kept only costs that its tokens are not cached.
-            if let TenantKeys::Shared(keys) = &self.keys {
-                return not_kept(keys.clone());
+            // Other requests may have taken the last place.
+            if !is_full && !self.may_evict(at) {
+                return not_kept();
             }
-            if !self.may_evict(at) {
-                return not_kept(Arc::new(|_: KeyHint<'_>| -> Keys {
-                    Answer::Now(Err(KeysUnavailable::new("more tenants are in use than are kept")))
-                }));
-            }
-        }
-        let keys = match &self.keys {
-            TenantKeys::Separate(make_keys) => make_keys(name)?,
-            TenantKeys::Shared(keys) => keys.clone(),
-        };
-        if entries.len() >= self.capacity {
             let age = |entry: &TenantEntry<I>| {
                 (entry.last_use.number.load(Ordering::Relaxed), entry.number)
             };
             let oldest = entries.iter().min_by_key(|(_, entry)| age(entry));
             if let Some(oldest) = oldest.map(|(tenant, _)| tenant.clone()) {
-                entries.remove(&oldest);
+                evicted = entries.remove(&oldest);
             }
         }
         let number = self.counter.fetch_add(1, Ordering::Relaxed);
@@ -155,7 +162,21 @@ impl<I> Tenants<I> {
         let issuer = Arc::new(issuer);
         let entry = TenantEntry { issuer: issuer.clone(), number, last_use };
         entries.insert(tenant.to_owned(), entry);
+        drop(entries);
+        // The end of its keys may run the caller's code, so nothing is locked.
+        drop(evicted);
         Some(issuer)
+    }
+
+    /// Returns the keys of a tenant that is not kept.
+    fn keys_without_place(&self) -> Arc<dyn KeySource> {
+        match &self.keys {
+            TenantKeys::Separate(_) => Arc::new(|_: KeyHint<'_>| -> Keys {
+                Answer::Now(Err(KeysUnavailable::new("more tenants are in use than are kept")))
+            }),
+            // These serve every tenant. It only costs that the tokens of this one are not cached.
+            TenantKeys::Shared(keys) => keys.clone(),
+        }
     }
 
     /// Returns true if a tenant may be evicted at this time, and notes that one is.
@@ -163,6 +184,10 @@ impl<I> Tenants<I> {
     /// The time is the caller's. A clock that is set back allows no eviction until it has caught up, and requests that
     /// were read from the clock in another order cannot evict more often.
     fn may_evict(&self, at: UtcDateTime) -> bool {
+        // A tenant with shared keys needs no place.
+        if let TenantKeys::Shared(_) = self.keys {
+            return false;
+        }
         let mut last = self.last_eviction.lock().unwrap_or_else(PoisonError::into_inner);
         if last.is_some_and(|last| since(last, at) < EVICTION_INTERVAL) {
             return false;

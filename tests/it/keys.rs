@@ -12,10 +12,11 @@ use crate::common::*;
 use http::{HeaderValue, Request, Response};
 use serde_json::{Value, json};
 use tokio::time::{Instant, sleep, timeout};
-use unconfused::client::{HttpAnswer, HttpError, HttpLimits};
-use unconfused::keys::{Algorithm, KeySet, KeyState, KeyStatus, RemoteKeys};
+use unconfused::client::{HttpAnswer, HttpClient, HttpError, HttpLimits};
+use unconfused::keys::{Algorithm, KeySet, KeySource, KeyState, KeyStatus, Keys, RemoteKeys};
 use unconfused::profile::Profile;
 use unconfused::testing::{ScriptedClient, TestIssuer, TestToken};
+use unconfused::token::KeyHint;
 use unconfused::{Answer, AuditEvent, Denial, Grant, Guard, Issuer, Reason, Scope};
 
 const READ: Scope = Scope::from_static("orders:read");
@@ -514,11 +515,13 @@ async fn a_fetch_that_drags_on_ends_and_is_tried_again() {
     world.client.serve_with(METADATA, || slow(millis(4900), "{}".to_owned()));
     world.client.serve_with(OPENID, || slow(millis(4900), "{}".to_owned()));
     assert!(!world.guard.ready().await.is_ready());
-    sleep(secs(10)).await;
+    sleep(millis(1)).await;
     assert!(world.error().contains("names") || world.error().contains("another issuer"));
-    assert_eq!(world.client.requests(METADATA), 1);
-    sleep(secs(31)).await;
+    // It has taken longer than the first pause, so the next one has begun.
     assert_eq!(world.client.requests(METADATA), 2);
+    sleep(secs(600)).await;
+    let attempts = world.client.requests(METADATA);
+    assert!((40..=64).contains(&attempts), "{attempts}");
 }
 
 // Without a runtime, and with one that ends
@@ -557,11 +560,18 @@ fn after_a_runtime_ends_in_the_middle_of_a_fetch_another_one_goes_on() {
     assert!(world.error().contains("aborted"), "{}", world.error());
     let login = world.login.clone();
     world.client.serve_with(KEYS, move || answered(200, login.jwks()));
-    assert_eq!(build().block_on(reason(&world.guard, &world.token())), None);
+    // The task that would try again is gone. Once it is time, a request does.
+    let ask = async || {
+        tokio::time::pause();
+        let early = reason(&world.guard, &world.token()).await;
+        sleep(secs(1)).await;
+        (early, reason(&world.guard, &world.token()).await)
+    };
+    assert_eq!(build().block_on(ask()), (Some(Reason::KeysUnavailable), None));
 
     // If that runtime is gone too, nothing renews the keys; a request does it in its own.
     assert_eq!(world.status().fetches, 2);
-    assert_eq!(build().block_on(reason(&world.guard, &world.token())), None);
+    assert_eq!(build().block_on(ask()), (None, None));
 }
 
 // A flood
@@ -701,17 +711,29 @@ async fn a_withdrawn_key_is_refused_as_soon_as_a_fetch_does_not_return_it() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_empty_set_is_believed_and_its_end_noticed() {
-    let world = World::warm().await;
-    world.client.serve(KEYS, r#"{"keys":[]}"#);
-    assert_eq!(reason(&world.guard, &world.stranger(1)).await, Some(Reason::KeyNotFound));
-    assert_eq!(reason(&world.guard, &world.token()).await, Some(Reason::KeyNotFound));
-    assert_eq!((world.status().state, world.status().keys), (KeyState::Fresh, 0));
-    assert!(!world.guard.readiness().is_ready());
-    let login = world.login.clone();
-    world.client.serve_with(KEYS, move || answered(200, login.jwks()));
-    sleep(secs(61)).await;
-    assert_eq!(reason(&world.guard, &world.token()).await, None);
+async fn a_fetched_set_without_a_usable_key_withdraws_the_keys_and_is_answered_with_503() {
+    let unusable = json!({ "keys": [{ "kty": "EC", "kid": "test-1" }] }).to_string();
+    for (set, skipped) in [(r#"{"keys":[]}"#, 0), (&*unusable, 1)] {
+        let world = World::warm().await;
+        world.client.serve(KEYS, set);
+        let unavailable = async |token: &TestToken| {
+            let denial = judged(&world.guard, &token.bearer()).await.unwrap_err();
+            assert_eq!((denial.status().as_u16(), denial.reason()), (503, Reason::KeysUnavailable));
+            assert!(denial.headers().contains_key("retry-after"));
+            assert!(denial.challenge().is_none());
+        };
+        unavailable(&world.stranger(1)).await;
+        unavailable(&world.token()).await;
+        unavailable(&world.token().without_header("kid")).await;
+        assert!(world.last_detail().contains("no key that can be used"), "{}", world.last_detail());
+        let status = world.status();
+        assert_eq!((status.state, status.keys, status.skipped), (KeyState::Fresh, 0, skipped));
+        assert!(!world.guard.readiness().is_ready());
+        let login = world.login.clone();
+        world.client.serve_with(KEYS, move || answered(200, login.jwks()));
+        sleep(secs(31)).await;
+        assert_eq!(at_once(&world.guard, &world.token()), Some(Ok(())));
+    }
 }
 
 // How long keys serve
@@ -848,6 +870,158 @@ async fn a_cold_start_against_a_slow_issuer_is_one_clear_answer_and_one_fetch_fo
     assert!(first <= millis(4010), "{first:?}");
     assert_eq!((world.client.requests(METADATA), world.fetches()), (1, 1));
     assert_eq!(world.status().fetches, 1);
+}
+
+/// What an issuer may do instead of giving its keys, at the URL of its metadata or of its keys.
+fn broken(kind: u64) -> HttpAnswer {
+    match kind % 8 {
+        0 => failing("connection refused"),
+        1 => answered(503, ""),
+        2 => answered(404, ""),
+        3 => answered(200, "<html>"),
+        4 => answered(200, r#"{"keys":[]}"#),
+        5 => Answer::later(std::future::pending()),
+        6 => slow(secs(3), "starting".to_owned()),
+        _ => slow(millis(4900), "{}".to_owned()),
+    }
+}
+
+/// When the metadata was asked for: once for each attempt.
+fn attempts(
+    world: &World,
+    answer: impl Fn() -> HttpAnswer + Send + Sync + 'static,
+) -> Arc<Mutex<Vec<Instant>>> {
+    let times = Arc::new(Mutex::new(Vec::new()));
+    let noting = times.clone();
+    world.client.serve_with(METADATA, move || {
+        noting.lock().unwrap().push(Instant::now());
+        answer()
+    });
+    times
+}
+
+fn no_more_than_six_in_the_first_30_seconds_and_three_in_any_later(times: &[Instant]) {
+    let end = times[0] + secs(30);
+    let first = times.iter().filter(|at| **at < end).count();
+    assert!((4..=6).contains(&first), "{first}");
+    let later: Vec<_> = times.iter().copied().filter(|at| *at >= end).collect();
+    for window in later.windows(4) {
+        let apart = window[3] - window[0];
+        assert!(apart >= secs(30), "four attempts within {apart:?}");
+    }
+    for pair in times.windows(2) {
+        assert!(pair[1] - pair[0] < secs(15), "{:?}", pair[1] - pair[0]);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn before_the_first_keys_requests_and_probes_add_no_fetch() {
+    for (requests, probes) in [(false, false), (true, false), (false, true), (true, true)] {
+        let world = World::new();
+        let times = attempts(&world, || failing("down"));
+        assert!(!world.guard.ready().await.is_ready());
+        for _ in 0..6000 {
+            if requests {
+                let denial = judged(&world.guard, &world.token().bearer()).await.unwrap_err();
+                assert_eq!(denial.reason(), Reason::KeysUnavailable);
+                let after = denial.headers()["retry-after"].to_str().unwrap().parse::<u64>();
+                assert!((1..=15).contains(&after.unwrap()));
+            }
+            if probes {
+                assert!(!world.guard.readiness().is_ready());
+                assert!(!world.guard.ready().await.is_ready());
+            }
+            sleep(millis(100)).await;
+        }
+        let times = times.lock().unwrap().clone();
+        no_more_than_six_in_the_first_30_seconds_and_three_in_any_later(&times);
+        println!("requests: {requests}, probes: {probes}: {} attempts in 10 minutes", times.len());
+        assert!((40..=62).contains(&times.len()), "{}", times.len());
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_blip_at_the_start_is_over_a_second_later() {
+    let world = World::new();
+    world.client.set_unreachable(true);
+    for _ in 0..3 {
+        assert_eq!(reason(&world.guard, &world.token()).await, Some(Reason::KeysUnavailable));
+    }
+    world.client.set_unreachable(false);
+    sleep(secs(1)).await;
+    assert_eq!(at_once(&world.guard, &world.token()), Some(Ok(())));
+    // The fetch that brought them counts, and one more may begin in these 30 seconds.
+    assert_eq!(reason(&world.guard, &world.stranger(1)).await, Some(Reason::KeyNotFound));
+    assert_eq!(reason(&world.guard, &world.stranger(2)).await, Some(Reason::KeysUnavailable));
+    assert_eq!(world.fetches(), 2);
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_first_request_passes_within_15_seconds_of_a_repair_however_long_the_outage_was() {
+    let mut took = Vec::new();
+    for seed in 0..100_u64 {
+        // splitmix64
+        let mut state = seed;
+        let mut random = || {
+            state = state.wrapping_add(0x9e37_79b9_7f4a_7c15);
+            let mut z = (state ^ (state >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+            z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+            z ^ (z >> 31)
+        };
+        let world = World::new();
+        let (kind, at_metadata) = (random(), random() % 2 == 0);
+        let url = if at_metadata { METADATA } else { KEYS };
+        world.client.serve_with(url, move || broken(kind));
+        // From a tenth of a second to fifteen minutes, on a logarithmic scale.
+        let outage = millis(100).mul_f64(9000_f64.powf(random() as f64 / u64::MAX as f64));
+        let bearer = world.token().bearer();
+        let started = Instant::now();
+        while started.elapsed() < outage {
+            let asked = timeout(outage - started.elapsed(), judged(&world.guard, &bearer)).await;
+            assert!(asked.is_err() || asked.unwrap().is_err(), "seed {seed}");
+            sleep(millis(500).min(outage - started.elapsed().min(outage))).await;
+        }
+        let repaired = Instant::now();
+        let login = world.login.clone();
+        let metadata = json!({ "issuer": LOGIN, "jwks_uri": KEYS }).to_string();
+        world.client.serve_with(KEYS, move || slow(millis(50), login.jwks()));
+        world.client.serve_with(METADATA, move || slow(millis(50), metadata.clone()));
+        while judged(&world.guard, &bearer).await.is_err() {
+            sleep(millis(50)).await;
+            assert!(repaired.elapsed() <= secs(15), "seed {seed}: {outage:?}, kind {kind}");
+        }
+        took.push(repaired.elapsed());
+        assert!(repaired.elapsed() <= secs(15), "seed {seed}: {outage:?}, kind {kind}");
+    }
+    took.sort();
+    let [least, median, most] = [0, 50, 99].map(|at| took[at]);
+    println!("from the repair to the first accepted request: {least:?} / {median:?} / {most:?}");
+}
+
+// The probe
+
+#[tokio::test(start_paused = true)]
+async fn a_probe_alone_makes_a_service_ready() {
+    let world = World::new();
+    world.keys_take(millis(200));
+    assert!(!world.guard.readiness().is_ready());
+    sleep(millis(100)).await;
+    let status = world.status();
+    assert_eq!((status.state, status.fetches, status.is_ready()), (KeyState::Missing, 1, false));
+    sleep(millis(101)).await;
+    assert!(world.guard.readiness().is_ready());
+    assert_eq!(world.fetches(), 1);
+}
+
+#[test]
+fn outside_a_runtime_a_probe_fetches_nothing_and_says_why() {
+    let world = World::new();
+    for _ in 0..2 {
+        let readiness = world.guard.readiness();
+        assert!(!readiness.is_ready());
+    }
+    assert!(world.error().contains("Tokio runtime"), "{}", world.error());
+    assert_eq!((world.status().fetches, world.client.requests(METADATA)), (0, 0));
 }
 
 // Several issuers
@@ -1187,4 +1361,260 @@ fn tenants_with_one_set_of_keys_are_as_many_as_there_are() {
             assert_eq!(at_once(&guard, &token), Some(Ok(())), "{number}");
         }
     }
+}
+
+/// How many tasks there are, once each has had its turn. Without that of the test.
+async fn tasks() -> usize {
+    for _ in 0..100 {
+        tokio::task::yield_now().await;
+    }
+    tokio::runtime::Handle::current().metrics().num_alive_tasks()
+}
+
+/// Answers for any tenant, with the keys of one issuer. Counts all requests.
+fn any_tenant(keys: &TestIssuer) -> (Arc<AtomicUsize>, impl HttpClient + Clone) {
+    let (count, jwks) = (Arc::new(AtomicUsize::new(0)), keys.jwks());
+    let counted = count.clone();
+    let client = move |request: Request<Vec<u8>>, _: HttpLimits| -> HttpAnswer {
+        counted.fetch_add(1, Ordering::SeqCst);
+        let path = request.uri().path().to_owned();
+        match path.strip_prefix("/.well-known/oauth-authorization-server") {
+            Some(issuer) => {
+                let issuer = format!("https://login.example{issuer}");
+                let jwks_uri = format!("{issuer}/keys");
+                answered(200, json!({ "issuer": issuer, "jwks_uri": jwks_uri }).to_string())
+            }
+            None => answered(200, jwks.clone()),
+        }
+    };
+    (count, client)
+}
+
+fn guard_of_tenants(client: impl HttpClient + Clone, most: usize) -> Guard {
+    let keys = move |issuer: &str| RemoteKeys::discover(issuer, client.clone());
+    let issuer = Issuer::tenants(TEMPLATE, |_| true, keys).unwrap();
+    Guard::new(ORDERS, issuer.max_tenants(most))
+}
+
+#[test]
+fn a_month_after_forged_tokens_of_1000_tenants_nothing_is_sent_and_no_task_is_left() {
+    const TENANTS: usize = 1000;
+    const DAY: Duration = secs(24 * 3600);
+    let (acme, forger) = (tenant("acme"), TestIssuer::new(LOGIN));
+    let (count, client) = any_tenant(&acme);
+    let sent = || count.load(Ordering::SeqCst);
+    let of = |number: usize| {
+        of_tenant(&acme).claim("iss", format!("https://login.example/t{number}/v2"))
+    };
+    let forged: Vec<_> =
+        (0..TENANTS).map(|number| of(number).forged_by(&forger).bearer()).collect();
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .start_paused(true)
+        .build()
+        .unwrap();
+    let mut kept = None;
+    let heap = allocation_counter::measure(|| {
+        runtime.block_on(async {
+            let guard = guard_of_tenants(client, TENANTS);
+            for week in 1..=4 {
+                for bearer in &forged {
+                    let denial = judged(&guard, bearer).await.unwrap_err();
+                    assert_eq!(denial.reason(), Reason::SignatureInvalid);
+                }
+                // The metadata and the keys.
+                assert_eq!(sent(), week * 2 * TENANTS, "a forged token is one fetch");
+                println!("week {week}: {} tasks after the forged tokens", tasks().await);
+                sleep(DAY * 7).await;
+                assert_eq!(sent(), week * 2 * TENANTS, "and nothing after it");
+                assert_eq!(tasks().await, 0);
+            }
+            kept = Some(guard);
+        });
+    });
+    let each = heap.bytes_current / TENANTS as i64;
+    println!("after a month: {} requests, 0 tasks, {each} bytes of heap for each tenant", sent());
+    assert!(each < 8 * 1024, "{each}");
+    drop(kept);
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_keys_of_a_tenant_are_renewed_while_its_tokens_are_verified_and_with_the_next_one() {
+    let acme = tenant("acme");
+    let (count, client) = any_tenant(&acme);
+    let guard = guard_of_tenants(client, 10);
+    let sent = || count.load(Ordering::SeqCst);
+    let (token, forger) = (of_tenant(&acme), TestIssuer::new(LOGIN));
+    assert_eq!(reason(&guard, &token).await, None);
+    for _ in 0..6 * 60 {
+        sleep(secs(60)).await;
+        // A remembered token too: the keys are those that verified it.
+        assert_eq!(at_once(&guard, &token), Some(Ok(())));
+    }
+    // 40 to 48 fetches of the keys, and about one of the metadata in an hour.
+    let busy = sent();
+    assert!((40..=60).contains(&busy), "{busy}");
+
+    // Without tokens that are verified, one more renewal at most. A forged token does not count as use.
+    sleep(secs(1200)).await;
+    assert!(sent() <= busy + 2, "{}", sent() - busy);
+    assert_eq!(tasks().await, 0);
+    let quiet = sent();
+    let forged = token.clone().forged_by(&forger);
+    assert_eq!(at_once(&guard, &forged), Some(Err(Reason::SignatureInvalid)));
+    sleep(secs(7 * 24 * 3600)).await;
+    assert!(sent() <= quiet + 2, "{}", sent() - quiet);
+    assert_eq!(tasks().await, 0);
+
+    assert_eq!(reason(&guard, &token).await, None);
+    let again = sent();
+    sleep(secs(550)).await;
+    assert!(sent() > again, "renewed by itself after it was used");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_tenant_that_is_no_longer_approved_is_soon_not_fetched_again() {
+    let acme = tenant("acme");
+    let (count, client) = any_tenant(&acme);
+    let approved = Arc::new(AtomicBool::new(true));
+    let approve = approved.clone();
+    let issuer = Issuer::tenants(
+        TEMPLATE,
+        move |_| approve.load(Ordering::SeqCst),
+        move |issuer| RemoteKeys::discover(issuer, client.clone()),
+    );
+    let guard = Guard::new(ORDERS, issuer.unwrap());
+    let token = of_tenant(&acme);
+    assert_eq!(reason(&guard, &token).await, None);
+    approved.store(false, Ordering::SeqCst);
+    for _ in 0..24 * 60 {
+        assert_eq!(at_once(&guard, &token), Some(Err(Reason::IssuerUntrusted)));
+        sleep(secs(60)).await;
+    }
+    // The first fetch, and one renewal, since a token was verified before that.
+    assert!(count.load(Ordering::SeqCst) <= 4, "{}", count.load(Ordering::SeqCst));
+    assert_eq!(tasks().await, 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_tasks_of_an_evicted_tenant_end_at_once_though_its_tokens_are_remembered() {
+    let acme = tenant("acme");
+    let (count, client) = any_tenant(&acme);
+    let guard = guard_of_tenants(client, 1);
+    let of = |name: &str| of_tenant(&acme).claim("iss", format!("https://login.example/{name}/v2"));
+    assert_eq!(reason(&guard, &of("a")).await, None);
+    assert_eq!(tasks().await, 1);
+    assert_eq!(reason(&guard, &of("b")).await, None);
+    assert_eq!(tasks().await, 1, "that of b");
+    assert_eq!(count.load(Ordering::SeqCst), 4);
+    drop(guard);
+    assert_eq!(tasks().await, 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_fetch_in_flight_ends_with_the_last_owner_of_its_keys() {
+    let world = World::new();
+    world.keys_hang();
+    assert_eq!(reason(&world.guard, &world.token()).await, Some(Reason::KeysUnavailable));
+    assert_eq!((world.fetches(), tasks().await), (1, 1));
+    drop(world.guard);
+    assert_eq!(tasks().await, 0);
+}
+
+#[test]
+fn keys_that_take_long_to_make_hold_up_no_other_tenant() {
+    let acme = tenant("acme");
+    let (entered, has_entered) = std::sync::mpsc::channel();
+    let (release, released) = std::sync::mpsc::channel::<()>();
+    let (keys, released) = (acme.keys(), Mutex::new(released));
+    let issuer = Issuer::tenants(
+        TEMPLATE,
+        |_| true,
+        move |issuer| {
+            if issuer.contains("slow") {
+                entered.send(()).unwrap();
+                released.lock().unwrap().recv().unwrap();
+            }
+            Ok(keys.clone())
+        },
+    );
+    let guard = Guard::new(ORDERS, issuer.unwrap());
+    let ask = |name: &str| {
+        let token = of_tenant(&acme).claim("iss", format!("https://login.example/{name}/v2"));
+        at_once(&guard, &token)
+    };
+    assert_eq!(ask("known"), Some(Ok(())));
+    std::thread::scope(|scope| {
+        let slow = scope.spawn(|| ask("slow"));
+        has_entered.recv().unwrap();
+        let (answer, answered) = std::sync::mpsc::channel();
+        let others = scope.spawn(move || {
+            for name in ["known", "new"] {
+                answer.send(ask(name)).unwrap();
+            }
+        });
+        let answers = [(); 2].map(|()| answered.recv_timeout(secs(10)));
+        release.send(()).unwrap();
+        assert_eq!(answers, [Ok(Some(Ok(()))), Ok(Some(Ok(())))]);
+        others.join().unwrap();
+        assert_eq!(slow.join().unwrap(), Some(Ok(())));
+    });
+    assert_eq!(ask("slow"), Some(Ok(())));
+}
+
+/// Counts what it is told.
+struct Told {
+    keys: KeySet,
+    renewed_while_used: AtomicUsize,
+    asked: AtomicUsize,
+    used: AtomicUsize,
+}
+
+impl KeySource for Told {
+    fn keys(&self, _: KeyHint<'_>) -> Keys {
+        self.asked.fetch_add(1, Ordering::SeqCst);
+        Answer::Now(Ok(self.keys.clone()))
+    }
+
+    fn renew_while_used(&self) {
+        assert_eq!(self.asked.load(Ordering::SeqCst), 0);
+        self.renewed_while_used.fetch_add(1, Ordering::SeqCst);
+    }
+
+    fn mark_used(&self) {
+        self.used.fetch_add(1, Ordering::SeqCst);
+    }
+}
+
+#[test]
+fn the_source_of_a_tenant_is_told_so_and_told_of_each_token_that_it_verified() {
+    let acme = tenant("acme");
+    let told = || {
+        let [renewed_while_used, asked, used] = [(); 3].map(|()| AtomicUsize::new(0));
+        Arc::new(Told { keys: acme.keys(), renewed_while_used, asked, used })
+    };
+    let counts = |told: &Told| {
+        [&told.renewed_while_used, &told.used].map(|count| count.load(Ordering::SeqCst))
+    };
+    let (of_acme, forger) = (told(), TestIssuer::new(LOGIN));
+    let source = of_acme.clone();
+    let issuer = Issuer::tenants(TEMPLATE, |_| true, move |_| Ok(source.clone())).unwrap();
+    let guard = Guard::new(ORDERS, issuer);
+    let token = of_tenant(&acme);
+    for verified in 1..=3 {
+        assert_eq!(at_once(&guard, &token), Some(Ok(())));
+        assert_eq!(counts(&of_acme), [1, verified]);
+        let forged = token.clone().forged_by(&forger);
+        assert_eq!(at_once(&guard, &forged), Some(Err(Reason::SignatureInvalid)));
+        assert_eq!(counts(&of_acme), [1, verified]);
+    }
+    // An issuer that is named at set-up, and keys that all tenants share.
+    let named = told();
+    let guard = Guard::new(ORDERS, Issuer::new("https://login.example/acme/v2", named.clone()));
+    assert_eq!(at_once(&guard, &token), Some(Ok(())));
+    assert_eq!(counts(&named), [0, 0]);
+    let shared = told();
+    let issuer = Issuer::tenants_with_shared_keys(TEMPLATE, |_| true, shared.clone()).unwrap();
+    assert!(at_once(&Guard::new(ORDERS, issuer), &token).is_some());
+    assert_eq!(counts(&shared)[0], 0);
 }

@@ -2,6 +2,7 @@
 //!
 //! This is a state machine without a clock, a network or a task. The caller passes the time, and does what it is told.
 
+mod budget;
 #[cfg(test)]
 mod simulation;
 #[cfg(test)]
@@ -10,14 +11,13 @@ mod tests;
 use std::sync::Arc;
 use std::time::Duration;
 
+use self::budget::Budget;
+pub(super) use self::budget::{BUDGET, WINDOW};
 use crate::keys::status::{KeyState, KeyStatus};
 
 /// The time since the cache was created.
 pub(super) type Timestamp = Duration;
 
-/// At most this many fetches begin within [`WINDOW`], whatever asks for them and however they end.
-pub(super) const BUDGET: usize = 2;
-pub(super) const WINDOW: Duration = Duration::from_secs(30);
 /// At most this many requests wait for a fetch, and for at most this long.
 pub(super) const MAX_WAITING: usize = 256;
 pub(super) const MAX_WAIT: Duration = Duration::from_secs(2);
@@ -31,6 +31,7 @@ const MAX_TTL: Duration = Duration::from_secs(24 * 3600);
 const MISSING_TTL: Duration = WINDOW;
 /// The longest pause between attempts to renew.
 const MAX_PAUSE: Duration = Duration::from_secs(5 * 60);
+const NO_USABLE_KEY: &str = "the issuer publishes no key that can be used";
 
 /// The keys, as far as the cache looks at them.
 pub(super) trait CachedKeys: Clone {
@@ -87,10 +88,21 @@ pub(super) struct PendingFetch {
     pub(super) begin: bool,
 }
 
+/// What the task of a fetch does next.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum NextStep {
+    /// Begin the fetch of this number.
+    Fetch(u64),
+    /// Wait until then, and ask again.
+    Wait(Timestamp),
+    /// End. A later fetch has a task of its own, or a request will begin one.
+    End,
+}
+
 /// Why there are no keys.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub(super) enum Refusal {
-    /// The last fetch failed.
+    /// The last fetch failed, or brought no key that can be used.
     #[error("{0}")]
     Failed(Arc<str>),
     /// No fetch may begin yet.
@@ -106,6 +118,8 @@ pub(super) enum Refusal {
 /// The last successful fetch.
 struct LastSuccess<K> {
     keys: K,
+    /// False for a set that withdraws all keys: it has none that can be used.
+    has_usable_key: bool,
     /// When the fetch began.
     began: Timestamp,
     fresh_until: Timestamp,
@@ -116,9 +130,10 @@ struct LastSuccess<K> {
 /// The state of the keys of one issuer.
 pub(super) struct Cache<K> {
     stale_for: Duration,
+    /// True if keys are renewed without a request only after they were used.
+    while_used: bool,
     last_success: Option<LastSuccess<K>>,
-    /// When the last fetches began, oldest first.
-    recent_begins: [Option<Timestamp>; BUDGET],
+    budget: Budget,
     /// The number of the last fetch that began, which is also how many there were.
     last_begun: u64,
     /// The number of the last fetch that ended. If it is not the last one that began, that one is in flight or lost.
@@ -141,8 +156,9 @@ impl<K: CachedKeys> Cache<K> {
     pub(super) fn new() -> Self {
         Cache {
             stale_for: Duration::from_secs(3600),
+            while_used: false,
             last_success: None,
-            recent_begins: [None; BUDGET],
+            budget: Budget::new(),
             last_begun: 0,
             last_ended: 0,
             failures: 0,
@@ -156,6 +172,12 @@ impl<K: CachedKeys> Cache<K> {
     /// Sets how long keys are used after the last successful fetch.
     pub(super) fn set_stale_for(&mut self, stale_for: Duration) {
         self.stale_for = stale_for;
+    }
+
+    /// Makes renewals end when the keys are not used, and counts fetches by the window from the start.
+    pub(super) fn renew_while_used(&mut self) {
+        self.while_used = true;
+        self.budget.end_cold_start();
     }
 
     /// Looks up the keys for a request whose token names this key.
@@ -192,7 +214,7 @@ impl<K: CachedKeys> Cache<K> {
     /// Returns the fetch to wait for before there are requests. `None` if there are keys already, or if no fetch may
     /// begin.
     pub(super) fn warm_up(&mut self, now: Timestamp) -> Option<PendingFetch> {
-        if self.usable(now).is_some_and(|keys| keys.usable_count() > 0) {
+        if self.usable(now).is_some() {
             return None;
         }
         match self.in_flight(now) {
@@ -204,9 +226,9 @@ impl<K: CachedKeys> Cache<K> {
         }
     }
 
-    /// Records why nothing can be fetched, if there are no keys.
+    /// Records why nothing can be fetched, if nothing ever was.
     pub(super) fn record_problem(&mut self, error: &str) {
-        if self.last_success.is_none() {
+        if self.last_begun == 0 {
             self.last_error = Some(error.into());
         }
     }
@@ -229,7 +251,7 @@ impl<K: CachedKeys> Cache<K> {
 
     /// Returns how long it is until another fetch may begin.
     pub(super) fn next_fetch_in(&self, now: Timestamp) -> Duration {
-        self.next_fetch_at().saturating_sub(now)
+        self.budget.next_at().saturating_sub(now)
     }
 
     /// Notes that a request no longer waits.
@@ -243,9 +265,27 @@ impl<K: CachedKeys> Cache<K> {
         due.then(|| self.begin_fetch(now))
     }
 
+    /// Returns what the task of this fetch, which has ended, does now. `was_used` says if a token was verified with
+    /// the keys since the last renewal.
+    pub(super) fn after_fetch(&mut self, number: u64, now: Timestamp, was_used: bool) -> NextStep {
+        let is_latest = self.last_ended == number && self.is_idle();
+        // Without keys, no token can be verified.
+        if !is_latest || self.while_used && self.usable(now).is_none() {
+            return NextStep::End;
+        }
+        match self.next_renewal_at() {
+            at if now < at => NextStep::Wait(at),
+            _ if self.while_used && !was_used => NextStep::End,
+            _ => NextStep::Fetch(self.begin_fetch(now)),
+        }
+    }
+
     pub(super) fn next_renewal_at(&self) -> Timestamp {
+        if self.budget.is_cold_start() {
+            return self.budget.next_at();
+        }
         let due = self.last_success.as_ref().map_or(Timestamp::ZERO, |last| last.renew_at);
-        due.max(self.paused_until).max(self.next_fetch_at())
+        due.max(self.paused_until).max(self.budget.next_at())
     }
 
     /// Ends a fetch. If a later one has ended already, the result is dropped. `jitter` is from 0 to 1.
@@ -275,17 +315,24 @@ impl<K: CachedKeys> Cache<K> {
         let withdrawn = before.map(|before| before.ids_missing_in(&keys)).unwrap_or_default();
         // Before the keys are stale, and not at the same time as every other service.
         let renewal = ttl.mul_f64(0.75 + 0.15 * jitter.clamp(0.0, 1.0));
+        let has_usable_key = keys.usable_count() > 0;
         // A set without keys is probably a mistake that is soon corrected.
-        let renewal = if keys.usable_count() == 0 { WINDOW } else { renewal };
+        let renewal = if has_usable_key { renewal } else { WINDOW };
         self.last_success = Some(LastSuccess {
             keys,
+            has_usable_key,
             began,
             fresh_until: began.saturating_add(ttl),
             renew_at: began.saturating_add(renewal),
             usable_until: began.saturating_add(self.stale_for),
         });
+        if has_usable_key {
+            self.budget.end_cold_start();
+        } else {
+            self.budget.fail(jitter);
+        }
         self.failures = 0;
-        self.last_error = None;
+        self.last_error = (!has_usable_key).then(|| NO_USABLE_KEY.into());
         self.paused_until = Timestamp::ZERO;
         self.missing_ids.retain(|(_, at)| now < at.saturating_add(MISSING_TTL));
         self.missing_ids.extend(withdrawn.into_iter().map(|id| (id, began)));
@@ -294,16 +341,12 @@ impl<K: CachedKeys> Cache<K> {
     fn record_failure(&mut self, error: String, now: Timestamp, jitter: f64) {
         let pause =
             WINDOW.saturating_mul(2_u32.saturating_pow(self.failures.min(8))).min(MAX_PAUSE);
+        self.budget.fail(jitter);
         self.failures = self.failures.saturating_add(1);
         self.last_error = Some(error.into());
         self.paused_until = now.saturating_add(pause.mul_f64(0.75 + 0.25 * jitter.clamp(0.0, 1.0)));
         // A fetch that failed has not shown that any id is missing.
         self.missing_ids.clear();
-    }
-
-    /// Returns true if this is the last fetch that began, and it has ended.
-    pub(super) fn is_latest(&self, number: u64) -> bool {
-        self.last_ended == number && self.is_idle()
     }
 
     /// Returns true if the last fetch that began has ended.
@@ -313,8 +356,7 @@ impl<K: CachedKeys> Cache<K> {
 
     /// Returns when the last fetch is lost, if it does not end before.
     fn lost_at(&self) -> Timestamp {
-        let began = self.recent_begins.last().copied().flatten().unwrap_or_default();
-        began.saturating_add(LOST_AFTER)
+        self.budget.last_begin().unwrap_or_default().saturating_add(LOST_AFTER)
     }
 
     /// Returns the number of the fetch that is in flight. `None` if it is lost.
@@ -323,15 +365,16 @@ impl<K: CachedKeys> Cache<K> {
     }
 
     pub(super) fn snapshot(&self) -> Option<Snapshot<K>> {
-        let last = self.last_success.as_ref()?;
+        let last = self.last_success.as_ref().filter(|last| last.has_usable_key)?;
         let next_change = if self.is_idle() { self.next_renewal_at() } else { self.lost_at() };
         let valid_until = next_change.min(last.usable_until);
         Some(Snapshot { keys: last.keys.clone(), valid_until })
     }
 
-    /// Returns the keys, unless the last successful fetch was too long ago.
+    /// Returns the keys, unless the last successful fetch was too long ago, or brought none that can be used.
     pub(super) fn usable(&self, now: Timestamp) -> Option<&K> {
-        self.last_success.as_ref().filter(|last| now < last.usable_until).map(|last| &last.keys)
+        let last = self.last_success.as_ref().filter(|last| last.has_usable_key);
+        last.filter(|last| now < last.usable_until).map(|last| &last.keys)
     }
 
     pub(super) fn status(&self, now: Timestamp) -> KeyStatus {
@@ -356,10 +399,7 @@ impl<K: CachedKeys> Cache<K> {
             self.record_failure("the fetch never ended".to_owned(), now, 1.0);
         }
         self.last_begun = self.last_begun.saturating_add(1);
-        self.recent_begins.rotate_left(1);
-        if let Some(last) = self.recent_begins.last_mut() {
-            *last = Some(now);
-        }
+        self.budget.begin(now);
         self.last_begun
     }
 
@@ -392,12 +432,6 @@ impl<K: CachedKeys> Cache<K> {
     }
 
     fn has_budget(&self, now: Timestamp) -> bool {
-        now >= self.next_fetch_at()
-    }
-
-    /// Returns when the budget allows another fetch.
-    fn next_fetch_at(&self) -> Timestamp {
-        let oldest = self.recent_begins.first().copied().flatten();
-        oldest.map_or(Timestamp::ZERO, |began| began.saturating_add(WINDOW))
+        now >= self.budget.next_at()
     }
 }

@@ -14,8 +14,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use super::{
-    BUDGET, Cache, CachedKeys, Fetched, LOST_AFTER, Lookup, MAX_WAIT, MAX_WAITING, PendingFetch,
-    Refusal, Snapshot, Timestamp, WINDOW,
+    BUDGET, Cache, CachedKeys, Fetched, LOST_AFTER, Lookup, MAX_WAIT, MAX_WAITING, NextStep,
+    PendingFetch, Refusal, Snapshot, Timestamp, WINDOW,
 };
 use crate::keys::status::KeyState;
 
@@ -25,6 +25,9 @@ const PROMPT: Duration = Duration::from_secs(1);
 /// Once the origin is healthy and publishes a key, a request with that key is accepted after this time at the latest.
 /// That is two windows of 30 seconds, and the time of a fetch.
 const RECOVERED: Duration = Duration::from_secs(62);
+/// Before the first good set, another attempt begins within this time after the last one began, unless that is still in
+/// flight.
+const COLD_PAUSE: Duration = Duration::from_secs(15);
 
 // The limits that users are promised. They are repeated here so that a change of a constant fails.
 const _: () = assert!(BUDGET == 2 && MAX_WAITING == 256);
@@ -183,6 +186,12 @@ struct Expected {
     last_unhealthy: Timestamp,
     /// When the fetches of the last hour began.
     begun: VecDeque<Timestamp>,
+    /// True once a fetch brought a key.
+    had_keys: bool,
+    /// When the attempts before that began. Empty for a tenant.
+    cold: Vec<Timestamp>,
+    /// When the fetches began that count for the budget of two.
+    counted: VecDeque<Timestamp>,
     /// The key ids that a fetch began for while there were keys: which fetch, and when.
     looked_for: BTreeMap<String, (u64, Timestamp)>,
 }
@@ -197,6 +206,7 @@ struct Statistics {
     refused: BTreeMap<&'static str, u64>,
     went_away: u64,
     fetches: u64,
+    cold_attempts: u64,
     overtaken: u64,
     /// The most fetches in any hour.
     worst_hour: usize,
@@ -215,6 +225,9 @@ struct Simulation {
     cache: Cache<Set>,
     snapshot: Option<Snapshot<Set>>,
     stale_for: Duration,
+    of_tenant: bool,
+    /// True if a token was verified since the last renewal.
+    used: bool,
     expected: Expected,
     mode: OriginMode,
     traffic: Traffic,
@@ -250,6 +263,10 @@ impl Simulation {
         };
         let mut cache = Cache::new();
         cache.set_stale_for(stale_for);
+        let of_tenant = random.one_in(3);
+        if of_tenant {
+            cache.renew_while_used();
+        }
         let mut simulation = Simulation {
             random,
             grid,
@@ -260,6 +277,8 @@ impl Simulation {
             cache,
             snapshot: None,
             stale_for,
+            of_tenant,
+            used: false,
             expected: Expected::default(),
             mode: OriginMode::Healthy,
             traffic: Traffic::Idle,
@@ -287,7 +306,8 @@ impl Simulation {
     }
 
     fn run(&mut self, length: Duration) -> Check {
-        self.log(format_args!("stale_for {:?}, grid {} ns", self.stale_for, self.grid));
+        let Simulation { stale_for, grid, of_tenant, .. } = *self;
+        self.log(format_args!("stale_for {stale_for:?}, grid {grid} ns, of a tenant: {of_tenant}"));
         self.after(length, Event::Close);
         loop {
             let Some(Reverse((at, _, id))) = self.events.pop() else {
@@ -625,6 +645,8 @@ impl Simulation {
             true => {
                 self.statistics.accepted += 1;
                 self.statistics.accepted_after_waiting += u64::from(waited);
+                // The signature of a token with this key stands, or it was forged.
+                self.used |= self.random.one_in(2);
                 if self.closing && key_of(kid) == Some(self.signing) {
                     self.probe_accepted = Some(self.now);
                 }
@@ -645,13 +667,11 @@ impl Simulation {
         let now = self.now;
         let begun = &mut self.expected.begun;
         begun.push_back(now);
-        let within = |window: Duration| move |at: &&Timestamp| now < **at + window;
-        let in_window = begun.iter().filter(within(WINDOW)).count();
         while begun.front().is_some_and(|at| now >= *at + HOUR) {
             begun.pop_front();
         }
         self.statistics.worst_hour = self.statistics.worst_hour.max(begun.len());
-        ensure(in_window <= 2, || format!("{in_window} fetches within 30 seconds"))?;
+        self.check_budget()?;
         let other = self.in_flight.iter().find(|(_, pending)| now < pending.begun + LOST_AFTER);
         ensure(other.is_none(), || {
             format!("fetch {fetch} begins beside {:?}", other.map(|it| it.0))
@@ -701,6 +721,43 @@ impl Simulation {
         Ok(())
     }
 
+    /// True for an issuer that was named at set-up, until a fetch has brought a key.
+    fn is_cold(&self) -> bool {
+        !self.of_tenant && !self.expected.had_keys
+    }
+
+    /// Checks that a fetch may begin now.
+    fn check_budget(&mut self) -> Check {
+        let (now, is_cold) = (self.now, self.is_cold());
+        let Expected { cold, counted, .. } = &mut self.expected;
+        let within = |at: &&Timestamp| now < **at + WINDOW;
+        if !is_cold {
+            counted.push_back(now);
+            while counted.front().is_some_and(|at| now >= *at + WINDOW) {
+                counted.pop_front();
+            }
+            return ensure(counted.len() <= 2, || {
+                format!("{} fetches within 30 seconds", counted.len())
+            });
+        }
+        // Whether a request begins it or the task.
+        if let Some(last) = cold.last() {
+            let pause = [1, 2, 4, 8].get(cold.len() - 1).copied().unwrap_or(15);
+            let least = Duration::from_secs(pause).mul_f64(0.699);
+            ensure(now >= *last + least, || {
+                format!("attempt {} begins {:?} after the one before", cold.len() + 1, now - *last)
+            })?;
+        }
+        cold.push(now);
+        let end_of_first = cold.first().copied().unwrap_or_default() + WINDOW;
+        let first = cold.iter().filter(|at| **at < end_of_first).count();
+        ensure(first <= 6, || format!("{first} attempts in the first 30 seconds"))?;
+        let later = cold.iter().filter(|at| **at >= end_of_first).filter(within).count();
+        ensure(later <= 3, || format!("{later} attempts within 30 later seconds"))?;
+        self.statistics.cold_attempts += 1;
+        Ok(())
+    }
+
     fn origin_reads(&mut self, fetch: u64) {
         if let Some(pending) = self.in_flight.get_mut(&fetch) {
             let keys = || self.expected.published.keys().copied().collect();
@@ -726,6 +783,11 @@ impl Simulation {
             if succeeds {
                 self.expected.last_success = Some(set.clone());
             }
+            if succeeds && set.usable_count() > 0 && !self.expected.had_keys {
+                self.expected.had_keys = true;
+                // With the first good set, the last attempt is the first one that counts.
+                self.expected.counted.extend(self.expected.cold.last());
+            }
         } else {
             self.statistics.overtaken += 1;
         }
@@ -742,27 +804,41 @@ impl Simulation {
         for id in woken.map(|(id, _)| *id).collect::<Vec<_>>() {
             self.finish_wait(id)?;
         }
-        if !task_ends {
-            let look = self.cache.next_renewal_at();
-            self.at(look, Event::RenewalCheck(fetch));
+        match task_ends {
+            true => Ok(()),
+            false => self.check_renewal(fetch),
         }
-        Ok(())
     }
 
-    /// Renews the keys if it is time, as the task of a fetch does when it has ended.
+    /// Does what the task of a fetch does when that has ended.
     fn check_renewal(&mut self, fetch: u64) -> Check {
-        if !self.cache.is_latest(fetch) {
-            return Ok(());
-        }
-        let next = self.cache.renew_if_due(self.now);
+        let was_used = std::mem::take(&mut self.used);
+        let step = self.cache.after_fetch(fetch, self.now, was_used);
+        self.used = was_used && !matches!(step, NextStep::Fetch(_));
         self.take_snapshot();
-        if let Some(next) = next {
-            return self.begin_fetch(next);
+        let is_latest = self.statistics.fetches == fetch && !self.in_flight.contains_key(&fetch);
+        match step {
+            NextStep::Fetch(next) => {
+                ensure(is_latest, || format!("fetch {fetch} is not the last one, and renews"))?;
+                ensure(was_used || !self.of_tenant, || {
+                    "the keys of a tenant are renewed, and were not used".to_owned()
+                })?;
+                self.begin_fetch(next)
+            }
+            NextStep::Wait(look) => {
+                ensure(look > self.now, || "it is time, and no fetch begins".to_owned())?;
+                let last = self.expected.cold.last().copied().unwrap_or_default();
+                ensure(!self.is_cold() || look <= last + COLD_PAUSE, || {
+                    format!("the next attempt begins at {look:?}, and the last one at {last:?}")
+                })?;
+                self.at(look, Event::RenewalCheck(fetch));
+                Ok(())
+            }
+            NextStep::End => {
+                let may_end = self.of_tenant && (!was_used || self.usable().is_none());
+                ensure(!is_latest || may_end, || "no task renews any more".to_owned())
+            }
         }
-        let look = self.cache.next_renewal_at();
-        ensure(look > self.now, || "it is time to renew, and no fetch begins".to_owned())?;
-        self.at(look, Event::RenewalCheck(fetch));
-        Ok(())
     }
 
     fn max_age(&mut self) -> Option<Duration> {
@@ -787,8 +863,13 @@ impl Simulation {
         self.snapshot = self.cache.snapshot();
     }
 
-    /// Returns the keys that should be used now.
+    /// Returns the keys that should be used now. A set without any withdraws them.
     fn usable(&self) -> Option<&Set> {
+        self.last_set().filter(|set| set.usable_count() > 0)
+    }
+
+    /// Returns what the last successful fetch brought, unless that is too old.
+    fn last_set(&self) -> Option<&Set> {
         let set = self.expected.last_success.as_ref()?;
         (self.now < set.0.began.saturating_add(self.stale_for)).then_some(set)
     }
@@ -802,19 +883,25 @@ impl Simulation {
     /// Returns true if the origin has been healthy, and the key published, for long enough.
     fn must_succeed(&self, kid: Option<&str>) -> bool {
         let published = match (kid, key_of(kid)) {
-            (None, _) => Some(&Timestamp::ZERO),
+            (None, _) => self.expected.published.values().min(),
             (Some(_), key) => key.and_then(|key| self.expected.published.get(&key)),
         };
-        published
-            .is_some_and(|since| self.now >= self.expected.last_unhealthy.max(*since) + RECOVERED)
+        let unhealthy = self.expected.last_unhealthy;
+        published.is_some_and(|since| match self.is_cold() {
+            // Then the last fetch that was unhealthy has ended or is lost.
+            true => {
+                self.now >= since.max(&(unhealthy + LOST_AFTER)).saturating_add(COLD_PAUSE) + PROMPT
+            }
+            false => self.now >= unhealthy.max(*since) + RECOVERED,
+        })
     }
 
     fn check_status(&self) -> Check {
         let status = self.cache.status(self.now);
         let is_right = match status.state {
             KeyState::Missing => self.expected.last_success.is_none(),
-            KeyState::Expired => self.expected.last_success.is_some() && self.usable().is_none(),
-            _ => self.usable().is_some(),
+            KeyState::Expired => self.expected.last_success.is_some() && self.last_set().is_none(),
+            _ => self.last_set().is_some(),
         };
         ensure(is_right, || format!("the status is wrong: {status}"))?;
         ensure(status.fetches == self.statistics.fetches, || format!("{status}"))
@@ -879,6 +966,7 @@ impl Report {
         }
         all.went_away += statistics.went_away;
         all.fetches += statistics.fetches;
+        all.cold_attempts += statistics.cold_attempts;
         all.overtaken += statistics.overtaken;
         all.most_waiting = all.most_waiting.max(statistics.most_waiting);
         all.simulated += statistics.simulated;
@@ -911,9 +999,10 @@ impl fmt::Display for Report {
         )?;
         writeln!(
             f,
-            "fetches: {}, {:.1} per issuer and hour on average, {} in the worst hour (seed {}); \
-             overtaken {}; most waiting {}",
+            "fetches: {} ({} of them before the first keys), {:.1} per issuer and hour on average, \
+             {} in the worst hour (seed {}); overtaken {}; most waiting {}",
             all.fetches,
+            all.cold_attempts,
             all.fetches as f64 / hours,
             self.worst.0,
             self.worst.1,

@@ -54,6 +54,13 @@ fn begins(cache: &mut Cache<Set>, kid: &str, now: Timestamp) -> u64 {
     }
 }
 
+/// The cache of a tenant's keys.
+fn of_tenant() -> Cache<Set> {
+    let mut cache = Cache::new();
+    cache.renew_while_used();
+    cache
+}
+
 /// A cache that fetched the key `a` at the beginning.
 fn fetched() -> Cache<Set> {
     let mut cache = Cache::new();
@@ -148,7 +155,7 @@ fn two_fetches_begin_within_thirty_seconds_however_they_end() {
     type End = fn(Timestamp) -> FetchResult<Set>;
     let ends: [End; 3] = [|at| good(&["a"], at), |at| good(&[], at), |_| failed()];
     for end in ends {
-        let mut cache: Cache<Set> = Cache::new();
+        let mut cache = of_tenant();
         assert_eq!(begins(&mut cache, "x1", s(10)), 1);
         cache.end_fetch(1, end(s(10)), s(10), 0.0);
         assert_eq!(begins(&mut cache, "x2", s(25)), 2);
@@ -294,6 +301,95 @@ fn a_fetch_is_lost_after_thirty_seconds_and_another_may_begin() {
 }
 
 #[test]
+fn before_the_first_keys_attempts_begin_after_1_2_4_8_and_then_15_seconds() {
+    for (jitter, factor) in [(0.0, 0.7), (0.5, 0.825), (1.0, 0.95)] {
+        let mut cache: Cache<Set> = Cache::new();
+        let (mut fetch, mut now) = (begins(&mut cache, "a", s(5)), s(5));
+        for pause in [1, 2, 4, 8, 15, 15, 15, 15] {
+            // However it ends, and however long it takes.
+            let end = [failed(), good(&[], now)].into_iter().nth(fetch as usize % 2).unwrap();
+            let ended = now + Duration::from_millis(600);
+            cache.end_fetch(fetch, end, ended, jitter);
+            let next = now + s(pause).mul_f64(factor);
+            for now in [ended, next - NS] {
+                let lookup = cache.lookup(Some("a"), now);
+                assert!(matches!(lookup, Lookup::Refuse(Refusal::Failed(_))), "{lookup:?}");
+                assert_eq!(cache.warm_up(now), None);
+                assert_eq!(cache.after_fetch(fetch, now, false), NextStep::Wait(next));
+            }
+            assert_eq!(cache.next_fetch_in(ended), next - ended);
+            assert_eq!(cache.after_fetch(fetch, next, false), NextStep::Fetch(fetch + 1));
+            (fetch, now) = (fetch + 1, next);
+        }
+        // The first good set is the first fetch of the window.
+        cache.end_fetch(fetch, good(&["a"], now), now, jitter);
+        assert_eq!(cache.lookup(Some("a"), now), uses(&["a"]));
+        assert_eq!(begins(&mut cache, "b", now), fetch + 1);
+        cache.end_fetch(fetch + 1, failed(), now, jitter);
+        assert_eq!(cache.lookup(Some("c"), now + s(30) - NS), refused("down"));
+        assert_eq!(begins(&mut cache, "c", now + s(30)), fetch + 2);
+    }
+}
+
+#[test]
+fn an_attempt_that_takes_longer_than_the_pause_is_followed_by_the_next_at_once() {
+    let mut cache: Cache<Set> = Cache::new();
+    let fetch = begins(&mut cache, "a", s(0));
+    assert_eq!(cache.after_fetch(fetch, s(10), false), NextStep::End, "it has not ended");
+    cache.end_fetch(fetch, failed(), s(10), 1.0);
+    assert_eq!(cache.after_fetch(fetch, s(10), false), NextStep::Fetch(2));
+}
+
+#[test]
+fn a_request_begins_the_attempt_that_is_due_if_its_task_has_ended() {
+    let mut cache: Cache<Set> = Cache::new();
+    let fetch = begins(&mut cache, "a", s(0));
+    cache.end_fetch(fetch, failed(), s(0), 1.0);
+    assert_eq!(cache.lookup(Some("a"), Duration::from_millis(949)), refused("down"));
+    assert_eq!(begins(&mut cache, "a", Duration::from_millis(950)), 2);
+    // The task of the first one, if there is one, leaves the rest to the second.
+    assert_eq!(cache.after_fetch(fetch, s(1), false), NextStep::End);
+}
+
+#[test]
+fn the_keys_of_a_tenant_are_renewed_if_they_were_used_and_not_otherwise() {
+    let mut cache = of_tenant();
+    let mut fetch = begins(&mut cache, "a", s(0));
+    let mut now = s(0);
+    for _ in 0..3 {
+        cache.end_fetch(fetch, good(&["a"], now), now, 0.0);
+        for was_used in [false, true] {
+            let step = cache.after_fetch(fetch, now, was_used);
+            assert_eq!(step, NextStep::Wait(now + s(450)), "{was_used}");
+        }
+        now += s(450);
+        assert_eq!(cache.after_fetch(fetch, now, true), NextStep::Fetch(fetch + 1));
+        fetch += 1;
+    }
+    cache.end_fetch(fetch, good(&["a"], now), now, 0.0);
+    assert_eq!(cache.after_fetch(fetch, now + s(450), false), NextStep::End);
+    // It begins again with the next request, which does not wait.
+    let begun = Lookup::Use { keys: set(&["a"]), begin: Some(fetch + 1) };
+    assert_eq!(cache.lookup(Some("a"), now + s(3000)), begun);
+    cache.end_fetch(fetch + 1, good(&["a"], now + s(3000)), now + s(3000), 0.0);
+    let step = cache.after_fetch(fetch + 1, now + s(3000), false);
+    assert_eq!(step, NextStep::Wait(now + s(3450)));
+}
+
+#[test]
+fn a_fetch_for_a_tenant_that_brings_no_keys_is_repeated_by_no_task() {
+    for end in [failed(), good(&[], s(0))] {
+        let mut cache = of_tenant();
+        let fetch = begins(&mut cache, "a", s(0));
+        cache.end_fetch(fetch, end, s(0), 0.0);
+        for (now, was_used) in [(s(0), true), (s(3600), true), (s(3600), false)] {
+            assert_eq!(cache.after_fetch(fetch, now, was_used), NextStep::End);
+        }
+        assert_eq!(begins(&mut cache, "a", s(1)), 2);
+    }
+}
+
+#[test]
 fn a_late_answer_never_overwrites_a_newer_one() {
     for late in [good(&["old"], s(0)), failed()] {
         let mut cache: Cache<Set> = Cache::new();
@@ -303,8 +399,8 @@ fn a_late_answer_never_overwrites_a_newer_one() {
         cache.end_fetch(1, late, s(32), 0.0);
         assert_eq!(cache.lookup(Some("a"), s(32)), uses(&["a"]));
         assert_eq!(cache.status(s(32)).last_error, None);
-        assert!(!cache.is_latest(1));
-        assert!(cache.is_latest(2));
+        assert_eq!(cache.after_fetch(1, s(40), true), NextStep::End);
+        assert_eq!(cache.after_fetch(2, s(40), true), NextStep::Wait(s(480)));
     }
 }
 
@@ -320,26 +416,43 @@ fn the_answer_of_a_lost_fetch_is_used_until_a_newer_one_is_there() {
         cache.lookup(Some("b"), s(31)),
         Lookup::Wait(PendingFetch { number: 2, begin: false })
     );
-    assert!(!cache.is_latest(1), "the newer one renews");
+    assert_eq!(cache.after_fetch(1, s(31), true), NextStep::End, "the newer one renews");
     cache.end_fetch(2, good(&["b"], s(30)), s(32), 0.0);
     assert_eq!(cache.lookup(Some("b"), s(32)), uses(&["b"]));
-    assert!(cache.is_latest(2));
+    assert_eq!(cache.after_fetch(2, s(32), true), NextStep::Wait(s(480)));
 }
 
 #[test]
-fn a_withdrawn_key_is_gone_after_a_fetch_without_it_even_if_the_set_is_empty() {
-    for without in [&["b"][..], &[]] {
-        let mut cache = fetched();
-        assert_eq!(cache.renew_if_due(s(450)), Some(2));
-        cache.end_fetch(2, good(without, s(450)), s(451), 0.0);
-        assert!(!cache.snapshot().unwrap().is_valid_for(Some("a"), s(451)));
-        // It counts as missing.
-        assert_eq!(
-            cache.lookup(Some("a"), s(451)),
-            Lookup::Use { keys: set(without), begin: None }
-        );
-        assert_eq!(begins(&mut cache, "a", s(481)), 3);
+fn a_withdrawn_key_is_gone_after_a_fetch_without_it() {
+    let mut cache = fetched();
+    assert_eq!(cache.renew_if_due(s(450)), Some(2));
+    cache.end_fetch(2, good(&["b"], s(450)), s(451), 0.0);
+    assert!(!cache.snapshot().unwrap().is_valid_for(Some("a"), s(451)));
+    // It counts as missing.
+    assert_eq!(cache.lookup(Some("a"), s(451)), uses(&["b"]));
+    assert_eq!(begins(&mut cache, "a", s(481)), 3);
+}
+
+#[test]
+fn a_set_without_a_usable_key_withdraws_the_keys_and_makes_no_id_missing() {
+    let mut cache = fetched();
+    assert_eq!(cache.renew_if_due(s(450)), Some(2));
+    cache.end_fetch(2, good(&[], s(450)), s(451), 0.0);
+    assert!(cache.snapshot().is_none());
+    assert!(cache.usable(s(451)).is_none());
+    assert_eq!(cache.status(s(451)).state, KeyState::Fresh);
+    // Within the budget, a request looks for keys. Beyond it, no id is said to be missing.
+    assert_eq!(begins(&mut cache, "a", s(452)), 3);
+    cache.end_fetch(3, good(&[], s(452)), s(452), 0.0);
+    let none = Err(Refusal::Failed(NO_USABLE_KEY.into()));
+    for kid in [Some("a"), Some("b"), None] {
+        assert_eq!(cache.lookup(kid, s(453)), refused(NO_USABLE_KEY));
+        assert_eq!(cache.lookup_after_wait(kid, 3, s(453)), none);
     }
+    assert_eq!(cache.next_renewal_at(), s(482));
+    assert_eq!(cache.renew_if_due(s(482)), Some(4));
+    cache.end_fetch(4, good(&["a"], s(482)), s(482), 0.0);
+    assert_eq!(cache.lookup(Some("a"), s(482)), uses(&["a"]));
 }
 
 #[test]

@@ -31,5 +31,6 @@ mod router;
 mod spending;
 mod spending_race;
 mod stops_here;
+mod unnamed_keys;
 mod validation;
 mod vectors;

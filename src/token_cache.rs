@@ -19,10 +19,16 @@
 //!
 //! A token cannot be rebuilt from an entry, because the signature is not in it.
 //!
+//! # How much it holds
+//!
+//! Each token of the capacity has room for [`ROOM`] bytes. A token that holds less takes that room all the same, and one
+//! that holds more takes as much as it holds. So neither the number nor the size of tokens makes the cache grow beyond
+//! its capacity times that room.
+//!
 //! # Who can evict an entry
 //!
-//! Only validated tokens enter. With several issuers, none has more entries than its share, and an issuer that reaches
-//! its share evicts its own oldest entry first; this is tracked for up to 1024 issuers. With one issuer, tokens that
+//! Only validated tokens enter. With several issuers, none takes more room than its share, and an issuer that reaches
+//! its share evicts its own oldest entries first; this is tracked for up to 1024 issuers. With one issuer, tokens that
 //! were sent once are evicted before tokens that were sent again. An expired entry is never used. It is removed when it
 //! is looked up or evicted.
 
@@ -30,6 +36,7 @@ use std::collections::{BTreeMap, VecDeque};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError, Weak};
 use std::time::Duration;
 
+use quick_cache::Weighter;
 use quick_cache::sync::Cache;
 use time::UtcDateTime;
 
@@ -38,6 +45,8 @@ use crate::jose::{Digest, DigestKey, KeySetId, is_base64url_of};
 use crate::keys::Issuer;
 use crate::token::{Claims, KeyHint};
 
+/// The bytes that each token of the capacity has room for.
+const ROOM: u64 = 4 * 1024;
 /// The longest life of an entry.
 const MAX_LIFE: Duration = Duration::from_secs(5 * 60);
 /// No issuer's share is smaller than the capacity divided by this.
@@ -69,44 +78,76 @@ struct Entry {
     valid_until: UtcDateTime,
     /// Tells this entry from earlier ones in the same slot.
     insertion: u64,
+    /// The room that it takes, in bytes.
+    room: u64,
+}
+
+impl CachedToken {
+    /// The room that this token takes, in bytes.
+    fn room(&self) -> u64 {
+        let bytes = self.claims.bytes().saturating_add(size_of::<Entry>());
+        u64::try_from(bytes).unwrap_or(u64::MAX).max(ROOM)
+    }
+}
+
+#[derive(Clone)]
+struct ByRoom;
+
+impl Weighter<Digest, Entry> for ByRoom {
+    fn weight(&self, _: &Digest, entry: &Entry) -> u64 {
+        entry.room
+    }
 }
 
 /// The validated tokens of one guard. Each token has one slot, which is the digest of its signature.
 pub(crate) struct TokenCache {
     capacity: usize,
-    /// The most entries of one issuer, if there are several.
-    share: Option<usize>,
+    /// The most room that the entries of one issuer take, if there are several.
+    share: Option<u64>,
     /// Created at the first lookup. `None` if there is no randomness for the digest key: then nothing is cached.
     storage: OnceLock<Option<Storage>>,
 }
 
 struct Storage {
     digest_key: DigestKey,
-    entries: Cache<Digest, Entry>,
+    entries: Cache<Digest, Entry, ByRoom>,
     shares: Mutex<IssuerShares>,
 }
 
 /// Which issuer each entry counts against.
 #[derive(Default)]
 struct IssuerShares {
-    /// The slots of each issuer with the number of the insertion, oldest first. An entry may have been evicted since,
-    /// or inserted again later in the queue.
-    insertions: BTreeMap<String, VecDeque<(Digest, u64)>>,
+    by_issuer: BTreeMap<String, IssuerShare>,
     last_insertion: u64,
+}
+
+/// The insertions that count against one issuer, oldest first. An entry may have been evicted since, or inserted again
+/// later in the queue.
+#[derive(Default)]
+struct IssuerShare {
+    insertions: VecDeque<Insertion>,
+    /// The room that they take together.
+    room: u64,
+}
+
+struct Insertion {
+    slot: Digest,
+    number: u64,
+    room: u64,
 }
 
 impl TokenCache {
     /// Creates a cache of at most `capacity` tokens of so many issuers. With a capacity of 0, nothing is cached.
     pub(crate) fn new(capacity: usize, issuers: usize) -> Self {
         let shares = issuers.min(MAX_SHARES);
-        let share = (shares > 1).then(|| capacity.div_ceil(shares));
+        let share = (shares > 1).then(|| room_for(capacity.div_ceil(shares)));
         TokenCache { capacity, share, storage: OnceLock::new() }
     }
 
     fn storage(&self) -> Option<&Storage> {
         let create = || {
             let digest_key = DigestKey::random()?;
-            let entries = Cache::new(self.capacity);
+            let entries = Cache::with_weighter(self.capacity, room_for(self.capacity), ByRoom);
             Some(Storage { digest_key, entries, shares: Mutex::default() })
         };
         self.storage.get_or_init(create).as_ref()
@@ -149,9 +190,13 @@ impl TokenCache {
         if at >= valid_until {
             return;
         }
-        let issuer = token.claims.issuer();
-        let insertion = self.share.map_or(0, |share| storage.count_insertion(issuer, slot, share));
-        storage.entries.insert(slot, Entry { token, valid_until, insertion });
+        let (issuer, room) = (token.claims.issuer(), token.room());
+        let insertion = match self.share {
+            None => 0,
+            Some(share) if room > share => return,
+            Some(share) => storage.count_insertion(issuer, slot, room, share),
+        };
+        storage.entries.insert(slot, Entry { token, valid_until, insertion, room });
     }
 
     /// Removes the entry in this slot.
@@ -165,6 +210,19 @@ impl TokenCache {
     fn len(&self) -> usize {
         self.storage.get().and_then(Option::as_ref).map_or(0, |storage| storage.entries.len())
     }
+
+    /// What the cached tokens hold, in bytes.
+    #[cfg(test)]
+    fn bytes(&self) -> usize {
+        let storage = self.storage.get().and_then(Option::as_ref);
+        let entries = storage.into_iter().flat_map(|storage| storage.entries.iter());
+        entries.map(|(_, entry)| entry.token.claims.bytes()).sum()
+    }
+}
+
+/// The bytes that so many tokens have room for.
+fn room_for(tokens: usize) -> u64 {
+    u64::try_from(tokens).unwrap_or(u64::MAX).saturating_mul(ROOM)
 }
 
 /// Returns header, payload and signature as they were sent.
@@ -176,26 +234,29 @@ fn split(token: &[u8]) -> Option<(&[u8], &[u8], &[u8])> {
 
 impl Storage {
     /// Counts the next entry against its issuer and returns the number of the insertion. If the issuer has reached
-    /// its share, its oldest entry is evicted.
-    fn count_insertion(&self, issuer: &str, slot: Digest, share: usize) -> u64 {
+    /// its share, its oldest entries are evicted.
+    fn count_insertion(&self, issuer: &str, slot: Digest, room: u64, share: u64) -> u64 {
         let mut shares = self.shares.lock().unwrap_or_else(PoisonError::into_inner);
-        let IssuerShares { insertions, last_insertion } = &mut *shares;
+        let IssuerShares { by_issuer, last_insertion } = &mut *shares;
         *last_insertion = last_insertion.wrapping_add(1);
-        if !insertions.contains_key(issuer) {
-            if insertions.len() >= MAX_TRACKED_ISSUERS {
-                insertions.clear();
+        let number = *last_insertion;
+        if !by_issuer.contains_key(issuer) {
+            if by_issuer.len() >= MAX_TRACKED_ISSUERS {
+                by_issuer.clear();
             }
-            insertions.insert(issuer.to_owned(), VecDeque::new());
+            by_issuer.insert(issuer.to_owned(), IssuerShare::default());
         }
-        let Some(own) = insertions.get_mut(issuer) else { return *last_insertion };
-        if own.len() >= share
-            && let Some((oldest, insertion)) = own.pop_front()
+        let Some(own) = by_issuer.get_mut(issuer) else { return number };
+        while own.room.saturating_add(room) > share
+            && let Some(oldest) = own.insertions.pop_front()
         {
+            own.room = own.room.saturating_sub(oldest.room);
             // An entry that was inserted again since then has another number, and stays.
-            self.entries.remove_if(&oldest, |entry| entry.insertion == insertion);
+            self.entries.remove_if(&oldest.slot, |entry| entry.insertion == oldest.number);
         }
-        own.push_back((slot, *last_insertion));
-        *last_insertion
+        own.insertions.push_back(Insertion { slot, number, room });
+        own.room = own.room.saturating_add(room);
+        number
     }
 }
 
@@ -214,7 +275,13 @@ mod tests {
 
     /// Returns a token of this issuer, another one for each name.
     fn token(issuer: &str, name: &str) -> String {
-        let payload = format!(r#"{{"iss":"{issuer}","name":"{name}"}}"#);
+        long_token(issuer, name, 0)
+    }
+
+    /// Returns a token with so many members.
+    fn long_token(issuer: &str, name: &str, members: usize) -> String {
+        let members: String = (0..members).map(|n| format!(r#","{n}":{n}"#)).collect();
+        let payload = format!(r#"{{"iss":"{issuer}","name":"{name}"{members}}}"#);
         let parts = [r#"{"alg":"ES256"}"#, &payload, &format!("signature of {name}")];
         parts.map(|part| BASE64URL.encode(part)).join(".")
     }
@@ -292,16 +359,52 @@ mod tests {
     }
 
     #[test]
-    fn an_issuer_that_floods_evicts_no_token_of_another() {
-        let cache = TokenCache::new(1000, 2);
-        let quiet = token("quiet", "one");
-        insert(&cache, &quiet, 60);
-        assert!(is_cached(&cache, &quiet, 1));
-        for n in 0..10_000 {
-            insert(&cache, &token("loud", &n.to_string()), 60);
+    fn long_tokens_take_the_room_of_several_so_the_bytes_are_bounded_too() {
+        let held = |members: usize| {
+            let cache = TokenCache::new(100, 1);
+            for n in 0..300 {
+                insert(&cache, &long_token("a", &n.to_string(), members), 60);
+            }
+            (cache.len(), cache.bytes())
+        };
+        let limit = 100 * 4096;
+        // About 100 bytes, 2 KiB, and the longest token that is read by default.
+        for members in [0, 200, 1200] {
+            let (tokens, bytes) = held(members);
+            assert!(bytes <= limit, "{tokens} tokens of {members} members hold {bytes} bytes");
         }
-        assert!(is_cached(&cache, &quiet, 1));
-        assert!(cache.len() <= 501, "{}", cache.len());
+        assert!(held(0).0 > 90, "short tokens are cached up to the capacity");
+        let (tokens, bytes) = held(1200);
+        assert!(tokens >= 5 && bytes > limit / 2, "{tokens} long tokens hold {bytes} bytes");
+        // One that alone takes more than all of the room is not cached.
+        let (cache, long) = (TokenCache::new(2, 1), long_token("a", "long", 1200));
+        insert(&cache, &long, 60);
+        assert!(!is_cached(&cache, &long, 1));
+    }
+
+    #[test]
+    fn an_issuer_that_floods_evicts_no_token_of_another() {
+        for members in [0, 1200] {
+            let cache = TokenCache::new(1000, 2);
+            let quiet = token("quiet", "one");
+            insert(&cache, &quiet, 60);
+            assert!(is_cached(&cache, &quiet, 1));
+            for n in 0..2000 {
+                insert(&cache, &long_token("loud", &n.to_string(), members), 60);
+            }
+            assert!(is_cached(&cache, &quiet, 1), "{members}");
+            assert!(cache.len() <= 501, "{}", cache.len());
+            assert!(cache.bytes() <= 501 * 4096, "{}", cache.bytes());
+        }
+    }
+
+    #[test]
+    fn an_issuer_with_a_token_beyond_its_share_evicts_nothing_for_it() {
+        let cache = TokenCache::new(4, 2);
+        let [short, long] = [token("a", "short"), long_token("a", "long", 1200)];
+        insert(&cache, &short, 60);
+        insert(&cache, &long, 60);
+        assert!(is_cached(&cache, &short, 1) && !is_cached(&cache, &long, 1));
     }
 
     #[test]

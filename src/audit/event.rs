@@ -250,15 +250,23 @@ impl<'a> AuditEvent<'a> {
     /// Returns the authentication context class, which says how well the subject authenticated.
     #[must_use]
     pub fn acr(&self) -> Option<Printable<'a>> {
-        self.evidence().and_then(|evidence| evidence.token().acr()).map(Printable::from)
+        let acr = self.evidence()?.token().acr().ok()?;
+        acr.map(Printable::from)
     }
 
     /// Returns how long before the decision the subject authenticated, or zero if the issuer's clock is ahead.
     #[must_use]
     pub fn authentication_age(&self) -> Option<Duration> {
-        let at = self.evidence()?.token().auth_time()?;
+        let at = self.evidence()?.token().auth_time().ok()??;
         let age = self.at.unix_timestamp_nanos().saturating_sub(at.unix_timestamp_nanos());
         Some(Duration::from_nanos(u64::try_from(age).unwrap_or_default()))
+    }
+
+    /// Returns which of the claims `acr`, `amr` and `auth_time` are in the token and cannot be read, because they have
+    /// the wrong type. They are not absent, although [`acr`](Self::acr) and
+    /// [`authentication_age`](Self::authentication_age) then return `None`.
+    pub fn unreadable(&self) -> impl Iterator<Item = &'static str> {
+        self.evidence().into_iter().flat_map(|evidence| evidence.token().claims().unreadable())
     }
 
     /// Returns whether the decision asked for step-up or rests on it.
@@ -339,6 +347,9 @@ impl fmt::Display for AuditEvent<'_> {
         }
         pair(f, "acr", self.acr())?;
         pair(f, "authentication_age", self.authentication_age().map(|age| age.as_secs()))?;
+        for claim in self.unreadable() {
+            write!(f, " unreadable={claim}")?;
+        }
         write!(f, " requirement={:?}", Printable::from(&*self.requirement.to_string()))?;
         if self.step_up() != StepUp::None {
             write!(f, " step_up={}", self.step_up().as_str())?;

@@ -59,6 +59,7 @@ macro_rules! event {
             scopes = list($event.scopes()),
             acr = $event.acr().map(text),
             authentication_age = $event.authentication_age().map(|age| age.as_secs()),
+            unreadable = list($event.unreadable()),
             requirement = text(Printable::from(&*$event.requirement().to_string())),
             step_up = $event.step_up().as_str(),
             possession = $event.possession(),

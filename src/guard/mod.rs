@@ -15,6 +15,7 @@ mod readiness;
 
 mod pass;
 
+mod admitted;
 mod cached;
 mod clock;
 pub(crate) mod grant;

@@ -75,7 +75,7 @@ impl Guard {
         let Some(entry) = ReplayEntry::for_token(evidence.token(), evidence.at()) else {
             return refuse(
                 Reason::TokenSpent,
-                "the token cannot be spent: it has no id, or is not meant for one audience",
+                "the token cannot be spent: it has no id, does not say when it was issued, or is not meant for one audience",
             );
         };
         let reasons = ReplayReasons { again: Reason::TokenSpent, before_epoch: Reason::TokenSpent };

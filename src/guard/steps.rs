@@ -1,7 +1,8 @@
 //! The order of the steps of one request.
 //!
 //! 1. `answer_request` finds the credential. `authorize` and the layers start here.
-//! 2. `authorize_credential` takes the token from the cache, or parses it (`admit`) and asks its issuer for keys.
+//! 2. `authorize_credential` takes the token from the cache, or parses it (`admit`), asks its issuer for keys and
+//!    verifies its signature.
 //! 3. `authorize_token` validates the token together with its proof of possession, and stores the proof.
 //! 4. `check_requirement` checks the requirement and spends the token. `narrow` starts here, or at 2 for the grant of
 //!    another guard. So does a further layer.
@@ -13,6 +14,7 @@ use http::header::AUTHORIZATION;
 use http::request::Parts;
 use time::UtcDateTime;
 
+use super::admitted::{AdmittedToken, SignedToken, Verification};
 use super::cached::CacheHit;
 use super::refused::Refused;
 use super::request::{AccessRule, GuardAnswer, RequestAnswer, RequestContext, StepKind};
@@ -21,28 +23,19 @@ use crate::answer::Answer;
 use crate::credential::{Credential, has_query_token};
 use crate::denial::Denial;
 use crate::evidence::{DecisionId, Evidence, Operation, Step, ValidatedRequest};
-use crate::jose::{Algorithm, Digest, KeySet};
-use crate::keys::{Issuer, KeysUnavailable};
+use crate::jose::Digest;
 use crate::path::other_spellings;
+use crate::proof::Possession;
 use crate::reason::Reason;
 use crate::require::Require;
 use crate::token::{AccessToken, UnverifiedToken};
 use crate::token_cache::CachedToken;
 
-/// A token that passed all checks that need no key, and its issuer.
-struct AdmittedToken<'a> {
-    token: UnverifiedToken<'a>,
-    algorithm: Algorithm,
-    issuer: Arc<Issuer>,
-    /// The slot in the token cache, once it is validated.
-    cache_slot: Option<Digest>,
-}
-
 /// Where the claims come from.
 #[expect(clippy::large_enum_variant, reason = "one for each request, on the stack")]
 enum ClaimsSource<'a> {
-    /// The token, and its issuer's keys.
-    Token(AdmittedToken<'a>, Result<KeySet, KeysUnavailable>),
+    /// A token whose signature was verified, or why it was refused.
+    Token(Result<SignedToken<'a>, Refused>),
     /// The token cache.
     Cache(CacheHit<'a>),
 }
@@ -191,20 +184,18 @@ impl Guard {
             }
             Err(refused) => return Answer::Now(Err(self.deny(&context, &requirement, refused))),
         };
-        match admitted.issuer.keys(admitted.token.key_hint()) {
-            Answer::Now(keys) => {
-                let source = ClaimsSource::Token(admitted, keys);
-                self.authorize_token(context, requirement, credential.clone(), source)
+        let (admitted, keys) = match admitted.verify() {
+            Verification::Done(verified) => {
+                let source = ClaimsSource::Token(verified);
+                return self.authorize_token(context, requirement, credential.clone(), source);
             }
-            keys @ Answer::Later(_) => {
-                let (guard, credential) = (self.clone(), credential.clone());
-                let admitted = AdmittedToken { token: admitted.token.into_owned(), ..admitted };
-                Answer::later(async move {
-                    let source = ClaimsSource::Token(admitted, keys.await);
-                    guard.authorize_token(context, requirement, credential, source).await
-                })
-            }
-        }
+            Verification::Waits(admitted, keys) => (admitted.into_owned(), keys),
+        };
+        let (guard, credential) = (self.clone(), credential.clone());
+        Answer::later(async move {
+            let source = ClaimsSource::Token(admitted.verify_with(keys.await));
+            guard.authorize_token(context, requirement, credential, source).await
+        })
     }
 
     /// Validates the token and stores its proof; then runs all further steps.
@@ -222,10 +213,8 @@ impl Guard {
             shown.nonce_required = self.requires_nonce(operation);
         }
         let validated = match source {
-            ClaimsSource::Token(admitted, keys) => {
-                let token = admitted.token.with_possession(possession);
-                self.validate(AdmittedToken { token, ..admitted }, keys, context.at)
-            }
+            ClaimsSource::Token(Ok(signed)) => self.validate(signed, possession, context.at),
+            ClaimsSource::Token(Err(refused)) => Err(refused),
             ClaimsSource::Cache(cached) => {
                 self.validate_cached(cached, &credential, &possession, context.at)
             }
@@ -280,21 +269,20 @@ impl Guard {
         Ok(AdmittedToken { token, algorithm, issuer, cache_slot })
     }
 
-    /// Verifies the signature and validates the token, then caches it.
-    fn validate(
+    /// Validates a token whose signature was verified, then caches it.
+    fn validate<'c>(
         &self,
-        admitted: AdmittedToken<'_>,
-        keys: Result<KeySet, KeysUnavailable>,
+        signed: SignedToken<'c>,
+        possession: Possession<'c>,
         at: UtcDateTime,
     ) -> Result<AccessToken, Refused> {
-        let keys = keys.map_err(|unavailable| unavailable.denial())?;
-        let AdmittedToken { token, algorithm, issuer, cache_slot } = admitted;
-        let terms = &self.inner.terms;
-        let token = token.validate_admitted(algorithm, terms, &issuer.terms, &keys, at)?;
+        let SignedToken { token, issuer, keys, cache_slot } = signed;
+        let token = token.with_possession(possession);
+        let token = token.validate(&self.inner.terms, &issuer.terms, at)?;
         issuer.mark_used();
         if let Some(slot) = cache_slot {
             let tenant = issuer.is_tenant().then(|| Arc::downgrade(&issuer));
-            let cached = CachedToken { claims: token.claims().clone(), keys: keys.id(), tenant };
+            let cached = CachedToken { claims: token.claims().clone(), keys, tenant };
             self.inner.token_cache.insert(slot, cached, token.expires_at(), at);
         }
         Ok(token)

@@ -30,8 +30,9 @@ pub(crate) struct Compact<'a> {
     pub(crate) signature: Vec<u8>,
 }
 
-/// The members of a JOSE header that are read. Others are ignored (RFC 7515 section 4), and `x5t` and `x5t#S256` unless
-/// there is no `kid`.
+/// The members of a JOSE header that are read. Others are ignored (RFC 7515 section 4): also `jku`, `x5u` and `x5c`, which
+/// real issuers write. Keys come from the issuer's settings, and nothing in a token says where to look for them. `x5t`
+/// and `x5t#S256` are read only if there is no `kid`.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Header {
     json: Json,
@@ -48,18 +49,32 @@ impl<'a> Compact<'a> {
 
     /// Takes a token apart and reads its header. Checks `token_format_not_accepted` to `critical_header_unsupported`.
     pub(crate) fn parse(token: &'a str) -> Result<Self, Reason> {
-        let Parts { signing_input, header, payload, signature } = Parts::split(token)?;
+        let parts = Parts::split(token)?;
+        if parts.payload.is_empty() {
+            return Err(malformed_reason(token));
+        }
+        Compact::from_parts(token, parts)
+    }
+
+    /// Takes any JWS apart, like [`parse`](Self::parse). Its payload may be empty (RFC 7515 section 5.1).
+    pub(super) fn parse_any(jws: &'a str) -> Result<Self, Reason> {
+        Compact::from_parts(jws, Parts::split(jws)?)
+    }
+
+    fn from_parts(jws: &'a str, parts: Parts<'a>) -> Result<Self, Reason> {
+        let Parts { signing_input, header, payload, signature } = parts;
         let (Some(header), Some(payload), Some(signature)) =
             (decode(header), decode(payload), decode(signature))
         else {
-            return Err(malformed_reason(token));
+            return Err(malformed_reason(jws));
         };
         Ok(Compact { signing_input, header: Header::parse(header)?, payload, signature })
     }
 }
 
 impl<'a> Parts<'a> {
-    /// Splits a token at its dots. Checks `token_format_not_accepted` and `token_malformed`.
+    /// Splits a JWS at its dots. Only the payload may be empty. Checks `token_format_not_accepted` and
+    /// `token_malformed`.
     pub(super) fn split(token: &'a str) -> Result<Self, Reason> {
         let mut dots = memchr::memchr_iter(b'.', token.as_bytes());
         let (Some(first), Some(second), None) = (dots.next(), dots.next(), dots.next()) else {
@@ -72,9 +87,7 @@ impl<'a> Parts<'a> {
             Some(Parts { signing_input, header, payload, signature })
         };
         parts()
-            .filter(|parts| {
-                !parts.header.is_empty() && !parts.payload.is_empty() && !parts.signature.is_empty()
-            })
+            .filter(|parts| !parts.header.is_empty() && !parts.signature.is_empty())
             .ok_or_else(|| malformed_reason(token))
     }
 }
@@ -106,18 +119,20 @@ impl Header {
         }
         let header = String::from_utf8(header).map_err(|_| Reason::TokenMalformed)?;
         let [mut alg, mut kid, mut typ, mut jwk] = [None; 4];
-        let (mut foreign_key, mut critical) = (false, false);
+        let (mut key_hint, mut critical) = (false, false);
         let json = Json::read(header, |_, name, value| match &*name {
             "alg" => alg = Some(value),
             "kid" => kid = Some(value),
             "typ" => typ = Some(value),
             "jwk" => jwk = Some(value),
-            "jku" | "x5c" | "x5u" => foreign_key = true,
+            "jku" | "x5c" | "x5u" => key_hint = true,
             "crit" | "b64" => critical = true,
             _ => {}
         });
         let mut json = json.filter(Json::is_sound).ok_or(Reason::JoseHeaderInvalid)?;
-        if foreign_key || (jwk.is_some() && !may_carry_key) {
+        // The key of a proof is in `jwk` and nowhere else.
+        let misplaced_key = if may_carry_key { key_hint } else { jwk.is_some() };
+        if misplaced_key {
             return Err(Reason::JoseHeaderInvalid);
         }
         let mut text = |raw: Span| json.string(raw).ok_or(Reason::JoseHeaderInvalid);
@@ -131,6 +146,11 @@ impl Header {
             return Err(Reason::CriticalHeaderUnsupported);
         }
         Ok(Header { json, alg, kid, typ, jwk })
+    }
+
+    /// Returns the heap that it holds, in bytes.
+    pub(crate) fn bytes(&self) -> usize {
+        self.json.bytes()
     }
 
     /// Returns the header as it was sent.
@@ -165,12 +185,16 @@ impl Header {
 /// Returns true if `typ` is the media type `name`, ignoring case. `application/` may be left out of `typ` (RFC 7515
 /// section 4.1.9).
 pub(crate) fn is_type(typ: &str, name: &str) -> bool {
+    without_prefix(typ).eq_ignore_ascii_case(name)
+}
+
+/// Returns a media type without `application/`, if it has that.
+pub(crate) fn without_prefix(typ: &str) -> &str {
     const PREFIX: &str = "application/";
-    let short = match typ.get(..PREFIX.len()) {
-        Some(prefix) if prefix.eq_ignore_ascii_case(PREFIX) => typ.get(PREFIX.len()..),
-        _ => Some(typ),
-    };
-    short.is_some_and(|short| short.eq_ignore_ascii_case(name))
+    match typ.split_at_checked(PREFIX.len()) {
+        Some((prefix, short)) if prefix.eq_ignore_ascii_case(PREFIX) => short,
+        _ => typ,
+    }
 }
 
 /// Decodes canonical base64url: without padding, and with zero trailing bits.
@@ -249,9 +273,6 @@ mod tests {
             (r#"{"alg":"ES256","alg":"ES256"}"#, Reason::JoseHeaderInvalid),
             (r#"{"alg":"ES256","\u0061lg":"none"}"#, Reason::JoseHeaderInvalid),
             (r#"{"alg":"ES256","jwk":{}}"#, Reason::JoseHeaderInvalid),
-            (r#"{"alg":"ES256","jku":"https://x"}"#, Reason::JoseHeaderInvalid),
-            (r#"{"alg":"ES256","x5c":[]}"#, Reason::JoseHeaderInvalid),
-            (r#"{"alg":"ES256","x5u":"https://x"}"#, Reason::JoseHeaderInvalid),
             (r#"{"alg":"ES256","crit":[]}"#, Reason::CriticalHeaderUnsupported),
             (r#"{"alg":"ES256","crit":["exp"],"exp":1}"#, Reason::CriticalHeaderUnsupported),
             (r#"{"alg":"ES256","b64":true}"#, Reason::CriticalHeaderUnsupported),
@@ -259,6 +280,9 @@ mod tests {
             assert_eq!(header(json).unwrap_err(), reason, "{json}");
         }
         assert!(header(r#"{"alg":"ES256","x5t":"a","cty":"x","zip":"no"}"#).is_ok());
+        for hint in [r#""jku":"https://x""#, r#""jku":1"#, r#""x5c":[]"#, r#""x5u":"https://x""#] {
+            assert!(header(&format!(r#"{{"alg":"ES256",{hint}}}"#)).is_ok(), "{hint}");
+        }
         let long = format!(r#"{{"alg":"ES256","kid":"{}"}}"#, "k".repeat(257));
         assert_eq!(header(&long).unwrap_err(), Reason::JoseHeaderInvalid);
     }

@@ -23,7 +23,8 @@ pub(crate) struct EmbeddedKey(ParsedJwk);
 impl<'a> Embedded<'a> {
     /// Parses `jws`. Returns `None` if it is not such a JWS.
     pub(crate) fn parse(jws: &'a str) -> Option<Self> {
-        let Parts { signing_input, header, payload, signature } = Parts::split(jws).ok()?;
+        let parts = Parts::split(jws).ok().filter(|parts| !parts.payload.is_empty())?;
+        let Parts { signing_input, header, payload, signature } = parts;
         let header = Header::parse_with_key(decode(header)?).ok()?;
         let (payload, signature) = (decode(payload)?, decode(signature)?);
         Some(Embedded { signing_input, header, payload, signature })

@@ -100,6 +100,8 @@ impl KeySet {
     const MAX_KEYS: usize = 100;
     /// How many keys with the same id are tried.
     const MAX_TRIES: usize = 4;
+    /// How many keys may fit a token that names none. All of them are tried.
+    const MAX_UNNAMED: usize = 3;
 
     /// Reads a JWK Set.
     ///
@@ -229,7 +231,8 @@ impl KeySet {
     ///
     /// This is for test harnesses. To validate an access token, use
     /// [`UnverifiedToken::validate`](crate::token::UnverifiedToken::validate). Size, base64url, header, `crit` and the
-    /// choice of the key are treated as strictly as for a token.
+    /// choice of the key are treated as strictly as for a token. The payload may be anything, also empty
+    /// ([RFC 7515 section 5.1](https://www.rfc-editor.org/rfc/rfc7515#section-5.1)).
     ///
     /// # Errors
     ///
@@ -259,7 +262,7 @@ impl KeySet {
         if jws.len() > Compact::MAX_BYTES {
             return Err(Reason::CredentialTooLarge);
         }
-        let compact = Compact::parse(jws)?;
+        let compact = Compact::parse_any(jws)?;
         let algorithm = compact.header.algorithm(algorithms.into_iter().collect())?;
         let name = compact.header.key_name();
         let signed = Signed { signing_input: compact.signing_input, signature: &compact.signature };
@@ -277,6 +280,13 @@ impl KeySet {
     #[cfg(feature = "remote")]
     pub(crate) fn ids(&self) -> impl Iterator<Item = &str> {
         self.keys.iter().filter_map(ParsedJwk::kid)
+    }
+
+    /// Returns true if the set has keys that can be used, and none of them is for the algorithm of this name.
+    #[cfg(feature = "remote")]
+    pub(crate) fn lacks_algorithm(&self, name: &str) -> bool {
+        let has_key = |algorithm| self.keys.iter().any(|key| key.fits(algorithm));
+        !self.is_empty() && !Algorithm::from_name(name).is_some_and(has_key)
     }
 
     /// Chooses the key by name and type, then verifies the signature. Checks `key_not_found` to `signature_invalid`.
@@ -299,27 +309,21 @@ impl KeySet {
             // The keys that the header names by their certificate, if there are such.
             let is_named = |key: &&ParsedJwk| key.is_certified_by(&name.certificate);
             let is_one_named = self.keys.iter().filter(fits).any(|key| is_named(&key));
-            // Without a name, a key is used only if no other key fits (RFC 7515 section 4.1.4).
-            let mut candidates =
-                self.keys.iter().filter(fits).filter(|key| !is_one_named || is_named(key));
-            return match (candidates.next(), candidates.next()) {
-                (Some(key), None) => verifies(key),
-                _ => Err(Reason::KeyNotFound),
-            };
+            // Without a name, all keys that fit are tried, if they are few (RFC 7515 section 6).
+            let candidates =
+                || self.keys.iter().filter(fits).filter(|key| !is_one_named || is_named(key));
+            if candidates().nth(Self::MAX_UNNAMED).is_some() {
+                return Err(Reason::KeyNotFound);
+            }
+            return first_success(candidates(), verifies).unwrap_or(Err(Reason::KeyNotFound));
         };
         let named = || self.keys.iter().filter(|key| key.kid() == Some(kid));
         if named().next().is_none() {
             return Err(Reason::KeyNotFound);
         }
         // Keys of different types may share an id (RFC 7517 section 4.5).
-        let mut outcome = Err(Reason::KeyUnusable);
-        for key in named().filter(fits).take(Self::MAX_TRIES) {
-            outcome = verifies(key);
-            if outcome.is_ok() {
-                break;
-            }
-        }
-        outcome
+        let candidates = named().filter(fits).take(Self::MAX_TRIES);
+        first_success(candidates, verifies).unwrap_or(Err(Reason::KeyUnusable))
     }
 }
 
@@ -328,6 +332,21 @@ fn check_size(text: &str) -> Result<(), KeySetError> {
         true => Err(KeySetError::TooLarge(text.len())),
         false => Ok(()),
     }
+}
+
+/// Tries the keys until one verifies. `None` if there is none to try.
+fn first_success<'k>(
+    keys: impl Iterator<Item = &'k ParsedJwk>,
+    verifies: impl Fn(&ParsedJwk) -> Result<(), Reason>,
+) -> Option<Result<(), Reason>> {
+    let mut outcome = None;
+    for key in keys {
+        outcome = Some(verifies(key));
+        if outcome == Some(Ok(())) {
+            break;
+        }
+    }
+    outcome
 }
 
 impl fmt::Debug for KeySet {

@@ -65,6 +65,11 @@ impl Json {
         self.findings.sound
     }
 
+    /// Returns the heap that it holds, in bytes.
+    pub(crate) fn bytes(&self) -> usize {
+        self.text.capacity()
+    }
+
     /// Returns the text that was read.
     pub(crate) fn whole(&self) -> &str {
         self.text.get(..self.read).unwrap_or_default()
@@ -124,6 +129,12 @@ struct Member {
 }
 
 impl Document {
+    /// Returns the heap that it holds, in bytes.
+    pub(crate) fn bytes(&self) -> usize {
+        let members = self.members.capacity().saturating_mul(size_of::<Member>());
+        self.json.bytes().saturating_add(members)
+    }
+
     /// Reads `text`. Returns `None` if it is not one JSON object or is too long.
     pub(crate) fn read(text: String) -> Option<Self> {
         // An estimate that suits most texts of this length.

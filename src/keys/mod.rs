@@ -63,6 +63,8 @@ pub(crate) mod issuer;
 mod remote;
 #[cfg(feature = "remote")]
 mod renewal;
+#[cfg(feature = "remote")]
+mod runtime;
 mod source;
 mod status;
 mod template;

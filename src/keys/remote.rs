@@ -240,11 +240,11 @@ impl RemoteKeys {
 
 impl KeySource for RemoteKeys {
     fn keys(&self, hint: KeyHint<'_>) -> Keys {
-        self.renewal.keys(hint.kid())
+        self.renewal.keys(hint)
     }
 
     fn is_current(&self, keys: KeySetId, hint: KeyHint<'_>) -> bool {
-        self.renewal.is_current(keys, hint.kid())
+        self.renewal.is_current(keys, hint)
     }
 
     fn warm_up(&self) -> Answer<'static, ()> {

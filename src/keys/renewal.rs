@@ -20,14 +20,15 @@ use super::cache::{
     Timestamp,
 };
 use super::fetch::{Fetcher, lock};
+use super::runtime;
 use super::source::{Keys, KeysUnavailable};
 use super::status::KeyStatus;
 use crate::answer::Answer;
 use crate::jose::{KeySet, KeySetId};
+use crate::token::KeyHint;
 
 /// The limit of a whole fetch: the metadata at up to three URLs, and the keys.
 const FETCH_TIMEOUT: Duration = Duration::from_secs(25);
-const NO_RUNTIME: &str = "they are fetched in a Tokio runtime, and there is none here";
 
 /// The keys of one issuer, and the tasks that renew them.
 pub(super) struct Renewal {
@@ -89,28 +90,40 @@ impl Renewal {
         }
     }
 
-    pub(super) fn keys(self: &Arc<Self>, kid: Option<&str>) -> Keys {
-        let now = self.now();
-        if let Some(snapshot) = &*self.snapshot.load()
-            && snapshot.is_valid_for(kid, now)
-        {
-            return Answer::Now(Ok(snapshot.keys.clone()));
+    pub(super) fn keys(self: &Arc<Self>, hint: KeyHint<'_>) -> Keys {
+        let (mut kid, now) = (hint.kid(), self.now());
+        if let Some(tried) = hint.tried() {
+            return self.keys_other_than(tried, now);
+        }
+        if let Some(snapshot) = &*self.snapshot.load() {
+            if snapshot.is_valid_for(kid, now) {
+                return Answer::Now(Ok(snapshot.keys.clone()));
+            }
+            // No key that has this id is looked for, since the token is refused with any set of this issuer.
+            if snapshot.keys.lacks_algorithm(hint.alg()) {
+                kid = None;
+            }
         }
         self.keys_from_cache(kid, now)
     }
 
-    pub(super) fn is_current(self: &Arc<Self>, keys: KeySetId, kid: Option<&str>) -> bool {
+    pub(super) fn is_current(self: &Arc<Self>, keys: KeySetId, hint: KeyHint<'_>) -> bool {
         match &*self.snapshot.load() {
-            Some(snapshot) if snapshot.is_valid_for(kid, self.now()) => snapshot.keys.id() == keys,
+            Some(snapshot) if snapshot.is_valid_for(hint.kid(), self.now()) => {
+                snapshot.keys.id() == keys
+            }
             // May begin a fetch, like a request whose token is not cached.
-            _ => matches!(self.keys(kid), Answer::Now(Ok(now)) if now.id() == keys),
+            _ => matches!(self.keys(hint), Answer::Now(Ok(now)) if now.id() == keys),
         }
     }
 
     pub(super) fn warm_up(self: &Arc<Self>) -> Answer<'static, ()> {
-        let Ok(runtime) = Handle::try_current() else {
-            self.cache().record_problem(NO_RUNTIME);
-            return Answer::Now(());
+        let runtime = match runtime::current() {
+            Ok(runtime) => runtime,
+            Err(problem) => {
+                self.cache().record_problem(problem);
+                return Answer::Now(());
+            }
         };
         let fetch = {
             let mut cache = self.cache();
@@ -132,9 +145,12 @@ impl Renewal {
     }
 
     fn keys_from_cache(self: &Arc<Self>, kid: Option<&str>, now: Timestamp) -> Keys {
-        let Ok(runtime) = Handle::try_current() else {
-            let keys = self.cache().usable(now).filter(|keys| keys.knows(kid)).cloned();
-            return Answer::Now(keys.ok_or_else(|| KeysUnavailable::misconfigured(NO_RUNTIME)));
+        let runtime = match runtime::current() {
+            Ok(runtime) => runtime,
+            Err(problem) => {
+                let keys = self.cache().usable(now).filter(|keys| keys.knows(kid)).cloned();
+                return Answer::Now(keys.ok_or_else(|| KeysUnavailable::misconfigured(problem)));
+            }
         };
         let (waiting, begun) = match self.lookup(kid, now, &runtime) {
             Lookup::Use { keys, .. } => return Answer::Now(Ok(keys)),
@@ -158,6 +174,31 @@ impl Renewal {
                 }
             }
         })
+    }
+
+    /// Looks for another set than this one: none of its keys verified a token that does not name its key.
+    fn keys_other_than(self: &Arc<Self>, tried: KeySetId, now: Timestamp) -> Keys {
+        let is_other = move |keys: &KeySet| keys.id() != tried;
+        let runtime = match runtime::current() {
+            Ok(runtime) => runtime,
+            Err(problem) => return Answer::Now(Err(KeysUnavailable::misconfigured(problem))),
+        };
+        let fetch = {
+            let mut cache = self.cache();
+            if let Some(other) = cache.usable(now).filter(|keys| is_other(keys)) {
+                return Answer::Now(Ok(other.clone()));
+            }
+            let fetch = cache.fetch_other(now);
+            self.publish_snapshot(&cache);
+            fetch
+        };
+        let waiting = match fetch {
+            Ok(fetch) => self.wait(&runtime, fetch, MAX_WAIT),
+            Err(refusal) => return Answer::Now(Err(self.unavailable(refusal))),
+        };
+        Answer::later(
+            waiting.keys_by(move |cache, fetch, now| cache.other_after_wait(is_other, fetch, now)),
+        )
     }
 
     /// Asks the cache, and begins the renewal that it asks for.
@@ -279,14 +320,19 @@ struct WaitingRequest {
 
 impl WaitingRequest {
     async fn keys(self, kid: Option<&str>) -> Result<KeySet, KeysUnavailable> {
+        self.keys_by(|cache, fetch, now| cache.lookup_after_wait(kid, fetch, now)).await
+    }
+
+    /// Waits, and then looks the keys up in the cache, for this fetch.
+    async fn keys_by(
+        self,
+        look_up: impl FnOnce(&Cache<KeySet>, u64, Timestamp) -> Result<KeySet, Refusal>,
+    ) -> Result<KeySet, KeysUnavailable> {
         let WaitingRequest { fetch, ended, stop_waiting } = self;
         let renewal = &stop_waiting.renewal;
-        if ended.await.is_err_and(|error| error.is_panic()) {
-            return Err(KeysUnavailable::misconfigured(
-                "the Tokio runtime has no timer: enable_time",
-            ));
-        }
-        let keys = renewal.cache().lookup_after_wait(kid, fetch, renewal.now());
+        // If the task was aborted with its runtime, the fetch has not ended either.
+        let _ = ended.await;
+        let keys = look_up(&renewal.cache(), fetch, renewal.now());
         keys.map_err(|refusal| renewal.unavailable(refusal))
     }
 }

@@ -4,7 +4,7 @@ use std::borrow::Cow;
 use std::collections::BTreeSet;
 
 use super::claim_rule::ClaimRule;
-use super::header_type::HeaderType;
+use super::header_type::{HeaderType, OtherTypes};
 use crate::json::{Document, string};
 
 /// How an issuer writes its access tokens, as data.
@@ -13,9 +13,9 @@ use crate::json::{Document, string};
 /// from it, and what is checked instead. The [module page](crate::profile) lists those of vendors; build one of your
 /// own with the same methods.
 ///
-/// A profile that accepts `typ` `JWT` or none ([`HeaderType`]) refuses tokens that look like another kind
-/// (`token_kind_rejected`, RFC 8725 section 3.12). These are tokens with `nonce`, `at_hash`, `c_hash` or `events`, with
-/// a `token_use` other than `access`, with a `tokenName` other than `access_token`, or with a claim `typ` of an ID,
+/// A profile that accepts another `typ` than `at+jwt`, or none ([`HeaderType`]), refuses tokens that look like another
+/// kind (`token_kind_rejected`, RFC 8725 section 3.12). These are tokens with `nonce`, `at_hash`, `c_hash` or `events`,
+/// with a `token_use` other than `access`, with a `tokenName` other than `access_token`, or with a claim `typ` of an ID,
 /// refresh, offline or logout token.
 ///
 /// ```
@@ -47,12 +47,15 @@ use crate::json::{Document, string};
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Profile {
     pub(super) types: BTreeSet<HeaderType>,
+    other_types: OtherTypes,
+    at_hash_allowed: bool,
     pub(crate) subject: Cow<'static, str>,
     pub(crate) subject_or_client: bool,
     pub(crate) clients: Vec<Cow<'static, str>>,
     pub(crate) client_optional: bool,
     pub(crate) token_id: Cow<'static, str>,
     pub(crate) token_id_optional: bool,
+    pub(crate) issued_at_optional: bool,
     pub(crate) scopes: Vec<(Cow<'static, str>, ScopeShape)>,
     pub(crate) tenant: Option<Cow<'static, str>>,
     pub(crate) tenant_in_issuer: bool,
@@ -72,6 +75,8 @@ pub enum ScopeShape {
     /// A string of scopes that are separated by spaces
     /// ([RFC 8693 section 4.2](https://www.rfc-editor.org/rfc/rfc8693#section-4.2)).
     Text,
+    /// A string of scopes that are separated by this character, such as a comma. Spaces beside it are ignored.
+    Delimited(char),
     /// An array of strings, each one scope.
     Array,
     /// Either a string or an array.
@@ -99,12 +104,15 @@ impl Profile {
     pub fn rfc9068() -> Self {
         Profile {
             types: BTreeSet::from([HeaderType::AccessToken]),
+            other_types: OtherTypes::default(),
+            at_hash_allowed: false,
             subject: Cow::Borrowed("sub"),
             subject_or_client: false,
             clients: vec![Cow::Borrowed("client_id")],
             client_optional: false,
             token_id: Cow::Borrowed("jti"),
             token_id_optional: false,
+            issued_at_optional: false,
             scopes: vec![(Cow::Borrowed("scope"), ScopeShape::Text)],
             tenant: None,
             tenant_in_issuer: false,
@@ -121,6 +129,48 @@ impl Profile {
     #[must_use]
     pub fn types(mut self, types: impl IntoIterator<Item = HeaderType>) -> Self {
         self.types = types.into_iter().collect();
+        self
+    }
+
+    /// Adds header types of other names that are accepted, for an issuer that writes `Bearer` or a name of its own.
+    ///
+    /// They are compared as media types: without regard to case, and `application/` may be left out. A token with such a
+    /// type is refused if it looks like another kind, as one with `JWT` is.
+    ///
+    /// # Panics
+    ///
+    /// Panics if a name is empty, if [`HeaderType`] has it, or if it ends in `+jwt` and is not a vendor's (`vnd.`): such
+    /// a name belongs to a kind of token that some standard defines, which is not an access token. A proof
+    /// (`dpop+jwt`) or a logout token (`logout+jwt`) must never pass as one (RFC 8725 section 3.11).
+    ///
+    /// ```
+    /// use unconfused::profile::Profile;
+    ///
+    /// let profile = Profile::rfc9068().other_types(["Bearer", "vnd.example.access+jwt"]);
+    /// ```
+    ///
+    /// ```should_panic
+    /// # use unconfused::profile::Profile;
+    /// let profile = Profile::rfc9068().other_types(["logout+jwt"]);
+    /// ```
+    #[must_use]
+    pub fn other_types(
+        mut self,
+        types: impl IntoIterator<Item = impl Into<Cow<'static, str>>>,
+    ) -> Self {
+        self.other_types.extend(types);
+        self
+    }
+
+    /// Accepts tokens with the claim `at_hash`, which marks an ID token otherwise.
+    ///
+    /// Dex signs one token and hands it out both as the ID token and as the access token. With this setting, an **ID
+    /// token of such an issuer is accepted** if its `aud` names this resource, so a client that only logs users in may
+    /// call this API with what it got for that. Does nothing for a profile that accepts no type but `at+jwt`: there
+    /// the claim is not a mark.
+    #[must_use]
+    pub fn at_hash_allowed(mut self) -> Self {
+        self.at_hash_allowed = true;
         self
     }
 
@@ -168,6 +218,24 @@ impl Profile {
     #[must_use]
     pub fn token_id_optional(mut self) -> Self {
         self.token_id_optional = true;
+        self
+    }
+
+    /// Accepts tokens without `iat`. `nbf` then stands for it.
+    ///
+    /// A token with neither does not say how old it is, and [`issued_at`](crate::AccessToken::issued_at) is `None`:
+    ///
+    /// - [`TokenLimits::max_lifetime`](crate::token::TokenLimits::max_lifetime) and
+    ///   [`max_delegated_lifetime`](crate::token::TokenLimits::max_delegated_lifetime) are compared with the time that
+    ///   is left until `exp`. So a token that lives for years **passes near its end**.
+    /// - What needs the time of issue refuses the token:
+    ///   [`TokenLimits::max_token_age`](crate::token::TokenLimits::max_token_age) (`token_lifetime_exceeded`) and
+    ///   [`Require::single_use`](crate::Require::single_use) (`token_spent`).
+    ///
+    /// A token whose `iat` is not a time is refused all the same.
+    #[must_use]
+    pub fn issued_at_optional(mut self) -> Self {
+        self.issued_at_optional = true;
         self
     }
 
@@ -267,7 +335,10 @@ impl Profile {
 
     /// True if this header's `typ` is accepted.
     pub(crate) fn accepts_type(&self, typ: Option<&str>) -> bool {
-        HeaderType::parse(typ).is_some_and(|typ| self.types.contains(&typ))
+        match HeaderType::parse(typ) {
+            Some(typ) => self.types.contains(&typ),
+            None => typ.is_some_and(|typ| self.other_types.contains(typ)),
+        }
     }
 
     /// The claim that shows that this is not an access token.
@@ -276,8 +347,11 @@ impl Profile {
         claims: &Document,
         client: Option<&str>,
     ) -> Option<Cow<'static, str>> {
-        let accepts_other_types = self.types.iter().any(|typ| *typ != HeaderType::AccessToken);
-        if accepts_other_types && let Some(claim) = mark_of_another_kind(claims) {
+        let accepts_other_types = !self.other_types.is_empty()
+            || self.types.iter().any(|typ| *typ != HeaderType::AccessToken);
+        if accepts_other_types
+            && let Some(claim) = mark_of_another_kind(claims, self.at_hash_allowed)
+        {
             return Some(Cow::Borrowed(claim));
         }
         let fails = |group: &&Vec<ClaimRule>| !any_holds(group, claims, client);
@@ -332,9 +406,10 @@ impl Default for Profile {
 
 /// RFC 8725 section 3.12: a claim that an ID token, a refresh token, a logout token or an event has, and an access
 /// token has not.
-fn mark_of_another_kind(claims: &Document) -> Option<&'static str> {
-    let marks = ["nonce", "at_hash", "c_hash", "events"];
-    if let Some(name) = marks.into_iter().find(|name| claims.get(name).is_some()) {
+fn mark_of_another_kind(claims: &Document, at_hash_allowed: bool) -> Option<&'static str> {
+    let is_mark =
+        |name: &&str| claims.get(name).is_some() && !(at_hash_allowed && *name == "at_hash");
+    if let Some(name) = ["nonce", "at_hash", "c_hash", "events"].into_iter().find(is_mark) {
         return Some(name);
     }
     let text = |name: &str| claims.get(name).map(|raw| string(raw).unwrap_or_default());

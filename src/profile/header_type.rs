@@ -1,6 +1,8 @@
 //! The type in a token's header.
 
-use crate::jose::is_type;
+use std::borrow::Cow;
+
+use crate::jose::{is_type, without_prefix};
 
 /// The `typ` in the header of a token.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -24,6 +26,37 @@ impl HeaderType {
             Some(typ) if is_type(typ, "jwt") => Some(HeaderType::Jwt),
             Some(_) => None,
         }
+    }
+}
+
+/// Types of other names, as media types without `application/`.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub(super) struct OtherTypes(Vec<Cow<'static, str>>);
+
+impl OtherTypes {
+    /// Adds types. Panics if [`HeaderType`] has one of them, or if it is the name of another kind of token.
+    pub(super) fn extend(&mut self, types: impl IntoIterator<Item = impl Into<Cow<'static, str>>>) {
+        for typ in types.into_iter().map(Into::into) {
+            let name = without_prefix(&typ).to_ascii_lowercase();
+            assert!(!name.is_empty(), "an empty `typ` is not a type");
+            assert!(
+                HeaderType::parse(Some(&name)).is_none(),
+                "`HeaderType` has the type {typ:?}: pass it to `Profile::types`"
+            );
+            assert!(
+                !name.ends_with("+jwt") || name.starts_with("vnd."),
+                "the type {typ:?} is that of another kind of token"
+            );
+            self.0.push(name.into());
+        }
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    pub(super) fn contains(&self, typ: &str) -> bool {
+        self.0.iter().any(|name| is_type(typ, name))
     }
 }
 

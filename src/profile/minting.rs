@@ -33,6 +33,7 @@ impl Profile {
         };
         let value = match shape {
             ScopeShape::Text => scopes.into(),
+            ScopeShape::Delimited(delimiter) => list.join(&delimiter.to_string()).into(),
             ScopeShape::Either if list.len() == 1 => scopes.into(),
             ScopeShape::Array | ScopeShape::Either => list.into(),
         };

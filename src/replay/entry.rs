@@ -111,14 +111,15 @@ impl ReplayEntry {
 
     /// Creates the entry of a token that is spent. Its key is made from the token's issuer, its `jti` and its audience.
     ///
-    /// Returns `None` if the token has no `jti`, or does not have exactly one audience: such a token cannot be spent.
+    /// Returns `None` if the token has no `jti`, does not say when it was issued, or does not have exactly one audience:
+    /// such a token cannot be spent.
     #[must_use]
     pub fn for_token(token: &AccessToken, now: UtcDateTime) -> Option<Self> {
         let (Some(audience), 1) = (token.audience(), token.audiences().count()) else {
             return None;
         };
         let parts = [token.issuer(), token.jti()?];
-        let issued_at = earlier(token.issued_at(), token.leeway());
+        let issued_at = earlier(token.issued_at()?, token.leeway());
         // With the greatest leeway, because another guard that shares the store may have more than this one.
         let until = TokenLimits::MAX_LEEWAY.saturating_add(Duration::from_secs(1));
         let expires_at = later(token.expires_at(), until);

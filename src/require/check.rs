@@ -93,20 +93,21 @@ impl Require {
         Ok(())
     }
 
-    /// RFC 9470 section 6: the class and the age of the authentication. A token that does not say does not meet it.
+    /// RFC 9470 section 6: the class and the age of the authentication. A token that does not say, or says it in a way
+    /// that cannot be read, does not meet it.
     fn check_authentication(&self, token: &AccessToken, now: UtcDateTime) -> [Option<Reason>; 2] {
         let class = self.acr.as_ref().and_then(|classes| match token.acr() {
-            None => Some(Reason::AuthenticationContextMissing),
-            Some(class) if classes.iter().any(|c| c.as_str() == class) => None,
-            Some(_) => Some(Reason::AuthenticationLevelInsufficient),
+            Ok(None) | Err(_) => Some(Reason::AuthenticationContextMissing),
+            Ok(Some(class)) if classes.iter().any(|c| c.as_str() == class) => None,
+            Ok(Some(_)) => Some(Reason::AuthenticationLevelInsufficient),
         });
         let age = self.max_age.and_then(|max_age| match token.auth_time() {
-            None => Some(Reason::AuthenticationContextMissing),
-            Some(at) if since(now, at) > token.leeway() => Some(Reason::AuthenticationTooOld),
-            Some(at) if since(at, now) > max_age.saturating_add(token.leeway()) => {
+            Ok(None) | Err(_) => Some(Reason::AuthenticationContextMissing),
+            Ok(Some(at)) if since(now, at) > token.leeway() => Some(Reason::AuthenticationTooOld),
+            Ok(Some(at)) if since(at, now) > max_age.saturating_add(token.leeway()) => {
                 Some(Reason::AuthenticationTooOld)
             }
-            Some(_) => None,
+            Ok(Some(_)) => None,
         });
         [class, age]
     }

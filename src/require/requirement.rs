@@ -248,8 +248,8 @@ impl Require {
     ///
     /// Ask for it in the last requirement of a request. If the handler still has something to compare, it calls
     /// [`Guard::narrow`](crate::Guard::narrow) with this, and the layer does not ask for it. The guard needs a store,
-    /// [`Guard::replay`](crate::Guard::replay). A token that has no id, or names more than one audience, cannot be
-    /// spent and is refused.
+    /// [`Guard::replay`](crate::Guard::replay). A token that has no id, does not say when
+    /// it was issued, or names more than one audience, cannot be spent and is refused.
     #[must_use]
     pub fn single_use(mut self) -> Self {
         self.single_use = true;

@@ -8,7 +8,7 @@ use serde::Deserialize;
 use time::UtcDateTime;
 
 use super::actor::{Actor, ActorSource, MayAct, Party};
-use super::claims::Claims;
+use super::claims::{Claims, Unreadable};
 use super::hierarchy::ScopeHierarchy;
 use crate::detail::{DetailTypes, GrantedDetails};
 use crate::json::Span;
@@ -42,7 +42,8 @@ pub struct AccessToken {
 #[derive(Debug, Clone, Copy)]
 pub(super) struct RequiredClaims {
     pub(super) subject: Span,
-    pub(super) issued_at: UtcDateTime,
+    /// `None` only if the profile allows it.
+    pub(super) issued_at: Option<UtcDateTime>,
     pub(super) expires_at: UtcDateTime,
 }
 
@@ -141,8 +142,12 @@ impl AccessToken {
     }
 
     /// Returns when the token was issued, `iat`.
+    ///
+    /// Every token of RFC 9068 has it. If the issuer's profile does without it
+    /// ([`issued_at_optional`](crate::profile::Profile::issued_at_optional)), this is `nbf`, and `None` for a token that
+    /// has neither. Such a token may be of any age: treat it as issued before any moment that you compare with.
     #[must_use]
-    pub fn issued_at(&self) -> UtcDateTime {
+    pub fn issued_at(&self) -> Option<UtcDateTime> {
         self.required.issued_at
     }
 
@@ -170,22 +175,61 @@ impl AccessToken {
         scopes.iter().any(held) || scopes.iter().any(implied)
     }
 
-    /// Returns how well the subject authenticated, `acr`.
-    #[must_use]
-    pub fn acr(&self) -> Option<&str> {
-        self.claims.optional(self.claims.acr)
+    /// Returns how well the subject authenticated, `acr`. `Ok(None)` if the token does not say.
+    ///
+    /// A token with an `acr` that is not a string is valid, since only a rule about the authentication needs it. Such a
+    /// rule must refuse it: an unreadable claim is not an absent one.
+    ///
+    /// ```
+    /// # #[cfg(feature = "testing")] {
+    /// # use unconfused::testing::TestIssuer;
+    /// # use unconfused::{Audience, Require};
+    /// # const ORDERS: Audience = Audience::from_static("https://orders.example");
+    /// # let login = TestIssuer::new("https://login.example");
+    /// # let token = |acr: u32| login.token(&ORDERS).claim("acr", acr);
+    /// use unconfused::AccessToken;
+    ///
+    /// /// The issuer writes an `acr` only for logins that it restricts.
+    /// fn is_unrestricted(token: &AccessToken) -> bool {
+    ///     matches!(token.acr(), Ok(None)) // and not `token.acr().is_err()`
+    /// }
+    ///
+    /// // a token with "acr": 1
+    /// # let grant = login.grant(token(1), Require::valid_token());
+    /// assert!(!is_unrestricted(grant.token()));
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// Returns [`WrongClaimType`] if the claim is there and is not a string. A [`Require`](crate::Require) of an `acr`
+    /// is then unmet (`authentication_context_missing`).
+    pub fn acr(&self) -> Result<Option<&str>, WrongClaimType> {
+        let acr = self.claims.acr.map_err(|Unreadable| WrongClaimType::of("acr"))?;
+        Ok(self.claims.optional(acr))
     }
 
     /// Returns by which methods the subject authenticated, `amr`
     /// ([RFC 8176](https://www.rfc-editor.org/rfc/rfc8176)). Empty if the token does not say.
-    pub fn amr(&self) -> impl Iterator<Item = &str> {
-        self.claims.list(self.claims.amr)
+    ///
+    /// # Errors
+    ///
+    /// Returns [`WrongClaimType`] if the claim is there and is not an array of strings. The token is valid all the
+    /// same; see [`acr`](Self::acr). To read what such an issuer writes, use [`claim`](Self::claim).
+    pub fn amr(&self) -> Result<impl Iterator<Item = &str>, WrongClaimType> {
+        let amr = self.claims.amr.map_err(|Unreadable| WrongClaimType::of("amr"))?;
+        Ok(self.claims.list(amr))
     }
 
-    /// Returns when the subject authenticated, `auth_time`.
-    #[must_use]
-    pub fn auth_time(&self) -> Option<UtcDateTime> {
-        self.claims.auth_time
+    /// Returns when the subject authenticated, `auth_time`. `Ok(None)` if the token does not say.
+    ///
+    /// # Errors
+    ///
+    /// Returns [`WrongClaimType`] if the claim is there and is not a time, a number from 1970 to 9999. The token is
+    /// valid all the same; see [`acr`](Self::acr). A [`Require::max_age`](crate::Require::max_age) is then unmet
+    /// (`authentication_context_missing`).
+    pub fn auth_time(&self) -> Result<Option<UtcDateTime>, WrongClaimType> {
+        self.claims.auth_time.map_err(|Unreadable| WrongClaimType::of("auth_time"))
     }
 
     /// Returns who acts for the subject now: the only actor that a decision may rest on. `None` if the token names
@@ -300,9 +344,7 @@ impl AccessToken {
     ) -> Result<Option<T>, WrongClaimType> {
         match self.claims.raw(name) {
             None => Ok(None),
-            Some(raw) => serde_json::from_str(raw)
-                .map(Some)
-                .map_err(|_| WrongClaimType { claim: name.to_owned() }),
+            Some(raw) => serde_json::from_str(raw).map(Some).map_err(|_| WrongClaimType::of(name)),
         }
     }
 
@@ -353,7 +395,8 @@ impl fmt::Debug for AccessToken {
     }
 }
 
-/// The error of [`AccessToken::claim`]: the claim does not have the type that was asked for.
+/// The error of [`AccessToken::claim`], [`acr`](AccessToken::acr), [`amr`](AccessToken::amr) and
+/// [`auth_time`](AccessToken::auth_time): the claim is there, and does not have the type that was asked for.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("the claim `{claim}` has another type")]
 pub struct WrongClaimType {
@@ -361,6 +404,10 @@ pub struct WrongClaimType {
 }
 
 impl WrongClaimType {
+    fn of(claim: &str) -> Self {
+        WrongClaimType { claim: claim.to_owned() }
+    }
+
     /// Returns the name of the claim.
     #[must_use]
     pub fn claim(&self) -> &str {

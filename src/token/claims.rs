@@ -27,14 +27,14 @@ pub(crate) struct Claims {
     pub(super) client: Option<Span>,
     pub(super) token_id: Option<Span>,
     pub(super) tenant: Option<Span>,
-    pub(super) acr: Option<Span>,
+    pub(super) acr: Result<Option<Span>, Unreadable>,
     pub(super) audiences: TextRange,
     pub(super) scopes: TextRange,
-    pub(super) amr: TextRange,
+    pub(super) amr: Result<TextRange, Unreadable>,
     pub(super) expires_at: Option<UtcDateTime>,
     pub(super) not_before: Option<UtcDateTime>,
     pub(super) issued_at: Option<UtcDateTime>,
-    pub(super) auth_time: Option<UtcDateTime>,
+    pub(super) auth_time: Result<Option<UtcDateTime>, Unreadable>,
     /// The actors of `act`, the current one first.
     pub(super) actors: TextRange,
     /// `act` names the subject and no other party.
@@ -50,6 +50,11 @@ pub(crate) struct Claims {
     /// `authorization_details_invalid`, `token_kind_rejected`, `actor_malformed`.
     pub(super) problem: Option<Box<ClaimProblem>>,
 }
+
+/// A claim about the subject's authentication that is there and has the wrong type. It is not absent, and it fails
+/// nothing but a requirement that rests on it: real issuers write `amr` as objects and `auth_time` as text.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Unreadable;
 
 /// A party as `act` or `may_act` names it.
 #[derive(Debug, Clone, Copy)]
@@ -95,14 +100,14 @@ impl Claims {
             client: None,
             token_id: None,
             tenant: None,
-            acr: None,
+            acr: Ok(None),
             audiences: TextRange::default(),
             scopes: TextRange::default(),
-            amr: TextRange::default(),
+            amr: Ok(TextRange::default()),
             expires_at: None,
             not_before: None,
             issued_at: None,
-            auth_time: None,
+            auth_time: Ok(None),
             actors: TextRange::default(),
             act_names_subject: false,
             act_names_impersonator: false,
@@ -142,6 +147,23 @@ impl Claims {
 
     pub(crate) fn tenant(&self) -> Option<&str> {
         self.optional(self.tenant)
+    }
+
+    /// The claims about the subject's authentication that are there and have the wrong type.
+    pub(crate) fn unreadable(&self) -> impl Iterator<Item = &'static str> {
+        let claims = [
+            self.acr.is_err().then_some("acr"),
+            self.amr.is_err().then_some("amr"),
+            self.auth_time.is_err().then_some("auth_time"),
+        ];
+        claims.into_iter().flatten()
+    }
+
+    /// The heap that the claims hold, in bytes, and their own size.
+    pub(crate) fn bytes(&self) -> usize {
+        let texts = self.texts.capacity().saturating_mul(size_of::<Option<Span>>());
+        let parts = [self.header.bytes(), self.document.bytes(), texts];
+        parts.into_iter().fold(size_of::<Self>(), usize::saturating_add)
     }
 
     pub(super) fn audiences(&self) -> impl Iterator<Item = &str> {

@@ -5,7 +5,7 @@ use std::borrow::Cow;
 
 use time::UtcDateTime;
 
-use super::claims::{ActorClaim, ClaimProblem, Claims, TextRange};
+use super::claims::{ActorClaim, ClaimProblem, Claims, TextRange, Unreadable};
 use crate::dates::numeric_date;
 use crate::detail::GrantedDetails;
 use crate::jose::Header;
@@ -75,10 +75,10 @@ impl Reader<'_> {
         self.claims.expires_at = self.date("exp");
         self.claims.not_before = self.date("nbf");
         self.claims.issued_at = self.date("iat");
-        self.claims.auth_time = self.date("auth_time");
         self.scopes();
-        self.claims.acr = self.text("acr");
-        self.claims.amr = self.typed("amr", Self::list);
+        self.claims.acr = self.readable("acr", |reader, raw| reader.string(raw).map(Some));
+        self.claims.amr = self.readable("amr", Self::list);
+        self.claims.auth_time = self.readable("auth_time", Self::numeric_date);
         self.claims.confirmation = self.typed("cnf", |reader, raw| {
             Confirmation::read(reader.claims.document.json_mut(), raw).map(Some)
         });
@@ -116,6 +116,16 @@ impl Reader<'_> {
         })
     }
 
+    /// Reads a claim that only a requirement of step-up asks for. One of another type is unreadable.
+    fn readable<T: Default>(
+        &mut self,
+        name: &str,
+        read: impl FnOnce(&mut Self, Span) -> Option<T>,
+    ) -> Result<T, Unreadable> {
+        let Some(raw) = self.claims.document.find(name) else { return Ok(T::default()) };
+        read(self, raw).ok_or(Unreadable)
+    }
+
     fn string(&mut self, raw: Span) -> Option<Span> {
         self.claims.document.json_mut().string(raw)
     }
@@ -130,7 +140,11 @@ impl Reader<'_> {
     }
 
     fn date(&mut self, name: &str) -> Option<UtcDateTime> {
-        self.typed(name, |reader, raw| numeric_date(reader.claims.text(raw)).map(Some))
+        self.typed(name, Self::numeric_date)
+    }
+
+    fn numeric_date(&mut self, raw: Span) -> Option<Option<UtcDateTime>> {
+        numeric_date(self.claims.text(raw)).map(Some)
     }
 
     /// The texts from `start` on.
@@ -163,12 +177,13 @@ impl Reader<'_> {
         self.range_from(start).filter(|_| sound)
     }
 
-    /// Reads a string of words that are separated by spaces.
-    fn words(&mut self, raw: Span) -> Option<TextRange> {
+    /// Reads a string of words that are separated by this character, with or without spaces around them.
+    fn words(&mut self, raw: Span, delimiter: char) -> Option<TextRange> {
         let text = self.string(raw)?;
         let Claims { document, texts, .. } = &mut self.claims;
         let start = texts.len();
-        let words = document.text(text).split(' ').filter(|word| !word.is_empty());
+        let words = document.text(text).split(delimiter).map(|word| word.trim_matches(' '));
+        let words = words.filter(|word| !word.is_empty());
         texts.extend(words.map(|word| document.json().find(word)));
         self.range_from(start)
     }
@@ -183,9 +198,10 @@ impl Reader<'_> {
         let start = self.claims.texts.len();
         for (name, shape) in &profile.scopes {
             self.typed(name, |reader, raw| match shape {
-                ScopeShape::Text => reader.words(raw),
+                ScopeShape::Text => reader.words(raw, ' '),
+                ScopeShape::Delimited(delimiter) => reader.words(raw, *delimiter),
                 ScopeShape::Array => reader.list(raw),
-                ScopeShape::Either => reader.words(raw).or_else(|| reader.list(raw)),
+                ScopeShape::Either => reader.words(raw, ' ').or_else(|| reader.list(raw)),
             });
         }
         let scopes = self.range_from(start);
@@ -315,10 +331,7 @@ mod tests {
             ("exp", "1e999"),
             ("nbf", "true"),
             ("iat", "[1]"),
-            ("auth_time", r#""now""#),
             ("scope", r#"["a"]"#),
-            ("acr", "2"),
-            ("amr", r#""pwd""#),
             ("cnf", r#""x""#),
             ("may_act", "[]"),
             ("may_act", r#"{"sub":1}"#),
@@ -327,6 +340,29 @@ mod tests {
             let (reason, claim) = problem(&json).expect(&json);
             assert_eq!((reason, &*claim), (Reason::ClaimTypeInvalid, name), "{json}");
         }
+    }
+
+    #[test]
+    fn a_claim_about_the_authentication_that_has_another_type_is_unreadable_and_no_problem() {
+        let unreadable = |json: &str| read(json).unreadable().collect::<Vec<_>>();
+        for (name, wrong) in [
+            ("acr", "2"),
+            ("acr", "null"),
+            ("amr", r#""pwd""#),
+            ("amr", r#"[{"method":"otp"}]"#),
+            ("amr", r#"["pwd",1]"#),
+            ("auth_time", r#""1800000000""#),
+            ("auth_time", "-1"),
+            ("auth_time", "null"),
+        ] {
+            let json = format!("{{\"{name}\":{wrong}}}");
+            assert_eq!(unreadable(&json), [name], "{json}");
+            assert_eq!(problem(&json), None, "{json}");
+        }
+        assert!(unreadable(r#"{"acr":"","amr":[],"auth_time":0}"#).is_empty());
+        assert!(unreadable(r#"{"sub":"a"}"#).is_empty());
+        // Twice is a mistake of the whole payload, as for every claim.
+        assert_eq!(problem(r#"{"acr":"a","acr":"b"}"#).unwrap().0, Reason::ClaimsMalformed);
     }
 
     #[test]

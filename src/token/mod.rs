@@ -55,6 +55,7 @@ pub(crate) use invalid::InvalidToken;
 pub use limits::TokenLimits;
 pub(crate) use terms::{IssuerTerms, Terms};
 pub use unverified::{KeyHint, UnverifiedToken};
+pub(crate) use unverified::{NotVerified, VerifiedToken};
 pub(crate) use validate::Presented;
 pub use validation::Validation;
 

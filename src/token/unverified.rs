@@ -14,7 +14,7 @@ use super::limits::TokenLimits;
 use super::terms::{IssuerTerms, Terms};
 use super::validate::Presented;
 use super::validation::Validation;
-use crate::jose::{Algorithm, Compact, Header, KeySet, Signed, Signer};
+use crate::jose::{Algorithm, Compact, Header, KeySet, KeySetId, Signed, Signer};
 use crate::json::{Document, Span};
 use crate::printable::Printable;
 use crate::profile::HeaderType;
@@ -71,11 +71,26 @@ pub struct UnverifiedToken<'a> {
 pub struct KeyHint<'a> {
     kid: Option<&'a str>,
     alg: &'a str,
+    tried: Option<KeySetId>,
+}
+
+/// A token whose signature was verified, and nothing else.
+pub(crate) struct VerifiedToken<'a>(UnverifiedToken<'a>);
+
+/// The error of [`UnverifiedToken::verify`], with the token, so that it can be tried with other keys.
+pub(crate) struct NotVerified<'a> {
+    pub(crate) token: UnverifiedToken<'a>,
+    pub(crate) invalid: InvalidToken,
 }
 
 impl<'a> KeyHint<'a> {
     pub(crate) fn new(kid: Option<&'a str>, alg: &'a str) -> Self {
-        KeyHint { kid, alg }
+        KeyHint { kid, alg, tried: None }
+    }
+
+    /// Asks for another set than this one, with which the token was tried.
+    pub(crate) fn after(self, tried: KeySetId) -> Self {
+        KeyHint { tried: Some(tried), ..self }
     }
 
     /// Returns the id of the key, `kid`. It is unverified and has at most 256 bytes; only compare it.
@@ -88,6 +103,17 @@ impl<'a> KeyHint<'a> {
     #[must_use]
     pub fn alg(&self) -> &'a str {
         self.alg
+    }
+
+    /// Returns the set that the token was tried with. `None` if it was not tried yet.
+    ///
+    /// A guard asks a second time, with this, if a token does not name its key and no key of the set verified it: the
+    /// issuer may have a new key. A source that fetches its keys looks for a newer set, as it does for a
+    /// [`kid`](Self::kid) that it does not know, and as seldom. Any other source returns the set that it has; if that is
+    /// this one, the token is refused (`signature_invalid`).
+    #[must_use]
+    pub fn tried(&self) -> Option<KeySetId> {
+        self.tried
     }
 }
 
@@ -164,13 +190,14 @@ impl<'a> UnverifiedToken<'a> {
     /// Returns what the token says about its key.
     #[must_use]
     pub fn key_hint(&self) -> KeyHint<'_> {
-        KeyHint { kid: self.header.kid(), alg: self.header.alg() }
+        KeyHint::new(self.header.kid(), self.header.alg())
     }
 
     /// Validates the token: type, algorithm, issuer, key, signature, claims, times, audience, actors, and what the
     /// token is bound to (RFC 9068 section 4, RFC 7519, RFC 8693, RFC 7800).
     ///
-    /// `keys` must be those of the issuer and of no one else. `now` is the moment by which the token is judged.
+    /// `keys` must be those of the issuer and of no one else. `now` is the moment by which the token is judged. If the
+    /// token does not name its key, up to 3 keys that fit its algorithm are tried.
     ///
     /// A token that is bound to a proof key or a certificate (`cnf`) is refused unless the sender's proof or
     /// certificate was set with [`with_possession`](Self::with_possession).
@@ -190,36 +217,33 @@ impl<'a> UnverifiedToken<'a> {
     ) -> Result<AccessToken, InvalidToken> {
         let algorithm = self.admit(Some(&validation.issuer))?;
         let (terms, issuer) = (&validation.terms, &validation.issuer);
-        self.validate_admitted(algorithm, terms, issuer, keys, now)
+        match self.verify(algorithm, issuer, keys) {
+            Ok(token) => token.validate(terms, issuer, now),
+            Err(not_verified) => Err(not_verified.invalid),
+        }
     }
 
-    /// Validates a token that [`admit`](Self::admit) admitted with this algorithm, for these terms of its issuer.
-    pub(crate) fn validate_admitted(
+    /// Verifies the signature of a token that [`admit`](Self::admit) admitted with this algorithm, for these terms of
+    /// its issuer.
+    #[expect(clippy::result_large_err, reason = "the token goes on if there are other keys")]
+    pub(crate) fn verify(
         self,
         algorithm: Algorithm,
-        terms: &Terms,
         issuer: &IssuerTerms,
         keys: &KeySet,
-        now: UtcDateTime,
-    ) -> Result<AccessToken, InvalidToken> {
+    ) -> Result<VerifiedToken<'a>, NotVerified<'a>> {
         let signer = Signer { issuer: &issuer.name, must_be_named: issuer.keys_are_shared };
         let kid = self.header.kid();
         let signed = self.token.get(..self.signed).unwrap_or_default();
         let signed = Signed { signing_input: signed, signature: &self.signature };
-        keys.verify_signature(
-            Some(signer),
-            &self.header.key_name(),
-            algorithm,
-            signed,
-            issuer.backend,
-        )
-        .map_err(|reason| InvalidToken::unverified(reason, "kid", kid))?;
-        let (Some(payload), Some(iss)) = (self.payload, self.issuer) else {
-            return Err(Reason::IssuerMissing.into());
-        };
-        let claims = Arc::new(read_claims(self.header, payload, iss, &issuer.profile));
-        let presented = Presented { token: &self.token, possession: &self.possession };
-        terms.validate(claims, issuer, presented, now)
+        let name = self.header.key_name();
+        match keys.verify_signature(Some(signer), &name, algorithm, signed, issuer.backend) {
+            Ok(()) => Ok(VerifiedToken(self)),
+            Err(reason) => {
+                let invalid = InvalidToken::unverified(reason, "kid", kid);
+                Err(NotVerified { token: self, invalid })
+            }
+        }
     }
 
     /// Runs the checks that need no key: type, algorithm, issuer. `issuer` is `None` if no issuer of the token's name
@@ -262,6 +286,29 @@ impl<'a> UnverifiedToken<'a> {
             possession: self.possession.into_owned(),
             ..self
         }
+    }
+}
+
+impl<'a> VerifiedToken<'a> {
+    pub(crate) fn with_possession(self, possession: Possession<'a>) -> Self {
+        VerifiedToken(self.0.with_possession(possession))
+    }
+
+    /// Validates the token for the terms of its issuer: everything that comes after the signature.
+    pub(crate) fn validate(
+        self,
+        terms: &Terms,
+        issuer: &IssuerTerms,
+        now: UtcDateTime,
+    ) -> Result<AccessToken, InvalidToken> {
+        let VerifiedToken(UnverifiedToken {
+            token, possession, header, payload, issuer: iss, ..
+        }) = self;
+        let (Some(payload), Some(iss)) = (payload, iss) else {
+            return Err(Reason::IssuerMissing.into());
+        };
+        let claims = Arc::new(read_claims(header, payload, iss, &issuer.profile));
+        terms.validate(claims, issuer, Presented { token: &token, possession: &possession }, now)
     }
 }
 

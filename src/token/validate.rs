@@ -66,7 +66,7 @@ impl Terms {
             return Ok(token);
         }
         // Checked again, since a rule may have said only now that the client is an agent.
-        match self.check_lifetime(&required, true) {
+        match self.check_lifetime(&required, true, now) {
             Ok(()) => Ok(token),
             Err(reason) => Err(InvalidToken::from(reason).with_claims(token.claims)),
         }
@@ -99,14 +99,19 @@ impl Terms {
         if claims.not_before.is_some_and(|not_before| since(now, not_before) > self.limits.leeway) {
             return Err(Reason::TokenNotYetValid.into());
         }
-        if since(now, required.issued_at) > self.limits.leeway {
+        let in_future = |issued_at| since(now, issued_at) > self.limits.leeway;
+        if required.issued_at.is_some_and(in_future) {
             return Err(Reason::IssuedInFuture.into());
         }
         let is_agent = claims.client_is_agent || issuer.agents.include_client(claims.client());
         let speaks_for_itself = claims.subject_kind == SubjectKind::Client;
         let delegated = claims.is_delegated() || (is_agent && !speaks_for_itself);
-        self.check_lifetime(&required, delegated)?;
-        self.check_age(required.issued_at, now)?;
+        self.check_lifetime(&required, delegated, now)?;
+        self.check_age(required.issued_at, now).map_err(|reason| {
+            let undated = required.issued_at.is_none();
+            let detail = undated.then_some("neither `iat` nor `nbf`, and its age is limited");
+            detail.into_iter().fold(InvalidToken::from(reason), InvalidToken::with_detail)
+        })?;
         let audience = self.check_audience(claims, &issuer.profile)?;
         // RFC 8693 section 4.1
         if let Some(problem) = act_problem {
@@ -129,7 +134,9 @@ impl Terms {
 
     /// Returns when a validated token ends, without leeway: when it expires, or before if it is too old then.
     pub(crate) fn end_of(&self, token: &AccessToken) -> UtcDateTime {
-        let too_old = self.limits.max_token_age.map(|age| later(token.issued_at(), age));
+        // If there is such a limit, a token that does not say when it was issued was refused.
+        let age_limit = token.issued_at().zip(self.limits.max_token_age);
+        let too_old = age_limit.map(|(issued_at, age)| later(issued_at, age));
         too_old.map_or(token.expires_at(), |too_old| too_old.min(token.expires_at()))
     }
 
@@ -140,9 +147,12 @@ impl Terms {
         Ok(())
     }
 
-    fn check_age(&self, issued_at: UtcDateTime, now: UtcDateTime) -> Result<(), Reason> {
-        let too_old =
-            |age: Duration| since(issued_at, now) > age.saturating_add(self.limits.leeway);
+    /// A token that does not say when it was issued may be of any age.
+    fn check_age(&self, issued_at: Option<UtcDateTime>, now: UtcDateTime) -> Result<(), Reason> {
+        let too_old = |age: Duration| {
+            let age = age.saturating_add(self.limits.leeway);
+            issued_at.is_none_or(|issued_at| since(issued_at, now) > age)
+        };
         if self.limits.max_token_age.is_some_and(too_old) {
             return Err(Reason::TokenLifetimeExceeded);
         }
@@ -223,13 +233,19 @@ impl Terms {
         }
     }
 
-    fn check_lifetime(&self, required: &RequiredClaims, delegated: bool) -> Result<(), Reason> {
+    /// Of a token that does not say when it was issued, only the time that is left is known.
+    fn check_lifetime(
+        &self,
+        required: &RequiredClaims,
+        delegated: bool,
+        now: UtcDateTime,
+    ) -> Result<(), Reason> {
         let limits = &self.limits;
         let max_lifetime = match delegated {
             true => limits.max_lifetime.min(limits.max_delegated_lifetime),
             false => limits.max_lifetime,
         };
-        if since(required.issued_at, required.expires_at) > max_lifetime {
+        if since(required.issued_at.unwrap_or(now), required.expires_at) > max_lifetime {
             return Err(Reason::TokenLifetimeExceeded);
         }
         Ok(())
@@ -249,7 +265,10 @@ fn check_required(claims: &Claims, profile: &Profile) -> Result<RequiredClaims, 
         return Err(missing("aud"));
     }
     let expires_at = claims.expires_at.ok_or_else(|| missing("exp"))?;
-    let issued_at = claims.issued_at.ok_or_else(|| missing("iat"))?;
+    let issued_at = match claims.issued_at {
+        None if profile.issued_at_optional => claims.not_before,
+        issued_at => Some(issued_at.ok_or_else(|| missing("iat"))?),
+    };
     if claims.client.is_some() || !profile.client_optional {
         present(claims.client, profile.clients.first().map_or("client_id", |name| &**name))?;
     }

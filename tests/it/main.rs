@@ -34,5 +34,6 @@ mod spending;
 mod spending_race;
 mod stops_here;
 mod test_kit;
+mod unnamed_keys;
 mod validation;
 mod vectors;

@@ -192,8 +192,8 @@ fn faults() -> Vec<Fault> {
         let deep = (0..40).fold(json!(1), |inner, _| json!([inner]));
         s.token = s.token.clone().claim("deep", deep);
     });
-    fault(Reason::ClaimTypeInvalid, &["amr"], |s| {
-        s.token = s.token.clone().claim("amr", "pwd");
+    fault(Reason::ClaimTypeInvalid, &["may_act"], |s| {
+        s.token = s.token.clone().claim("may_act", "anyone");
     });
     fault(Reason::AuthorizationDetailsInvalid, &["details"], |s| {
         s.token = s.token.clone().claim("authorization_details", "all");
@@ -512,7 +512,7 @@ fn a_claim_of_a_wrong_type_is_refused_before_another_kind_and_that_before_a_miss
     assert_eq!(refused(id_token.clone()), Reason::TokenKindRejected);
     assert_eq!(refused(id_token.clone().claim("act", json!([]))), Reason::TokenKindRejected);
     assert_eq!(refused(id_token.clone().expired()), Reason::TokenKindRejected);
-    assert_eq!(refused(id_token.claim("amr", "pwd")), Reason::ClaimTypeInvalid);
+    assert_eq!(refused(id_token.claim("may_act", "anyone")), Reason::ClaimTypeInvalid);
 }
 
 #[test]

@@ -330,7 +330,7 @@ fn what_names_subject_client_and_token_is_there_and_not_empty_or_said_to_be_opti
 #[test]
 fn every_claim_that_a_profile_reads_has_its_type() {
     // What RFC 9068 names has its type, even if the profile reads another claim.
-    let always = ["sub", "client_id", "jti", "acr"];
+    let always = ["sub", "client_id", "jti"];
     let invalid = Some(Reason::ClaimTypeInvalid);
     let raw_null = |token: &Vendor, claim: &str| {
         let claims = with(&token.user, json!({ claim: "NULL" }));

@@ -36,9 +36,9 @@ fn a_good_token_is_accepted() {
     assert_eq!(token.client_id(), Some("test-client"));
     assert_eq!(token.audience(), Some(&ORDERS));
     assert_eq!(token.expires_at(), at(300));
-    assert_eq!(token.issued_at(), now());
+    assert_eq!(token.issued_at(), Some(now()));
     assert_eq!(token.scopes().collect::<Vec<_>>(), ["orders:read"]);
-    assert_eq!(token.acr(), Some("phr"));
+    assert_eq!(token.acr(), Ok(Some("phr")));
     assert!(token.actor().is_none());
 }
 
@@ -72,11 +72,6 @@ fn every_reason_from_the_shape_to_possession_has_a_token_that_is_refused_for_it(
         (Reason::JoseHeaderInvalid, with_header(r#"{"alg":"ES256","\u0061lg":"none"}"#), &usable),
         (Reason::JoseHeaderInvalid, token().header("kid", 1).sign(), &usable),
         (Reason::JoseHeaderInvalid, token().header("jwk", json!({})).sign(), &usable),
-        (
-            Reason::JoseHeaderInvalid,
-            token().header("jku", "https://evil.example/jwks").sign(),
-            &usable,
-        ),
         (Reason::CriticalHeaderUnsupported, token().header("crit", ["exp"]).sign(), &usable),
         (Reason::CriticalHeaderUnsupported, token().header("crit", json!([])).sign(), &usable),
         (Reason::CriticalHeaderUnsupported, token().header("b64", true).sign(), &usable),
@@ -117,7 +112,7 @@ fn every_reason_from_the_shape_to_possession_has_a_token_that_is_refused_for_it(
         (Reason::ClaimTypeInvalid, token().claim("exp", "1800000300").sign(), &usable),
         (Reason::ClaimTypeInvalid, token().claim("aud", json!({})).sign(), &usable),
         (Reason::ClaimTypeInvalid, token().claim("scope", ["a"]).sign(), &usable),
-        (Reason::ClaimTypeInvalid, token().claim("acr", Value::Null).sign(), &usable),
+        (Reason::ClaimTypeInvalid, token().claim("client_id", Value::Null).sign(), &usable),
         (Reason::ClaimTypeInvalid, token().claim("cnf", "x").sign(), &usable),
         // RFC 9396, checked with the types of the claims.
         (

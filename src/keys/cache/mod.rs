@@ -3,6 +3,7 @@
 //! This is a state machine without a clock, a network or a task. The caller passes the time, and does what it is told.
 
 mod budget;
+mod other_set;
 #[cfg(test)]
 mod simulation;
 #[cfg(test)]

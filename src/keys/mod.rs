@@ -15,7 +15,8 @@
 //! | the issuer is down | passes for one hour after the last successful fetch, then 503 | 503 |
 //! | keys were never fetched | - | waits, at most 2 seconds and along with at most 255 others; then 503 |
 //!
-//! The hour is [`RemoteKeys::stale_for`]. A withdrawn key is refused as soon as a fetch has brought a set without it.
+//! A token without a key id is tried with up to 3 keys for its algorithm. If none verifies it, it is treated like one with
+//! another key id. The hour is [`RemoteKeys::stale_for`]. A withdrawn key is refused as soon as a fetch has brought a set without it.
 //! An issuer that is down is no reason not to start a service: [`Guard::ready`](crate::Guard::ready) fetches what is
 //! missing and waits for it, and [`Guard::readiness`](crate::Guard::readiness) is a snapshot for a probe.
 //!

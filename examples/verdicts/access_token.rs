@@ -95,7 +95,7 @@ fn token_value(token: &AccessToken, name: &str) -> Value {
         "sub" => token.subject().name().into(),
         "client_id" => token.client_id().into(),
         "jti" => token.jti().into(),
-        "acr" => token.acr().into(),
+        "acr" => token.acr().ok().flatten().into(),
         "scopes" => token.scopes().collect(),
         "actor_chain" => actor_chain(token),
         _ => token.claim::<Value>(name).ok().flatten().into(),

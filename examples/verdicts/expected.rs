@@ -88,7 +88,7 @@ impl Expected {
         };
         let lacks = |name: &str| payload_value(&payload, name).is_null();
         let required = |name: &str| self.claims.iter().any(|claim| claim == name);
-        ["sub", "exp", "iat"].into_iter().any(|name| lacks(name) && !required(name))
+        ["sub", "exp"].into_iter().any(|name| lacks(name) && !required(name))
             && !self.claims.iter().any(|claim| lacks(claim))
     }
 

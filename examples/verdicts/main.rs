@@ -38,7 +38,7 @@
 //! | `scope_claims`, `scope_shape` | the claims that hold scopes; defaults to `scope`. `scope` is a string, or with `array_or_string` an array too; other claims may be either |
 //! | `algorithms` | the only algorithms that are allowed |
 //! | `leeway_s`, `max_lifetime_s`, `max_token_age_s`, `max_token_bytes`, `max_chain` | limits; they default to 0 (60 at most), none, none, 16384 and 8 |
-//! | `required_claims` | defaults to the seven of RFC 9068. If `sub`, `exp` or `iat` is not listed, a token without it is not judged |
+//! | `required_claims` | defaults to the seven of RFC 9068. If `sub` or `exp` is not listed, a token without it is not judged |
 //! | `claim_equals` | claims with the one value that they may have |
 //! | `scopes_all`, `scopes_any` | all of these scopes, one of these scopes |
 //! | `acr_any`, `acr_order` and `acr_min`, `max_age_s` | how and when the subject authenticated; `acr_order` begins with the weakest |

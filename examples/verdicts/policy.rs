@@ -106,6 +106,9 @@ impl Policy {
         if !claims.contains(&"jti") {
             profile = profile.token_id_optional();
         }
+        if !claims.contains(&"iat") {
+            profile = profile.issued_at_optional();
+        }
         match self.text("audience_claim")? {
             None | Some("aud") => Some(profile),
             // The first claim that is there names the client, so it must be this one.

@@ -40,10 +40,21 @@ fn main() {
     distinct(Algorithm::Rs256, plan.rounds_rsa, &plan);
     kept("large", large, plan.room);
     kept("small", small, plan.room);
+    let each = kept("longest", longest, plan.room);
+    assert!(
+        each < 4.5 * 1024.0,
+        "the cache holds more than 4 KiB for each token, and what it adds"
+    );
 }
 
 fn large(issuer: &TestIssuer) -> TestToken {
     fixtures::large(issuer, AUDIENCE, 15)
+}
+
+/// About 16 KiB, the most that a guard accepts by default.
+fn longest(issuer: &TestIssuer) -> TestToken {
+    let values: Vec<_> = (0..11).map(|n| format!("{n}").repeat(1000)).collect();
+    large(issuer).claim("groups", values)
 }
 
 /// Without a bound on the age of the login, since this takes minutes.
@@ -172,8 +183,8 @@ fn distinct(algorithm: Algorithm, rounds: usize, plan: &Plan) {
     pairs.iter().for_each(|pair| pair.print(2 * room / plan.round));
 }
 
-/// What a full cache holds for each token.
-fn kept(name: &str, token: fn(&TestIssuer) -> TestToken, room: usize) {
+/// What a full cache holds for each token of its capacity, in bytes.
+fn kept(name: &str, token: fn(&TestIssuer) -> TestToken, room: usize) -> f64 {
     let issuer = TestIssuer::new(ISSUER);
     let guard = Guard::new(ORDERS, Issuer::new(ISSUER, issuer.keys()));
     let (cold, remembers) =
@@ -188,6 +199,7 @@ fn kept(name: &str, token: fn(&TestIssuer) -> TestToken, room: usize) {
         "{name} tokens of {length} bytes, {room} cached: {each:.0} bytes of heap each, {:.2} times the length",
         each / length as f64
     );
+    each
 }
 
 fn cores() -> usize {

@@ -206,8 +206,8 @@ reasons! {
     TokenFormatNotAccepted = "token_format_not_accepted", 401, "invalid_token", NewToken, "The access token has a format that is not accepted";
     /// The token is not three parts of canonical base64url.
     TokenMalformed = "token_malformed", 401, "invalid_token", NewToken, "The access token is malformed";
-    /// The JOSE header is not a JSON object, repeats a member, has a member of the wrong type, carries a key, or
-    /// exceeds 4 KiB, or its `kid` exceeds 256 bytes.
+    /// The JOSE header is not a JSON object, repeats a member, has a member of the wrong type, carries a key
+    /// (`jwk`), or exceeds 4 KiB, or its `kid` exceeds 256 bytes.
     JoseHeaderInvalid = "jose_header_invalid", 401, "invalid_token", NewToken, "The access token is malformed";
     /// The JOSE header has `crit` or `b64`, and no critical extension is implemented.
     CriticalHeaderUnsupported = "critical_header_unsupported", 401, "invalid_token", NewToken, "The access token requires an extension that is not supported";
@@ -222,7 +222,8 @@ reasons! {
     IssuerUntrusted = "issuer_untrusted", 401, "invalid_token", NewToken, "The issuer of the access token is not trusted";
     /// The issuer's keys are not available at the moment.
     KeysUnavailable = "keys_unavailable", 503, none, RetryLater, "Access tokens cannot be verified at the moment";
-    /// The issuer has no key with the `kid` of the token, or the token has no `kid` and not exactly one key fits.
+    /// The issuer has no key with the `kid` of the token, or the token has no `kid` and no key fits, or
+    /// more than 3 do.
     KeyNotFound = "key_not_found", 401, "invalid_token", NewToken, "The access token names an unknown key";
     /// The key that the token names must not be used for this signature.
     KeyUnusable = "key_unusable", 401, "invalid_token", NewToken, "The access token names a key that cannot be used";
@@ -231,7 +232,8 @@ reasons! {
     // The claims.
     /// The payload repeats a member, is nested too deeply, or has too many scopes.
     ClaimsMalformed = "claims_malformed", 401, "invalid_token", NewToken, "The claims of the access token are malformed";
-    /// A known claim has the wrong JSON type.
+    /// A known claim has the wrong JSON type. Not `acr`, `amr` and `auth_time`: they are unreadable then, which only a
+    /// requirement of step-up does not accept.
     ClaimTypeInvalid = "claim_type_invalid", 401, "invalid_token", NewToken, "A claim of the access token has the wrong type";
     /// The `authorization_details` are not an array of objects that each have a `type`.
     AuthorizationDetailsInvalid = "authorization_details_invalid", 401, "invalid_token", NewToken, "The authorization details of the access token are malformed";

@@ -28,7 +28,6 @@ pub(super) struct SignedToken<'a> {
 }
 
 /// How far the verification of a signature got at once.
-#[expect(clippy::large_enum_variant, reason = "one for each request, on the stack")]
 pub(super) enum Verification<'a> {
     /// The token was verified, or refused.
     Done(Result<SignedToken<'a>, Refused>),

@@ -15,6 +15,10 @@ impl Guard {
     /// or a store that is down is no reason not to start. A store that is
     /// [`Misconfigured`](crate::replay::StoreStatus::Misconfigured) is one.
     ///
+    /// With keys that are fetched, call it in the Tokio runtime that will serve the requests. If that has no timer, the
+    /// last error of the issuer's [`KeyStatus`](crate::keys::KeyStatus) says so. In a program that is built with
+    /// `panic = "abort"` the process ends instead, here and not at the first forged token.
+    ///
     /// A store in Redis begins to remember here, if it has not begun yet. Stores that were ready are not asked again.
     ///
     /// Issuers of tenants ([`Issuer::tenants`]) are left out: which tenants there are is known only from their tokens.

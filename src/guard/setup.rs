@@ -333,6 +333,10 @@ impl Guard {
 
     /// Sets how many validated tokens are cached. Defaults to 10,000. With 0, none are.
     ///
+    /// Each has room for 4 KiB of memory, and one that needs more takes the room of several. So the tokens never hold
+    /// more than this number times 4 KiB, which is 40 MiB by default. A token that alone needs more than all the room,
+    /// or than the share of its issuer, is not cached.
+    ///
     /// A cached token that is sent again is not parsed again, and its signature is not verified again. **Everything
     /// else is checked again** for every request. A token is cached for at most 5 minutes, never beyond `exp`, and only
     /// until the issuer's keys change. The cache holds no token that could be sent: signatures are not stored.

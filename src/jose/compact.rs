@@ -12,6 +12,7 @@ const MAX_HEADER: usize = 4 * 1024;
 const MAX_KID: usize = 256;
 
 /// The parts of a compact JWS, still encoded.
+#[derive(Clone, Copy)]
 pub(super) struct Parts<'a> {
     /// What is signed: header, dot and payload, as they were sent.
     pub(super) signing_input: &'a str,

@@ -16,9 +16,12 @@
 //! | keys were never fetched | - | waits for a fetch in flight, at most 2 seconds and along with at most 255 others; otherwise 503 |
 //! | the last set had no key that can be used | 503 | waits for one fetch, at most 2 seconds; then 503 |
 //!
-//! The hour is [`RemoteKeys::stale_for`]. A withdrawn key is refused as soon as a fetch has brought a set without it.
-//! Until an issuer's first keys are there, it is asked every 15 seconds, and at the start more often, so a service has
-//! keys within 15 seconds after its issuer is back. The keys of a tenant are renewed only while its tokens are verified.
+//! A token without a key id is tried with up to 3 keys for its algorithm. If none verifies it, it is treated like one
+//! with another key id. The hour is [`RemoteKeys::stale_for`]. A withdrawn key is refused as soon as a fetch has brought
+//! a set without it. Until an issuer's first keys are there, it is asked every 15 seconds, and at the start more often,
+//! so a service has keys within 15 seconds after its issuer is back. The keys of a tenant are renewed only while its
+//! tokens are verified.
+//!
 //! An issuer that is down is no reason not to start a service: [`Guard::ready`](crate::Guard::ready) fetches what is
 //! missing and waits for it, and [`Guard::readiness`](crate::Guard::readiness) is a snapshot for a probe.
 //!

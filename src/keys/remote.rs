@@ -49,11 +49,25 @@ const NOT_HTTPS: &str =
 /// - An answer has at most 256 KiB and 100 keys, and comes within 5 seconds, without redirects.
 /// - All tasks, a fetch in flight too, end when the keys are dropped.
 ///
-/// Nothing is ever fetched from a URL in a token. A token without a key id causes no fetch if there are keys; it is
-/// verified if there is exactly one key for its algorithm.
+/// - **A token without a key id** is tried with the keys for its algorithm, if there are at most 3. If none verifies it,
+///   it may be signed with a new key, which is looked for like an unknown key id: 503 if no fetch could look for it, and
+///   `signature_invalid` if the set that was fetched does not verify it either. Which tokens were looked for is not
+///   remembered, so the next one costs another fetch of the same budget.
+/// - **An algorithm that no key of the issuer has** causes no fetch, once there are keys: the token is refused as it is
+///   with these (`key_unusable` if its key id is known, otherwise `key_not_found`). So an issuer that begins to use
+///   another algorithm must publish the new key ahead: its tokens are refused until the keys have been renewed.
 ///
-/// Requests must be made in a Tokio runtime that has its timer. A request outside of one that needs a fetch is answered
-/// with 500, and the record says why.
+/// Nothing is ever fetched from a URL in a token.
+///
+/// # Runtime
+///
+/// Requests must be made in a Tokio runtime that has its timer (`enable_time` or `enable_all`). A request outside of
+/// one that needs a fetch is answered with 500, and the record says why.
+///
+/// Tokio tells a runtime without a timer by a panic alone, which is caught here before a fetch begins. In a program that
+/// is built with **`panic = "abort"`** it cannot be caught, and the first request that needs a fetch ends the process: a
+/// forged token is enough. In such a program, call [`Guard::ready`](crate::Guard::ready) at the start, in the runtime
+/// that will serve the requests. If the timer is missing, the process ends there.
 ///
 /// ```
 /// # #[cfg(feature = "reqwest")] {

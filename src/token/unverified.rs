@@ -145,7 +145,7 @@ impl<'a> UnverifiedToken<'a> {
     ///
     /// Whatever the limit, a header may have 4 KiB and a payload 32 KiB. A payload and, once more without their
     /// escapes, those of its strings that have an escape may have 64 KiB together; a claim for which there is no room
-    /// is refused as if it had the wrong type.
+    /// is treated as if it had the wrong type.
     ///
     /// # Errors
     ///

@@ -4,6 +4,7 @@
 
 mod common;
 
+mod as_written;
 mod audit;
 mod autotraits;
 mod challenge;

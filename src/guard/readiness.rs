@@ -11,7 +11,8 @@ impl Guard {
     /// them.
     ///
     /// Call it when a service starts. It returns once each attempt has ended: to fetch keys, after 25 seconds at most,
-    /// and to reach a store in Redis, after its timeout. It returns at once if there is nothing to wait for. An issuer
+    /// and to reach a store in Redis, after its timeout. It returns at once if there is nothing to wait for, also
+    /// between two attempts to reach an issuer that is down. An issuer
     /// or a store that is down is no reason not to start. A store that is
     /// [`Misconfigured`](crate::replay::StoreStatus::Misconfigured) is one.
     ///

@@ -130,13 +130,16 @@ pub trait KeySource: Send + Sync + 'static {
     ///
     /// Called once for each source that [`Issuer::tenants`](crate::Issuer::tenants) makes, before it is asked for keys.
     /// Anyone can write a token that names a tenant, so a source that fetches should fetch without a request only if
-    /// [`mark_used`](Self::mark_used) was called since the fetch before. Does nothing by default, so a source that wraps
-    /// another one passes both calls on.
+    /// [`mark_used`](Self::mark_used) was called since the fetch before.
+    ///
+    /// Does nothing by default. A source that wraps another one must pass both calls on. A closure cannot: return the
+    /// source itself for a tenant, or one forged token makes [`RemoteKeys`](super::RemoteKeys) fetch for as long as the
+    /// tenant is kept.
     fn renew_while_used(&self) {}
 
     /// Notes that a token of a tenant was verified with these keys.
     ///
-    /// Called for the sources of tenants, on the path of the request. Does nothing by default.
+    /// Called for tokens of tenants only, on the path of the request. Does nothing by default.
     fn mark_used(&self) {}
 
     /// Returns the state of the keys, for [`Guard::readiness`](crate::Guard::readiness).

@@ -920,7 +920,7 @@ async fn before_the_first_keys_requests_and_probes_add_no_fetch() {
         let world = World::new();
         let times = attempts(&world, || failing("down"));
         assert!(!world.guard.ready().await.is_ready());
-        for _ in 0..6000 {
+        for _ in 0..1200 {
             if requests {
                 let denial = judged(&world.guard, &world.token().bearer()).await.unwrap_err();
                 assert_eq!(denial.reason(), Reason::KeysUnavailable);
@@ -931,7 +931,7 @@ async fn before_the_first_keys_requests_and_probes_add_no_fetch() {
                 assert!(!world.guard.readiness().is_ready());
                 assert!(!world.guard.ready().await.is_ready());
             }
-            sleep(millis(100)).await;
+            sleep(millis(500)).await;
         }
         let times = times.lock().unwrap().clone();
         no_more_than_six_in_the_first_30_seconds_and_three_in_any_later(&times);
@@ -979,7 +979,7 @@ async fn the_first_request_passes_within_15_seconds_of_a_repair_however_long_the
         while started.elapsed() < outage {
             let asked = timeout(outage - started.elapsed(), judged(&world.guard, &bearer)).await;
             assert!(asked.is_err() || asked.unwrap().is_err(), "seed {seed}");
-            sleep(millis(500).min(outage - started.elapsed().min(outage))).await;
+            sleep(secs(2).min(outage - started.elapsed().min(outage))).await;
         }
         let repaired = Instant::now();
         let login = world.login.clone();
@@ -987,7 +987,7 @@ async fn the_first_request_passes_within_15_seconds_of_a_repair_however_long_the
         world.client.serve_with(KEYS, move || slow(millis(50), login.jwks()));
         world.client.serve_with(METADATA, move || slow(millis(50), metadata.clone()));
         while judged(&world.guard, &bearer).await.is_err() {
-            sleep(millis(50)).await;
+            sleep(millis(100)).await;
             assert!(repaired.elapsed() <= secs(15), "seed {seed}: {outage:?}, kind {kind}");
         }
         took.push(repaired.elapsed());
@@ -1417,16 +1417,16 @@ fn a_month_after_forged_tokens_of_1000_tenants_nothing_is_sent_and_no_task_is_le
     let heap = allocation_counter::measure(|| {
         runtime.block_on(async {
             let guard = guard_of_tenants(client, TENANTS);
-            for week in 1..=4 {
+            for half in 1..=2 {
                 for bearer in &forged {
                     let denial = judged(&guard, bearer).await.unwrap_err();
                     assert_eq!(denial.reason(), Reason::SignatureInvalid);
                 }
                 // The metadata and the keys.
-                assert_eq!(sent(), week * 2 * TENANTS, "a forged token is one fetch");
-                println!("week {week}: {} tasks after the forged tokens", tasks().await);
-                sleep(DAY * 7).await;
-                assert_eq!(sent(), week * 2 * TENANTS, "and nothing after it");
+                assert_eq!(sent(), half * 2 * TENANTS, "a forged token is one fetch");
+                println!("{} tasks right after the forged tokens", tasks().await);
+                sleep(DAY * 15).await;
+                assert_eq!(sent(), half * 2 * TENANTS, "and nothing after it");
                 assert_eq!(tasks().await, 0);
             }
             kept = Some(guard);
@@ -1436,6 +1436,30 @@ fn a_month_after_forged_tokens_of_1000_tenants_nothing_is_sent_and_no_task_is_le
     println!("after a month: {} requests, 0 tasks, {each} bytes of heap for each tenant", sent());
     assert!(each < 8 * 1024, "{each}");
     drop(kept);
+}
+
+#[tokio::test(start_paused = true)]
+async fn two_fetches_for_a_tenant_begin_within_30_seconds_from_the_start() {
+    let times = Arc::new(Mutex::new(Vec::new()));
+    let noted = times.clone();
+    let client = move |request: Request<Vec<u8>>, _: HttpLimits| -> HttpAnswer {
+        // The first of the three URLs of each fetch.
+        if request.uri().path().starts_with("/.well-known/oauth-authorization-server") {
+            noted.lock().unwrap().push(Instant::now());
+        }
+        failing("down")
+    };
+    let guard = guard_of_tenants(client, 10);
+    let token = of_tenant(&tenant("acme"));
+    for _ in 0..600 {
+        assert_eq!(reason(&guard, &token).await, Some(Reason::KeysUnavailable));
+        sleep(millis(200)).await;
+    }
+    let times = times.lock().unwrap().clone();
+    no_more_than_two_within_30_seconds(&times);
+    assert_eq!(times.len(), 8, "in 120 seconds of requests");
+    sleep(secs(24 * 3600)).await;
+    assert_eq!(tasks().await, 0, "none tries again without a request");
 }
 
 #[tokio::test(start_paused = true)]

@@ -2,11 +2,14 @@
 
 use std::time::Duration;
 
-use super::{LOST_AFTER, Timestamp};
+/// The time since the cache was created.
+pub(in crate::keys) type Timestamp = Duration;
 
 /// At most this many fetches begin within [`WINDOW`], whatever asks for them and however they end.
 pub(in crate::keys) const BUDGET: usize = 2;
 pub(in crate::keys) const WINDOW: Duration = Duration::from_secs(30);
+/// A fetch that has not ended by then is given up.
+pub(in crate::keys) const LOST_AFTER: Duration = Duration::from_secs(30);
 /// The seconds from the beginning of one attempt to the next, until there are keys. After these, and after an attempt
 /// that begins later than in the first [`WINDOW`], it is always [`LAST_PAUSE`].
 const FIRST_PAUSES: [u64; 4] = [1, 2, 4, 8];

@@ -13,17 +13,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use self::budget::Budget;
-pub(super) use self::budget::{BUDGET, WINDOW};
+pub(super) use self::budget::{BUDGET, LOST_AFTER, Timestamp, WINDOW};
 use crate::keys::status::{KeyState, KeyStatus};
-
-/// The time since the cache was created.
-pub(super) type Timestamp = Duration;
 
 /// At most this many requests wait for a fetch, and for at most this long.
 pub(super) const MAX_WAITING: usize = 256;
 pub(super) const MAX_WAIT: Duration = Duration::from_secs(2);
-/// A fetch that has not ended by then is given up.
-pub(super) const LOST_AFTER: Duration = Duration::from_secs(30);
 /// How long keys are fresh: what the issuer says, within these bounds.
 const DEFAULT_TTL: Duration = Duration::from_secs(10 * 60);
 const MIN_TTL: Duration = Duration::from_secs(5 * 60);

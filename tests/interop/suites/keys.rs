@@ -39,10 +39,10 @@ async fn discovery_finds_the_keys_and_says_how_it_stands() {
 
     let issuer = Issuer::discover_without_tls_on_loopback(peer.issuer(), http()).unwrap();
     let guard = Guard::new(ORDERS, issuer);
+    assert_eq!(peer.requests("/jwks").await, 0);
     let before = guard.readiness();
     assert!(!before.is_ready());
     assert_eq!(before.issuers().next().unwrap().1.state, KeyState::Missing);
-    assert_eq!(peer.requests("/jwks").await, 0);
 
     let ready = guard.ready().await;
     assert!(ready.is_ready());

@@ -62,7 +62,8 @@ struct Members {
     authorization_servers: Vec<String>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     scopes_supported: Vec<String>,
-    bearer_methods_supported: [&'static str; 1],
+    /// Empty if no way of RFC 6750 is supported.
+    bearer_methods_supported: &'static [&'static str],
     #[serde(skip_serializing_if = "Option::is_none")]
     dpop_signing_alg_values_supported: Option<Vec<String>>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -103,7 +104,7 @@ impl Guard {
                 .map(|issuer| issuer.name().to_owned())
                 .collect(),
             scopes_supported: Vec::new(),
-            bearer_methods_supported: ["header"],
+            bearer_methods_supported: if self.reads_authorization() { &["header"] } else { &[] },
             dpop_signing_alg_values_supported: dpop
                 .map(|dpop| dpop.algs().split(' ').map(str::to_owned).collect()),
             // A proof key is not required if a certificate is sufficient.

@@ -225,7 +225,9 @@ pub(crate) struct WithoutBody;
 
 /// Gives a response its body, if it is one to a denial that has none yet.
 pub(crate) fn add_missing_body<R: 'static>(response: &mut Response<R>, make_text: &MakeText) {
-    if response.extensions_mut().remove::<WithoutBody>().is_none() {
+    let is_missing = response.extensions_mut().remove::<WithoutBody>().is_some();
+    // Something between the handler and the layer may have given it one.
+    if !is_missing || !is_empty(response.body()) {
         return;
     }
     let Some(denial) = response.extensions().get::<Denial>() else { return };
@@ -245,6 +247,17 @@ fn from_text<R: 'static>(text: String) -> Option<R> {
     #[cfg(feature = "axum")]
     let made = made.or_else(|| as_type::<axum_core::body::Body, R>(&mut text));
     made
+}
+
+/// True if this is an empty body of a type that this crate knows.
+fn is_empty<R: 'static>(body: &R) -> bool {
+    let body = body as &dyn Any;
+    #[cfg(feature = "axum")]
+    if let Some(body) = body.downcast_ref::<axum_core::body::Body>() {
+        return axum::body::HttpBody::is_end_stream(body);
+    }
+    body.downcast_ref::<String>().is_some_and(String::is_empty)
+        || body.downcast_ref::<Vec<u8>>().is_some_and(Vec::is_empty)
 }
 
 /// Makes a `T` from the text if `R` is that very type.

@@ -1028,6 +1028,24 @@ async fn a_handlers_own_denial_has_the_body_of_the_guard() {
 }
 
 #[tokio::test]
+async fn a_body_that_something_inside_the_layer_set_stays() {
+    async fn made() -> Result<(), Denial> {
+        Err(Denial::from(Reason::PolicyDenied))
+    }
+    let login = login();
+    let guard = Guard::new(ORDERS, login.issuer()).body(ProblemJson);
+    let page = middleware::map_response(|response: Response| async {
+        let (head, _) = response.into_parts();
+        Response::from_parts(head, Body::from("our page"))
+    });
+    let route = get(made).layer(page).route_layer(guard.require(READ));
+    let app = Router::new().route("/made", route);
+    let response = ask_with(&app, Method::GET, "/made", &reader(&login)).await;
+    assert!(!response.headers().contains_key(CONTENT_TYPE));
+    assert_eq!((response.status().as_u16(), &*text(response).await), (403, "our page"));
+}
+
+#[tokio::test]
 async fn a_handlers_own_denial_has_no_body_if_the_guard_makes_none() {
     async fn made() -> Result<(), Denial> {
         Err(Denial::from(Reason::PolicyDenied))

@@ -96,7 +96,7 @@ impl Credential {
         if fields.iter().any(too_large) || proofs.iter().any(large_proof) {
             return Err(Reason::CredentialTooLarge);
         }
-        let field = only(fields)?;
+        let field = only(&fields)?;
         let name = field.as_bytes().split(|byte| *byte == b' ').next().unwrap_or_default();
         let scheme = if name.eq_ignore_ascii_case(b"bearer") {
             Scheme::Bearer
@@ -136,7 +136,7 @@ impl Credential {
         if fields.iter().any(|field| field.len() > max_bytes) {
             return Err(Reason::CredentialTooLarge);
         }
-        let (name, field) = (name.clone(), only(fields)?.clone());
+        let (name, field) = (name.clone(), only(&fields)?.clone());
         let (scheme, proof) = (Scheme::Bearer, ProofFields::Missing);
         Ok(Credential { name, field, token_start: 0, scheme, proof })
     }
@@ -213,7 +213,7 @@ impl Credential {
 }
 
 /// The only one of these fields.
-fn only(fields: GetAll<'_, HeaderValue>) -> Result<&HeaderValue, Reason> {
+fn only<'h>(fields: &GetAll<'h, HeaderValue>) -> Result<&'h HeaderValue, Reason> {
     let mut fields = fields.iter();
     match (fields.next(), fields.next()) {
         // Never pick one of two.

@@ -6,10 +6,11 @@ use ::axum::Router;
 use axum_core::body::Body;
 use axum_core::extract::{FromRef, FromRequestParts, OptionalFromRequestParts};
 use axum_core::response::{IntoResponse, Response};
+use http::header::CONTENT_TYPE;
 use http::request::Parts;
 
 use crate::denial::Denial;
-use crate::guard::{Grant, Guard, NoCredentials};
+use crate::guard::{Grant, Guard, NoCredentials, WithoutBody};
 use crate::metadata::Metadata;
 use crate::reason::Reason;
 
@@ -24,8 +25,8 @@ impl<S: Sync> FromRequestParts<S> for Grant {
         find_grant(parts)?.cloned().ok_or_else(|| {
             let hint = match parts.extensions.get::<NoCredentials>() {
                 Some(_) => {
-                    "a handler behind an optional guard asks for a `Grant` and the request has none: \
-                     extract an `Option<Grant>`"
+                    "a handler behind a guard that lets requests without credentials pass asks for a `Grant` and the \
+                     request has none: extract an `Option<Grant>`"
                 }
                 None => NO_GUARD,
             };
@@ -34,7 +35,8 @@ impl<S: Sync> FromRequestParts<S> for Grant {
     }
 }
 
-/// Extracts the grant, or `None` if [`Guard::optional`](crate::Guard::optional) let a request without credentials pass.
+/// Extracts the grant, or `None` if [`Guard::optional`](crate::Guard::optional) or
+/// [`GuardLayer::or_authenticated`](crate::layer::GuardLayer::or_authenticated) let a request without credentials pass.
 /// If there is no guard, or the grant was made for another method or path, the answer is 500.
 impl<S: Sync> OptionalFromRequestParts<S> for Grant {
     type Rejection = Denial;
@@ -140,10 +142,21 @@ fn misplaced(hint: &str) -> Denial {
     Denial::from(Reason::InternalError).with_detail(hint)
 }
 
-/// The response has the status and headers of the denial, an empty body, and the denial in its extensions.
+/// The response has the status and headers of the denial, and the denial in its extensions. Its body is that of
+/// [`Guard::body`](crate::Guard::body): of the guard that made the denial, or else of the guard before the handler. If
+/// there is none, it is empty.
 impl IntoResponse for Denial {
     fn into_response(self) -> Response {
-        self.respond(Body::empty())
+        let Some((media_type, text)) = self.text() else {
+            let mut response = self.respond(Body::empty());
+            response.extensions_mut().insert(WithoutBody);
+            return response;
+        };
+        let mut response = self.respond(Body::from(text));
+        if let Some(media_type) = media_type {
+            response.headers_mut().insert(CONTENT_TYPE, media_type);
+        }
+        response
     }
 }
 

@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 use std::fmt;
 
-use http::header::AUTHORIZATION;
+use http::header::{AUTHORIZATION, GetAll};
 use http::request::Parts;
 use http::{HeaderMap, HeaderName, HeaderValue, Method};
 use memchr::memmem;
@@ -42,6 +42,8 @@ const MIN_SEARCHED_BYTES: usize = 32;
 /// ```
 #[derive(Clone)]
 pub struct Credential {
+    /// The field that it was sent in.
+    name: HeaderName,
     field: HeaderValue,
     /// Where the token starts in `field`.
     token_start: usize,
@@ -94,13 +96,7 @@ impl Credential {
         if fields.iter().any(too_large) || proofs.iter().any(large_proof) {
             return Err(Reason::CredentialTooLarge);
         }
-        let mut fields = fields.iter();
-        let field = match (fields.next(), fields.next()) {
-            // Never pick one of two.
-            (_, Some(_)) => return Err(Reason::MultipleCredentials),
-            (None, None) => return Err(Reason::MissingCredentials),
-            (Some(field), None) => field,
-        };
+        let field = only(&fields)?;
         let name = field.as_bytes().split(|byte| *byte == b' ').next().unwrap_or_default();
         let scheme = if name.eq_ignore_ascii_case(b"bearer") {
             Scheme::Bearer
@@ -125,7 +121,29 @@ impl Credential {
             (Some(proof), None) => ProofFields::One(proof.clone()),
             (Some(_), Some(_)) => ProofFields::Several,
         };
-        Ok(Credential { field: field.clone(), token_start, scheme, proof })
+        Ok(Credential { name: AUTHORIZATION, field: field.clone(), token_start, scheme, proof })
+    }
+
+    /// Reads a token that is the whole value of this field, without checking its characters.
+    ///
+    /// The caller checks [`is_token68`](Self::is_token68). The token counts as one of the scheme `Bearer`.
+    pub(crate) fn from_field_unchecked(
+        headers: &HeaderMap,
+        name: &HeaderName,
+        max_bytes: usize,
+    ) -> Result<Self, Reason> {
+        let fields = headers.get_all(name);
+        if fields.iter().any(|field| field.len() > max_bytes) {
+            return Err(Reason::CredentialTooLarge);
+        }
+        let (name, field) = (name.clone(), only(&fields)?.clone());
+        let (scheme, proof) = (Scheme::Bearer, ProofFields::Missing);
+        Ok(Credential { name, field, token_start: 0, scheme, proof })
+    }
+
+    /// The name of the field that it was sent in.
+    pub(crate) fn field_name(&self) -> &HeaderName {
+        &self.name
     }
 
     /// True if the token is written as a token68.
@@ -191,6 +209,17 @@ impl Credential {
     pub fn expose(&self) -> &str {
         let text = self.field.to_str().unwrap_or_default();
         text.get(self.token_start..).unwrap_or_default()
+    }
+}
+
+/// The only one of these fields.
+fn only<'h>(fields: &GetAll<'h, HeaderValue>) -> Result<&'h HeaderValue, Reason> {
+    let mut fields = fields.iter();
+    match (fields.next(), fields.next()) {
+        // Never pick one of two.
+        (_, Some(_)) => Err(Reason::MultipleCredentials),
+        (None, None) => Err(Reason::MissingCredentials),
+        (Some(field), None) => Ok(field),
     }
 }
 

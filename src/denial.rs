@@ -1,6 +1,7 @@
 //! A denial: the reason for the operator, and the answer for the client.
 
 use std::fmt;
+use std::sync::Arc;
 use std::time::Duration;
 
 use http::header::{CACHE_CONTROL, RETRY_AFTER, WWW_AUTHENTICATE};
@@ -26,8 +27,8 @@ pub(crate) const DPOP_NONCE: HeaderName = HeaderName::from_static("dpop-nonce");
 /// the client. The client gets a status and headers, and a body if the owner of the service wants one.
 ///
 /// Status and headers follow from the reason and cannot be changed. A denied response carries its denial in its
-/// extensions, so that an outer layer can see it. With the feature `axum` a denial is a response itself, with an empty
-/// body, so that handlers can return `Result<_, Denial>`.
+/// extensions, so that an outer layer can see it. With the feature `axum` a denial is a response itself, so that handlers
+/// can return `Result<_, Denial>`. Its body is that of [`Guard::body`](crate::Guard::body).
 ///
 /// ```
 /// use http::StatusCode;
@@ -56,7 +57,12 @@ struct Inner {
     retry_after: u64,
     nonce: Option<String>,
     decision: Option<DecisionId>,
+    /// Makes the body that the guard is set up with.
+    make_text: Option<Arc<MakeText>>,
 }
+
+/// Makes the body of a response as text, and names its media type.
+pub(crate) type MakeText = dyn Fn(&Denial) -> (Option<HeaderValue>, String) + Send + Sync;
 
 impl Denial {
     fn new(reason: Reason, challenge: Challenge) -> Self {
@@ -68,6 +74,7 @@ impl Denial {
             retry_after: 5,
             nonce: None,
             decision: None,
+            make_text: None,
         }))
     }
 
@@ -271,6 +278,16 @@ impl Denial {
     /// More about the reason. It may quote a token that was not verified.
     pub(crate) fn detail(&self) -> Option<&str> {
         self.0.detail.as_deref()
+    }
+
+    /// The body that the guard is set up with, and its media type.
+    pub(crate) fn text(&self) -> Option<(Option<HeaderValue>, String)> {
+        self.0.make_text.as_ref().map(|make_text| make_text(self))
+    }
+
+    pub(crate) fn with_text(mut self, make_text: Option<&Arc<MakeText>>) -> Self {
+        self.0.make_text = make_text.cloned();
+        self
     }
 
     pub(crate) fn with_decision(mut self, decision: DecisionId) -> Self {

@@ -137,7 +137,7 @@ pub mod client {
     //! # Ok::<(), unconfused::error::ConfigError>(())
     //! ```
 
-    pub use crate::outbound::{HttpAnswer, HttpClient, HttpError, HttpLimits};
+    pub use crate::outbound::{HttpAnswer, HttpClient, HttpError, HttpLimits, http_client_fn};
 }
 
 pub mod error {

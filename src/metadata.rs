@@ -63,7 +63,8 @@ struct Members {
     authorization_servers: Vec<String>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     scopes_supported: Vec<String>,
-    bearer_methods_supported: [&'static str; 1],
+    /// Empty if no way of RFC 6750 is supported.
+    bearer_methods_supported: &'static [&'static str],
     #[serde(skip_serializing_if = "Vec::is_empty")]
     authorization_details_types_supported: Vec<String>,
     /// draft-lombardo-oauth-step-up-authz-challenge-proto
@@ -109,7 +110,7 @@ impl Guard {
                 .map(|issuer| issuer.name().to_owned())
                 .collect(),
             scopes_supported: Vec::new(),
-            bearer_methods_supported: ["header"],
+            bearer_methods_supported: if self.reads_authorization() { &["header"] } else { &[] },
             authorization_details_types_supported: self
                 .detail_types()
                 .into_iter()

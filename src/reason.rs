@@ -119,8 +119,8 @@ macro_rules! reasons {
         impl Reason {
             /// Every reason, in the order in which the checks run.
             ///
-            /// If a request could be refused for several reasons, the one that comes first here is reported. The
-            /// checks of the request come first, then those of the token itself, of possession, of what the
+            /// If a request could be refused for several reasons, the one that comes first here is reported. What is
+            /// asked for comes first, then the checks of the request, those of the token itself, of possession, of what the
             /// operation requires, and of the owner's policy. What neither another login nor more scope can change is
             /// refused before anything that they can change. A token is spent last, after everything else has passed.
             /// [`InternalError`](Self::InternalError) is not a check; it closes the list.
@@ -188,19 +188,23 @@ macro_rules! reasons {
 }
 
 reasons! {
+    // The operation.
+    /// No rule, or none of several guards, is for what the request asks for.
+    OperationUnknown = "operation_unknown", 403, none, Stop, "The operation is not known";
     // The transport and the credential.
     /// The request did not arrive over TLS.
     InsecureTransport = "insecure_transport", 400, "invalid_request", FixRequest, "The request must use TLS";
     /// The credential exceeds its size limit, or the payload of its token exceeds 32 KiB.
     CredentialTooLarge = "credential_too_large", 431, none, FixRequest, "The credential is too large";
-    /// The request has more than one `Authorization` field.
+    /// The request has more than one `Authorization` field, or other field that the guard reads.
     MultipleCredentials = "multiple_credentials", 400, "invalid_request", FixRequest, "More than one credential was sent";
-    /// The request has no `Authorization` field.
+    /// The request has no `Authorization` field, or other field that the guard reads.
     MissingCredentials = "missing_credentials", 401, none, Authenticate, "An access token is required";
     /// The authorization scheme is not one that this guard accepts.
     UnsupportedAuthScheme = "unsupported_auth_scheme", 401, none, Authenticate, "The authorization scheme is not supported";
-    /// The `Authorization` field is not one scheme, spaces, and one token.
-    MalformedAuthorization = "malformed_authorization", 400, "invalid_request", FixRequest, "The Authorization field is malformed";
+    /// The `Authorization` field is not one scheme, spaces, and one token; or another field that the guard reads is not
+    /// one token.
+    MalformedAuthorization = "malformed_authorization", 400, "invalid_request", FixRequest, "The credential is malformed";
     // The shape of the token.
     /// The token is encrypted, opaque, JSON-serialized or selectively disclosed.
     TokenFormatNotAccepted = "token_format_not_accepted", 401, "invalid_token", NewToken, "The access token has a format that is not accepted";

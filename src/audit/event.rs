@@ -86,6 +86,8 @@ pub(crate) enum KnownClaims<'a> {
     Signed(&'a Claims),
     /// Those of a validated token.
     Validated(&'a Evidence),
+    /// None, since there was no token. Another authenticator left a value of this type in the request.
+    OtherAuthenticator(&'static str),
 }
 
 impl<'a> AuditEvent<'a> {
@@ -136,6 +138,18 @@ impl<'a> AuditEvent<'a> {
         let reason = denial.reason();
         let may_be_shown = reason > Reason::SignatureInvalid || reason == Reason::KeysUnavailable;
         denial.detail().filter(|_| may_be_shown).map(Printable::from)
+    }
+
+    /// Returns the name of the type by which another authenticator vouched for the request, if a layer let it pass without
+    /// a token for that reason ([`GuardLayer::or_authenticated`](crate::layer::GuardLayer::or_authenticated)).
+    ///
+    /// Then the requirement was not checked, and the record knows no subject: the other authenticator does.
+    #[must_use]
+    pub fn other_authenticator(&self) -> Option<&'static str> {
+        match self.known_claims {
+            KnownClaims::OtherAuthenticator(name) => Some(name),
+            KnownClaims::None | KnownClaims::Signed(_) | KnownClaims::Validated(_) => None,
+        }
     }
 
     /// Returns the status of the denial, or `None` if the request was allowed and the handler answers.
@@ -211,7 +225,7 @@ impl<'a> AuditEvent<'a> {
         match self.known_claims {
             KnownClaims::Validated(evidence) => evidence.token().actor(),
             KnownClaims::Signed(claims) => claims.current_actor(),
-            KnownClaims::None => None,
+            KnownClaims::None | KnownClaims::OtherAuthenticator(_) => None,
         }
     }
 
@@ -275,7 +289,7 @@ impl<'a> AuditEvent<'a> {
         match self.reason().map(Reason::remedy) {
             Some(Remedy::StepUp) => StepUp::Asked,
             Some(_) => StepUp::None,
-            None if self.requirement.asks_for_step_up() => StepUp::Met,
+            None if self.evidence().is_some() && self.requirement.asks_for_step_up() => StepUp::Met,
             None => StepUp::None,
         }
     }
@@ -290,7 +304,7 @@ impl<'a> AuditEvent<'a> {
     fn evidence(&self) -> Option<&'a Evidence> {
         match self.known_claims {
             KnownClaims::Validated(evidence) => Some(evidence),
-            KnownClaims::Signed(_) | KnownClaims::None => None,
+            KnownClaims::Signed(_) | KnownClaims::None | KnownClaims::OtherAuthenticator(_) => None,
         }
     }
 
@@ -298,7 +312,7 @@ impl<'a> AuditEvent<'a> {
         match self.known_claims {
             KnownClaims::Validated(evidence) => Some(evidence.token().claims()),
             KnownClaims::Signed(claims) => Some(claims),
-            KnownClaims::None => None,
+            KnownClaims::None | KnownClaims::OtherAuthenticator(_) => None,
         }
     }
 }
@@ -324,6 +338,7 @@ impl fmt::Display for AuditEvent<'_> {
         if let Some(reference) = self.authorization_reference() {
             write!(f, " authorization_reference={reference}")?;
         }
+        pair(f, "other_authenticator", self.other_authenticator())?;
         pair(f, "subject", self.subject_name())?;
         pair(f, "issuer", self.issuer())?;
         if let Some(actor) = self.actor() {

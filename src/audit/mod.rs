@@ -40,6 +40,7 @@ pub use self::tracing::TracingAudit;
 pub use event::StepUp;
 pub(crate) use event::{AuditEvent, KnownClaims};
 pub(crate) use sink::Audit;
+pub use sink::audit_fn;
 
 pub use crate::evidence::{DecisionId, Evidence, Operation};
 pub use crate::printable::Printable;

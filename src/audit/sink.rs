@@ -6,7 +6,7 @@ use super::event::AuditEvent;
 
 /// Writes the audit record.
 ///
-/// Closures and `Arc`s of sinks implement it. [`Guard::audit`](crate::Guard::audit) adds a sink to a guard.
+/// Closures ([`audit_fn`](crate::audit::audit_fn)) and `Arc`s of sinks implement it. [`Guard::audit`](crate::Guard::audit) adds a sink to a guard.
 ///
 /// [`record`](Self::record) is called for every decision while the request waits, so it must be quick. It cannot fail:
 /// a sink that must not lose an event puts it into a durable queue.
@@ -40,6 +40,28 @@ impl<F: Fn(&AuditEvent<'_>) + Send + Sync + ?Sized + 'static> Audit for F {
     fn record(&self, event: &AuditEvent<'_>) {
         self(event);
     }
+}
+
+/// Returns the closure as it is, and gives it the signature that makes it an [`Audit`].
+///
+/// So its argument needs no type:
+///
+/// ```
+/// # #[cfg(feature = "testing")] {
+/// use unconfused::audit::audit_fn;
+/// use unconfused::{Audience, Guard};
+/// # use unconfused::testing::TestIssuer;
+/// # let issuer = TestIssuer::new("https://login.example").issuer();
+///
+/// let guard = Guard::new(Audience::from_static("https://orders.example"), issuer)
+///     .audit(audit_fn(|event| println!("{event}")));
+/// # }
+/// ```
+pub fn audit_fn<F>(record: F) -> F
+where
+    F: Fn(&AuditEvent<'_>) + Send + Sync + 'static,
+{
+    record
 }
 
 impl<A: Audit + ?Sized> Audit for Arc<A> {

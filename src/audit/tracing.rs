@@ -44,6 +44,7 @@ macro_rules! event {
             also = list($event.also().iter().map(|reason| reason.as_str())),
             detail = $event.detail().map(text),
             authorization_reference = $event.authorization_reference(),
+            other_authenticator = $event.other_authenticator(),
             subject = $event.subject_name().map(text),
             issuer = $event.issuer().map(text),
             actor = $event.actor().map(|actor| text(actor.name().into())),

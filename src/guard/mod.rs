@@ -7,6 +7,8 @@ mod setup;
 
 mod route;
 
+mod guards;
+
 mod steps;
 
 mod narrow;
@@ -16,6 +18,7 @@ mod readiness;
 mod pass;
 
 mod admitted;
+mod body;
 mod cached;
 mod clock;
 pub(crate) mod grant;
@@ -29,12 +32,14 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
 
+use http::header::AUTHORIZATION;
 use http::request::Parts;
 use http::{HeaderName, Method};
 use time::UtcDateTime;
 
 use crate::audit::Audit;
 use crate::challenge::{DetailsDialect, MetadataUrl};
+use crate::denial::MakeText;
 use crate::detail::DetailTypes;
 use crate::keys::Issuer;
 use crate::names::Audience;
@@ -45,9 +50,14 @@ use crate::token_cache::TokenCache;
 
 use clock::Clock;
 
+#[cfg(feature = "axum")]
+pub(crate) use body::WithoutBody;
+pub(crate) use body::add_missing_body;
+pub use body::{BodyText, GuardBody, MakeBody, ProblemJson, body_fn};
 pub(crate) use grant::Grant;
+pub use guards::Guards;
 pub(crate) use request::{NoCredentials, RequestAnswer};
-pub use route::{EmptyBody, GuardLayer};
+pub use route::GuardLayer;
 
 /// Authorizes requests to one resource server.
 ///
@@ -97,6 +107,8 @@ struct Inner {
     metadata_url: Option<MetadataUrl>,
     details_dialect: DetailsDialect,
     clock: Clock,
+    /// The field that credentials are in.
+    credential_field: HeaderName,
     is_secure: Option<Arc<IsSecure>>,
     certificate_source: Option<Arc<CertificateSource>>,
     /// Fields about certificates that the owner names. Others are known by their names.
@@ -110,6 +122,8 @@ struct Inner {
     /// Says which requests need a nonce in their proof. Without it, all of them do.
     require_nonce_if: Option<Arc<RequiresNonce>>,
     audit: Vec<Arc<dyn Audit>>,
+    /// Makes the bodies of denied responses.
+    make_text: Option<Arc<MakeText>>,
 }
 
 /// Says whether a request came over TLS.
@@ -165,6 +179,16 @@ impl Guard {
     /// True if the guard can check that a token is bound to its sender.
     fn can_check_possession(&self) -> bool {
         self.dpop_settings().is_some() || self.accepts_certificates()
+    }
+
+    /// True if credentials are in the `Authorization` field, and not in another that the owner named.
+    pub(crate) fn reads_authorization(&self) -> bool {
+        self.inner.credential_field == AUTHORIZATION
+    }
+
+    /// What makes the bodies of denied responses.
+    pub(crate) fn make_text(&self) -> Option<&Arc<MakeText>> {
+        self.inner.make_text.as_ref()
     }
 
     pub(crate) fn metadata_url(&self) -> Option<&MetadataUrl> {

@@ -27,7 +27,8 @@ impl Guard {
     ///
     /// The grant of another guard is not trusted. Its credential is validated anew, at this moment and as far as that
     /// is possible without the request: tokens that are bound to a certificate are refused, a DPoP proof that is too
-    /// old by now is refused, and the transport is not checked.
+    /// old by now is refused, and the transport is not checked. A credential from another
+    /// [field](Self::credential_field) than that of this guard does not count (`missing_credentials`).
     ///
     /// ```
     /// # #[cfg(feature = "testing")] {
@@ -87,7 +88,10 @@ impl Guard {
             earlier: Some(grant.request.clone()),
             step_kind,
         };
-        self.authorize_credential(context, requirement, grant.credential().clone())
+        match self.credential_of(grant) {
+            Ok(credential) => self.authorize_credential(context, requirement, credential),
+            Err(reason) => Answer::Now(Err(self.deny(&context, &requirement, reason.into()))),
+        }
     }
 
     /// Refuses a request that was granted, by a rule of the handler's own.

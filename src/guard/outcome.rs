@@ -51,6 +51,29 @@ impl Guard {
         let Refused { denial, claims } = refused;
         let denial = denial.with_scope_hint(requirement);
         let denial = self.complete(denial, context.decision, context.scheme, context.at);
+        let claims = claims.as_deref().map_or(KnownClaims::None, KnownClaims::Signed);
+        self.record_not_validated(context, requirement, claims, Some(&denial));
+        denial
+    }
+
+    /// Records that a request without a token passes, since another authenticator has authenticated it.
+    pub(super) fn record_other_authenticator(
+        &self,
+        context: &RequestContext,
+        requirement: &Require,
+        name: &'static str,
+    ) {
+        let known = KnownClaims::OtherAuthenticator(name);
+        self.record_not_validated(context, requirement, known, None);
+    }
+
+    fn record_not_validated(
+        &self,
+        context: &RequestContext,
+        requirement: &Require,
+        known_claims: KnownClaims<'_>,
+        denial: Option<&Denial>,
+    ) {
         self.record(&AuditEvent {
             at: context.at,
             decision: context.decision,
@@ -58,10 +81,9 @@ impl Guard {
             operation: &context.operation,
             requirement,
             query_token: context.query_token,
-            known_claims: claims.as_deref().map_or(KnownClaims::None, KnownClaims::Signed),
-            denial: Some(&denial),
+            known_claims,
+            denial,
         });
-        denial
     }
 
     /// Adds what every denial of this guard says.
@@ -75,7 +97,8 @@ impl Guard {
         let denial = denial
             .with_decision(decision)
             .with_details_dialect(self.inner.details_dialect)
-            .with_schemes(scheme, self.dpop_settings(), at);
+            .with_schemes(scheme, self.dpop_settings(), at)
+            .with_text(self.make_text());
         match &self.inner.metadata_url {
             Some(url) => denial.with_resource_metadata(url),
             None => denial,

@@ -2,7 +2,7 @@
 
 use std::array;
 
-use http::header::{AUTHORIZATION, CACHE_CONTROL};
+use http::header::CACHE_CONTROL;
 use http::request::Parts;
 use http::{HeaderMap, HeaderName, HeaderValue};
 
@@ -26,10 +26,10 @@ impl Guard {
 impl Guard {
     /// Removes the credential from a request, so that no handler forwards it, and inserts the grant.
     pub(crate) fn replace_credential_with_grant(&self, parts: &mut Parts, grant: &Grant) {
-        if parts.headers.remove(AUTHORIZATION).is_some() {
+        if parts.headers.remove(&self.inner.credential_field).is_some() {
             // A shared cache stores no answer to a request with `Authorization` unless the answer allows it (RFC 9111
-            // section 3.5). For caches behind the guard, this takes the place of the field. It cannot fail, since one
-            // field less leaves room for it.
+            // section 3.5). For caches behind the guard, this takes the place of the field. Of another field,
+            // caches know nothing. It cannot fail, since one field less leaves room for it.
             let no_store = HeaderValue::from_static("no-store");
             let _ = parts.headers.try_append(CACHE_CONTROL, no_store);
         }

@@ -1,4 +1,4 @@
-//! A rule about the head of a request, asked for every spelling of the path.
+//! Rules about the head of a request, asked for every spelling of the path.
 
 use http::Uri;
 use http::request::Parts;
@@ -8,36 +8,53 @@ use crate::path::other_spellings;
 use crate::require::Require;
 
 /// Computes what a rule requires of the path as it was sent and of all its other spellings together.
-///
-/// The head is the same each time, except for the path. It is changed meanwhile, which is cheaper than a copy.
 pub(super) fn require_for_every_spelling(
     rule: &dyn Fn(&Parts) -> Require,
     parts: &mut Parts,
 ) -> Require {
-    let mut requirement = rule(parts);
+    let mut required: Option<Require> = None;
+    let all_asked = ask_for_every_spelling(parts, &mut |parts| {
+        let more = rule(parts);
+        required = Some(match required.take() {
+            Some(requirement) => requirement.and(more),
+            None => more,
+        });
+    });
+    match required {
+        Some(requirement) if all_asked => requirement,
+        // If the rule cannot be asked about a spelling, no token will do.
+        requirement => requirement.unwrap_or_else(Require::valid_token).and(Require::any_scope([])),
+    }
+}
+
+/// Shows a rule the head of the request with the path as it was sent, and with each of its other spellings.
+///
+/// The head is the same each time, except for the path. It is changed meanwhile, which is cheaper than a copy. Returns
+/// false if there are too many spellings, or if one does not fit into a URI.
+pub(super) fn ask_for_every_spelling(parts: &mut Parts, ask: &mut dyn FnMut(&Parts)) -> bool {
+    ask(parts);
     let sent = RequestUris::of(parts);
-    // If the rule cannot be asked about a spelling, no token will do.
-    let refused = |requirement: Require| requirement.and(Require::any_scope([]));
     let paths = other_spellings(sent.routed.path());
     let own_paths = sent.own.as_ref().map_or(Some(Vec::new()), |uri| other_spellings(uri.path()));
-    let (Some(paths), Some(own_paths)) = (paths, own_paths) else { return refused(requirement) };
+    let (Some(paths), Some(own_paths)) = (paths, own_paths) else { return false };
     if paths.is_empty() && own_paths.is_empty() {
-        return requirement;
+        return true;
     }
     let mut asked = vec![sent.clone()];
+    let mut all_asked = true;
     for at in 0..paths.len().max(own_paths.len()) {
         let Some(spelled) = sent.with_paths(paths.get(at), own_paths.get(at)) else {
-            requirement = refused(requirement);
+            all_asked = false;
             break;
         };
         if !asked.contains(&spelled) {
             spelled.clone().write_to(parts);
-            requirement = requirement.and(rule(parts));
+            ask(parts);
             asked.push(spelled);
         }
     }
     sent.write_to(parts);
-    requirement
+    all_asked
 }
 
 /// The URIs of a request in which rules look for its path.

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use http::Extensions;
 use time::UtcDateTime;
 
 use super::Grant;
@@ -13,11 +14,21 @@ use crate::proof::ClientCertificate;
 use crate::require::Require;
 
 /// What is required of one request.
-pub(crate) struct AccessRule {
+pub(crate) struct AccessRule<'r> {
     pub(crate) requirement: Arc<Require>,
     pub(crate) operation_name: Option<Arc<str>>,
     /// A request without credentials passes.
     pub(crate) optional: bool,
+    /// A request without credentials passes if one of these has authenticated it.
+    pub(crate) other_authenticators: &'r [OtherAuthenticator],
+}
+
+/// An authenticator outside the guard, known by the type that it leaves in the extensions of a request.
+#[derive(Clone, Copy)]
+pub(crate) struct OtherAuthenticator {
+    /// The name of the type.
+    pub(crate) name: &'static str,
+    pub(crate) is_there: fn(&Extensions) -> bool,
 }
 
 /// The answer of a guard: at once, or after waiting for keys or for a store.
@@ -30,7 +41,7 @@ pub(crate) enum RequestAnswer {
     NoCredentials,
 }
 
-/// Marks a request that an optional guard let pass without a grant, in its extensions.
+/// Marks a request that a layer let pass without a grant, in its extensions.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct NoCredentials;
 

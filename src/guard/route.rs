@@ -1,14 +1,18 @@
 //! The guard of one route: what the guard requires of requests to it, and how they are answered. The room `layer` makes
 //! a tower layer of it.
 
+use std::any::type_name;
 use std::fmt;
 use std::sync::Arc;
 
+use http::Extensions;
 use http::request::Parts;
 
-use super::Guard;
+use super::body::GuardBody;
 use super::path_rule::require_for_every_spelling;
-use super::request::AccessRule;
+use super::request::{AccessRule, OtherAuthenticator};
+use super::{Guard, Guards};
+use crate::denial::Denial;
 use crate::require::Require;
 
 /// A [tower layer](https://docs.rs/tower-layer) that lets only granted requests pass.
@@ -16,14 +20,14 @@ use crate::require::Require;
 /// [`Guard::require`], [`Guard::require_by`] and [`Guard::optional`] make one. A request passes if
 ///
 /// 1. it has exactly one credential, in the `Authorization` field, of the scheme `Bearer`, or `DPoP` if the guard
-///    accepts proofs;
+///    accepts proofs; or in the field of [`Guard::credential_field`];
 /// 2. the credential is an access token of a trusted issuer, for this resource, valid now, and the sender's own;
 /// 3. the token meets the requirement of this layer.
 ///
 /// Then the layer removes the credential from the request and inserts a [`Grant`](crate::Grant) into its extensions, as
-/// [`Guard::authorize`] does. Any other request is answered with the status and headers of its [`Denial`](crate::Denial). That response has the
-/// denial in its extensions, and an empty body unless [`body`](Self::body) sets another. The layer never reads the body
-/// of a request.
+/// [`Guard::authorize`] does. Any other request is answered with the status and headers of its [`Denial`]. That response
+/// has the denial in its extensions, and an empty body unless [`Guard::body`] or [`body`](Self::body) sets another. The
+/// layer never reads the body of a request.
 ///
 /// Behind another layer of the same guard, the token is not validated again.
 ///
@@ -65,24 +69,28 @@ use crate::require::Require;
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 #[must_use = "a layer guards nothing until it stands before a route"]
-pub struct GuardLayer<B = EmptyBody> {
+pub struct GuardLayer<B = GuardBody> {
     /// Shared, since routers clone a layer and its services for every request.
     pub(crate) settings: Arc<RouteSettings<B>>,
 }
 
-/// Makes an empty body. Layers answer with it by default.
-#[derive(Debug, Clone, Copy, Default)]
-#[expect(clippy::exhaustive_structs, reason = "a name for a body, with nothing in it")]
-pub struct EmptyBody;
-
 #[derive(Clone)]
 pub(crate) struct RouteSettings<B> {
-    pub(crate) guard: Guard,
+    guard: RouteGuard,
     requirement: RouteRequirement,
     operation_name: Option<Arc<str>>,
     optional: bool,
+    other_authenticators: Vec<OtherAuthenticator>,
     /// Makes the body of a denied response.
     pub(crate) body: B,
+}
+
+/// Which guard judges a request.
+#[derive(Clone)]
+enum RouteGuard {
+    One(Guard),
+    /// One of these, chosen for each request.
+    Chosen(Guards),
 }
 
 #[derive(Clone)]
@@ -111,7 +119,7 @@ impl Guard {
     pub fn require(&self, requirement: impl Into<Require>) -> GuardLayer {
         let requirement = requirement.into();
         self.assert_can(&requirement);
-        GuardLayer::new(self, RouteRequirement::Fixed(Arc::new(requirement)))
+        GuardLayer::new(RouteGuard::One(self.clone()), RouteRequirement::fixed(requirement))
     }
 
     /// Returns a layer that computes its requirement from the head of each request.
@@ -180,7 +188,7 @@ impl Guard {
         &self,
         requirement: impl Fn(&Parts) -> Require + Send + Sync + 'static,
     ) -> GuardLayer {
-        GuardLayer::new(self, RouteRequirement::Computed(Arc::new(requirement)))
+        GuardLayer::new(RouteGuard::One(self.clone()), RouteRequirement::computed(requirement))
     }
 
     /// Returns a layer that also lets requests without credentials pass.
@@ -193,7 +201,7 @@ impl Guard {
     ///
     /// Panics if [`require`](Self::require) would.
     pub fn optional(&self, requirement: impl Into<Require>) -> GuardLayer {
-        self.require(requirement).with(|settings| settings.optional = true)
+        self.require(requirement).make_optional()
     }
 
     /// Panics if the requirement can never be met with the settings of this guard.
@@ -222,16 +230,68 @@ impl Guard {
     }
 }
 
+/// # Protecting routes
+impl Guards {
+    /// Returns a layer that requires `requirement` of every request, whichever guard is chosen.
+    ///
+    /// # Panics
+    ///
+    /// Panics if [`Guard::require`] would for one of the guards.
+    pub fn require(&self, requirement: impl Into<Require>) -> GuardLayer {
+        let requirement = requirement.into();
+        for (_, guard) in self.iter() {
+            guard.assert_can(&requirement);
+        }
+        GuardLayer::new(RouteGuard::Chosen(self.clone()), RouteRequirement::fixed(requirement))
+    }
+
+    /// Returns a layer that computes its requirement from the head of each request; see [`Guard::require_by`].
+    ///
+    /// It is not computed if no guard is chosen.
+    pub fn require_by(
+        &self,
+        requirement: impl Fn(&Parts) -> Require + Send + Sync + 'static,
+    ) -> GuardLayer {
+        GuardLayer::new(RouteGuard::Chosen(self.clone()), RouteRequirement::computed(requirement))
+    }
+
+    /// Returns a layer that also lets requests without credentials pass; see [`Guard::optional`].
+    ///
+    /// A request for which no guard is chosen is refused all the same.
+    ///
+    /// # Panics
+    ///
+    /// Panics if [`Guard::require`] would for one of the guards.
+    pub fn optional(&self, requirement: impl Into<Require>) -> GuardLayer {
+        self.require(requirement).make_optional()
+    }
+}
+
 impl GuardLayer {
-    fn new(guard: &Guard, requirement: RouteRequirement) -> Self {
+    fn new(guard: RouteGuard, requirement: RouteRequirement) -> Self {
         let settings = RouteSettings {
-            guard: guard.clone(),
+            guard,
             requirement,
             operation_name: None,
             optional: false,
-            body: EmptyBody,
+            other_authenticators: Vec::new(),
+            body: GuardBody,
         };
         GuardLayer { settings: Arc::new(settings) }
+    }
+
+    fn make_optional(self) -> Self {
+        self.with(|settings| settings.optional = true)
+    }
+}
+
+impl RouteRequirement {
+    fn fixed(requirement: Require) -> Self {
+        RouteRequirement::Fixed(Arc::new(requirement))
+    }
+
+    fn computed(rule: impl Fn(&Parts) -> Require + Send + Sync + 'static) -> Self {
+        RouteRequirement::Computed(Arc::new(rule))
     }
 }
 
@@ -241,15 +301,94 @@ impl<B: Clone> GuardLayer<B> {
         self.with(|settings| settings.operation_name = Some(name.as_ref().into()))
     }
 
-    /// Sets what makes the body of denied responses.
+    /// Also lets a request without credentials pass if another authenticator has left a `T` in its extensions.
     ///
-    /// That is [`ProblemJson`](crate::layer::ProblemJson), a closure `|denial: &Denial| ..`, or any other
-    /// [`MakeBody`](crate::layer::MakeBody). A closure sets no `Content-Type`, a `MakeBody` can. Status and all other
-    /// headers stay as they are.
+    /// Use it for an endpoint that accepts API keys or OAuth. Only code of this process can put a `T` into the extensions,
+    /// never the client. So `T` should be a type of your own that nothing but the other authenticator inserts, and that
+    /// one stands outside this layer. Call it again to name more types.
+    ///
+    /// Such a request passes without a grant, whatever the layer requires, and the record says so
+    /// ([`AuditEvent::other_authenticator`](crate::AuditEvent::other_authenticator)). The layer removes the fields from it
+    /// that show possession. A request that has a credential for the guard is judged in full, also if there is a `T`. So
+    /// the other authenticator removes its own credential: a request that still has one in `Authorization` is refused
+    /// (`unsupported_auth_scheme`, 401).
+    ///
+    /// In axum, the handler asks for an `Option<Grant>` and for the `T`.
+    ///
+    /// ```
+    /// # #[cfg(all(feature = "axum", feature = "testing"))] {
+    /// use axum::{Extension, Router, body::Body, extract::Request, middleware, routing::get};
+    /// use tower::ServiceExt;
+    /// use unconfused::{Audience, Grant, Guard, Scope};
+    /// # use unconfused::testing::TestIssuer;
+    ///
+    /// const ORDERS: Audience = Audience::from_static("https://orders.example");
+    /// const READ: Scope = Scope::from_static("orders:read");
+    ///
+    /// #[derive(Clone)]
+    /// struct ApiKeyOwner(String);
+    ///
+    /// async fn check_api_key(mut request: Request, next: middleware::Next) -> axum::response::Response {
+    ///     // It removes its own credential, right or wrong.
+    ///     if request.headers_mut().remove("x-api-key").is_some_and(|key| key == "key-of-bob") {
+    ///         request.extensions_mut().insert(ApiKeyOwner("bob".to_owned()));
+    ///     }
+    ///     next.run(request).await
+    /// }
+    ///
+    /// async fn list(grant: Option<Grant>, owner: Option<Extension<ApiKeyOwner>>) -> String {
+    ///     match (grant, owner) {
+    ///         (Some(grant), _) => format!("orders of {}", grant.subject().name()),
+    ///         (None, Some(Extension(ApiKeyOwner(name)))) => format!("orders of {name}"),
+    ///         (None, None) => unreachable!("the layer lets no other request pass"),
+    ///     }
+    /// }
+    /// # tokio::runtime::Builder::new_current_thread().build()?.block_on(async {
+    /// # let login = TestIssuer::new("https://login.example");
+    /// # let issuer = login.issuer();
+    ///
+    /// let guard = Guard::new(ORDERS, issuer);
+    /// let orders = get(list).route_layer(guard.require(READ).or_authenticated::<ApiKeyOwner>());
+    /// let app = Router::new().route("/orders", orders).layer(middleware::from_fn(check_api_key));
+    ///
+    /// let with_key = |key| Request::get("/orders").header("x-api-key", key).body(Body::empty());
+    /// assert_eq!(app.clone().oneshot(with_key("key-of-bob")?).await?.status(), 200);
+    /// assert_eq!(app.oneshot(with_key("wrong")?).await?.status(), 401);
+    /// # Ok::<(), Box<dyn std::error::Error>>(()) })?;
+    /// # }
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn or_authenticated<T: Send + Sync + 'static>(self) -> Self {
+        let other = OtherAuthenticator {
+            name: type_name::<T>(),
+            is_there: |extensions: &Extensions| extensions.get::<T>().is_some(),
+        };
+        self.with(|settings| settings.other_authenticators.push(other))
+    }
+
+    /// Sets what makes the body of the responses of this layer, instead of what the guard is set up with
+    /// ([`Guard::body`]).
+    ///
+    /// That is [`ProblemJson`](crate::layer::ProblemJson), a closure that returns text or a media type and text
+    /// ([`body_fn`](crate::layer::body_fn)), or any other [`MakeBody`](crate::layer::MakeBody). Status and all headers
+    /// but `Content-Type` stay as they are. A denial that a handler returns has the body of the guard.
     pub fn body<M>(self, body: M) -> GuardLayer<M> {
-        let RouteSettings { guard, requirement, operation_name, optional, body: _ } =
-            Arc::unwrap_or_clone(self.settings);
-        let settings = RouteSettings { guard, requirement, operation_name, optional, body };
+        let RouteSettings {
+            guard,
+            requirement,
+            operation_name,
+            optional,
+            other_authenticators,
+            body: _,
+        } = Arc::unwrap_or_clone(self.settings);
+        let settings = RouteSettings {
+            guard,
+            requirement,
+            operation_name,
+            optional,
+            other_authenticators,
+            body,
+        };
         GuardLayer { settings: Arc::new(settings) }
     }
 
@@ -260,8 +399,25 @@ impl<B: Clone> GuardLayer<B> {
 }
 
 impl<B> RouteSettings<B> {
+    /// The guard that judges this request, or the denial if there is none for it.
+    pub(crate) fn guard(&self, parts: &mut Parts) -> Result<&Guard, Denial> {
+        let guards = match &self.guard {
+            RouteGuard::One(guard) => return Ok(guard),
+            RouteGuard::Chosen(guards) => guards,
+        };
+        guards.chosen(parts).ok_or_else(|| match &self.requirement {
+            RouteRequirement::Fixed(requirement) => {
+                guards.refuse(parts, requirement, self.operation_name.clone())
+            }
+            // The rule is not asked: nothing is known of the resource.
+            RouteRequirement::Computed(_) => {
+                guards.refuse(parts, &Require::valid_token(), self.operation_name.clone())
+            }
+        })
+    }
+
     /// What the guard requires of this request.
-    pub(crate) fn rule(&self, parts: &mut Parts) -> AccessRule {
+    pub(crate) fn rule(&self, parts: &mut Parts) -> AccessRule<'_> {
         AccessRule {
             requirement: match &self.requirement {
                 RouteRequirement::Fixed(requirement) => requirement.clone(),
@@ -271,6 +427,7 @@ impl<B> RouteSettings<B> {
             },
             operation_name: self.operation_name.clone(),
             optional: self.optional,
+            other_authenticators: &self.other_authenticators,
         }
     }
 }

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use http::header::{AUTHORIZATION, COOKIE};
 use http::request::Parts;
 use http::{HeaderName, Method};
 use time::UtcDateTime;
@@ -12,6 +13,7 @@ use super::clock::Clock;
 use super::{Guard, Inner};
 use crate::audit::Audit;
 use crate::challenge::{DetailsDialect, MetadataUrl};
+use crate::credential::DPOP;
 use crate::detail::DetailType;
 use crate::keys::Issuer;
 use crate::names::Audience;
@@ -37,6 +39,7 @@ impl Guard {
             issuers: BTreeMap::new(),
             templates: Vec::new(),
             clock: Clock::System,
+            credential_field: AUTHORIZATION,
             is_secure: None,
             certificate_source: None,
             certificate_fields: Vec::new(),
@@ -46,12 +49,13 @@ impl Guard {
             spent_store: None,
             require_nonce_if: None,
             audit: Vec::new(),
+            make_text: None,
         };
         Guard { inner: Arc::new(inner) }.trust(issuer)
     }
 
     /// Changes the settings, which makes another guard with an empty cache.
-    fn with(mut self, change: impl FnOnce(&mut Inner)) -> Self {
+    pub(super) fn with(mut self, change: impl FnOnce(&mut Inner)) -> Self {
         static NEXT_ID: AtomicU64 = AtomicU64::new(1);
         let inner = Arc::make_mut(&mut self.inner);
         inner.id = NEXT_ID.fetch_add(1, Ordering::Relaxed);
@@ -192,8 +196,13 @@ impl Guard {
     /// A store does not know which proofs were accepted before it began. Proofs that may have been made before then are
     /// refused (`dpop_proof_stale` or `dpop_nonce_invalid`). With a store in memory, that lasts for about 11 seconds
     /// after a process starts, or for 3 seconds if proofs have [nonces](Dpop::nonces).
+    ///
+    /// # Panics
+    ///
+    /// Panics if credentials are in a [field](Self::credential_field) other than `Authorization`.
     #[must_use]
     pub fn dpop(self, dpop: Dpop, store: impl ReplayStore) -> Self {
+        assert!(self.reads_authorization(), "{NO_PROOFS_ELSEWHERE}");
         self.with(|inner| {
             inner.terms.dpop = Some(dpop);
             inner.proof_store = Some(Arc::new(store));
@@ -309,8 +318,72 @@ impl Guard {
     }
 }
 
+/// What both settings say if they meet.
+const NO_PROOFS_ELSEWHERE: &str = "DPoP proofs belong to tokens in the field `Authorization`: call either \
+                                   `Guard::dpop` or `Guard::credential_field`";
+
 /// # Environment
 impl Guard {
+    /// Reads the credential from this field, and **never** from `Authorization`.
+    ///
+    /// Use it behind a proxy that authenticates the user itself and sends a JWT to you in a field of its own, such as
+    /// `Cf-Access-Jwt-Assertion` ([`Profile::cloudflare_access`](crate::profile::Profile::cloudflare_access)) or
+    /// `X-Goog-IAP-JWT-Assertion` ([`Profile::google_iap`](crate::profile::Profile::google_iap)).
+    ///
+    /// The value of the field is the token alone, without a scheme. Two fields of that name are refused
+    /// (`multiple_credentials`, 400). The token is validated like any other: who sent it does not count. Once access is
+    /// granted, the guard removes the field, and every other field that contains the token. `Authorization` stays: this
+    /// guard does not know what it is for. The metadata document says that the resource accepts no token in the ways of
+    /// RFC 6750 (`bearer_methods_supported` is empty).
+    ///
+    /// A guard that reads one field does not accept the grant of a guard that reads another, and looks for a credential
+    /// in its own.
+    ///
+    /// **Such a field usually stands for a cookie.** The proxy adds it to every request that the browser of the user
+    /// sends, whichever site made the browser send it. So the service needs protection against CSRF, which a token in
+    /// `Authorization` does not need: check `Sec-Fetch-Site` or `Origin`, or use a token against CSRF.
+    ///
+    /// # Panics
+    ///
+    /// Panics if `name` is `Authorization`, which is read by default, or `Cookie` or `DPoP`, which hold something else;
+    /// and if the guard accepts [proofs](Self::dpop).
+    ///
+    /// ```
+    /// # #[cfg(feature = "testing")] {
+    /// use http::HeaderName;
+    /// use unconfused::profile::Profile;
+    /// use unconfused::{Audience, Guard, Reason, Require};
+    /// # use unconfused::testing::TestIssuer;
+    ///
+    /// const TAG: Audience = Audience::from_static("32eafc7626e974616deaf0dc3ce63d7bcbed58a2731e84d06bc3cdf1b53c4228");
+    /// const FIELD: HeaderName = HeaderName::from_static("cf-access-jwt-assertion");
+    /// # let access = TestIssuer::new("https://example.cloudflareaccess.com");
+    /// # let issuer = access.issuer();
+    ///
+    /// let guard = Guard::new(TAG, issuer.profile(Profile::cloudflare_access())).credential_field(FIELD);
+    ///
+    /// let token = access.token(&TAG).header("typ", "JWT").claim("type", "app").sign();
+    /// let request = http::Request::get("/").header(FIELD, &token).body(()).unwrap();
+    /// let (mut head, ()) = request.into_parts();
+    /// assert!(guard.authorize(&mut head, Require::valid_token()).now().unwrap().is_ok());
+    /// assert!(!head.headers.contains_key(FIELD));
+    ///
+    /// let request = http::Request::get("/").header("authorization", format!("Bearer {token}")).body(()).unwrap();
+    /// let (mut head, ()) = request.into_parts();
+    /// let denial = guard.authorize(&mut head, Require::valid_token()).now().unwrap().unwrap_err();
+    /// assert_eq!(denial.reason(), Reason::MissingCredentials);
+    /// # }
+    /// ```
+    #[must_use]
+    pub fn credential_field(self, name: HeaderName) -> Self {
+        assert!(
+            ![AUTHORIZATION, COOKIE, DPOP].contains(&name),
+            "the field `{name}` does not hold a token alone"
+        );
+        assert!(self.dpop_settings().is_none(), "{NO_PROOFS_ELSEWHERE}");
+        self.with(|inner| inner.credential_field = name)
+    }
+
     /// Refuses requests for which `is_secure` returns false, since they did not come over TLS (`insecure_transport`).
     ///
     /// Without this setting the transport is not checked: behind a proxy that terminates TLS, a layer cannot see it.
@@ -352,6 +425,8 @@ impl Guard {
 /// # Records
 impl Guard {
     /// Adds a sink that records every decision. Without a sink there is **no record**.
+    ///
+    /// A closure is a sink; [`audit_fn`](crate::audit::audit_fn) gives it its signature.
     #[must_use]
     pub fn audit(self, sink: impl Audit) -> Self {
         self.with(|inner| inner.audit.push(Arc::new(sink)))

@@ -10,14 +10,15 @@
 
 use std::sync::Arc;
 
-use http::header::AUTHORIZATION;
 use http::request::Parts;
 use time::UtcDateTime;
 
 use super::admitted::{AdmittedToken, SignedToken, Verification};
 use super::cached::CacheHit;
 use super::refused::Refused;
-use super::request::{AccessRule, GuardAnswer, RequestAnswer, RequestContext, StepKind};
+use super::request::{
+    AccessRule, GuardAnswer, OtherAuthenticator, RequestAnswer, RequestContext, StepKind,
+};
 use super::{Grant, Guard};
 use crate::answer::Answer;
 use crate::credential::{Credential, has_query_token};
@@ -48,7 +49,7 @@ impl Guard {
     ///
     /// If the request is granted, its head changes:
     ///
-    /// - `Authorization` is removed, and so is **every other field that contains the token**, whole: also `Cookie`, if
+    /// - `Authorization`, or the field of [`credential_field`](Self::credential_field), is removed, and so is **every other field that contains the token**, whole: also `Cookie`, if
     ///   the token is in one of the cookies. A token under 32 bytes is only found if it is the whole value, with or
     ///   without a scheme before it. A token that is encoded in another way or split over several fields is not found,
     ///   and one in the query stays in the URI.
@@ -59,9 +60,9 @@ impl Guard {
     /// If this guard has granted the request before, the token is not validated again: the requirements of both steps
     /// are checked together, at the time of the first.
     ///
-    /// A grant in the extensions belongs to another request if the request has an `Authorization` field, or if the
-    /// grant was made for another method or path. Then the request is judged from the start, in a new decision: by its
-    /// `Authorization` field, or else by the credential of that grant. A grant of another request is removed, at the
+    /// A grant in the extensions belongs to another request if the request has a credential field, or if the grant was
+    /// made for another method or path. Then the request is judged from the start, in a new decision: by its credential
+    /// field, or else by the credential of that grant. A grant of another request is removed, at the
     /// latest when the request is denied.
     ///
     /// If the keys are at hand, the answer is there at once; see [`Answer::now`]. Dropping an answer that waits for
@@ -73,15 +74,20 @@ impl Guard {
         requirement: impl Into<Require>,
     ) -> Answer<'a, Result<Grant, Denial>> {
         let requirement = Arc::new(requirement.into());
-        let rule = AccessRule { requirement, operation_name: None, optional: false };
-        if head.headers.contains_key(AUTHORIZATION) {
+        let rule = AccessRule {
+            requirement,
+            operation_name: None,
+            optional: false,
+            other_authenticators: &[],
+        };
+        if self.has_credential_field(head) {
             head.extensions.remove::<Grant>();
         }
         let is_own =
             head.extensions.get::<Grant>().is_none_or(|grant| grant.operation().is_of(head));
         let answer = match self.answer_request(head, rule) {
             RequestAnswer::Decided(answer) => answer,
-            // Only an optional rule lets a request pass without credentials.
+            // Only the rule of a layer lets a request pass without credentials.
             RequestAnswer::NoCredentials => Answer::Now(Err(Reason::InternalError.into())),
         };
         let finish = move |answer: Result<Grant, Denial>, head: &mut Parts| match answer {
@@ -103,13 +109,13 @@ impl Guard {
     }
 
     /// Answers a request: finds its credential, then runs all further steps.
-    pub(crate) fn answer_request(&self, parts: &Parts, rule: AccessRule) -> RequestAnswer {
-        let AccessRule { requirement, operation_name, optional } = rule;
+    pub(crate) fn answer_request(&self, parts: &Parts, rule: AccessRule<'_>) -> RequestAnswer {
+        let AccessRule { requirement, operation_name, optional, other_authenticators } = rule;
         let operation = Operation::from_parts(parts, operation_name);
         // A grant replaced the credential. If a request has both, the grant does not belong to this credential and
         // counts for nothing.
         let grant = parts.extensions.get::<Grant>();
-        let grant = grant.filter(|_| !parts.headers.contains_key(AUTHORIZATION));
+        let grant = grant.filter(|_| !self.has_credential_field(parts));
         // Of a grant for another method or path, only the credential counts. Otherwise a copied grant would be a second
         // use of its proof and of a token that counts once.
         let earlier = grant.filter(|grant| grant.operation().is_of(parts));
@@ -130,8 +136,15 @@ impl Guard {
             step_kind: StepKind::Layer,
         };
         let credential = self.find_credential(parts, grant);
-        if optional && matches!(credential, Err(Reason::MissingCredentials)) {
-            return RequestAnswer::NoCredentials;
+        if matches!(credential, Err(Reason::MissingCredentials)) {
+            let is_there = |other: &&OtherAuthenticator| (other.is_there)(&parts.extensions);
+            if let Some(other) = other_authenticators.iter().find(is_there) {
+                self.record_other_authenticator(&context, &requirement, other.name);
+                return RequestAnswer::NoCredentials;
+            }
+            if optional {
+                return RequestAnswer::NoCredentials;
+            }
         }
         RequestAnswer::Decided(match credential {
             Ok(credential) => self.authorize_credential(context, requirement, credential),
@@ -145,15 +158,30 @@ impl Guard {
             return Err(Reason::InsecureTransport);
         }
         let accepts_proofs = self.dpop_settings().is_some();
-        let Some(grant) = grant else {
-            let limit = self.inner.terms.limits.max_bytes;
-            return Credential::from_headers_unchecked(&parts.headers, limit, accepts_proofs);
-        };
-        // Another guard may accept proofs, and this one may not.
-        if grant.credential().is_dpop() && !accepts_proofs {
-            return Err(Reason::UnsupportedAuthScheme);
+        if let Some(grant) = grant {
+            let credential = self.credential_of(grant)?;
+            // Another guard may accept proofs, and this one may not.
+            let is_supported = accepts_proofs || !credential.is_dpop();
+            return is_supported.then_some(credential).ok_or(Reason::UnsupportedAuthScheme);
         }
-        Ok(grant.credential().clone())
+        let limit = self.inner.terms.limits.max_bytes;
+        if self.reads_authorization() {
+            Credential::from_headers_unchecked(&parts.headers, limit, accepts_proofs)
+        } else {
+            Credential::from_field_unchecked(&parts.headers, &self.inner.credential_field, limit)
+        }
+    }
+
+    /// The credential that a grant was made for, if it was sent in the field that this guard reads.
+    pub(super) fn credential_of(&self, grant: &Grant) -> Result<Credential, Reason> {
+        let credential = grant.credential();
+        let is_ours = *credential.field_name() == self.inner.credential_field;
+        is_ours.then(|| credential.clone()).ok_or(Reason::MissingCredentials)
+    }
+
+    /// True if the request has the field that this guard reads credentials from.
+    fn has_credential_field(&self, parts: &Parts) -> bool {
+        parts.headers.contains_key(&self.inner.credential_field)
     }
 
     /// Finds the token in the cache, or admits it and gets its issuer's keys; then runs all further steps.

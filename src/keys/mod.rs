@@ -78,7 +78,7 @@ pub(crate) use issuer::Issuer;
 #[cfg(feature = "remote")]
 #[cfg_attr(docsrs, doc(cfg(feature = "remote")))]
 pub use remote::RemoteKeys;
-pub use source::{KeySource, Keys, KeysUnavailable};
+pub use source::{KeySource, Keys, KeysUnavailable, key_source_fn};
 pub use status::{KeyState, KeyStatus, Readiness};
 
 pub use crate::jose::{Algorithm, Backend, KeyProblem, KeySet, KeySetError, KeySetId, SkippedKey};

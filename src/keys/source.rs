@@ -17,7 +17,7 @@ pub type Keys = Answer<'static, Result<KeySet, KeysUnavailable>>;
 /// Holds the keys of one issuer.
 ///
 /// A [`KeySet`] implements this trait, for keys that do not change. So do [`RemoteKeys`](super::RemoteKeys) with the
-/// feature `remote`, a closure, and an `Arc` of any source.
+/// feature `remote`, a closure ([`key_source_fn`]), and an `Arc` of any source.
 ///
 /// A source is asked for every token that names its issuer, so it must answer from memory and fetch in the background.
 /// If it lets a request wait, the wait must be short: the request is judged by the time at which it arrived. A source
@@ -172,6 +172,24 @@ where
     fn keys(&self, hint: KeyHint<'_>) -> Keys {
         self(hint)
     }
+}
+
+/// Returns the closure as it is, and gives it the signature that makes it a [`KeySource`].
+///
+/// So neither its argument nor its answer needs a type:
+///
+/// ```
+/// use unconfused::keys::{KeySet, key_source_fn};
+/// use unconfused::{Answer, Issuer};
+///
+/// let keys = KeySet::default();
+/// let login = Issuer::new("https://login.example", key_source_fn(move |_| Answer::Now(Ok(keys.clone()))));
+/// ```
+pub fn key_source_fn<F>(keys: F) -> F
+where
+    F: Fn(KeyHint<'_>) -> Keys + Send + Sync + 'static,
+{
+    keys
 }
 
 impl<K: KeySource + ?Sized> KeySource for Arc<K> {

@@ -2,13 +2,16 @@
 
 use std::fmt;
 use std::future::Future;
+use std::mem;
 use std::pin::Pin;
+use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
 use http::{HeaderValue, Response};
 use pin_project_lite::pin_project;
 
-use crate::denial::DPOP_NONCE;
+use crate::denial::{DPOP_NONCE, MakeText};
+use crate::guard::{Grant, Guard, add_missing_body};
 
 type BoxFuture<T> = Pin<Box<dyn Future<Output = T> + Send>>;
 
@@ -27,7 +30,7 @@ pin_project! {
     #[project = ResponseStateProjection]
     enum ResponseState<F, R, E> {
         Denied { response: Option<Response<R>> },
-        Inner { #[pin] future: F, nonce: Option<HeaderValue> },
+        Inner { #[pin] future: F, changes: ResponseChanges },
         Waiting { future: BoxFuture<Result<Response<R>, E>> },
     }
 }
@@ -37,9 +40,9 @@ impl<F, R, E> ResponseFuture<F, R, E> {
         ResponseFuture { state: ResponseState::Denied { response: Some(response) } }
     }
 
-    /// The response of the inner service, with a nonce for the client's next proof.
-    pub(super) fn inner(future: F, nonce: Option<HeaderValue>) -> Self {
-        ResponseFuture { state: ResponseState::Inner { future, nonce } }
+    /// The response of the inner service, with these changes.
+    pub(super) fn inner(future: F, changes: ResponseChanges) -> Self {
+        ResponseFuture { state: ResponseState::Inner { future, changes } }
     }
 
     pub(super) fn waiting(
@@ -49,9 +52,36 @@ impl<F, R, E> ResponseFuture<F, R, E> {
     }
 }
 
+/// What the layer changes in a response of the inner service.
+#[derive(Default)]
+pub(super) struct ResponseChanges {
+    /// For the client's next proof.
+    nonce: Option<HeaderValue>,
+    /// Makes the body of a response to a denial of the handler's own.
+    make_text: Option<Arc<MakeText>>,
+}
+
+impl ResponseChanges {
+    pub(super) fn new(guard: &Guard, grant: Option<&Grant>) -> Self {
+        let nonce = grant.and_then(|grant| guard.next_nonce(grant));
+        ResponseChanges { nonce, make_text: guard.make_text().cloned() }
+    }
+
+    pub(super) fn apply<R: 'static>(self, mut response: Response<R>) -> Response<R> {
+        if let Some(nonce) = self.nonce {
+            response.headers_mut().insert(DPOP_NONCE, nonce);
+        }
+        if let Some(make_text) = self.make_text {
+            add_missing_body(&mut response, &*make_text);
+        }
+        response
+    }
+}
+
 impl<F, R, E> Future for ResponseFuture<F, R, E>
 where
     F: Future<Output = Result<Response<R>, E>>,
+    R: 'static,
 {
     type Output = Result<Response<R>, E>;
 
@@ -61,12 +91,9 @@ where
             ResponseStateProjection::Denied { response } => {
                 response.take().map_or(Poll::Pending, |response| Poll::Ready(Ok(response)))
             }
-            ResponseStateProjection::Inner { future, nonce } => {
-                let mut answer = ready!(future.poll(cx));
-                if let (Ok(response), Some(nonce)) = (&mut answer, nonce.take()) {
-                    response.headers_mut().insert(DPOP_NONCE, nonce);
-                }
-                Poll::Ready(answer)
+            ResponseStateProjection::Inner { future, changes } => {
+                let response = ready!(future.poll(cx))?;
+                Poll::Ready(Ok(mem::take(changes).apply(response)))
             }
             ResponseStateProjection::Waiting { future } => future.as_mut().poll(cx),
         }

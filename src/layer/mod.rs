@@ -3,7 +3,8 @@
 //! You rarely name a type of this module: [`Guard::require`], [`Guard::require_by`] and [`Guard::optional`] return a
 //! [`GuardLayer`] that you pass to a router. You need the module
 //!
-//! - to give denied responses a body: [`ProblemJson`], or a [`MakeBody`] of your own;
+//! - to give denied responses a body: [`ProblemJson`], a closure ([`body_fn`]), or a [`MakeBody`] of your own;
+//! - to choose one of several guards for each request: [`Guards`];
 //! - to tell the grants of several guards apart: [`OwnGrant`] (feature `axum`);
 //! - to write a type down, for example in a function that returns a layer ([`GuardLayer`]), or in a service of your own
 //!   ([`GuardService`], [`ResponseFuture`]).
@@ -69,7 +70,7 @@
 //!   and the scopes if the answer depends on them. A granted request has `Cache-Control: no-store`, which caches that
 //!   follow RFC 9111 obey. Many can be told to ignore it.
 //! - **A handler that asks for a `Grant` behind no guard answers 500**, never a pass. `Option<Grant>` is `None` only
-//!   behind `guard.optional(..)`. With several guards, ask for an [`OwnGrant`]: it answers 500 behind another guard
+//!   behind `guard.optional(..)` and [`or_authenticated`](GuardLayer::or_authenticated). With several guards, ask for an [`OwnGrant`]: it answers 500 behind another guard
 //!   than the one in the router's state.
 //!
 //! # What stays open without a sound
@@ -93,14 +94,12 @@
 //! [`Guard::require_by`]: crate::Guard::require_by
 //! [`Guard::optional`]: crate::Guard::optional
 
-mod body;
 mod future;
 mod service;
 
 #[cfg(feature = "axum")]
 #[cfg_attr(docsrs, doc(cfg(feature = "axum")))]
 pub use crate::axum::OwnGrant;
-pub use crate::guard::{EmptyBody, GuardLayer};
-pub use body::{MakeBody, ProblemJson};
+pub use crate::guard::{BodyText, GuardBody, GuardLayer, Guards, MakeBody, ProblemJson, body_fn};
 pub use future::ResponseFuture;
 pub use service::GuardService;

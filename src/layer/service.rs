@@ -9,11 +9,10 @@ use http::{Request, Response};
 use tower_layer::Layer;
 use tower_service::Service;
 
-use super::body::MakeBody;
-use super::future::ResponseFuture;
+use super::future::{ResponseChanges, ResponseFuture};
 use crate::answer::Answer;
-use crate::denial::{DPOP_NONCE, Denial};
-use crate::guard::{GuardLayer, NoCredentials, RequestAnswer};
+use crate::denial::Denial;
+use crate::guard::{GuardLayer, MakeBody, NoCredentials, RequestAnswer};
 
 impl<S, B> Layer<S> for GuardLayer<B> {
     type Service = GuardService<S, B>;
@@ -45,6 +44,7 @@ where
     S::Future: Send,
     B: MakeBody<R> + Send + Sync + 'static,
     Q: Send + 'static,
+    R: 'static,
 {
     type Response = Response<R>;
     type Error = S::Error;
@@ -57,14 +57,22 @@ where
     fn call(&mut self, request: Request<Q>) -> Self::Future {
         let (mut parts, body) = request.into_parts();
         let settings = &self.layer.settings;
+        let guard = match settings.guard(&mut parts) {
+            Ok(guard) => guard,
+            Err(denial) => {
+                reset(&mut self.inner);
+                return ResponseFuture::denied(denied_response(denial, &settings.body));
+            }
+        };
         let rule = settings.rule(&mut parts);
-        let answer = match settings.guard.answer_request(&parts, rule) {
+        let answer = match guard.answer_request(&parts, rule) {
             RequestAnswer::Decided(answer) => answer,
             RequestAnswer::NoCredentials => {
-                settings.guard.remove_possession_fields(&mut parts);
+                guard.remove_possession_fields(&mut parts);
                 parts.extensions.insert(NoCredentials);
+                let changes = ResponseChanges::new(guard, None);
                 let request = Request::from_parts(parts, body);
-                return ResponseFuture::inner(self.inner.call(request), None);
+                return ResponseFuture::inner(self.inner.call(request), changes);
             }
         };
         match answer {
@@ -73,26 +81,23 @@ where
                 ResponseFuture::denied(denied_response(denial, &settings.body))
             }
             Answer::Now(Ok(grant)) => {
-                let nonce = settings.guard.next_nonce(&grant);
-                settings.guard.replace_credential_with_grant(&mut parts, &grant);
-                ResponseFuture::inner(self.inner.call(Request::from_parts(parts, body)), nonce)
+                let changes = ResponseChanges::new(guard, Some(&grant));
+                guard.replace_credential_with_grant(&mut parts, &grant);
+                ResponseFuture::inner(self.inner.call(Request::from_parts(parts, body)), changes)
             }
             waiting @ Answer::Later(_) => {
-                let settings = settings.clone();
+                let (guard, settings) = (guard.clone(), settings.clone());
                 reset(&mut self.inner);
                 let mut inner = self.inner.clone();
                 ResponseFuture::waiting(async move {
                     match waiting.await {
                         Err(denial) => Ok(denied_response(denial, &settings.body)),
                         Ok(grant) => {
-                            settings.guard.replace_credential_with_grant(&mut parts, &grant);
-                            let nonce = settings.guard.next_nonce(&grant);
+                            guard.replace_credential_with_grant(&mut parts, &grant);
+                            let changes = ResponseChanges::new(&guard, Some(&grant));
                             poll_fn(|cx| inner.poll_ready(cx)).await?;
-                            let mut result = inner.call(Request::from_parts(parts, body)).await;
-                            if let (Ok(response), Some(nonce)) = (&mut result, nonce) {
-                                response.headers_mut().insert(DPOP_NONCE, nonce);
-                            }
-                            result
+                            let response = inner.call(Request::from_parts(parts, body)).await?;
+                            Ok(changes.apply(response))
                         }
                     }
                 })
@@ -107,10 +112,10 @@ fn reset<S: Clone>(service: &mut S) {
 }
 
 fn denied_response<R>(denial: Denial, make_body: &impl MakeBody<R>) -> Response<R> {
-    let body = make_body.body(&denial);
+    let (media_type, body) = make_body.make_body(&denial);
     let mut response = denial.respond(body);
-    if let Some(content_type) = make_body.content_type() {
-        response.headers_mut().insert(CONTENT_TYPE, content_type);
+    if let Some(media_type) = media_type {
+        response.headers_mut().insert(CONTENT_TYPE, media_type);
     }
     response
 }

@@ -15,7 +15,8 @@ pub type HttpAnswer = Answer<'static, Result<Response<Vec<u8>>, HttpError>>;
 
 /// Sends one request and reads the answer.
 ///
-/// With the feature `reqwest`, `reqwest::Client` implements this trait. So do a closure, and an `Arc` of any client.
+/// With the feature `reqwest`, `reqwest::Client` implements this trait. So do a closure ([`http_client_fn`]), and an `Arc` of
+/// any client.
 ///
 /// An implementation must keep three rules:
 ///
@@ -101,6 +102,25 @@ where
     fn send(&self, request: Request<Vec<u8>>, limits: HttpLimits) -> HttpAnswer {
         self(request, limits)
     }
+}
+
+/// Returns the closure as it is, and gives it the signature that makes it an [`HttpClient`].
+///
+/// So neither its arguments nor its answer need a type:
+///
+/// ```
+/// use unconfused::Answer;
+/// use unconfused::client::{HttpError, http_client_fn};
+///
+/// let offline = http_client_fn(|_, _| Answer::Now(Err(HttpError::Failed("offline".into()))));
+/// # fn is_client(_: impl unconfused::client::HttpClient) {}
+/// # is_client(offline);
+/// ```
+pub fn http_client_fn<F>(send: F) -> F
+where
+    F: Fn(Request<Vec<u8>>, HttpLimits) -> HttpAnswer + Send + Sync + 'static,
+{
+    send
 }
 
 impl<C: HttpClient + ?Sized> HttpClient for Arc<C> {

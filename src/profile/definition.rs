@@ -51,6 +51,7 @@ pub struct Profile {
     at_hash_allowed: bool,
     pub(crate) subject: Cow<'static, str>,
     pub(crate) subject_or_client: bool,
+    pub(crate) empty_subject_is_none: bool,
     pub(crate) clients: Vec<Cow<'static, str>>,
     pub(crate) client_optional: bool,
     pub(crate) token_id: Cow<'static, str>,
@@ -108,6 +109,7 @@ impl Profile {
             at_hash_allowed: false,
             subject: Cow::Borrowed("sub"),
             subject_or_client: false,
+            empty_subject_is_none: false,
             clients: vec![Cow::Borrowed("client_id")],
             client_optional: false,
             token_id: Cow::Borrowed("jti"),
@@ -185,6 +187,14 @@ impl Profile {
     #[must_use]
     pub fn subject_or_client(mut self) -> Self {
         self.subject_or_client = true;
+        self
+    }
+
+    /// Reads a subject that is the empty string as no subject, for [`subject_or_client`](Self::subject_or_client). By
+    /// default, such a token is refused (`required_claim_missing`).
+    #[must_use]
+    pub fn empty_subject_is_none(mut self) -> Self {
+        self.empty_subject_is_none = true;
         self
     }
 

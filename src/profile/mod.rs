@@ -13,9 +13,11 @@
 //! | [`auth0`](Profile::auth0) | `typ`, client, token id; tenant; tokens without a user; agents as subjects |
 //! | [`auth0_rfc9068`](Profile::auth0_rfc9068) | tenant; tokens without a user; agents as subjects |
 //! | [`clerk`](Profile::clerk) | `typ`, client, token id; `act` names an impersonator |
+//! | [`cloudflare_access`](Profile::cloudflare_access) | `typ`, client, token id; tokens without a user |
 //! | [`cognito`](Profile::cognito) | `typ`; most tokens have no audience |
 //! | [`duende`](Profile::duende) | scopes may be an array; tokens without a user |
 //! | [`entra_v1`](Profile::entra_v1), [`entra_v2`](Profile::entra_v2) | `typ`, subject, client, token id, scopes; tenant; tokens without a user; agents |
+//! | [`google_iap`](Profile::google_iap) | `typ`; no client and no token id; service accounts |
 //! | [`keycloak`](Profile::keycloak) | `typ`, client; tokens without a user |
 //! | [`logto`](Profile::logto) | tenant |
 //! | [`okta`](Profile::okta) | `typ`, client, scopes |

@@ -123,6 +123,60 @@ impl Profile {
             ])
     }
 
+    /// Creates the profile of Cloudflare Access for application tokens. The issuer is
+    /// `https://{team}.cloudflareaccess.com`, and its keys are at the path `/cdn-cgi/access/certs` there.
+    ///
+    /// The token is in the field `Cf-Access-Jwt-Assertion`; see
+    /// [`Guard::credential_field`](crate::Guard::credential_field), also for what the service then has to do against CSRF.
+    ///
+    /// | RFC 9068 | here |
+    /// |---|---|
+    /// | `typ` `at+jwt` | `JWT`; `type` must be `app`, and tokens that look like another kind are refused |
+    /// | `aud` | the tag of the application (AUD) |
+    /// | `client_id` | `common_name`, the client id of a service token; missing in a user's token |
+    /// | `jti` | may be missing |
+    /// | `scope` | missing |
+    /// | a token without a user | `sub` is empty or missing; then the client is the subject |
+    ///
+    /// A token lives as long as the session of the application is set to, which may be a month. Tokens that live longer
+    /// than a day are refused unless [`TokenLimits::max_lifetime`](crate::token::TokenLimits::max_lifetime) is raised.
+    #[must_use]
+    pub fn cloudflare_access() -> Self {
+        Profile::rfc9068()
+            .types([HeaderType::Jwt])
+            .requires([ClaimRule::is("type", "app")])
+            .client_claims(["common_name"])
+            .client_optional()
+            .token_id_optional()
+            .subject_or_client()
+            .empty_subject_is_none()
+    }
+
+    /// Creates the profile of Google's Identity-Aware Proxy. The issuer is `https://cloud.google.com/iap`, and its keys
+    /// are at `https://www.gstatic.com/iap/verify/public_key-jwk`.
+    ///
+    /// The token is in the field `X-Goog-IAP-JWT-Assertion`; see
+    /// [`Guard::credential_field`](crate::Guard::credential_field), also for what the service then has to do against CSRF.
+    ///
+    /// | RFC 9068 | here |
+    /// |---|---|
+    /// | `typ` `at+jwt` | `JWT` or none; tokens that look like another kind are refused |
+    /// | `aud` | `/projects/{number}/global/backendServices/{id}`, or `/projects/{number}/apps/{id}` for App Engine |
+    /// | `client_id` | missing; `azp` repeats the audience |
+    /// | `jti` | may be missing |
+    /// | `scope` | missing |
+    /// | a subject that is not a person | `email` ends in `.gserviceaccount.com` |
+    ///
+    /// All of Google's customers have this one issuer: only the audience tells a token for you from one for anyone else.
+    #[must_use]
+    pub fn google_iap() -> Self {
+        Profile::rfc9068()
+            .types([HeaderType::Jwt, HeaderType::Absent])
+            .client_optional()
+            .token_id_optional()
+            .subject_is_not_a_person_if([ClaimRule::ends_with("email", ".gserviceaccount.com")])
+    }
+
     /// Creates the profile of Amazon Cognito user pools. The issuer is
     /// `https://cognito-idp.{region}.amazonaws.com/{pool}`.
     ///

@@ -66,6 +66,7 @@ impl Reader<'_> {
         }
         self.claims.client = client;
         let subject = self.text(&profile.subject);
+        let subject = subject.filter(|text| !(profile.empty_subject_is_none && text.is_empty()));
         self.claims.subject = subject.or(client.filter(|_| profile.subject_or_client));
         self.claims.token_id = self.text(&profile.token_id);
         self.claims.tenant = profile.tenant.as_ref().and_then(|name| self.text(name));

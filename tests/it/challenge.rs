@@ -68,7 +68,7 @@ fn each_kind_of_denial_has_its_exact_challenge() {
             answer(&guard(), &["Bearer a b"], READ),
             400,
             format!(
-                r#"Bearer error="invalid_request", error_description="The Authorization field is malformed", {METADATA}"#
+                r#"Bearer error="invalid_request", error_description="The credential is malformed", {METADATA}"#
             ),
         ),
         (

@@ -486,6 +486,7 @@ fn vendor_claims(ver: &str, scp: &Value) -> Members {
         ("aut", text("APPLICATION_USER")),
         ("typ", text("Bearer")),
         ("token_use", text("access")),
+        ("type", text("app")),
         ("scope", text("orders:read")),
         ("scp", scp.to_string()),
     ]
@@ -539,6 +540,9 @@ fn vendor_changes() -> impl Strategy<Value = Members> {
         "org_id",
         "env",
         "organization_id",
+        "type",
+        "common_name",
+        "email",
         "cnf",
         "nbf",
         "iat",

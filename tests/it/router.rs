@@ -11,7 +11,7 @@ use axum::extract::{FromRef, Json, MatchedPath, Path, Request, State};
 use axum::http::header::{
     ACCESS_CONTROL_ALLOW_HEADERS, ACCESS_CONTROL_ALLOW_ORIGIN, ACCESS_CONTROL_EXPOSE_HEADERS,
     ACCESS_CONTROL_REQUEST_HEADERS, ACCESS_CONTROL_REQUEST_METHOD, ALLOW, AUTHORIZATION,
-    CACHE_CONTROL, CONTENT_TYPE, ORIGIN, WWW_AUTHENTICATE,
+    CACHE_CONTROL, CONTENT_LENGTH, CONTENT_TYPE, ORIGIN, WWW_AUTHENTICATE,
 };
 use axum::http::{HeaderMap, Method, StatusCode};
 use axum::middleware::{self, Next};
@@ -20,9 +20,10 @@ use axum::routing::{any, get, post};
 use axum::{Extension, Router};
 use http_body_util::BodyExt;
 use serde::Deserialize;
+use serde_json::Value;
 use tower::{Layer, ServiceExt, service_fn};
 use tower_http::cors::{Any, CorsLayer};
-use unconfused::layer::{OwnGrant, ProblemJson};
+use unconfused::layer::{Guards, OwnGrant, ProblemJson};
 use unconfused::replay::MemoryReplayStore;
 use unconfused::testing::{TestIssuer, TestToken};
 use unconfused::token::TokenLimits;
@@ -649,9 +650,8 @@ async fn a_denied_answer_can_have_a_body_of_problem_json() {
 #[tokio::test]
 async fn a_denied_answer_can_have_a_body_of_the_owners_own() {
     let guard = Guard::new(ORDERS, login().issuer());
-    let layer = guard
-        .require(READ)
-        .body(|denial: &Denial| Body::from(denial.reason().for_client().description()));
+    let layer =
+        guard.require(READ).body(|denial: &Denial| denial.reason().for_client().description());
     let app = Router::new().route("/orders", get(list).route_layer(layer));
     let response = ask(&app, Method::GET, "/orders").await;
     assert_eq!(response.status(), StatusCode::UNAUTHORIZED);
@@ -973,4 +973,155 @@ async fn a_grant_asked_for_as_an_optional_extension_is_none_behind_no_guard() {
     };
     let app = Router::new().route("/", get(greet));
     assert_eq!(text(ask(&app, Method::GET, "/").await).await, "hello stranger");
+}
+
+// Bodies of denials that handlers return.
+
+#[tokio::test]
+async fn a_handlers_own_denial_has_the_body_of_the_guard() {
+    async fn narrowed(State(guard): State<Guard>, grant: Grant) -> Result<(), Denial> {
+        guard.narrow(&grant, WRITE).await.map(drop)
+    }
+    async fn refused(State(guard): State<Guard>, grant: Grant) -> Result<(), Denial> {
+        Err(guard.refuse(&grant))
+    }
+    async fn made() -> Result<(), Denial> {
+        Err(Denial::from(Reason::PolicyDenied))
+    }
+    async fn with_its_own_body() -> Response {
+        Denial::from(Reason::PolicyDenied).respond(Body::from("mine"))
+    }
+    let login = login();
+    let guard = Guard::new(ORDERS, login.issuer())
+        .body(|denial: &Denial| ("text/plain", denial.reason().for_client().as_str()));
+    let app = Router::new()
+        .route("/narrowed", get(narrowed).route_layer(guard.require(READ)))
+        .route("/refused", get(refused).route_layer(guard.require(READ)))
+        .route("/made", get(made).route_layer(guard.require(READ)))
+        .route("/own_layer", get(made).route_layer(guard.require(READ).body(ProblemJson)))
+        .route("/twice", get(made).route_layer(guard.require(READ)))
+        .route("/mine", get(with_its_own_body).route_layer(guard.require(READ)))
+        .route_layer(guard.require(Require::valid_token()))
+        .route("/misplaced", get(list))
+        .with_state(guard);
+    for (path, status, body) in [
+        ("/narrowed", 403, "insufficient_scope"),
+        ("/refused", 403, "policy_denied"),
+        ("/made", 403, "policy_denied"),
+        ("/own_layer", 403, "policy_denied"),
+        ("/twice", 403, "policy_denied"),
+        ("/mine", 403, "mine"),
+        // There is no guard before it.
+        ("/misplaced", 500, ""),
+    ] {
+        let response = ask_with(&app, Method::GET, path, &reader(&login)).await;
+        assert_eq!(response.status(), status, "{path}");
+        let media_type = response.headers().get(CONTENT_TYPE).map(|value| value.to_str().unwrap());
+        let spoken = !["mine", ""].contains(&body);
+        assert_eq!(media_type, spoken.then_some("text/plain"), "{path}");
+        let length = response.headers().get(CONTENT_LENGTH);
+        let length = length.map(|value| value.to_str().unwrap().to_owned());
+        assert!(length.is_none_or(|length| length == body.len().to_string()), "{path}");
+        assert!(response.extensions().get::<Denial>().is_some());
+        assert_eq!(text(response).await, body, "{path}");
+    }
+}
+
+#[tokio::test]
+async fn a_body_that_something_inside_the_layer_set_stays() {
+    async fn made() -> Result<(), Denial> {
+        Err(Denial::from(Reason::PolicyDenied))
+    }
+    let login = login();
+    let guard = Guard::new(ORDERS, login.issuer()).body(ProblemJson);
+    let page = middleware::map_response(|response: Response| async {
+        let (head, _) = response.into_parts();
+        Response::from_parts(head, Body::from("our page"))
+    });
+    let route = get(made).layer(page).route_layer(guard.require(READ));
+    let app = Router::new().route("/made", route);
+    let response = ask_with(&app, Method::GET, "/made", &reader(&login)).await;
+    assert!(!response.headers().contains_key(CONTENT_TYPE));
+    assert_eq!((response.status().as_u16(), &*text(response).await), (403, "our page"));
+}
+
+#[tokio::test]
+async fn a_handlers_own_denial_has_no_body_if_the_guard_makes_none() {
+    async fn made() -> Result<(), Denial> {
+        Err(Denial::from(Reason::PolicyDenied))
+    }
+    let login = login();
+    let guard = Guard::new(ORDERS, login.issuer());
+    let app = Router::new().route("/made", get(made).route_layer(guard.require(READ)));
+    let response = ask_with(&app, Method::GET, "/made", &reader(&login)).await;
+    assert!(!response.headers().contains_key(CONTENT_TYPE));
+    assert_eq!((response.status().as_u16(), &*text(response).await), (403, ""));
+}
+
+// Several guards, and other authenticators.
+
+#[tokio::test]
+async fn each_of_several_resources_serves_its_own_metadata() {
+    const FILES: Audience = Audience::from_static("https://api.example/files");
+    const MAIL: Audience = Audience::from_static("https://api.example/mail");
+    let login = login();
+    let guards = Guards::new(
+        [("files", Guard::new(FILES, login.issuer())), ("mail", Guard::new(MAIL, login.issuer()))],
+        |head, guards| {
+            guards.get(head.extensions.get::<MatchedPath>()?.as_str().split('/').nth(1)?)
+        },
+    );
+    let mut app = Router::new()
+        .route("/files/{id}", get(list))
+        .route("/mail/{id}", get(list))
+        .route("/other", get(list))
+        .route_layer(guards.require(READ));
+    for (_, guard) in guards.iter() {
+        app = app.merge(guard.metadata().unwrap().router());
+    }
+    for (path, audience) in [("/files/1", FILES), ("/mail/1", MAIL)] {
+        let denied = ask(&app, Method::GET, path).await;
+        let challenge = denied.headers()[WWW_AUTHENTICATE].to_str().unwrap();
+        let (_, url) = challenge.split_once("resource_metadata=\"https://api.example").unwrap();
+        let served = ask(&app, Method::GET, url.trim_end_matches('"')).await;
+        assert_eq!(served.status(), 200);
+        let document: Value = serde_json::from_str(&text(served).await).unwrap();
+        assert_eq!(document["resource"], audience.as_str());
+        let other = if audience == FILES { "/mail/1" } else { "/files/1" };
+        let token = login.token(&audience).scope("orders:read");
+        assert_eq!(ask_with(&app, Method::GET, path, &token).await.status(), 200);
+        assert_eq!(ask_with(&app, Method::GET, other, &token).await.status(), 401);
+        assert_eq!(ask_with(&app, Method::GET, "/other", &token).await.status(), 403);
+    }
+}
+
+#[tokio::test]
+async fn an_optional_grant_is_none_if_another_authenticator_vouched() {
+    #[derive(Clone)]
+    struct ApiKey;
+    async fn who(grant: Option<Grant>) -> &'static str {
+        if grant.is_some() { "a token" } else { "an API key" }
+    }
+    async fn check(mut request: Request, next: Next) -> Response {
+        if request.headers_mut().remove("x-api-key").is_some() {
+            request.extensions_mut().insert(ApiKey);
+        }
+        next.run(request).await
+    }
+    let login = login();
+    let guard = Guard::new(ORDERS, login.issuer());
+    let layer = || guard.require(READ).or_authenticated::<ApiKey>();
+    let app = Router::new()
+        .route("/who", get(who).route_layer(layer()))
+        .route("/list", get(list).route_layer(layer()))
+        .layer(middleware::from_fn(check));
+    let with_key = |path: &str| {
+        let request = axum::http::Request::get(path).header("x-api-key", "k");
+        request.body(Body::empty()).unwrap()
+    };
+    assert_eq!(text(send(&app, with_key("/who")).await).await, "an API key");
+    assert_eq!(text(ask_with(&app, Method::GET, "/who", &reader(&login)).await).await, "a token");
+    assert_eq!(ask(&app, Method::GET, "/who").await.status(), 401);
+    // A handler that needs a grant says so.
+    assert_eq!(send(&app, with_key("/list")).await.status(), 500);
 }

@@ -131,8 +131,8 @@ macro_rules! vendors {
 /// All of them, by their names.
 pub(crate) fn vendors() -> Vec<Vendor> {
     vendors!(
-        auth0 auth0_rfc9068 clerk cognito duende entra_v1 entra_v2 keycloak logto okta ory_hydra
-        pingone workos wso2 zitadel
+        auth0 auth0_rfc9068 clerk cloudflare_access cognito duende entra_v1 entra_v2 google_iap
+        keycloak logto okta ory_hydra pingone workos wso2 zitadel
     )
 }
 

@@ -137,11 +137,9 @@ fn a_body_of_the_owners_own_kind_names_its_media_type() {
     #[derive(Clone)]
     struct Page;
     impl MakeBody<String> for Page {
-        fn body(&self, denial: &Denial) -> String {
-            format!("<h1>{}</h1>", denial.status().as_u16())
-        }
-        fn content_type(&self) -> Option<HeaderValue> {
-            Some(HeaderValue::from_static("text/html"))
+        fn make_body(&self, denial: &Denial) -> (Option<HeaderValue>, String) {
+            let page = format!("<h1>{}</h1>", denial.status().as_u16());
+            (Some(HeaderValue::from_static("text/html")), page)
         }
     }
     let guard = Guard::new(ORDERS, login().issuer());

@@ -1,11 +1,15 @@
 //! The guard as a layer, in plain tower: what it passes, what it answers, and how it waits.
 
+mod bodies;
 mod denied;
+mod guards;
 mod its_request;
 mod narrowing;
 mod nested;
 mod operation;
 mod optional;
+mod other_authenticator;
+mod other_field;
 mod other_guard;
 mod passes;
 mod ready;

@@ -338,7 +338,7 @@ impl From<&Unmet> for Denial {
     fn from(unmet: &Unmet) -> Self {
         let mut denial = Denial::new(unmet.reason(), Challenge::for_unmet(unmet));
         denial.0.also = unmet.reasons().iter().skip(1).copied().collect();
-        denial.0.detail = unmet.problem.clone();
+        denial.0.detail = unmet.details.as_ref().map(|details| details.problem.clone());
         denial
     }
 }

@@ -23,18 +23,20 @@ impl Require {
     /// mistake of the program (`internal_error`), and stands alone too.
     #[must_use = "an error is the refusal"]
     pub fn check(&self, token: &AccessToken, now: UtcDateTime) -> Result<(), Unmet> {
-        let details = self
-            .check_details(token)
-            .map_err(|problem| Unmet::new(problem.reason()).with_problem(&problem))?;
+        let details = self.lacking_details(token).map_err(|problem| {
+            // What a token cannot make good is refused first.
+            Unmet::new(problem.reason()).with_details(&problem, None)
+        })?;
         self.check_parties(token).map_err(Unmet::new)?;
         let authentication = self.check_authentication(token, now);
         let allowed = self.scopes.iter().all(|group| token.allows_any(group));
-        if allowed && authentication == [None, None] && details.reasons.is_empty() {
+        if allowed && authentication == [None, None] && details.is_none() {
             return Ok(());
         }
         let scope = (!allowed).then_some(Reason::InsufficientScope);
-        let reasons = authentication.into_iter().chain([scope]).flatten().chain(details.reasons);
-        let mut reasons = without_repeats(reasons);
+        let reasons = authentication.into_iter().chain([scope]).flatten();
+        let of_details = details.iter().flat_map(|lacking| lacking.reasons.iter().copied());
+        let mut reasons = without_repeats(reasons.chain(of_details));
         reasons.sort_unstable();
         let Some(mut unmet) = Unmet::from_reasons(reasons) else { return Ok(()) };
         if authentication != [None, None] {
@@ -44,11 +46,10 @@ impl Require {
         if !allowed {
             unmet.scopes = self.challenge_scopes();
         }
-        unmet.remediation = details.remediation;
-        match details.problem {
-            Some(problem) => Err(unmet.with_problem(&problem)),
-            None => Err(unmet),
-        }
+        Err(match details {
+            Some(lacking) => unmet.with_details(&lacking.problem, lacking.remediation),
+            None => unmet,
+        })
     }
 
     /// Checks what neither another login nor more scope can change.

@@ -294,17 +294,11 @@ impl AccessToken {
     /// use serde_json::json;
     /// use unconfused::{Audience, Scope};
     /// # use unconfused::testing::TestIssuer;
-    /// # #[derive(Debug)]
+    ///
+    /// #[derive(Debug, serde::Deserialize)]
     /// struct Refund {
     ///     order: String,
     /// }
-    /// # // As `derive(serde::Deserialize)` would have it.
-    /// # impl<'de> serde::Deserialize<'de> for Refund {
-    /// #     fn deserialize<D: serde::Deserializer<'de>>(d: D) -> Result<Self, D::Error> {
-    /// #         let mut map = std::collections::HashMap::<String, String>::deserialize(d)?;
-    /// #         Ok(Refund { order: map.remove("order").ok_or_else(|| serde::de::Error::missing_field("order"))? })
-    /// #     }
-    /// # }
     ///
     /// const ORDERS: Audience = Audience::from_static("https://orders.example");
     /// # let login = TestIssuer::new("https://login.example");
@@ -395,8 +389,9 @@ impl fmt::Debug for AccessToken {
     }
 }
 
-/// The error of [`AccessToken::claim`], [`acr`](AccessToken::acr), [`amr`](AccessToken::amr) and
-/// [`auth_time`](AccessToken::auth_time): the claim is there, and does not have the type that was asked for.
+/// The error of [`AccessToken::claim`], [`details`](AccessToken::details), [`acr`](AccessToken::acr),
+/// [`amr`](AccessToken::amr) and [`auth_time`](AccessToken::auth_time): the claim is there, and does not have the type
+/// that was asked for.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("the claim `{claim}` has another type")]
 pub struct WrongClaimType {

@@ -94,14 +94,7 @@ fn tokens() -> Vec<AccessToken> {
     .map(with_types);
     let web = || token().client("web");
     let logged_in = |acr: &str, ago| web().acr(acr).authenticated(secs(ago));
-    let entry = |order, amount| json!({"type": "refund", "order": order, "amount": amount});
-    let with_details = |details| web().claim("authorization_details", details);
     let kinds = [
-        with_details(json!([entry("7", "5")])),
-        with_details(json!([entry("7", "20")])).scope("orders:read"),
-        with_details(json!([entry("7", "5"), entry("8", "5")])),
-        with_details(json!([{"type": "cancel", "order": "7"}, entry("8", "1")])),
-        with_details(json!([{"type": "cancel", "order": "7"}])).scope("orders:read"),
         web(),
         web().scope("orders:read"),
         web().scope("orders:write"),
@@ -139,6 +132,16 @@ fn tokens() -> Vec<AccessToken> {
     ];
     let validate =
         |kind: &TestToken, validation: &Validation| validate_by(validation, kind, now()).unwrap();
+    let entry = |order, amount| json!({"type": "refund", "order": order, "amount": amount});
+    let detailed = |details| web().claim("authorization_details", details);
+    let detailed = [
+        detailed(json!([entry("7", "5")])),
+        detailed(json!([entry("7", "20")])).scope("orders:read"),
+        detailed(json!([entry("7", "5"), entry("8", "5")])),
+        detailed(json!([{"type": "cancel", "order": "7"}, entry("8", "1")])),
+        detailed(json!([{"type": "cancel", "order": "7"}])).scope("orders:read"),
+    ];
+    let detailed = detailed.map(|kind| validate(&kind, &validations[0]));
     let ours = kinds.iter().flat_map(|kind| validations.iter().map(|by| validate(kind, by)));
     // The same names, given by a partner.
     let (partner, trusted) = (TestIssuer::new(OTHER), with_types(Validation::new(ORDERS, OTHER)));
@@ -156,7 +159,7 @@ fn tokens() -> Vec<AccessToken> {
         let token = UnverifiedToken::parse(&token).unwrap();
         token.validate(&trusted, &partner.keys(), now()).unwrap()
     });
-    ours.chain(theirs).collect()
+    ours.chain(detailed).chain(theirs).collect()
 }
 
 /// Which tokens a requirement admits.

@@ -125,7 +125,8 @@ fn digits(value: &Value) -> Option<String> {
         parts.push("0");
     }
     let [whole, fraction] = parts[..] else { return None };
-    let all_digits = |part: &str| !part.is_empty() && part.chars().all(|c| matches!(c, '0'..='9'));
+    let all_digits =
+        |part: &str| !part.is_empty() && part.chars().all(|c| "0123456789".contains(c));
     let fits = all_digits(whole) && all_digits(fraction) && whole.len() < 16 && fraction.len() < 10;
     fits.then(|| format!("{whole:0>15}{fraction:0<9}"))
 }

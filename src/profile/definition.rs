@@ -32,12 +32,12 @@ use crate::json::{Document, string};
 /// # let raw = login.token(&ORDERS).claim("use", "api").claim("org", "acme").sign();
 ///
 /// // the token's payload has "use": "api" and "org": "acme"
-/// let profile = Profile::rfc9068().tenant_claim("org").requires([ClaimRule::is("use", "api")]);
+/// let profile = Profile::rfc9068().tenant_claim("org").requires_one_of([ClaimRule::is("use", "api")]);
 /// let validation = Validation::new(&ORDERS, "https://login.example").profile(profile);
 /// let token = UnverifiedToken::parse(&raw)?.validate(&validation, &keys, now)?;
 /// assert_eq!(token.tenant(), Some("acme"));
 ///
-/// let other = Profile::rfc9068().requires([ClaimRule::is("use", "admin")]);
+/// let other = Profile::rfc9068().requires_one_of([ClaimRule::is("use", "admin")]);
 /// let validation = Validation::new(&ORDERS, "https://login.example").profile(other);
 /// let refused = UnverifiedToken::parse(&raw)?.validate(&validation, &keys, now).unwrap_err();
 /// assert_eq!(refused.reason(), Reason::TokenKindRejected);
@@ -204,7 +204,7 @@ impl Profile {
     /// Refuses tokens for which none of these rules holds: they are another kind of token (`token_kind_rejected`). If
     /// called again, one rule of each call must hold.
     #[must_use]
-    pub fn requires(mut self, one_of: impl IntoIterator<Item = ClaimRule>) -> Self {
+    pub fn requires_one_of(mut self, one_of: impl IntoIterator<Item = ClaimRule>) -> Self {
         self.required_rules.push(one_of.into_iter().collect());
         self
     }

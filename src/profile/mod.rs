@@ -43,7 +43,7 @@
 //!     .client_claims(["azp"])
 //!     .scope_claims([("scp", ScopeShape::Array)])
 //!     .token_id_optional()
-//!     .requires([ClaimRule::is("use", "api")]);
+//!     .requires_one_of([ClaimRule::is("use", "api")]);
 //! let login = Issuer::new("https://login.example", keys).profile(own);
 //! ```
 

@@ -314,7 +314,7 @@ impl Require {
     ///
     /// // no client is on both lists, so no token can meet both requirements
     /// let nothing = refunds.and(Require::valid_token().client([MOBILE_APP]));
-    /// assert!(nothing.is_unmeetable());
+    /// assert!(nothing.can_never_be_met());
     /// ```
     #[must_use]
     pub fn and(mut self, other: impl Into<Require>) -> Self {
@@ -348,7 +348,7 @@ impl Require {
 
     /// Returns true if no token can meet this, because it contradicts itself or lists nothing to choose from.
     #[must_use]
-    pub fn is_unmeetable(&self) -> bool {
+    pub fn can_never_be_met(&self) -> bool {
         let actor_required = self.actor_required || self.delegated;
         let is_of_listed_issuer = |client: &Party<'_>| self.admits_issuer(client.issuer());
         (actor_required && self.undelegated)

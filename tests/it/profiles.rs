@@ -707,7 +707,7 @@ fn an_impersonator_does_not_count_as_the_agent_that_must_act() {
     for validation in [
         vendor.validation().agents_must_act(),
         vendor.validation().agents_must_act().agent_clients([origin]),
-        vendor.validation().agents_must_act().agent_clients_by(|_| true),
+        vendor.validation().agents_must_act().agent_clients_if(|_| true),
     ] {
         let token = read(&validation, vendor.issuer, &token).unwrap();
         let admin = (vendor.issuer, ADMIN);
@@ -971,8 +971,8 @@ fn own() -> Profile {
         .scope_claims([("rights", ScopeShape::Either), ("more", ScopeShape::Text)])
         .tenant_claim("org")
         .tenant_in_issuer()
-        .requires([ClaimRule::is("use", "api"), ClaimRule::starts_with("use", "api/")])
-        .requires([ClaimRule::present("v")])
+        .requires_one_of([ClaimRule::is("use", "api"), ClaimRule::starts_with("use", "api/")])
+        .requires_one_of([ClaimRule::present("v")])
         .subject_is_client_if([ClaimRule::ends_with("uid", "@services")])
         .subject_is_client_if([ClaimRule::same("uid", "sub")])
         .subject_is_not_a_person_if([ClaimRule::lists("kind", "robot")])
@@ -1105,7 +1105,7 @@ fn a_test_that_nothing_can_meet_refuses_everything() {
     let no_rules: [ClaimRule; 0] = [];
     let nothing: [HeaderType; 0] = [];
     for (profile, reason) in [
-        (Profile::rfc9068().requires(no_rules), Reason::TokenKindRejected),
+        (Profile::rfc9068().requires_one_of(no_rules), Reason::TokenKindRejected),
         (Profile::rfc9068().types(nothing), Reason::TokenTypeMismatch),
         (Profile::rfc9068().client_claims([""; 0]), Reason::RequiredClaimMissing),
         (Profile::rfc9068().tenant_in_issuer(), Reason::TenantMismatch),
@@ -1246,7 +1246,7 @@ fn a_service_account_that_cannot_be_told_from_a_user_of_that_name_is_its_clients
     for (validation, acts, answer) in [
         (vendor.validation(), false, None),
         (vendor.validation().agent_clients(["billing"]), true, None),
-        (vendor.validation().agent_clients_by(|_| true), true, None),
+        (vendor.validation().agent_clients_if(|_| true), true, None),
         (vendor.validation().agents_must_act(), false, Some(Reason::ActorRequired)),
     ] {
         let token = read(&validation, vendor.issuer, &vendor.token(&machine)).unwrap();
@@ -1316,7 +1316,7 @@ fn seen(validation: &Validation, token: &TestToken) -> AccessToken {
 #[test]
 fn an_agent_by_a_rule_whose_token_names_no_client_is_still_an_agent() {
     let profile = Profile::rfc9068().client_optional();
-    let validation = validation().profile(profile).agent_clients_by(|_| true);
+    let validation = validation().profile(profile).agent_clients_if(|_| true);
     let token = seen(&validation, &token().without_claim("client_id"));
     assert!(unmet(&Require::valid_token().undelegated(), &token).is_some());
 }

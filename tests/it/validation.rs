@@ -303,7 +303,7 @@ fn a_delegated_token_may_live_two_hours() {
 #[test]
 fn a_token_of_an_agent_client_may_live_two_hours() {
     let listed = validation().agent_clients(["test-client"]);
-    let by_rule = validation().agent_clients_by(|token| token.client_id() == Some("test-client"));
+    let by_rule = validation().agent_clients_if(|token| token.client_id() == Some("test-client"));
     for validation in [listed, by_rule] {
         let check = |life| validate_by(&validation, &token().lifetime(secs(life)), now()).map(drop);
         assert!(check(2 * HOUR).is_ok());

@@ -7,6 +7,7 @@ mod unmet;
 // After `requirement`: rustdoc lists the methods of `Require` in this order.
 mod check;
 mod display;
+mod parse;
 
 pub use requirement::Require;
 pub use unmet::Unmet;

@@ -26,6 +26,7 @@ mod possession;
 mod profiles;
 mod properties;
 mod require;
+mod require_text;
 mod rooms;
 mod router;
 mod spending;

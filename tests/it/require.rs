@@ -325,6 +325,17 @@ fn what_a_token_can_meet_is_not_called_unmeetable() {
 }
 
 #[test]
+fn each_of_the_family_is_read_as_it_is_printed() {
+    for a in family() {
+        assert_eq!(a.to_string().parse(), Ok(a.clone()));
+        for b in family() {
+            let both = a.clone().and(&b);
+            assert_eq!(both.to_string().parse(), Ok(both));
+        }
+    }
+}
+
+#[test]
 #[should_panic(expected = "no token can meet the requirement")]
 fn a_layer_that_no_token_can_pass_panics_when_it_is_made() {
     let _ = guard().require(any().delegated().undelegated());

@@ -148,7 +148,7 @@ pub mod error {
     //!
     //! - set up a guard from a configuration file: [`ConfigError`], [`InvalidName`], [`ScopeCycle`];
     //! - call the plain functions: [`InvalidToken`] and [`Unmet`], which become a `Denial` with `from`;
-    //! - read a claim of your own: [`WrongClaimType`].
+    //! - read claims of your own: [`WrongClaimType`], which becomes a `Denial` too.
     //!
     //! Errors that belong to one module are there: [`KeySetError`](crate::keys::KeySetError),
     //! [`HttpError`](crate::client::HttpError), [`StoreUnavailable`](crate::replay::StoreUnavailable).
@@ -168,7 +168,7 @@ pub mod error {
     pub use crate::config_error::ConfigError;
     pub use crate::names::InvalidName;
     pub use crate::require::Unmet;
-    pub use crate::token::access_token::WrongClaimType;
     pub use crate::token::hierarchy::ScopeCycle;
     pub use crate::token::invalid::InvalidToken;
+    pub use crate::token::typed_claims::WrongClaimType;
 }

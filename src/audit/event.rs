@@ -278,7 +278,7 @@ impl<'a> AuditEvent<'a> {
 
     fn claims(&self) -> Option<&'a Claims> {
         match self.known_claims {
-            KnownClaims::Validated(evidence) => Some(evidence.token().claims()),
+            KnownClaims::Validated(evidence) => Some(evidence.token().parsed_claims()),
             KnownClaims::Signed(claims) => Some(claims),
             KnownClaims::None => None,
         }

@@ -294,7 +294,8 @@ impl Guard {
         issuer.mark_used();
         if let Some(slot) = cache_slot {
             let tenant = issuer.is_tenant().then_some(issuer);
-            let cached = CachedToken { claims: token.claims().clone(), keys: keys.id(), tenant };
+            let cached =
+                CachedToken { claims: token.parsed_claims().clone(), keys: keys.id(), tenant };
             self.inner.token_cache.insert(slot, cached, token.expires_at(), at);
         }
         Ok(token)

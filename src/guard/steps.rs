@@ -287,7 +287,7 @@ impl Guard {
         keys: Result<KeySet, KeysUnavailable>,
         at: UtcDateTime,
     ) -> Result<AccessToken, Refused> {
-        let keys = keys.map_err(|unavailable| unavailable.denial())?;
+        let keys = keys.map_err(Denial::from)?;
         let AdmittedToken { token, algorithm, issuer, cache_slot } = admitted;
         let terms = &self.inner.terms;
         let token = token.validate_admitted(algorithm, terms, &issuer.terms, &keys, at)?;

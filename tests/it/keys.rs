@@ -13,7 +13,7 @@ use http::{HeaderValue, Request, Response};
 use serde_json::{Value, json};
 use tokio::time::{Instant, sleep, timeout};
 use unconfused::client::{HttpAnswer, HttpError, HttpLimits};
-use unconfused::keys::{Algorithm, KeySet, KeyState, KeyStatus, RemoteKeys};
+use unconfused::keys::{Algorithm, KeySet, KeyState, KeyStatus, KeysUnavailable, RemoteKeys};
 use unconfused::profile::Profile;
 use unconfused::testing::{ScriptedClient, TestIssuer, TestToken};
 use unconfused::{Answer, AuditEvent, Denial, Grant, Guard, Issuer, Reason, Scope};
@@ -1186,5 +1186,28 @@ fn tenants_with_one_set_of_keys_are_as_many_as_there_are() {
                 of_tenant(&acme).claim("iss", format!("https://login.example/t{number}/v2"));
             assert_eq!(at_once(&guard, &token), Some(Ok(())), "{number}");
         }
+    }
+}
+
+#[test]
+fn keys_that_a_function_asked_for_are_denied_as_the_guard_denies_them() {
+    fn ask(unavailable: KeysUnavailable) -> Result<(), Denial> {
+        Err(unavailable)?
+    }
+    for (seconds, sent) in [(None, "5"), (Some(2.0), "2"), (Some(0.2), "1"), (Some(1.2), "2")] {
+        let mut unavailable = KeysUnavailable::new("connection refused");
+        if let Some(seconds) = seconds {
+            unavailable = unavailable.retry_after(Duration::from_secs_f64(seconds));
+        }
+        let denial = ask(unavailable).unwrap_err();
+        assert_eq!((denial.reason(), denial.status().as_u16()), (Reason::KeysUnavailable, 503));
+        assert_eq!(denial.headers()["retry-after"], sent);
+        assert!(denial.challenge().is_none());
+        let operator = denial.to_string();
+        assert!(
+            operator.contains("the issuer's keys are unavailable: connection refused"),
+            "{operator}"
+        );
+        assert!(!denial.problem_json().contains("refused"));
     }
 }

@@ -3,6 +3,7 @@
 use std::borrow::Cow;
 use std::collections::BTreeSet;
 
+use super::claim_name::name_of_text;
 use super::claim_rule::ClaimRule;
 use super::header_type::HeaderType;
 use crate::json::{Document, string};
@@ -12,6 +13,10 @@ use crate::json::{Document, string};
 /// [`rfc9068`](Self::rfc9068) is the default, and the strict one. Every other profile says where an issuer deviates
 /// from it, and what is checked instead. The [module page](crate::profile) lists those of vendors; build one of your
 /// own with the same methods.
+///
+/// A claim is read by its name, at the top of the payload. A path into an object, such as `realm_access.roles`, cannot
+/// be read, and neither can a claim that is never a text, such as `exp`, as a text. A method that names a claim panics
+/// then, since every token would be refused, or a rule would never hold.
 ///
 /// A profile that accepts `typ` `JWT` or none ([`HeaderType`]) refuses tokens that look like another kind
 /// (`token_kind_rejected`, RFC 8725 section 3.12). These are tokens with `nonce`, `at_hash`, `c_hash` or `events`, with
@@ -125,9 +130,13 @@ impl Profile {
     }
 
     /// Sets the claim that names the subject. Defaults to `sub`.
+    ///
+    /// # Panics
+    ///
+    /// Panics if the name is empty, is a path, or names a claim that is never a text.
     #[must_use]
     pub fn subject_claim(mut self, claim: impl Into<Cow<'static, str>>) -> Self {
-        self.subject = claim.into();
+        self.subject = name_of_text(claim);
         self
     }
 
@@ -140,12 +149,16 @@ impl Profile {
 
     /// Sets the claims that may name the client, in this order: the first that is there counts. Defaults to
     /// `client_id`.
+    ///
+    /// # Panics
+    ///
+    /// Panics if the name is empty, is a path, or names a claim that is never a text.
     #[must_use]
     pub fn client_claims(
         mut self,
         claims: impl IntoIterator<Item = impl Into<Cow<'static, str>>>,
     ) -> Self {
-        self.clients = claims.into_iter().map(Into::into).collect();
+        self.clients = claims.into_iter().map(name_of_text).collect();
         self
     }
 
@@ -158,9 +171,13 @@ impl Profile {
     }
 
     /// Sets the claim that holds the token's own id. Defaults to `jti`.
+    ///
+    /// # Panics
+    ///
+    /// Panics if the name is empty, is a path, or names a claim that is never a text.
     #[must_use]
     pub fn token_id_claim(mut self, claim: impl Into<Cow<'static, str>>) -> Self {
-        self.token_id = claim.into();
+        self.token_id = name_of_text(claim);
         self
     }
 
@@ -175,19 +192,28 @@ impl Profile {
     ///
     /// Do **not** name a claim that holds the roles of users. What a person may do, and what a client may do on behalf
     /// of that person, are two different things.
+    ///
+    /// # Panics
+    ///
+    /// Panics if the name is empty, is a path, or names a claim that is never a text.
     #[must_use]
     pub fn scope_claims(
         mut self,
         claims: impl IntoIterator<Item = (impl Into<Cow<'static, str>>, ScopeShape)>,
     ) -> Self {
-        self.scopes = claims.into_iter().map(|(claim, shape)| (claim.into(), shape)).collect();
+        self.scopes =
+            claims.into_iter().map(|(claim, shape)| (name_of_text(claim), shape)).collect();
         self
     }
 
     /// Sets the claim that names the tenant. By default a token has no tenant.
+    ///
+    /// # Panics
+    ///
+    /// Panics if the name is empty, is a path, or names a claim that is never a text.
     #[must_use]
     pub fn tenant_claim(mut self, claim: impl Into<Cow<'static, str>>) -> Self {
-        self.tenant = Some(claim.into());
+        self.tenant = Some(name_of_text(claim));
         self
     }
 

@@ -47,6 +47,7 @@
 //! let login = Issuer::new("https://login.example", keys).profile(own);
 //! ```
 
+mod claim_name;
 mod claim_rule;
 mod definition;
 mod header_type;

@@ -1416,3 +1416,57 @@ fn an_impersonator_does_not_hide_that_an_agent_holds_the_token() {
     let admin_only = Require::valid_token().actor_if_any([(LOGIN, "admin")]);
     assert_eq!(unmet(&admin_only, &token), Some(Reason::ActorRequired));
 }
+
+#[test]
+fn a_claim_that_cannot_be_read_is_refused_at_set_up() {
+    type SetUp = fn(&'static str);
+    let as_text: [SetUp; 11] = [
+        |name| drop(Profile::rfc9068().subject_claim(name)),
+        |name| drop(Profile::rfc9068().client_claims(["azp", name])),
+        |name| drop(Profile::rfc9068().token_id_claim(name)),
+        |name| drop(Profile::rfc9068().scope_claims([(name, ScopeShape::Array)])),
+        |name| drop(Profile::rfc9068().tenant_claim(name)),
+        |name| drop(ClaimRule::is(name, "a")),
+        |name| drop(ClaimRule::starts_with(name, "a")),
+        |name| drop(ClaimRule::lists(name, "a")),
+        |name| drop(ClaimRule::same(name, "sub")),
+        |name| drop(ClaimRule::same("sub", name)),
+        |name| drop(ClaimRule::names_client(name, "", "")),
+    ];
+    let present: [SetUp; 1] = [|name| drop(ClaimRule::present(name))];
+    let panics = |set_up: &SetUp, name| std::panic::catch_unwind(|| set_up(name)).is_err();
+    for path in [
+        "",
+        "realm_access.roles",
+        "resource_access.orders.roles",
+        "resource_access.{client}.roles",
+        "act.sub",
+        "cnf.jkt",
+        "/realm_access/roles",
+        "$.roles",
+        "roles[0]",
+        "['roles']",
+    ] {
+        assert!(as_text.iter().chain(&present).all(|set_up| panics(set_up, path)), "{path}");
+    }
+    for number_or_object in ["exp", "iat", "auth_time", "act", "cnf", "authorization_details"] {
+        assert!(
+            as_text.iter().all(|set_up| panics(set_up, number_or_object)),
+            "{number_or_object}"
+        );
+        assert!(!panics(&present[0], number_or_object), "{number_or_object}");
+    }
+    for name in [
+        "roles",
+        "https://shop.example/roles",
+        "example.com/groups",
+        "urn:zitadel:iam:org:project:roles",
+        "cognito:groups",
+        "kubernetes.io",
+        "pi.sri",
+        "act_as",
+        "aud",
+    ] {
+        assert!(!as_text.iter().chain(&present).any(|set_up| panics(set_up, name)), "{name}");
+    }
+}

@@ -8,6 +8,8 @@
 //! [vendor_profiles]: crate::guide::vendor_profiles
 //! [proof_of_possession]: crate::guide::proof_of_possession
 //! [plain_functions]: crate::guide::plain_functions
+//! [other_frameworks]: crate::guide::other_frameworks
+//! [jwts_of_your_own]: crate::guide::jwts_of_your_own
 //! [behind_a_proxy]: crate::guide::behind_a_proxy
 //! [testing_your_service]: crate::guide::testing_your_service
 //! [what_is_not_checked]: crate::guide::what_is_not_checked

@@ -9,11 +9,13 @@
 //! 5. [Vendor profiles](vendor_profiles): tokens that are not RFC 9068, and how to find the right profile.
 //! 6. [Proof of possession](proof_of_possession): DPoP, certificates, tokens that count once.
 //! 7. [Plain functions](plain_functions): without tower, guard, async or clock.
-//! 8. [Behind a proxy](behind_a_proxy): what changes if something else terminates TLS.
-//! 9. [Testing your service](testing_your_service): tokens for your own tests.
-//! 10. [What is not checked](what_is_not_checked): what a grant does not say.
-//! 11. [Limits](limits): every number, and how to change it.
-//! 12. [Security](security): the threats, and what the guard does about each.
+//! 8. [Other frameworks](other_frameworks): actix-web, Lambda, and any framework that is not built on tower.
+//! 9. [JWTs of your own](jwts_of_your_own): plain JWTs, signed with a private key of your service.
+//! 10. [Behind a proxy](behind_a_proxy): what changes if something else terminates TLS.
+//! 11. [Testing your service](testing_your_service): tokens for your own tests.
+//! 12. [What is not checked](what_is_not_checked): what a grant does not say.
+//! 13. [Limits](limits): every number, and how to change it.
+//! 14. [Security](security): the threats, and what the guard does about each.
 //!
 //! The chapters hold no code of the crate. Their examples run as its tests.
 
@@ -26,8 +28,14 @@ pub mod delegation {}
 #[doc = include_str!("issuers_and_tenants.md")]
 pub mod issuers_and_tenants {}
 
+#[doc = include_str!("jwts_of_your_own.md")]
+pub mod jwts_of_your_own {}
+
 #[doc = include_str!("limits.md")]
 pub mod limits {}
+
+#[doc = include_str!("other_frameworks.md")]
+pub mod other_frameworks {}
 
 #[doc = include_str!("plain_functions.md")]
 pub mod plain_functions {}

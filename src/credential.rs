@@ -11,6 +11,7 @@ use memchr::memmem;
 use crate::challenge::Scheme;
 use crate::proof::{Dpop, DpopRequest, Possession, ProofField};
 use crate::reason::Reason;
+use crate::token::TokenLimits;
 
 /// The field of proofs (RFC 9449 section 4.1).
 pub(crate) const DPOP: HeaderName = HeaderName::from_static("dpop");
@@ -29,14 +30,15 @@ const MIN_SEARCHED_BYTES: usize = 32;
 /// ```
 /// use http::{HeaderMap, HeaderValue, header::AUTHORIZATION};
 /// use unconfused::Reason;
-/// use unconfused::token::Credential;
+/// use unconfused::token::{Credential, TokenLimits};
 ///
+/// let limits = TokenLimits::default();
 /// let mut headers = HeaderMap::new();
-/// let missing = Credential::from_headers(&headers, 16 * 1024).unwrap_err();
+/// let missing = Credential::from_headers(&headers, &limits).unwrap_err();
 /// assert_eq!(missing, Reason::MissingCredentials);
 ///
 /// headers.insert(AUTHORIZATION, HeaderValue::from_static("Bearer abc.def.ghi"));
-/// let credential = Credential::from_headers(&headers, 16 * 1024)?;
+/// let credential = Credential::from_headers(&headers, &limits)?;
 /// assert_eq!(credential.expose(), "abc.def.ghi");
 /// # Ok::<(), unconfused::Reason>(())
 /// ```
@@ -69,15 +71,50 @@ impl Credential {
     ///
     /// # Errors
     ///
-    /// - [`Reason::CredentialTooLarge`] if the token has more than `max_bytes`, or a `DPoP` field has more than
-    ///   [`Dpop::MAX_BYTES`](crate::proof::Dpop::MAX_BYTES).
+    /// - [`Reason::CredentialTooLarge`] if the token has more than [`TokenLimits::max_bytes`], or a `DPoP` field has more
+    ///   than [`Dpop::MAX_BYTES`](crate::proof::Dpop::MAX_BYTES). No other limit has an effect here.
     /// - [`Reason::MultipleCredentials`] if there are several `Authorization` fields.
     /// - [`Reason::MissingCredentials`] if there is none.
     /// - [`Reason::UnsupportedAuthScheme`] if the scheme is another one.
     /// - [`Reason::MalformedAuthorization`] if the field is not written in this form.
-    pub fn from_headers(headers: &HeaderMap, max_bytes: usize) -> Result<Self, Reason> {
-        let credential = Credential::from_headers_unchecked(headers, max_bytes, true)?;
+    pub fn from_headers(headers: &HeaderMap, limits: &TokenLimits) -> Result<Self, Reason> {
+        let credential = Credential::from_headers_unchecked(headers, limits.max_bytes, true)?;
         credential.is_token68().then_some(credential).ok_or(Reason::MalformedAuthorization)
+    }
+
+    /// Reads the credential from the values of the `Authorization` fields and of the `DPoP` fields of a request, for a
+    /// framework whose headers are not a [`HeaderMap`].
+    ///
+    /// Pass **all** values of each field, each as it was sent. A framework that hands out only the first one, or joins
+    /// several with a comma, hides a second credential, which is then not refused.
+    ///
+    /// ```
+    /// use unconfused::Reason;
+    /// use unconfused::token::{Credential, TokenLimits};
+    ///
+    /// let read = |authorization: &[&str], dpop: &[&str]| {
+    ///     Credential::from_values(authorization, dpop, &TokenLimits::default())
+    /// };
+    /// assert_eq!(read(&["Bearer abc.def.ghi"], &[])?.expose(), "abc.def.ghi");
+    /// assert_eq!(read(&["Bearer abc.def.ghi", "Bearer x.y.z"], &[]).unwrap_err(), Reason::MultipleCredentials);
+    /// # Ok::<(), Reason>(())
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// Returns the errors of [`from_headers`](Self::from_headers).
+    pub fn from_values(
+        authorization: impl IntoIterator<Item = impl AsRef<[u8]>>,
+        dpop: impl IntoIterator<Item = impl AsRef<[u8]>>,
+        limits: &TokenLimits,
+    ) -> Result<Self, Reason> {
+        let mut headers = HeaderMap::with_capacity(2);
+        // What cannot be the value of a field is neither a credential nor a proof.
+        let (max_field, no_credential) =
+            (max_field(limits.max_bytes), HeaderValue::from_static(","));
+        append(&mut headers, AUTHORIZATION, authorization, max_field, &no_credential)?;
+        append(&mut headers, DPOP, dpop, Dpop::MAX_BYTES, &HeaderValue::from_static(""))?;
+        Credential::from_headers(&headers, limits)
     }
 
     /// Reads the credential without checking the characters of the token.
@@ -90,8 +127,8 @@ impl Credential {
         accepts_proofs: bool,
     ) -> Result<Self, Reason> {
         let (fields, proofs) = (headers.get_all(AUTHORIZATION), headers.get_all(DPOP));
-        // Size comes first, before anything reads the bytes. 64 more leave room for the scheme and spaces.
-        let too_large = |field: &HeaderValue| field.len() > max_bytes.saturating_add(64);
+        // Size comes first, before anything reads the bytes.
+        let too_large = |field: &HeaderValue| field.len() > max_field(max_bytes);
         let large_proof = |field: &HeaderValue| field.len() > Dpop::MAX_BYTES;
         if fields.iter().any(too_large) || proofs.iter().any(large_proof) {
             return Err(Reason::CredentialTooLarge);
@@ -229,6 +266,32 @@ impl fmt::Debug for Credential {
     }
 }
 
+/// The most bytes of a field with a token of at most `max_bytes`: 64 more leave room for the scheme and spaces.
+fn max_field(max_bytes: usize) -> usize {
+    max_bytes.saturating_add(64)
+}
+
+/// Adds the values of a field: two are enough to be too many. `instead` stands for one that is not the value of a field.
+fn append(
+    headers: &mut HeaderMap,
+    name: HeaderName,
+    values: impl IntoIterator<Item = impl AsRef<[u8]>>,
+    max_bytes: usize,
+    instead: &HeaderValue,
+) -> Result<(), Reason> {
+    for (index, value) in values.into_iter().enumerate() {
+        let value = value.as_ref();
+        if value.len() > max_bytes {
+            return Err(Reason::CredentialTooLarge);
+        }
+        if index < 2 {
+            let value = HeaderValue::from_bytes(value).unwrap_or_else(|_| instead.clone());
+            headers.append(&name, value);
+        }
+    }
+    Ok(())
+}
+
 /// True if the query holds an access token, which is ignored (OAuth 2.1 section 5.1) but recorded.
 pub(crate) fn has_query_token(parts: &Parts) -> bool {
     let is_token = |pair: &str| pair.split('=').next() == Some("access_token");
@@ -255,12 +318,20 @@ fn is_token68(mut body: &[u8]) -> bool {
 mod tests {
     use super::*;
 
+    fn limits() -> TokenLimits {
+        TokenLimits::default().max_bytes(100)
+    }
+
+    /// Reads the fields of headers, and checks that their values alone are read in the same way.
     fn read(fields: &[&str]) -> Result<String, Reason> {
         let mut headers = HeaderMap::new();
         for field in fields {
             headers.append(AUTHORIZATION, HeaderValue::from_bytes(field.as_bytes()).unwrap());
         }
-        Credential::from_headers(&headers, 100).map(|credential| credential.expose().to_owned())
+        let token = |credential: Credential| credential.expose().to_owned();
+        let read = Credential::from_headers(&headers, &limits()).map(token);
+        assert_eq!(Credential::from_values(fields, [""; 0], &limits()).map(token), read);
+        read
     }
 
     #[test]
@@ -310,12 +381,37 @@ mod tests {
     }
 
     #[test]
+    fn values_that_no_field_can_have_are_refused_after_the_size_and_the_number() {
+        let of = |fields: &[&[u8]], proofs: &[&[u8]]| {
+            Credential::from_values(fields, proofs, &limits()).map(|read| read.proof)
+        };
+        let large = [b'\n'; 200];
+        for (fields, reason) in [
+            (&[&b"Bearer a\n"[..]][..], Reason::MalformedAuthorization),
+            (&[b"\0"], Reason::MalformedAuthorization),
+            (&[b"\0", b"Bearer a"], Reason::MultipleCredentials),
+            (&[b"Bearer a", b"\0", b"\n"], Reason::MultipleCredentials),
+            (&[&large], Reason::CredentialTooLarge),
+            (&[b"Bearer a", b"\0", &large], Reason::CredentialTooLarge),
+        ] {
+            assert_eq!(of(fields, &[]).err(), Some(reason), "{fields:?}");
+        }
+        let proofs = |proofs: &[&[u8]]| of(&[b"DPoP a"], proofs);
+        assert!(matches!(proofs(&[]), Ok(ProofFields::Missing)));
+        assert!(matches!(proofs(&[b"p"]), Ok(ProofFields::One(proof)) if proof == "p"));
+        assert!(matches!(proofs(&[b"\n"]), Ok(ProofFields::One(proof)) if proof.is_empty()));
+        assert!(matches!(proofs(&[b"p", b"\n", b"q"]), Ok(ProofFields::Several)));
+        let large = vec![b'p'; Dpop::MAX_BYTES + 1];
+        assert_eq!(proofs(&[b"p", b"p", &large]).err(), Some(Reason::CredentialTooLarge));
+    }
+
+    #[test]
     fn a_long_token_is_found_in_any_text_and_a_short_one_only_as_a_whole_value() {
         let credential = |token: &str| {
             let mut headers = HeaderMap::new();
             let field = format!("Bearer {token}");
             headers.insert(AUTHORIZATION, HeaderValue::from_str(&field).unwrap());
-            Credential::from_headers(&headers, 100).unwrap()
+            Credential::from_headers(&headers, &limits()).unwrap()
         };
         let long = "t".repeat(32);
         for (before, after) in
@@ -344,7 +440,7 @@ mod tests {
     fn debug_does_not_show_it() {
         let mut headers = HeaderMap::new();
         headers.insert(AUTHORIZATION, HeaderValue::from_static("Bearer secret"));
-        let credential = Credential::from_headers(&headers, 100).unwrap();
+        let credential = Credential::from_headers(&headers, &limits()).unwrap();
         assert_eq!(format!("{credential:?}"), "Credential(..)");
     }
 }

@@ -16,7 +16,7 @@ use crate::printable::Printable;
 use crate::proof::Dpop;
 use crate::reason::Reason;
 use crate::require::{Require, Unmet};
-use crate::token::InvalidToken;
+use crate::token::{InvalidToken, WrongClaimType};
 
 /// The field for nonces (RFC 9449 section 8.1).
 pub(crate) const DPOP_NONCE: HeaderName = HeaderName::from_static("dpop-nonce");
@@ -325,6 +325,13 @@ impl From<&InvalidToken> for Denial {
 impl From<InvalidToken> for Denial {
     fn from(invalid: InvalidToken) -> Self {
         Denial::from(&invalid)
+    }
+}
+
+/// A claim of another type or a missing one, refused as the guard refuses its own claims. See [`WrongClaimType`].
+impl From<WrongClaimType> for Denial {
+    fn from(wrong: WrongClaimType) -> Self {
+        Denial::from(wrong.reason()).with_detail(wrong.to_string())
     }
 }
 

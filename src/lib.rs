@@ -9,6 +9,8 @@
 //! [vendor_profiles]: crate::guide::vendor_profiles
 //! [proof_of_possession]: crate::guide::proof_of_possession
 //! [plain_functions]: crate::guide::plain_functions
+//! [other_frameworks]: crate::guide::other_frameworks
+//! [jwts_of_your_own]: crate::guide::jwts_of_your_own
 //! [behind_a_proxy]: crate::guide::behind_a_proxy
 //! [testing_your_service]: crate::guide::testing_your_service
 //! [what_is_not_checked]: crate::guide::what_is_not_checked
@@ -150,7 +152,7 @@ pub mod error {
     //!
     //! - set up a guard from a configuration file: [`ConfigError`], [`InvalidName`], [`ScopeCycle`];
     //! - call the plain functions: [`InvalidToken`] and [`Unmet`], which become a `Denial` with `from`;
-    //! - read a claim of your own: [`WrongClaimType`].
+    //! - read claims of your own: [`WrongClaimType`], which becomes a `Denial` too.
     //!
     //! Errors that belong to one module are there: [`KeySetError`](crate::keys::KeySetError),
     //! [`HttpError`](crate::client::HttpError), [`DetailProblem`](crate::detail::DetailProblem), [`StoreUnavailable`](crate::replay::StoreUnavailable).
@@ -170,7 +172,7 @@ pub mod error {
     pub use crate::config_error::ConfigError;
     pub use crate::names::InvalidName;
     pub use crate::require::Unmet;
-    pub use crate::token::access_token::WrongClaimType;
     pub use crate::token::hierarchy::ScopeCycle;
     pub use crate::token::invalid::InvalidToken;
+    pub use crate::token::typed_claims::WrongClaimType;
 }

@@ -7,7 +7,7 @@ use http::header::AUTHORIZATION;
 use http::{HeaderMap, HeaderValue};
 use serde_json::Value;
 use unconfused::proof::Possession;
-use unconfused::token::Credential;
+use unconfused::token::{Credential, TokenLimits};
 use unconfused::{AccessToken, Reason};
 
 use crate::case::{Case, Outcome, time, wanted};
@@ -82,7 +82,7 @@ fn check_head(scheme: &str, token: &str, max_bytes: usize) -> Result<(), Reason>
         };
     };
     let headers = HeaderMap::from_iter([(AUTHORIZATION, field)]);
-    match Credential::from_headers(&headers, max_bytes) {
+    match Credential::from_headers(&headers, &TokenLimits::default().max_bytes(max_bytes)) {
         Err(Reason::MalformedAuthorization) if known => Ok(()),
         Err(reason) => Err(reason),
         Ok(_) => Ok(()),

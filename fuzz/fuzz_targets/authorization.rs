@@ -4,7 +4,7 @@
 use http::header::AUTHORIZATION;
 use http::{HeaderMap, HeaderValue};
 use libfuzzer_sys::fuzz_target;
-use unconfused::token::Credential;
+use unconfused::token::{Credential, TokenLimits};
 
 fuzz_target!(|bytes: &[u8]| {
     let mut headers = HeaderMap::new();
@@ -14,7 +14,8 @@ fuzz_target!(|bytes: &[u8]| {
         };
         headers.append(AUTHORIZATION, value);
     }
-    let Ok(credential) = Credential::from_headers(&headers, 100) else {
+    let limits = TokenLimits::default().max_bytes(100);
+    let Ok(credential) = Credential::from_headers(&headers, &limits) else {
         return;
     };
     let token = credential.expose();

@@ -48,7 +48,7 @@ static SHAPES: LazyLock<Vec<Shape>> = LazyLock::new(|| {
         .client_optional()
         .token_id_optional()
         .scope_claims([("scope", ScopeShape::Either), ("scp", ScopeShape::Either)])
-        .requires([ClaimRule::present("use"), ClaimRule::starts_with("ver", "2")])
+        .requires_one_of([ClaimRule::present("use"), ClaimRule::starts_with("ver", "2")])
         .subject_is_not_a_person_if([ClaimRule::lists("kind", "robot")])
         .client_is_agent_if([ClaimRule::same("azp", "cid")])
         .act_names_impersonators()

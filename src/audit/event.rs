@@ -280,7 +280,9 @@ impl<'a> AuditEvent<'a> {
     /// the wrong type. They are not absent, although [`acr`](Self::acr) and
     /// [`authentication_age`](Self::authentication_age) then return `None`.
     pub fn unreadable(&self) -> impl Iterator<Item = &'static str> {
-        self.evidence().into_iter().flat_map(|evidence| evidence.token().claims().unreadable())
+        self.evidence()
+            .into_iter()
+            .flat_map(|evidence| evidence.token().parsed_claims().unreadable())
     }
 
     /// Returns whether the decision asked for step-up or rests on it.
@@ -310,7 +312,7 @@ impl<'a> AuditEvent<'a> {
 
     fn claims(&self) -> Option<&'a Claims> {
         match self.known_claims {
-            KnownClaims::Validated(evidence) => Some(evidence.token().claims()),
+            KnownClaims::Validated(evidence) => Some(evidence.token().parsed_claims()),
             KnownClaims::Signed(claims) => Some(claims),
             KnownClaims::None | KnownClaims::OtherAuthenticator(_) => None,
         }

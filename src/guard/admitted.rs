@@ -49,7 +49,7 @@ impl<'a> AdmittedToken<'a> {
     pub(super) fn verify(self) -> Verification<'a> {
         let keys = match self.issuer.keys(self.token.key_hint()) {
             Answer::Now(Ok(keys)) => keys,
-            Answer::Now(Err(unavailable)) => return Verification::Done(Err(refused(&unavailable))),
+            Answer::Now(Err(unavailable)) => return Verification::Done(Err(unavailable.into())),
             // What was fetched for this request is new enough.
             keys @ Answer::Later(_) => return Verification::Waits(self, keys),
         };
@@ -75,7 +75,7 @@ impl<'a> AdmittedToken<'a> {
         self,
         keys: Result<KeySet, KeysUnavailable>,
     ) -> Result<SignedToken<'a>, Refused> {
-        let keys = keys.map_err(|unavailable| refused(&unavailable))?;
+        let keys = keys?;
         self.try_keys(&keys).map_err(|failed| failed.invalid.into())
     }
 
@@ -95,8 +95,4 @@ impl<'a> AdmittedToken<'a> {
     pub(super) fn into_owned(self) -> AdmittedToken<'static> {
         AdmittedToken { token: self.token.into_owned(), ..self }
     }
-}
-
-fn refused(unavailable: &KeysUnavailable) -> Refused {
-    unavailable.denial().into()
 }

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use crate::denial::Denial;
+use crate::keys::KeysUnavailable;
 use crate::reason::Reason;
 use crate::token::{Claims, InvalidToken};
 
@@ -22,6 +23,12 @@ impl From<Denial> for Refused {
 impl From<Reason> for Refused {
     fn from(reason: Reason) -> Self {
         Refused::from(Denial::from(reason))
+    }
+}
+
+impl From<KeysUnavailable> for Refused {
+    fn from(unavailable: KeysUnavailable) -> Self {
+        Refused::from(Denial::from(unavailable))
     }
 }
 

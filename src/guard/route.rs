@@ -207,7 +207,10 @@ impl Guard {
     /// Panics if the requirement can never be met with the settings of this guard.
     #[expect(clippy::panic, reason = "a mistake of set-up")]
     fn assert_can(&self, requirement: &Require) {
-        assert!(!requirement.is_unmeetable(), "no token can meet the requirement: {requirement}");
+        assert!(
+            !requirement.can_never_be_met(),
+            "no token can meet the requirement: {requirement}"
+        );
         assert!(
             !requirement.is_single_use() || self.inner.spent_store.is_some(),
             "the requirement spends tokens and the guard has no store for them: call `Guard::replay`"

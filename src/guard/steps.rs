@@ -310,7 +310,7 @@ impl Guard {
         issuer.mark_used();
         if let Some(slot) = cache_slot {
             let tenant = issuer.is_tenant().then(|| Arc::downgrade(&issuer));
-            let cached = CachedToken { claims: token.claims().clone(), keys, tenant };
+            let cached = CachedToken { claims: token.parsed_claims().clone(), keys, tenant };
             self.inner.token_cache.insert(slot, cached, token.expires_at(), at);
         }
         Ok(token)

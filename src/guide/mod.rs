@@ -11,12 +11,14 @@
 //! 7. [Kubernetes and Entra B2C](kubernetes_and_b2c): two issuers whose profile you write yourself.
 //! 8. [Proof of possession](proof_of_possession): DPoP, certificates, tokens that count once.
 //! 9. [Plain functions](plain_functions): without tower, guard, async or clock.
-//! 10. [Behind a proxy](behind_a_proxy): what changes if something else terminates TLS, or authenticates users.
-//! 11. [Testing your service](testing_your_service): tokens for your own tests.
-//! 12. [Deployment](deployment): what the service needs where it runs.
-//! 13. [What is not checked](what_is_not_checked): what a grant does not say.
-//! 14. [Limits](limits): every number, and how to change it.
-//! 15. [Security](security): the threats, and what the guard does about each.
+//! 10. [Other frameworks](other_frameworks): actix-web, Lambda, and any framework that is not built on tower.
+//! 11. [JWTs of your own](jwts_of_your_own): plain JWTs, signed with a private key of your service.
+//! 12. [Behind a proxy](behind_a_proxy): what changes if something else terminates TLS, or authenticates users.
+//! 13. [Testing your service](testing_your_service): tokens for your own tests.
+//! 14. [Deployment](deployment): what the service needs where it runs.
+//! 15. [What is not checked](what_is_not_checked): what a grant does not say.
+//! 16. [Limits](limits): every number, and how to change it.
+//! 17. [Security](security): the threats, and what the guard does about each.
 //!
 //! The chapters hold no code of the crate. Their examples run as its tests.
 
@@ -35,11 +37,17 @@ pub mod deployment {}
 #[doc = include_str!("issuers_and_tenants.md")]
 pub mod issuers_and_tenants {}
 
+#[doc = include_str!("jwts_of_your_own.md")]
+pub mod jwts_of_your_own {}
+
 #[doc = include_str!("kubernetes_and_b2c.md")]
 pub mod kubernetes_and_b2c {}
 
 #[doc = include_str!("limits.md")]
 pub mod limits {}
+
+#[doc = include_str!("other_frameworks.md")]
+pub mod other_frameworks {}
 
 #[doc = include_str!("plain_functions.md")]
 pub mod plain_functions {}

@@ -174,6 +174,11 @@ impl Document {
         self.find(name).map(|value| self.text(value))
     }
 
+    /// Returns the name of each member, and its value as it was written.
+    pub(crate) fn iter(&self) -> impl Iterator<Item = (&str, &str)> {
+        self.members.iter().map(|member| (self.text(member.name), self.text(member.value)))
+    }
+
     /// Returns how often a name stands in the object.
     pub(crate) fn count(&self, name: &str) -> usize {
         self.named(name).count()

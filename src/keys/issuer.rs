@@ -350,7 +350,7 @@ impl Issuer {
     /// The rule sees a validated token. What follows from its answer, such as a shorter lifetime, is checked after
     /// everything else.
     #[must_use]
-    pub fn agent_clients_by(
+    pub fn agent_clients_if(
         self,
         is_agent: impl Fn(&AccessToken) -> bool + Send + Sync + 'static,
     ) -> Self {

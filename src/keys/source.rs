@@ -224,10 +224,16 @@ impl<K: KeySource + ?Sized> KeySource for Arc<K> {
 ///
 /// ```
 /// use std::time::Duration;
+/// use unconfused::Denial;
 /// use unconfused::keys::KeysUnavailable;
 ///
 /// let error = KeysUnavailable::new("not fetched yet").retry_after(Duration::from_secs(2));
 /// assert_eq!(error.to_string(), "the issuer's keys are unavailable: not fetched yet");
+///
+/// // In a function that asks a source for keys itself, `?` does this.
+/// let denial = Denial::from(error);
+/// assert_eq!(denial.status(), 503);
+/// assert_eq!(denial.headers()["retry-after"], "2");
 /// ```
 #[derive(Debug, thiserror::Error)]
 #[error("the issuer's keys are unavailable: {cause}")]
@@ -259,10 +265,13 @@ impl KeysUnavailable {
     pub(crate) fn misconfigured(cause: &'static str) -> Self {
         KeysUnavailable { cause: cause.into(), reason: Reason::InternalError, retry_after: None }
     }
+}
 
-    pub(crate) fn denial(&self) -> Denial {
-        let denial = Denial::from(self.reason).with_detail(self.to_string());
-        match self.retry_after {
+/// 503 with `Retry-After`. The operator's words have the cause.
+impl From<KeysUnavailable> for Denial {
+    fn from(unavailable: KeysUnavailable) -> Self {
+        let denial = Denial::from(unavailable.reason).with_detail(unavailable.to_string());
+        match unavailable.retry_after {
             Some(retry_after) => denial.with_retry_after(retry_after),
             None => denial,
         }

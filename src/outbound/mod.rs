@@ -48,6 +48,59 @@ pub type HttpAnswer = Answer<'static, Result<Response<Vec<u8>>, HttpError>>;
 /// assert_eq!(send(1024).unwrap().status(), 200);
 /// assert!(matches!(send(5), Err(HttpError::TooLarge(5))));
 /// ```
+///
+/// # Another version of `reqwest`
+///
+/// The feature `reqwest` is about reqwest 0.13. If your service has reqwest 0.12, leave the feature off, turn on `remote`,
+/// and put the client into a type of your own. The two versions have these methods in common:
+///
+/// ```
+/// # #[cfg(feature = "reqwest")] {
+/// use http::{Request, Response};
+/// use unconfused::Answer;
+/// use unconfused::client::{HttpAnswer, HttpClient, HttpError, HttpLimits};
+///
+/// /// Built with `redirect::Policy::none()`, and with TLS.
+/// struct MyClient(reqwest::Client);
+///
+/// impl HttpClient for MyClient {
+///     fn send(&self, request: Request<Vec<u8>>, limits: HttpLimits) -> HttpAnswer {
+///         let client = self.0.clone();
+///         Answer::later(async move { fetch(client, request, limits).await })
+///     }
+/// }
+///
+/// async fn fetch(
+///     client: reqwest::Client,
+///     request: Request<Vec<u8>>,
+///     limits: HttpLimits,
+/// ) -> Result<Response<Vec<u8>>, HttpError> {
+///     let failed = |error: reqwest::Error| match error.is_timeout() {
+///         true => HttpError::TimedOut,
+///         false => HttpError::Failed(error.without_url().into()),
+///     };
+///     let mut request = reqwest::Request::try_from(request).map_err(failed)?;
+///     *request.timeout_mut() = Some(limits.timeout);
+///     let url = request.url().clone();
+///     let mut response = client.execute(request).await.map_err(failed)?;
+///     if *response.url() != url {
+///         return Err(HttpError::Redirected);
+///     }
+///     let mut answer = Response::new(Vec::new());
+///     *answer.status_mut() = response.status();
+///     *answer.headers_mut() = std::mem::take(response.headers_mut());
+///     while let Some(chunk) = response.chunk().await.map_err(failed)? {
+///         if answer.body().len() + chunk.len() > limits.max_bytes {
+///             return Err(HttpError::TooLarge(limits.max_bytes));
+///         }
+///         answer.body_mut().extend_from_slice(&chunk);
+///     }
+///     Ok(answer)
+/// }
+/// # fn is_client(_: impl HttpClient) {}
+/// # is_client(MyClient(reqwest::Client::new()));
+/// # }
+/// ```
 pub trait HttpClient: Send + Sync + 'static {
     /// Sends the request and reads the whole answer, within these limits.
     fn send(&self, request: Request<Vec<u8>>, limits: HttpLimits) -> HttpAnswer;

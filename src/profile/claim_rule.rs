@@ -2,6 +2,7 @@
 
 use std::borrow::Cow;
 
+use super::claim_name::{name, name_of_text};
 use crate::json::{Document, string};
 
 /// A rule about one claim of a token, for the methods of [`Profile`](crate::profile::Profile).
@@ -36,50 +37,78 @@ enum Condition {
 
 impl ClaimRule {
     /// Holds if the claim is there, whatever its type.
+    ///
+    /// # Panics
+    ///
+    /// Panics if a claim [cannot be read](crate::profile::Profile).
     pub fn present(claim: impl Into<Cow<'static, str>>) -> Self {
-        ClaimRule { claim: claim.into(), condition: Condition::Present }
+        ClaimRule { claim: name(claim), condition: Condition::Present }
     }
 
     /// Holds if the claim is this string.
+    ///
+    /// # Panics
+    ///
+    /// Panics if a claim [cannot be read](crate::profile::Profile).
     pub fn is(claim: impl Into<Cow<'static, str>>, value: impl Into<Cow<'static, str>>) -> Self {
-        ClaimRule { claim: claim.into(), condition: Condition::Is(value.into()) }
+        ClaimRule { claim: name_of_text(claim), condition: Condition::Is(value.into()) }
     }
 
     /// Holds if the claim starts with this string.
+    ///
+    /// # Panics
+    ///
+    /// Panics if a claim [cannot be read](crate::profile::Profile).
     pub fn starts_with(
         claim: impl Into<Cow<'static, str>>,
         start: impl Into<Cow<'static, str>>,
     ) -> Self {
-        ClaimRule { claim: claim.into(), condition: Condition::StartsWith(start.into()) }
+        ClaimRule { claim: name_of_text(claim), condition: Condition::StartsWith(start.into()) }
     }
 
     /// Holds if the claim ends with this string.
+    ///
+    /// # Panics
+    ///
+    /// Panics if a claim [cannot be read](crate::profile::Profile).
     pub fn ends_with(
         claim: impl Into<Cow<'static, str>>,
         end: impl Into<Cow<'static, str>>,
     ) -> Self {
-        ClaimRule { claim: claim.into(), condition: Condition::EndsWith(end.into()) }
+        ClaimRule { claim: name_of_text(claim), condition: Condition::EndsWith(end.into()) }
     }
 
     /// Holds if the claim is a string of words separated by spaces, and this word is one of them.
+    ///
+    /// # Panics
+    ///
+    /// Panics if a claim [cannot be read](crate::profile::Profile).
     pub fn lists(claim: impl Into<Cow<'static, str>>, word: impl Into<Cow<'static, str>>) -> Self {
-        ClaimRule { claim: claim.into(), condition: Condition::Lists(word.into()) }
+        ClaimRule { claim: name_of_text(claim), condition: Condition::Lists(word.into()) }
     }
 
     /// Holds if both claims are there and are the same string.
+    ///
+    /// # Panics
+    ///
+    /// Panics if a claim [cannot be read](crate::profile::Profile).
     pub fn same(claim: impl Into<Cow<'static, str>>, other: impl Into<Cow<'static, str>>) -> Self {
-        ClaimRule { claim: claim.into(), condition: Condition::SameAs(other.into()) }
+        ClaimRule { claim: name_of_text(claim), condition: Condition::SameAs(name_of_text(other)) }
     }
 
     /// Holds if the claim is the name of the client with `before` in front of it and `after` behind it, compared
     /// without regard to the case of ASCII letters.
+    ///
+    /// # Panics
+    ///
+    /// Panics if a claim [cannot be read](crate::profile::Profile).
     pub fn names_client(
         claim: impl Into<Cow<'static, str>>,
         before: impl Into<Cow<'static, str>>,
         after: impl Into<Cow<'static, str>>,
     ) -> Self {
         let condition = Condition::NamesClient { before: before.into(), after: after.into() };
-        ClaimRule { claim: claim.into(), condition }
+        ClaimRule { claim: name_of_text(claim), condition }
     }
 
     pub(super) fn claim(&self) -> &Cow<'static, str> {

@@ -3,6 +3,7 @@
 use std::borrow::Cow;
 use std::collections::BTreeSet;
 
+use super::claim_name::name_of_text;
 use super::claim_rule::ClaimRule;
 use super::header_type::{HeaderType, OtherTypes};
 use crate::json::{Document, string};
@@ -12,6 +13,10 @@ use crate::json::{Document, string};
 /// [`rfc9068`](Self::rfc9068) is the default, and the strict one. Every other profile says where an issuer deviates
 /// from it, and what is checked instead. The [module page](crate::profile) lists those of vendors; build one of your
 /// own with the same methods.
+///
+/// A claim is read by its name, at the top of the payload. A path into an object, such as `realm_access.roles`, cannot
+/// be read, and neither can a claim that is never a text, such as `exp`, as a text. A method that names a claim panics
+/// then, since every token would be refused, or a rule would never hold.
 ///
 /// A profile that accepts another `typ` than `at+jwt`, or none ([`HeaderType`]), refuses tokens that look like another
 /// kind (`token_kind_rejected`, RFC 8725 section 3.12). These are tokens with `nonce`, `at_hash`, `c_hash` or `events`,
@@ -32,12 +37,12 @@ use crate::json::{Document, string};
 /// # let raw = login.token(&ORDERS).claim("use", "api").claim("org", "acme").sign();
 ///
 /// // the token's payload has "use": "api" and "org": "acme"
-/// let profile = Profile::rfc9068().tenant_claim("org").requires([ClaimRule::is("use", "api")]);
+/// let profile = Profile::rfc9068().tenant_claim("org").requires_one_of([ClaimRule::is("use", "api")]);
 /// let validation = Validation::new(&ORDERS, "https://login.example").profile(profile);
 /// let token = UnverifiedToken::parse(&raw)?.validate(&validation, &keys, now)?;
 /// assert_eq!(token.tenant(), Some("acme"));
 ///
-/// let other = Profile::rfc9068().requires([ClaimRule::is("use", "admin")]);
+/// let other = Profile::rfc9068().requires_one_of([ClaimRule::is("use", "admin")]);
 /// let validation = Validation::new(&ORDERS, "https://login.example").profile(other);
 /// let refused = UnverifiedToken::parse(&raw)?.validate(&validation, &keys, now).unwrap_err();
 /// assert_eq!(refused.reason(), Reason::TokenKindRejected);
@@ -177,9 +182,13 @@ impl Profile {
     }
 
     /// Sets the claim that names the subject. Defaults to `sub`.
+    ///
+    /// # Panics
+    ///
+    /// Panics if the name is empty, is a path, or names a claim that is never a text.
     #[must_use]
     pub fn subject_claim(mut self, claim: impl Into<Cow<'static, str>>) -> Self {
-        self.subject = claim.into();
+        self.subject = name_of_text(claim);
         self
     }
 
@@ -200,12 +209,16 @@ impl Profile {
 
     /// Sets the claims that may name the client, in this order: the first that is there counts. Defaults to
     /// `client_id`.
+    ///
+    /// # Panics
+    ///
+    /// Panics if the name is empty, is a path, or names a claim that is never a text.
     #[must_use]
     pub fn client_claims(
         mut self,
         claims: impl IntoIterator<Item = impl Into<Cow<'static, str>>>,
     ) -> Self {
-        self.clients = claims.into_iter().map(Into::into).collect();
+        self.clients = claims.into_iter().map(name_of_text).collect();
         self
     }
 
@@ -218,9 +231,13 @@ impl Profile {
     }
 
     /// Sets the claim that holds the token's own id. Defaults to `jti`.
+    ///
+    /// # Panics
+    ///
+    /// Panics if the name is empty, is a path, or names a claim that is never a text.
     #[must_use]
     pub fn token_id_claim(mut self, claim: impl Into<Cow<'static, str>>) -> Self {
-        self.token_id = claim.into();
+        self.token_id = name_of_text(claim);
         self
     }
 
@@ -253,19 +270,28 @@ impl Profile {
     ///
     /// Do **not** name a claim that holds the roles of users. What a person may do, and what a client may do on behalf
     /// of that person, are two different things.
+    ///
+    /// # Panics
+    ///
+    /// Panics if the name is empty, is a path, or names a claim that is never a text.
     #[must_use]
     pub fn scope_claims(
         mut self,
         claims: impl IntoIterator<Item = (impl Into<Cow<'static, str>>, ScopeShape)>,
     ) -> Self {
-        self.scopes = claims.into_iter().map(|(claim, shape)| (claim.into(), shape)).collect();
+        self.scopes =
+            claims.into_iter().map(|(claim, shape)| (name_of_text(claim), shape)).collect();
         self
     }
 
     /// Sets the claim that names the tenant. By default a token has no tenant.
+    ///
+    /// # Panics
+    ///
+    /// Panics if the name is empty, is a path, or names a claim that is never a text.
     #[must_use]
     pub fn tenant_claim(mut self, claim: impl Into<Cow<'static, str>>) -> Self {
-        self.tenant = Some(claim.into());
+        self.tenant = Some(name_of_text(claim));
         self
     }
 
@@ -282,7 +308,7 @@ impl Profile {
     /// Refuses tokens for which none of these rules holds: they are another kind of token (`token_kind_rejected`). If
     /// called again, one rule of each call must hold.
     #[must_use]
-    pub fn requires(mut self, one_of: impl IntoIterator<Item = ClaimRule>) -> Self {
+    pub fn requires_one_of(mut self, one_of: impl IntoIterator<Item = ClaimRule>) -> Self {
         self.required_rules.push(one_of.into_iter().collect());
         self
     }

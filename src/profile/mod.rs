@@ -45,10 +45,11 @@
 //!     .client_claims(["azp"])
 //!     .scope_claims([("scp", ScopeShape::Array)])
 //!     .token_id_optional()
-//!     .requires([ClaimRule::is("use", "api")]);
+//!     .requires_one_of([ClaimRule::is("use", "api")]);
 //! let login = Issuer::new("https://login.example", keys).profile(own);
 //! ```
 
+mod claim_name;
 mod claim_rule;
 mod definition;
 mod header_type;

@@ -115,7 +115,7 @@ impl Profile {
         Profile::rfc9068()
             .types([HeaderType::Jwt, HeaderType::AccessToken])
             .client_claims(["azp"])
-            .requires([ClaimRule::is("typ", "Bearer"), ClaimRule::is("typ", "DPoP")])
+            .requires_one_of([ClaimRule::is("typ", "Bearer"), ClaimRule::is("typ", "DPoP")])
             .subject_is_not_a_person_if([
                 ClaimRule::starts_with("preferred_username", "service-account-"),
                 ClaimRule::present("client_id"),
@@ -144,7 +144,7 @@ impl Profile {
     pub fn cloudflare_access() -> Self {
         Profile::rfc9068()
             .types([HeaderType::Jwt])
-            .requires([ClaimRule::is("type", "app")])
+            .requires_one_of([ClaimRule::is("type", "app")])
             .client_claims(["common_name"])
             .client_optional()
             .token_id_optional()
@@ -191,7 +191,7 @@ impl Profile {
     pub fn cognito() -> Self {
         Profile::rfc9068()
             .types([HeaderType::Absent])
-            .requires([ClaimRule::is("token_use", "access")])
+            .requires_one_of([ClaimRule::is("token_use", "access")])
     }
 
     /// Creates the profile of WorkOS AuthKit, for tokens that name a resource.
@@ -245,7 +245,7 @@ impl Profile {
     pub fn wso2() -> Self {
         Profile::rfc9068()
             .tenant_claim("org_id")
-            .requires([
+            .requires_one_of([
                 ClaimRule::is("aut", "APPLICATION_USER"),
                 ClaimRule::is("aut", "APPLICATION"),
                 ClaimRule::is("aut", "AGENT"),
@@ -333,7 +333,7 @@ fn entra(client: &'static str, version: &'static str) -> Profile {
     const SERVICE_PRINCIPAL: &str = "7";
     Profile::rfc9068()
         .types([HeaderType::Jwt])
-        .requires([ClaimRule::is("ver", version)])
+        .requires_one_of([ClaimRule::is("ver", version)])
         .subject_claim("oid")
         .client_claims([client])
         .token_id_claim("uti")

@@ -54,7 +54,7 @@ impl Require {
 
     /// Checks what neither another login nor more scope can change.
     fn check_parties(&self, token: &AccessToken) -> Result<(), Reason> {
-        if self.is_unmeetable() {
+        if self.can_never_be_met() {
             return Err(Reason::PolicyDenied);
         }
         if self.sender_constrained && !token.is_sender_constrained() {

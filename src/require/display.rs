@@ -1,6 +1,7 @@
-//! A requirement as text: for the record, and for the messages of set-up.
+//! A requirement as text: for the record, for the messages of set-up, and to be read again.
 
 use std::fmt;
+use std::time::Duration;
 
 use super::lists::join;
 use super::requirement::Require;
@@ -11,7 +12,7 @@ impl fmt::Display for Require {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let mut parts: Vec<String> = Vec::new();
         for group in &self.scopes {
-            parts.push(format!("scope={}", join(group, "|")));
+            parts.push(format!("scope={}", words(group)));
         }
         // The values stay out of records.
         parts.extend(self.details.iter().map(|detail| {
@@ -27,15 +28,13 @@ impl fmt::Display for Require {
                 .iter()
                 .map(|name| format!("detail_of_type={:?}", Printable::from(&**name))),
         );
-        parts.extend(self.acr.as_ref().map(|classes| format!("acr={}", join(classes, "|"))));
-        parts.extend(self.max_age.map(|age| format!("max_age={}", age.as_secs())));
+        parts.extend(self.acr.as_ref().map(|classes| format!("acr={}", words(classes))));
+        parts.extend(self.max_age.map(|age| format!("max_age={}", seconds(age))));
         if let Some(actors) = &self.actors {
             let name = if self.actor_required { "actor" } else { "actor_if_any" };
             // After `and` with a requirement that lists no actors.
             let own = if self.foreign_actors_allowed { "" } else { " actor_namespace=own" };
             parts.push(format!("{name}={}{own}", join(actors, "|")));
-        } else if self.actor_required {
-            parts.push("actor".to_owned());
         }
         parts.extend(self.delegated.then(|| "delegated".to_owned()));
         parts.extend(self.undelegated.then(|| "undelegated".to_owned()));
@@ -53,4 +52,19 @@ impl fmt::Display for Require {
         }
         f.write_str(&parts.join(" "))
     }
+}
+
+/// Scopes or classes, each in quotes if it contains what separates them.
+fn words<T: ToString>(words: &[T]) -> String {
+    let written = |word: &T| {
+        let word = word.to_string();
+        if word.contains('|') { format!("\"{word}\"") } else { word }
+    };
+    join(&words.iter().map(written).collect::<Vec<_>>(), "|")
+}
+
+/// Seconds, with decimals only if there is less than a second in it.
+fn seconds(age: Duration) -> String {
+    let seconds = format!("{}.{:09}", age.as_secs(), age.subsec_nanos());
+    seconds.trim_end_matches('0').trim_end_matches('.').to_owned()
 }

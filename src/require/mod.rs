@@ -8,6 +8,7 @@ mod unmet;
 mod check;
 mod details;
 mod display;
+mod parse;
 
 pub use requirement::Require;
 pub use unmet::Unmet;

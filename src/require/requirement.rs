@@ -10,8 +10,9 @@ use crate::token::Party;
 /// What an operation asks of a validated token: which scopes, how and when the subject authenticated, who may act,
 /// through which client, and of which issuer.
 ///
-/// A requirement is data: it can be compared, printed, and sent to the client in a challenge. A rule that needs the
-/// request or a database is code: let the handler check it and call [`Guard::refuse`](crate::Guard::refuse).
+/// A requirement is data: it can be compared, printed, [read from a configuration file](#impl-FromStr-for-Require), and
+/// sent to the client in a challenge. A rule that needs the request or a database is code: let the handler check it and
+/// call [`Guard::refuse`](crate::Guard::refuse).
 ///
 /// Every requirement asks for one more thing. An actor whose namespace is not that of the token's issuer is refused
 /// (`actor_untrusted`), unless [`actor`](Self::actor) or [`actor_if_any`](Self::actor_if_any) lists exactly that pair
@@ -314,18 +315,13 @@ impl Require {
     ///
     /// // no client is on both lists, so no token can meet both requirements
     /// let nothing = refunds.and(Require::valid_token().client([MOBILE_APP]));
-    /// assert!(nothing.is_unmeetable());
+    /// assert!(nothing.can_never_be_met());
     /// ```
     #[must_use]
     pub fn and(mut self, other: impl Into<Require>) -> Self {
         let other = other.into();
         for group in other.scopes {
-            let is_same = |own: &Vec<Scope>| {
-                own.len() == group.len() && group.iter().all(|scope| own.contains(scope))
-            };
-            if !self.scopes.iter().any(is_same) {
-                self.scopes.push(group);
-            }
+            self.add_scopes(group);
         }
         Require {
             scopes: self.scopes,
@@ -346,9 +342,19 @@ impl Require {
         }
     }
 
+    /// Adds a group of scopes without repeats, unless there is one with the same scopes.
+    pub(super) fn add_scopes(&mut self, group: Vec<Scope>) {
+        let is_same = |own: &Vec<Scope>| {
+            own.len() == group.len() && group.iter().all(|scope| own.contains(scope))
+        };
+        if !self.scopes.iter().any(is_same) {
+            self.scopes.push(group);
+        }
+    }
+
     /// Returns true if no token can meet this, because it contradicts itself or lists nothing to choose from.
     #[must_use]
-    pub fn is_unmeetable(&self) -> bool {
+    pub fn can_never_be_met(&self) -> bool {
         let actor_required = self.actor_required || self.delegated;
         let is_of_listed_issuer = |client: &Party<'_>| self.admits_issuer(client.issuer());
         (actor_required && self.undelegated)

@@ -153,7 +153,7 @@ impl TestIssuer {
     /// Makes the tokens those of an issuer with this profile, and sets the profile of [`issuer`](Self::issuer).
     ///
     /// Subject, client, token id, scopes and tenant are then in the claims that the profile names, `typ` is one that it
-    /// accepts, and what it [requires](Profile::requires) is there. The methods of [`TestToken`] write to those claims.
+    /// accepts, and what it [requires](Profile::requires_one_of) is there. The methods of [`TestToken`] write to those claims.
     /// A tenant that must be [in the issuer's name](Profile::tenant_in_issuer) is taken from it. Nothing else that a
     /// vendor writes is in the token: add it with [`TestToken::claim`]. A token always names its audience.
     ///

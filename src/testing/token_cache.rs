@@ -21,7 +21,7 @@ fn is_cached(guard: &Guard, credential: &Credential, at: UtcDateTime) -> bool {
 fn is_cached_after_request(guard: &Guard, token: &str) -> bool {
     let request = Request::get("/").header("authorization", format!("Bearer {token}"));
     let (mut head, ()) = request.body(()).unwrap().into_parts();
-    let credential = Credential::from_headers(&head.headers, 16_384).unwrap();
+    let credential = Credential::from_headers(&head.headers, &TokenLimits::default()).unwrap();
     let _ = guard.authorize(&mut head, READ).now().unwrap();
     is_cached(guard, &credential, UtcDateTime::now())
 }
@@ -57,7 +57,7 @@ fn changed_settings_empty_the_cache_and_clones_share_it() {
     assert!(is_cached_after_request(&guard, &token));
     let request = Request::get("/").header("authorization", format!("Bearer {token}"));
     let (head, ()) = request.body(()).unwrap().into_parts();
-    let credential = Credential::from_headers(&head.headers, 16_384).unwrap();
+    let credential = Credential::from_headers(&head.headers, &TokenLimits::default()).unwrap();
     let now = UtcDateTime::now();
     assert!(is_cached(&guard.clone(), &credential, now));
     assert!(!is_cached(

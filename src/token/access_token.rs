@@ -10,6 +10,7 @@ use time::UtcDateTime;
 use super::actor::{Actor, ActorSource, MayAct, Party};
 use super::claims::{Claims, Unreadable};
 use super::hierarchy::ScopeHierarchy;
+use super::typed_claims::{WrongClaimType, read_all, read_claim};
 use crate::detail::{DetailTypes, GrantedDetails};
 use crate::json::Span;
 use crate::names::{Audience, Scope};
@@ -321,7 +322,7 @@ impl AccessToken {
         type_name: &str,
     ) -> Result<Vec<T>, WrongClaimType> {
         let entries = self.authorization_details();
-        let wrong = |_| WrongClaimType { claim: "authorization_details".to_owned() };
+        let wrong = |_| WrongClaimType::of("authorization_details");
         entries.of_type(type_name).map(|entry| serde_json::from_str(entry).map_err(wrong)).collect()
     }
 
@@ -336,10 +337,52 @@ impl AccessToken {
         &'a self,
         name: &str,
     ) -> Result<Option<T>, WrongClaimType> {
-        match self.claims.raw(name) {
-            None => Ok(None),
-            Some(raw) => serde_json::from_str(raw).map(Some).map_err(|_| WrongClaimType::of(name)),
-        }
+        self.claims.raw(name).map(|raw| read_claim(name, raw)).transpose()
+    }
+
+    /// Returns all claims as a type of your own, by its `Deserialize`.
+    ///
+    /// Each field is the claim of its name, as the issuer wrote it: a [`Profile`](crate::profile::Profile) does not rename
+    /// it. What a decision rests on, such as the subject, the actor or the scopes, has a method here that compares more
+    /// than a name does; `act` in particular holds prior actors, which are for the record alone.
+    ///
+    /// A claim without a field is skipped, unless the type denies unknown fields. As with [`claim`](Self::claim), ask for
+    /// a `String`, not for a `&str`.
+    ///
+    /// ```
+    /// use unconfused::{Denial, Grant};
+    ///
+    /// #[derive(serde::Deserialize)]
+    /// struct Employee {
+    ///     department: String,
+    ///     #[serde(default)]
+    ///     locations: Vec<String>,
+    /// }
+    ///
+    /// fn department(grant: &Grant) -> Result<String, Denial> {
+    ///     let employee: Employee = grant.claims()?; // 401 if `department` is missing or is not a string
+    ///     Ok(employee.department)
+    /// }
+    /// # #[cfg(feature = "testing")] {
+    /// # use unconfused::{Audience, Reason, Require, testing::TestIssuer};
+    /// # let login = TestIssuer::new("https://login.example");
+    /// # let token = || login.token(&Audience::from_static("https://orders.example"));
+    /// # let granted = |token| login.grant(token, Require::valid_token());
+    ///
+    /// let grant = granted(token().claim("department", "returns"));
+    /// assert_eq!(department(&grant).unwrap(), "returns");
+    ///
+    /// let refused = department(&granted(token().claim("department", 7))).unwrap_err();
+    /// assert_eq!(refused.reason(), Reason::ClaimTypeInvalid);
+    /// # assert!(grant.claims::<Employee>().unwrap().locations.is_empty());
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// Returns [`WrongClaimType`], which names the claim, if one is missing or does not have the type of its field.
+    pub fn claims<'a, T: Deserialize<'a>>(&'a self) -> Result<T, WrongClaimType> {
+        read_all(&self.claims.document)
     }
 
     /// Returns the DPoP proof that came with the token and was accepted. `None` if the token is not bound to a proof
@@ -375,7 +418,7 @@ impl AccessToken {
         self.client == ClientRole::AgentWithoutAct
     }
 
-    pub(crate) fn claims(&self) -> &Arc<Claims> {
+    pub(crate) fn parsed_claims(&self) -> &Arc<Claims> {
         &self.claims
     }
 }
@@ -386,26 +429,5 @@ impl fmt::Debug for AccessToken {
             .field("issuer", &Printable::from(self.issuer()))
             .field("jti", &self.jti().map(Printable::from))
             .finish_non_exhaustive()
-    }
-}
-
-/// The error of [`AccessToken::claim`], [`details`](AccessToken::details), [`acr`](AccessToken::acr),
-/// [`amr`](AccessToken::amr) and [`auth_time`](AccessToken::auth_time): the claim is there, and does not have the type
-/// that was asked for.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("the claim `{claim}` has another type")]
-pub struct WrongClaimType {
-    claim: String,
-}
-
-impl WrongClaimType {
-    fn of(claim: &str) -> Self {
-        WrongClaimType { claim: claim.to_owned() }
-    }
-
-    /// Returns the name of the claim.
-    #[must_use]
-    pub fn claim(&self) -> &str {
-        &self.claim
     }
 }

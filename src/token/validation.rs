@@ -132,9 +132,9 @@ impl Validation {
     }
 
     /// Adds a rule that finds which clients are agents; see
-    /// [`Issuer::agent_clients_by`](crate::Issuer::agent_clients_by).
+    /// [`Issuer::agent_clients_if`](crate::Issuer::agent_clients_if).
     #[must_use]
-    pub fn agent_clients_by(
+    pub fn agent_clients_if(
         mut self,
         is_agent: impl Fn(&AccessToken) -> bool + Send + Sync + 'static,
     ) -> Self {

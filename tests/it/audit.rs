@@ -713,7 +713,8 @@ fn the_token_is_in_no_text_of_the_crate() {
         .and_then(|token| token.validate(&validation(), &login().keys(), now()))
         .unwrap_err();
     let evidence: &unconfused::audit::Evidence = &grant;
-    let credential = Credential::from_headers(&head("/", &[&bearer]).headers, 9999).unwrap();
+    let credential =
+        Credential::from_headers(&head("/", &[&bearer]).headers, &TokenLimits::default()).unwrap();
     assert_eq!(credential.expose(), raw);
     shown.push(format!("{access:?} {access:#?}"));
     shown.push(format!("{grant:?} {grant:#?} {evidence:?} {:?}", grant.at()));

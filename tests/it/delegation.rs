@@ -285,7 +285,7 @@ fn may_act_without_a_name_authorizes_no_one() {
 fn an_agent_client_is_the_actor_and_says_where_it_was_found() {
     let listed = validation().agent_clients(["agent-app"]);
     let by_rule = validation()
-        .agent_clients_by(|token| token.client_id().is_some_and(|c| c.starts_with("agent-")));
+        .agent_clients_if(|token| token.client_id().is_some_and(|c| c.starts_with("agent-")));
     for validation in [listed, by_rule] {
         let token = seen_by(&validation, &token().client("agent-app"));
         let actor = token.actor().unwrap();
@@ -314,7 +314,7 @@ fn the_actor_that_a_token_names_goes_before_its_agent_client() {
 #[test]
 fn a_rule_may_ask_for_any_claim() {
     let validation =
-        validation().agent_clients_by(|token| matches!(token.claim("agent"), Ok(Some(true))));
+        validation().agent_clients_if(|token| matches!(token.claim("agent"), Ok(Some(true))));
     assert!(seen_by(&validation, &token().claim("agent", true)).actor().is_some());
     assert!(seen_by(&validation, &token().claim("agent", "true")).actor().is_none());
 }
@@ -401,7 +401,7 @@ fn agent_clients_add_up() {
     let validation = validation()
         .agent_clients(["one"])
         .agent_clients(["two"])
-        .agent_clients_by(|token| token.client_id() == Some("three"));
+        .agent_clients_if(|token| token.client_id() == Some("three"));
     for (client, acts) in [("one", true), ("two", true), ("three", true), ("four", false)] {
         let token = seen_by(&validation, &token().client(client));
         assert_eq!(token.actor().is_some(), acts, "{client}");
@@ -439,7 +439,7 @@ fn a_client_that_speaks_for_itself_lives_as_long_as_any_token() {
     for validation in [
         validation().agents_must_act(),
         validation().agent_clients(["agent-app"]),
-        validation().agent_clients_by(|_| true),
+        validation().agent_clients_if(|_| true),
     ] {
         assert!(validate_by(&validation, &own, now()).is_ok());
     }

@@ -13,7 +13,9 @@ use http::{HeaderValue, Request, Response};
 use serde_json::{Value, json};
 use tokio::time::{Instant, sleep, timeout};
 use unconfused::client::{HttpAnswer, HttpClient, HttpError, HttpLimits};
-use unconfused::keys::{Algorithm, KeySet, KeySource, KeyState, KeyStatus, Keys, RemoteKeys};
+use unconfused::keys::{
+    Algorithm, KeySet, KeySource, KeyState, KeyStatus, Keys, KeysUnavailable, RemoteKeys,
+};
 use unconfused::profile::Profile;
 use unconfused::testing::{ScriptedClient, TestIssuer, TestToken};
 use unconfused::token::KeyHint;
@@ -1641,4 +1643,26 @@ fn the_source_of_a_tenant_is_told_so_and_told_of_each_token_that_it_verified() {
     let issuer = Issuer::tenants_with_shared_keys(TEMPLATE, |_| true, shared.clone()).unwrap();
     assert!(at_once(&Guard::new(ORDERS, issuer), &token).is_some());
     assert_eq!(counts(&shared)[0], 0);
+}
+#[test]
+fn keys_that_a_function_asked_for_are_denied_as_the_guard_denies_them() {
+    fn ask(unavailable: KeysUnavailable) -> Result<(), Denial> {
+        Err(unavailable)?
+    }
+    for (seconds, sent) in [(None, "5"), (Some(2.0), "2"), (Some(0.2), "1"), (Some(1.2), "2")] {
+        let mut unavailable = KeysUnavailable::new("connection refused");
+        if let Some(seconds) = seconds {
+            unavailable = unavailable.retry_after(Duration::from_secs_f64(seconds));
+        }
+        let denial = ask(unavailable).unwrap_err();
+        assert_eq!((denial.reason(), denial.status().as_u16()), (Reason::KeysUnavailable, 503));
+        assert_eq!(denial.headers()["retry-after"], sent);
+        assert!(denial.challenge().is_none());
+        let operator = denial.to_string();
+        assert!(
+            operator.contains("the issuer's keys are unavailable: connection refused"),
+            "{operator}"
+        );
+        assert!(!denial.problem_json().contains("refused"));
+    }
 }

@@ -29,6 +29,7 @@ mod possession;
 mod profiles;
 mod properties;
 mod require;
+mod require_text;
 mod rooms;
 mod router;
 mod spending;

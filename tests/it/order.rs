@@ -199,7 +199,7 @@ fn faults() -> Vec<Fault> {
         s.token = s.token.clone().claim("authorization_details", "all");
     });
     fault(Reason::TokenKindRejected, &["kind"], |s| {
-        s.profile = s.profile.clone().requires([ClaimRule::is("use", "api")]);
+        s.profile = s.profile.clone().requires_one_of([ClaimRule::is("use", "api")]);
     });
     fault(Reason::RequiredClaimMissing, &["jti"], |s| {
         s.token = s.token.clone().without_claim("jti");

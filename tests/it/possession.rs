@@ -258,7 +258,7 @@ fn the_plain_path_answers_with_challenge_and_nonce_like_a_guard() {
     let raw = bound().sign();
     let field = proof(&raw).sign();
     let head = dpop_head("/orders", &raw, &[&field]);
-    let credential = Credential::from_headers(&head.headers, 16384).unwrap();
+    let credential = Credential::from_headers(&head.headers, &TokenLimits::default()).unwrap();
     let refused = |possession: Possession<'_>| {
         let token =
             UnverifiedToken::parse(credential.expose()).unwrap().with_possession(possession);

@@ -707,7 +707,7 @@ fn an_impersonator_does_not_count_as_the_agent_that_must_act() {
     for validation in [
         vendor.validation().agents_must_act(),
         vendor.validation().agents_must_act().agent_clients([origin]),
-        vendor.validation().agents_must_act().agent_clients_by(|_| true),
+        vendor.validation().agents_must_act().agent_clients_if(|_| true),
     ] {
         let token = read(&validation, vendor.issuer, &token).unwrap();
         let admin = (vendor.issuer, ADMIN);
@@ -971,8 +971,8 @@ fn own() -> Profile {
         .scope_claims([("rights", ScopeShape::Either), ("more", ScopeShape::Text)])
         .tenant_claim("org")
         .tenant_in_issuer()
-        .requires([ClaimRule::is("use", "api"), ClaimRule::starts_with("use", "api/")])
-        .requires([ClaimRule::present("v")])
+        .requires_one_of([ClaimRule::is("use", "api"), ClaimRule::starts_with("use", "api/")])
+        .requires_one_of([ClaimRule::present("v")])
         .subject_is_client_if([ClaimRule::ends_with("uid", "@services")])
         .subject_is_client_if([ClaimRule::same("uid", "sub")])
         .subject_is_not_a_person_if([ClaimRule::lists("kind", "robot")])
@@ -1105,7 +1105,7 @@ fn a_test_that_nothing_can_meet_refuses_everything() {
     let no_rules: [ClaimRule; 0] = [];
     let nothing: [HeaderType; 0] = [];
     for (profile, reason) in [
-        (Profile::rfc9068().requires(no_rules), Reason::TokenKindRejected),
+        (Profile::rfc9068().requires_one_of(no_rules), Reason::TokenKindRejected),
         (Profile::rfc9068().types(nothing), Reason::TokenTypeMismatch),
         (Profile::rfc9068().client_claims([""; 0]), Reason::RequiredClaimMissing),
         (Profile::rfc9068().tenant_in_issuer(), Reason::TenantMismatch),
@@ -1246,7 +1246,7 @@ fn a_service_account_that_cannot_be_told_from_a_user_of_that_name_is_its_clients
     for (validation, acts, answer) in [
         (vendor.validation(), false, None),
         (vendor.validation().agent_clients(["billing"]), true, None),
-        (vendor.validation().agent_clients_by(|_| true), true, None),
+        (vendor.validation().agent_clients_if(|_| true), true, None),
         (vendor.validation().agents_must_act(), false, Some(Reason::ActorRequired)),
     ] {
         let token = read(&validation, vendor.issuer, &vendor.token(&machine)).unwrap();
@@ -1316,7 +1316,7 @@ fn seen(validation: &Validation, token: &TestToken) -> AccessToken {
 #[test]
 fn an_agent_by_a_rule_whose_token_names_no_client_is_still_an_agent() {
     let profile = Profile::rfc9068().client_optional();
-    let validation = validation().profile(profile).agent_clients_by(|_| true);
+    let validation = validation().profile(profile).agent_clients_if(|_| true);
     let token = seen(&validation, &token().without_claim("client_id"));
     assert!(unmet(&Require::valid_token().undelegated(), &token).is_some());
 }
@@ -1415,4 +1415,58 @@ fn an_impersonator_does_not_hide_that_an_agent_holds_the_token() {
     let token = seen(&validation, &token().actor("admin"));
     let admin_only = Require::valid_token().actor_if_any([(LOGIN, "admin")]);
     assert_eq!(unmet(&admin_only, &token), Some(Reason::ActorRequired));
+}
+
+#[test]
+fn a_claim_that_cannot_be_read_is_refused_at_set_up() {
+    type SetUp = fn(&'static str);
+    let as_text: [SetUp; 11] = [
+        |name| drop(Profile::rfc9068().subject_claim(name)),
+        |name| drop(Profile::rfc9068().client_claims(["azp", name])),
+        |name| drop(Profile::rfc9068().token_id_claim(name)),
+        |name| drop(Profile::rfc9068().scope_claims([(name, ScopeShape::Array)])),
+        |name| drop(Profile::rfc9068().tenant_claim(name)),
+        |name| drop(ClaimRule::is(name, "a")),
+        |name| drop(ClaimRule::starts_with(name, "a")),
+        |name| drop(ClaimRule::lists(name, "a")),
+        |name| drop(ClaimRule::same(name, "sub")),
+        |name| drop(ClaimRule::same("sub", name)),
+        |name| drop(ClaimRule::names_client(name, "", "")),
+    ];
+    let present: [SetUp; 1] = [|name| drop(ClaimRule::present(name))];
+    let panics = |set_up: &SetUp, name| std::panic::catch_unwind(|| set_up(name)).is_err();
+    for path in [
+        "",
+        "realm_access.roles",
+        "resource_access.orders.roles",
+        "resource_access.{client}.roles",
+        "act.sub",
+        "cnf.jkt",
+        "/realm_access/roles",
+        "$.roles",
+        "roles[0]",
+        "['roles']",
+    ] {
+        assert!(as_text.iter().chain(&present).all(|set_up| panics(set_up, path)), "{path}");
+    }
+    for number_or_object in ["exp", "iat", "auth_time", "act", "cnf", "authorization_details"] {
+        assert!(
+            as_text.iter().all(|set_up| panics(set_up, number_or_object)),
+            "{number_or_object}"
+        );
+        assert!(!panics(&present[0], number_or_object), "{number_or_object}");
+    }
+    for name in [
+        "roles",
+        "https://shop.example/roles",
+        "example.com/groups",
+        "urn:zitadel:iam:org:project:roles",
+        "cognito:groups",
+        "kubernetes.io",
+        "pi.sri",
+        "act_as",
+        "aud",
+    ] {
+        assert!(!as_text.iter().chain(&present).any(|set_up| panics(set_up, name)), "{name}");
+    }
 }

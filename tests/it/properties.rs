@@ -13,7 +13,7 @@ use unconfused::error::InvalidToken;
 use unconfused::keys::KeySet;
 use unconfused::profile::{ClaimRule, HeaderType, Profile, ScopeShape};
 use unconfused::testing::{TestIssuer, TestToken};
-use unconfused::token::{Credential, ScopeHierarchy, UnverifiedToken, Validation};
+use unconfused::token::{Credential, ScopeHierarchy, TokenLimits, UnverifiedToken, Validation};
 use unconfused::{AccessToken, Acr, Audience, Reason, Require, Scope};
 
 fn cases(cases: u32) -> ProptestConfig {
@@ -361,7 +361,7 @@ proptest! {
         let Ok(field) = HeaderValue::from_bytes(&bytes) else { return Ok(()) };
         let mut headers = HeaderMap::new();
         headers.insert("authorization", field.clone());
-        match Credential::from_headers(&headers, max_bytes) {
+        match Credential::from_headers(&headers, &TokenLimits::default().max_bytes(max_bytes)) {
             Ok(credential) => {
                 let token = credential.expose();
                 prop_assert!(!token.is_empty() && token.len() <= max_bytes);
@@ -382,7 +382,7 @@ proptest! {
         }
         // Of two fields, neither is chosen.
         headers.append("authorization", field);
-        let twice = Credential::from_headers(&headers, 1000).unwrap_err();
+        let twice = Credential::from_headers(&headers, &TokenLimits::default()).unwrap_err();
         prop_assert_eq!(twice, Reason::MultipleCredentials);
     }
 

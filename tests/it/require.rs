@@ -335,7 +335,7 @@ fn what_no_token_can_meet_is_refused_for_good_and_without_a_challenge() {
     let tokens = tokens();
     let rich = token().scope("orders:read").acr("phr").authenticated(secs(1));
     for requirement in impossible {
-        assert!(requirement.is_unmeetable(), "{requirement}");
+        assert!(requirement.can_never_be_met(), "{requirement}");
         assert!(!admitted(&requirement, &tokens).contains(&true), "{requirement}");
         for token in [&rich, &token()] {
             let denial = ask(&guard(), token, &requirement).unwrap_err();
@@ -350,7 +350,18 @@ fn what_no_token_can_meet_is_refused_for_good_and_without_a_challenge() {
 #[test]
 fn what_a_token_can_meet_is_not_called_unmeetable() {
     for requirement in family() {
-        assert!(!requirement.is_unmeetable(), "{requirement}");
+        assert!(!requirement.can_never_be_met(), "{requirement}");
+    }
+}
+
+#[test]
+fn each_of_the_family_is_read_as_it_is_printed() {
+    for a in family() {
+        assert_eq!(a.to_string().parse(), Ok(a.clone()));
+        for b in family() {
+            let both = a.clone().and(&b);
+            assert_eq!(both.to_string().parse(), Ok(both));
+        }
     }
 }
 
@@ -659,7 +670,7 @@ fn requirements_that_differ_in_whom_they_admit_read_differently() {
 
 #[test]
 fn all_of_no_scopes_is_met_by_no_token() {
-    assert!(Require::all_scopes([]).is_unmeetable());
-    assert!(Require::from([] as [Scope; 0]).is_unmeetable());
+    assert!(Require::all_scopes([]).can_never_be_met());
+    assert!(Require::from([] as [Scope; 0]).can_never_be_met());
     assert_eq!(Require::all_scopes([READ, WRITE]), Require::from([READ, WRITE]));
 }

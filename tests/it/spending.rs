@@ -725,7 +725,7 @@ fn it_is_printed_and_compared() {
     assert_ne!(once(), Require::scope(READ));
     assert_ne!(Require::valid_token().sender_constrained(), Require::valid_token());
     assert!(once().is_single_use() && !Require::scope(READ).is_single_use());
-    assert!(!require.is_unmeetable());
+    assert!(!require.can_never_be_met());
 }
 
 fn requirement() -> impl Strategy<Value = Require> {

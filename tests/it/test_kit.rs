@@ -83,7 +83,7 @@ fn every_kind_of_rule_that_a_profile_requires_is_met() {
         (ClaimRule::same("azp", "client_id"), "azp", "test-client"),
         (ClaimRule::names_client("use", "a-", "-z"), "use", "a-test-client-z"),
     ] {
-        let profile = Profile::rfc9068().requires([rule, ClaimRule::is("never", "asked")]);
+        let profile = Profile::rfc9068().requires_one_of([rule, ClaimRule::is("never", "asked")]);
         let login = TestIssuer::new(LOGIN).profile(profile);
         let token = login.token(&ORDERS).issued_at(now());
         let [_, claims] = read(&token);

@@ -8,9 +8,9 @@ use serde_json::{Value, json};
 use unconfused::error::WrongClaimType;
 use unconfused::keys::{Algorithm, KeySet};
 use unconfused::profile::{HeaderType, Profile};
-use unconfused::testing::TestIssuer;
+use unconfused::testing::{TestIssuer, TestToken};
 use unconfused::token::{TokenLimits, UnverifiedToken, Validation};
-use unconfused::{Audience, Reason, Require};
+use unconfused::{Audience, Denial, Reason, Require};
 
 const HOUR: u64 = 3600;
 
@@ -298,7 +298,7 @@ fn a_delegated_token_may_live_two_hours() {
 #[test]
 fn a_token_of_an_agent_client_may_live_two_hours() {
     let listed = validation().agent_clients(["test-client"]);
-    let by_rule = validation().agent_clients_by(|token| token.client_id() == Some("test-client"));
+    let by_rule = validation().agent_clients_if(|token| token.client_id() == Some("test-client"));
     for validation in [listed, by_rule] {
         let check = |life| validate_by(&validation, &token().lifetime(secs(life)), now()).map(drop);
         assert!(check(2 * HOUR).is_ok());
@@ -459,9 +459,147 @@ fn a_claim_is_absent_or_of_another_type_or_there() {
     let limits: Value = token.claim("limits").unwrap().unwrap();
     assert_eq!(limits["day"], 100);
     let wrong: Result<Option<u64>, WrongClaimType> = token.claim("tenant");
-    assert_eq!(wrong.unwrap_err().to_string(), "the claim `tenant` has another type");
+    assert_eq!(
+        wrong.unwrap_err().to_string(),
+        "the claim `tenant` has another type: it is a string"
+    );
     // `null` is there, and is not a string
     assert!(token.claim::<String>("nothing").is_err());
+}
+
+/// What a service reads from its tokens.
+#[derive(Debug, PartialEq, serde::Deserialize)]
+struct Employee<'a> {
+    sub: &'a str,
+    exp: i64,
+    #[serde(rename = "https://example.com/department", borrow)]
+    department: std::borrow::Cow<'a, str>,
+    manager: Option<String>,
+    #[serde(default)]
+    locations: Vec<String>,
+    access: Access,
+}
+
+#[derive(Debug, PartialEq, serde::Deserialize)]
+#[serde(rename_all = "lowercase")]
+enum Access {
+    Office,
+    Door { numbers: Vec<u32> },
+}
+
+fn employee() -> TestToken {
+    token().claim("https://example.com/department", "re\"turns").claim("access", "office")
+}
+
+#[test]
+fn all_claims_are_read_as_one_type() {
+    let one = validate(&employee()).unwrap();
+    let employee_of = |department: &'static str, access| Employee {
+        sub: "alice",
+        exp: NOW + 300,
+        department: department.into(),
+        manager: None,
+        locations: Vec::new(),
+        access,
+    };
+    assert_eq!(one.claims(), Ok(employee_of("re\"turns", Access::Office)));
+
+    let more = employee()
+        .claim("access", json!({ "door": { "numbers": [1, 2] } }))
+        .claim("locations", ["Berlin"])
+        .claim("manager", "bob")
+        .claim("not_asked_for", 1);
+    let more = validate(&more).unwrap();
+    let expected = Employee {
+        manager: Some("bob".to_owned()),
+        locations: vec!["Berlin".to_owned()],
+        ..employee_of("re\"turns", Access::Door { numbers: vec![1, 2] })
+    };
+    assert_eq!(more.claims(), Ok(expected));
+
+    // Types that are not structs of fields.
+    let all: Value = more.claims().unwrap();
+    assert_eq!(all["iss"], LOGIN);
+    assert_eq!(all["locations"], json!(["Berlin"]));
+    let map: std::collections::BTreeMap<String, Value> = more.claims().unwrap();
+    assert_eq!(map.len(), all.as_object().unwrap().len());
+    #[derive(serde::Deserialize)]
+    struct Whole(Value);
+    assert_eq!(more.claims::<Option<Whole>>().unwrap().unwrap().0, all);
+}
+
+#[test]
+fn claims_that_do_not_fit_are_named_and_denied_with_their_reason() {
+    #[derive(Debug, serde::Deserialize)]
+    #[serde(deny_unknown_fields)]
+    struct Nothing {}
+    #[derive(Debug, serde::Deserialize)]
+    #[allow(dead_code, reason = "only read")]
+    struct Flattened {
+        #[serde(flatten)]
+        employee: Value,
+        locations: Vec<String>,
+    }
+    let of = |token: TestToken| validate(&token).unwrap();
+    let wrong = |token| of(token).claims::<Employee<'_>>().map(drop).unwrap_err();
+    let secret = "a secret value";
+    for (error, claim, message, reason) in [
+        (
+            wrong(employee().without_claim("https://example.com/department")),
+            "https://example.com/department",
+            "the claim `https://example.com/department` is missing",
+            Reason::RequiredClaimMissing,
+        ),
+        (
+            wrong(employee().claim("locations", secret)),
+            "locations",
+            "the claim `locations` has another type: it is a string",
+            Reason::ClaimTypeInvalid,
+        ),
+        (
+            wrong(employee().claim("manager", json!({ "name": secret }))),
+            "manager",
+            "the claim `manager` has another type: it is an object",
+            Reason::ClaimTypeInvalid,
+        ),
+        (
+            wrong(employee().claim("access", secret)),
+            "access",
+            "the claim `access` has another type: it is a string",
+            Reason::ClaimTypeInvalid,
+        ),
+        (
+            wrong(employee().claim("locations", Value::Null)),
+            "locations",
+            "the claim `locations` has another type: it is null",
+            Reason::ClaimTypeInvalid,
+        ),
+        (
+            of(employee().without_claim("scope")).claims::<Vec<u8>>().unwrap_err(),
+            "",
+            "the claims do not have the type that was asked for",
+            Reason::ClaimTypeInvalid,
+        ),
+        (
+            of(employee().claim("locations", 1)).claims::<Flattened>().map(drop).unwrap_err(),
+            "locations",
+            "the claim `locations` has another type: it is a number",
+            Reason::ClaimTypeInvalid,
+        ),
+        (
+            of(employee()).claim::<u64>("sub").unwrap_err(),
+            "sub",
+            "the claim `sub` has another type: it is a string",
+            Reason::ClaimTypeInvalid,
+        ),
+    ] {
+        assert_eq!((error.claim(), &*error.to_string()), (claim, message));
+        let denial = Denial::from(error);
+        assert_eq!((denial.reason(), denial.status().as_u16()), (reason, 401), "{message}");
+        assert!(!format!("{denial}{denial:?}{}", denial.problem_json()).contains(secret));
+    }
+    let unknown = of(employee()).claims::<Nothing>().unwrap_err();
+    assert!(unknown.to_string().ends_with("is not expected"), "{unknown}");
 }
 
 #[test]

@@ -81,6 +81,49 @@ fn a_detail_is_covered_by_an_entry_that_grants_as_much_or_more() {
 }
 
 #[test]
+fn an_entry_with_anything_that_its_type_does_not_know_covers_nothing() {
+    let payment = Detail::of("payment")
+        .with("actions", ["initiate"])
+        .with(["instructedAmount", "currency"], "EUR")
+        .with(["instructedAmount", "amount"], "1");
+    let good = json!({
+        "type": "payment",
+        "actions": ["status", "initiate"],
+        "instructedAmount": {"currency": "EUR", "amount": "1"},
+    });
+    assert_eq!(reason(&granted(json!([good])), Require::detail(payment.clone())), None);
+    for (pointer, value) in [
+        ("/until", json!("2027")),
+        ("/until", json!(null)),
+        ("/until", json!({})),
+        ("/instructedAmount/until", json!({})),
+        ("/instructedAmount/type", json!("payment")),
+        ("/instructedAmount.amount", json!("1")),
+        ("/instructedAmount", json!({})),
+        ("/instructedAmount", json!("1")),
+        ("/instructedAmount/amount", json!(1)),
+        ("/instructedAmount/amount", json!("1e3")),
+        ("/instructedAmount/amount", json!("+99")),
+        ("/instructedAmount/amount", json!({"value": "1"})),
+        ("/instructedAmount/currency", json!("USD")),
+        ("/instructedAmount/currency", json!(["EUR"])),
+        ("/actions", json!([])),
+        ("/actions", json!("initiate")),
+        ("/actions", json!(["*"])),
+        ("/actions", json!(["initiate", 1])),
+    ] {
+        let mut entry = good.clone();
+        let (object, name) = pointer.rsplit_once('/').unwrap();
+        entry.pointer_mut(object).unwrap()[name] = value;
+        let refused = reason(&granted(json!([entry])), Require::detail(payment.clone()));
+        assert_eq!(refused, Some(Reason::AuthorizationDetailsInsufficient), "{entry}");
+        // It does not stand in the way of another one.
+        let beside = granted(json!([entry, good]));
+        assert_eq!(reason(&beside, Require::detail(payment.clone())), None, "{entry}");
+    }
+}
+
+#[test]
 fn two_entries_are_never_added_up() {
     let token = granted(json!([entry("7", "6.25"), entry("7", "6.25")]));
     let refused = reason(&token, Require::detail(refund("7", "12.50")));

@@ -178,10 +178,7 @@ fn pem_with_another_number_of_blocks_or_another_label_is_an_error() {
         good.replace("=\n", "\n"),
         good.replace("MF", "*F"),
     ] {
-        // A padding that is not there cannot be removed.
-        if bad != good {
-            assert_eq!(KeySet::from_pem(&bad).unwrap_err(), KeySetError::NotPem, "{bad}");
-        }
+        assert_eq!(KeySet::from_pem(&bad).unwrap_err(), KeySetError::NotPem, "{bad}");
     }
     let large = format!("{}{good}", " ".repeat(256 * 1024));
     assert_eq!(KeySet::from_pem(&large).unwrap_err(), KeySetError::TooLarge(large.len()));

@@ -121,7 +121,7 @@ impl WrongClaimType {
     const MISSING: &str = "is missing";
 
     /// For a claim that has this value.
-    fn found(claim: &str, raw: &str) -> Self {
+    pub(super) fn found(claim: &str, raw: &str) -> Self {
         let problem = match raw.bytes().next() {
             Some(b'"') => "has another type: it is a string",
             Some(b'{') => "has another type: it is an object",

@@ -8,8 +8,8 @@
 //! - to write a denial in a protocol of your own, or to read it in a test: see [`Challenge`];
 //! - to tell the users of your own client what to do about a denial: see [`Remedy`].
 //!
-//! A challenge is made of the reason, the requirement and the set-up of the guard, and never of anything that was in
-//! the request.
+//! A challenge is made of the reason, the requirement and the set-up of the guard. What was in the request is in it only
+//! as far as the handler stated it in an authorization detail ([`Require::detail`](crate::Require::detail)).
 //!
 //! ```
 //! # #[cfg(feature = "testing")] {
@@ -39,6 +39,7 @@ use http::{HeaderValue, Uri};
 pub use crate::metadata::{Metadata, MetadataService};
 pub use crate::reason::Remedy;
 
+use crate::detail::Remediation;
 use crate::names::{Acr, Audience, Scope};
 use crate::reason::Reason;
 use crate::require::Unmet;
@@ -48,6 +49,24 @@ use crate::require::Unmet;
 pub(crate) enum Scheme {
     Bearer,
     Dpop,
+}
+
+/// How a client is told that authorization details are lacking
+/// ([`authorization_details_insufficient`](Reason::AuthorizationDetailsInsufficient)).
+///
+/// Two drafts use the error `insufficient_authorization` and differ in the rest. Set the one that your clients know with
+/// [`Guard::details_dialect`](crate::Guard::details_dialect). In both, `authorization_remediation` says what a new grant
+/// must contain.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum DetailsDialect {
+    /// Status 401, as in draft-ietf-oauth-rar-metadata-remediation.
+    #[default]
+    Remediation,
+    /// Status 403, with the further parameters `resource_metadata_uri` and `body_instructions="false"`, as in
+    /// draft-lombardo-oauth-step-up-authz-challenge-proto. The body is what the layer makes, without the instructions
+    /// that this draft describes.
+    StepUpAuthorization,
 }
 
 /// What a client needs to know to come back with a sufficient token.
@@ -79,6 +98,8 @@ pub struct Challenge {
     acr_values: Vec<Acr>,
     max_age: Option<Duration>,
     scope: Vec<Scope>,
+    remediation: Option<Remediation>,
+    details_dialect: DetailsDialect,
     resource_metadata: Option<MetadataUrl>,
     /// The scheme that the client used.
     used: Option<Scheme>,
@@ -111,6 +132,12 @@ impl Challenge {
         &self.scope
     }
 
+    /// Returns the authorization details that a new grant must contain.
+    #[must_use]
+    pub fn remediation(&self) -> Option<&Remediation> {
+        self.remediation.as_ref()
+    }
+
     /// Returns the URL of the metadata of this resource.
     #[must_use]
     pub fn resource_metadata(&self) -> Option<&MetadataUrl> {
@@ -123,6 +150,8 @@ impl Challenge {
             acr_values: Vec::new(),
             max_age: None,
             scope: Vec::new(),
+            remediation: None,
+            details_dialect: DetailsDialect::default(),
             resource_metadata: None,
             used: None,
             algs: None,
@@ -134,6 +163,7 @@ impl Challenge {
             acr_values: unmet.acr_values.clone(),
             max_age: unmet.max_age,
             scope: unmet.scopes.clone(),
+            remediation: unmet.details.as_ref().and_then(|details| details.remediation.clone()),
             ..Challenge::for_reason(unmet.reason())
         }
     }
@@ -146,6 +176,16 @@ impl Challenge {
     pub(crate) fn with_scope(mut self, scope: Vec<Scope>) -> Self {
         self.scope = scope;
         self
+    }
+
+    pub(crate) fn with_details_dialect(mut self, dialect: DetailsDialect) -> Self {
+        self.details_dialect = dialect;
+        self
+    }
+
+    /// True if it is an answer to lacking details in the given dialect.
+    pub(crate) fn asks_for_details_in(&self, dialect: DetailsDialect) -> bool {
+        self.reason == Reason::AuthorizationDetailsInsufficient && self.details_dialect == dialect
     }
 
     /// Sets the scheme that the client used, and the algorithms of proofs if this resource accepts proofs.
@@ -207,8 +247,9 @@ impl fmt::Display for Challenge {
 
 impl fmt::Display for SchemeChallenge<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Challenge { reason, acr_values, max_age, scope, resource_metadata, .. } =
-            self.challenge;
+        let Challenge {
+            reason, acr_values, max_age, scope, remediation, resource_metadata, ..
+        } = self.challenge;
         f.write_str(match self.scheme {
             Scheme::Bearer => "Bearer ",
             Scheme::Dpop => "DPoP ",
@@ -226,8 +267,18 @@ impl fmt::Display for SchemeChallenge<'_> {
             parameters.add("max_age", age.as_secs())?;
         }
         parameters.add_list("scope", scope.iter().map(Scope::as_str))?;
+        if let Some(remediation) = remediation {
+            parameters.add("authorization_remediation", remediation)?;
+        }
+        let is_step_up = self.challenge.asks_for_details_in(DetailsDialect::StepUpAuthorization);
+        if is_step_up {
+            parameters.add("body_instructions", false)?;
+        }
         if let Some(url) = resource_metadata {
             parameters.add("resource_metadata", url)?;
+            if is_step_up {
+                parameters.add("resource_metadata_uri", url)?;
+            }
         }
         // At least one parameter is required (RFC 6750 section 3).
         if !parameters.any {

@@ -8,7 +8,7 @@ use http::{HeaderMap, HeaderName, HeaderValue, Response, StatusCode};
 use serde_json::{Map, Value};
 use time::UtcDateTime;
 
-use crate::challenge::{Challenge, MetadataUrl, Scheme};
+use crate::challenge::{Challenge, DetailsDialect, MetadataUrl, Scheme};
 use crate::credential::Credential;
 use crate::evidence::DecisionId;
 use crate::printable::Printable;
@@ -85,10 +85,16 @@ impl Denial {
         &self.0.also
     }
 
-    /// Returns the HTTP status of the answer.
+    /// Returns the HTTP status of the answer: that of the reason, unless a [`DetailsDialect`] says otherwise.
     #[must_use]
     pub fn status(&self) -> StatusCode {
-        self.0.reason.status()
+        let is_step_up = |challenge: &Challenge| {
+            challenge.asks_for_details_in(DetailsDialect::StepUpAuthorization)
+        };
+        match &self.0.challenge {
+            Some(challenge) if is_step_up(challenge) => StatusCode::FORBIDDEN,
+            _ => self.0.reason.status(),
+        }
     }
 
     /// Returns the challenge, which tells the client what to come back with.
@@ -187,6 +193,10 @@ impl Denial {
             if let Some(age) = challenge.max_age() {
                 put("max_age", age.as_secs().into());
             }
+            if let Some(remediation) = challenge.remediation() {
+                let remediation = serde_json::from_str(&remediation.to_json());
+                put("authorization_remediation", remediation.unwrap_or_default());
+            }
             if let Some(url) = challenge.resource_metadata() {
                 put("resource_metadata", url.to_string().into());
             }
@@ -218,6 +228,12 @@ impl Denial {
             let challenge = self.0.challenge.take();
             self.0.challenge = challenge.map(|it| it.with_scope(requirement.challenge_scopes()));
         }
+        self
+    }
+
+    pub(crate) fn with_details_dialect(mut self, dialect: DetailsDialect) -> Self {
+        let challenge = self.0.challenge.take();
+        self.0.challenge = challenge.map(|it| it.with_details_dialect(dialect));
         self
     }
 
@@ -312,6 +328,7 @@ impl From<&Unmet> for Denial {
     fn from(unmet: &Unmet) -> Self {
         let mut denial = Denial::new(unmet.reason(), Challenge::for_unmet(unmet));
         denial.0.also = unmet.reasons().iter().skip(1).copied().collect();
+        denial.0.detail = unmet.details.as_ref().map(|details| details.problem.clone());
         denial
     }
 }

@@ -14,12 +14,13 @@ use http::{HeaderValue, Method, Request, Response, StatusCode};
 use serde::Serialize;
 use tower_service::Service;
 
-use crate::challenge::MetadataUrl;
+use crate::challenge::{DetailsDialect, MetadataUrl};
 use crate::config_error::ConfigError;
+use crate::detail::DetailTypes;
 use crate::guard::Guard;
 use crate::names::{Audience, Scope};
 
-/// The protected resource metadata of a guard's resource: its name, issuers and scopes
+/// The protected resource metadata of a guard's resource: its name, issuers, scopes and types of authorization details
 /// ([RFC 9728](https://www.rfc-editor.org/rfc/rfc9728)).
 ///
 /// [`Guard::metadata`] makes it, [`service`](Self::service) serves it, and with the feature `axum` `router` returns the
@@ -63,6 +64,11 @@ struct Members {
     #[serde(skip_serializing_if = "Vec::is_empty")]
     scopes_supported: Vec<String>,
     bearer_methods_supported: [&'static str; 1],
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    authorization_details_types_supported: Vec<String>,
+    /// draft-lombardo-oauth-step-up-authz-challenge-proto
+    #[serde(skip_serializing_if = "Option::is_none")]
+    step_up_authorization_supported: Option<bool>,
     #[serde(skip_serializing_if = "Option::is_none")]
     dpop_signing_alg_values_supported: Option<Vec<String>>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -104,6 +110,15 @@ impl Guard {
                 .collect(),
             scopes_supported: Vec::new(),
             bearer_methods_supported: ["header"],
+            authorization_details_types_supported: self
+                .detail_types()
+                .into_iter()
+                .flat_map(DetailTypes::names)
+                .map(str::to_owned)
+                .collect(),
+            step_up_authorization_supported: (self.details_dialect_setting()
+                == DetailsDialect::StepUpAuthorization)
+                .then_some(true),
             dpop_signing_alg_values_supported: dpop
                 .map(|dpop| dpop.algs().split(' ').map(str::to_owned).collect()),
             // A proof key is not required if a certificate is sufficient.

@@ -144,6 +144,16 @@ impl<'a> AuditEvent<'a> {
         self.denial.map(Denial::status)
     }
 
+    /// Returns the `authorization_reference` of the authorization details that the client was told to get consent for.
+    ///
+    /// It is the same whenever the same details are asked for, also if the client is not told it since the operation
+    /// spends the token. One that comes again and again for a client shows a loop. See
+    /// [`Remediation::reference`](crate::detail::Remediation::reference).
+    #[must_use]
+    pub fn authorization_reference(&self) -> Option<&'a str> {
+        Some(self.denial?.challenge()?.remediation()?.reference())
+    }
+
     /// Returns the operation that was asked for.
     #[must_use]
     pub fn operation(&self) -> &'a Operation {
@@ -303,6 +313,9 @@ impl fmt::Display for AuditEvent<'_> {
             write!(f, " also={reason}")?;
         }
         pair(f, "detail", self.detail())?;
+        if let Some(reference) = self.authorization_reference() {
+            write!(f, " authorization_reference={reference}")?;
+        }
         pair(f, "subject", self.subject_name())?;
         pair(f, "issuer", self.issuer())?;
         if let Some(actor) = self.actor() {

@@ -43,6 +43,7 @@ macro_rules! event {
             status = $event.status().map(|status| status.as_u16()),
             also = list($event.also().iter().map(|reason| reason.as_str())),
             detail = $event.detail().map(text),
+            authorization_reference = $event.authorization_reference(),
             subject = $event.subject_name().map(text),
             issuer = $event.issuer().map(text),
             actor = $event.actor().map(|actor| text(actor.name().into())),

@@ -219,6 +219,9 @@ impl DetailTypes {
         collection
     }
 
+    pub(crate) const NONE: &'static DetailTypes = &DetailTypes(BTreeMap::new());
+
+    /// Adds a type, and panics if there is one of the same name.
     pub(crate) fn add(&mut self, added: DetailType) {
         let name = added.name.clone();
         let earlier = self.0.insert(name.clone(), added);

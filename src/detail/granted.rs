@@ -38,9 +38,9 @@ pub struct GrantedDetails<'a> {
 /// How much an entry may grant.
 #[derive(Clone, Copy)]
 enum Extent {
-    /// As much as is asked, or more.
+    /// What is asked, or more.
     AtLeast,
-    /// As much as is asked, and no more.
+    /// What is asked, and no more.
     Exactly,
 }
 
@@ -58,15 +58,15 @@ impl<'a> GrantedDetails<'a> {
         claim.and_then(Self::of_sound).ok_or_else(DetailProblem::malformed_claim)
     }
 
-    /// Takes a value of a sound object that was read. Returns `None` if it does not have the shape of details.
+    /// Reads a value of an object that was read. Returns `None` if it does not have the shape of details.
     pub(crate) fn of_sound(claim: &'a str) -> Option<Self> {
         let has_type = |entry: &str| type_of(entry).is_some();
         array(claim)?.all(has_type).then_some(GrantedDetails { array: claim })
     }
 
-    /// Details of which there are none.
-    pub(crate) fn none() -> Self {
-        GrantedDetails { array: "[]" }
+    /// The details of a validated token, in which the claim has its shape if it is there.
+    pub(crate) fn of_validated(claim: Option<&'a str>) -> Self {
+        GrantedDetails { array: claim.unwrap_or("[]") }
     }
 
     /// Returns the entries of this type, each as it was written, in JSON.
@@ -91,11 +91,13 @@ impl<'a> GrantedDetails<'a> {
     /// the detail is malformed (`policy_input_invalid`), or if the detail does not fit the definition of its type
     /// (`internal_error`).
     pub fn cover(&self, detail: &Detail, types: &DetailTypes) -> Result<(), DetailProblem> {
-        let asked = Asked::new(detail, types)?;
-        let covers = |entry| asked.is_covered_by(entry, Extent::AtLeast);
-        match self.entries().any(covers) {
+        self.cover_comparable(&types.comparable(detail)?)
+    }
+
+    pub(crate) fn cover_comparable(&self, asked: &Comparable<'_>) -> Result<(), DetailProblem> {
+        match self.entries().any(|entry| asked.is_covered_by(entry, Extent::AtLeast)) {
             true => Ok(()),
-            false => Err(DetailProblem::not_covered(detail.type_name())),
+            false => Err(DetailProblem::not_covered(asked.detail.type_name())),
         }
     }
 
@@ -114,8 +116,8 @@ impl<'a> GrantedDetails<'a> {
         types: &DetailTypes,
     ) -> Result<(), DetailProblem> {
         let asked: Vec<_> =
-            details.iter().map(|detail| Asked::new(detail, types)).collect::<Result<_, _>>()?;
-        let is_granted = |asked: &Asked<'_>| {
+            details.iter().map(|detail| types.comparable(detail)).collect::<Result<_, _>>()?;
+        let is_granted = |asked: &Comparable<'_>| {
             self.entries().any(|entry| asked.is_covered_by(entry, Extent::Exactly))
         };
         if let Some(lacking) = asked.iter().find(|asked| !is_granted(asked)) {
@@ -136,16 +138,24 @@ impl fmt::Debug for GrantedDetails<'_> {
     }
 }
 
-/// What is asked, in canonical form, and the definition of its type.
-struct Asked<'t> {
+/// A detail that is asked for, in canonical form, and the definition of its type.
+pub(crate) struct Comparable<'t> {
     detail: Detail,
     definition: &'t DetailType,
 }
 
-impl<'t> Asked<'t> {
-    fn new(detail: &Detail, types: &'t DetailTypes) -> Result<Self, DetailProblem> {
-        let definition = types.defined(detail.type_name())?;
-        Ok(Asked { detail: definition.canonical(detail)?, definition })
+impl DetailTypes {
+    /// Prepares a detail to be compared with what was granted.
+    pub(crate) fn comparable(&self, detail: &Detail) -> Result<Comparable<'_>, DetailProblem> {
+        let definition = self.defined(detail.type_name())?;
+        Ok(Comparable { detail: definition.canonical(detail)?, definition })
+    }
+}
+
+impl Comparable<'_> {
+    /// The detail in canonical form.
+    pub(crate) fn detail(&self) -> &Detail {
+        &self.detail
     }
 
     fn is_covered_by(&self, entry: &str, extent: Extent) -> bool {

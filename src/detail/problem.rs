@@ -25,7 +25,7 @@ impl DetailProblem {
     }
 
     /// No entry covers the detail.
-    pub(super) fn not_covered(type_name: &str) -> Self {
+    pub(crate) fn not_covered(type_name: &str) -> Self {
         let message = format!("no entry of the type {:?} covers it", Printable::from(type_name));
         DetailProblem { reason: Reason::AuthorizationDetailsInsufficient, message }
     }
@@ -34,6 +34,17 @@ impl DetailProblem {
     pub(super) fn more_than_asked() -> Self {
         let message = "an entry grants something else than what is asked".to_owned();
         DetailProblem { reason: Reason::AuthorizationDetailsInsufficient, message }
+    }
+
+    /// Nothing here can check that it was approved.
+    pub(crate) fn not_approvable(type_name: &str) -> Self {
+        DetailProblem::undefined(type_name, "it must be approved, and nothing checks that")
+    }
+
+    /// What a challenge would ask for does not fit.
+    pub(crate) fn too_large() -> Self {
+        let message = "the details are too large for a challenge".to_owned();
+        DetailProblem { reason: Reason::InternalError, message }
     }
 
     /// The detail, or its type, is not as it was defined.

@@ -33,7 +33,8 @@ use http::{HeaderName, Method};
 use time::UtcDateTime;
 
 use crate::audit::Audit;
-use crate::challenge::MetadataUrl;
+use crate::challenge::{DetailsDialect, MetadataUrl};
+use crate::detail::DetailTypes;
 use crate::keys::Issuer;
 use crate::names::Audience;
 use crate::proof::{ClientCertificate, Dpop};
@@ -93,6 +94,7 @@ struct Inner {
     /// Issuers that have a tenant in their name.
     templates: Vec<Issuer>,
     metadata_url: Option<MetadataUrl>,
+    details_dialect: DetailsDialect,
     clock: Clock,
     is_secure: Option<Arc<IsSecure>>,
     certificate_source: Option<Arc<CertificateSource>>,
@@ -132,6 +134,16 @@ impl Guard {
         let of_tenant =
             || self.inner.templates.iter().find_map(|issuer| issuer.tenant_issuer(name, at));
         self.inner.issuers.get(name).cloned().or_else(of_tenant)
+    }
+
+    /// The types of authorization details that are known.
+    pub(crate) fn detail_types(&self) -> Option<&DetailTypes> {
+        self.inner.terms.detail_types.as_deref()
+    }
+
+    /// How clients are told that details are lacking.
+    pub(crate) fn details_dialect_setting(&self) -> DetailsDialect {
+        self.inner.details_dialect
     }
 
     /// The settings for DPoP proofs, if the guard accepts proofs.

@@ -72,7 +72,10 @@ impl Guard {
         scheme: Option<Scheme>,
         at: UtcDateTime,
     ) -> Denial {
-        let denial = denial.with_decision(decision).with_schemes(scheme, self.dpop_settings(), at);
+        let denial = denial
+            .with_decision(decision)
+            .with_details_dialect(self.inner.details_dialect)
+            .with_schemes(scheme, self.dpop_settings(), at);
         match &self.inner.metadata_url {
             Some(url) => denial.with_resource_metadata(url),
             None => denial,

@@ -105,7 +105,9 @@ impl Guard {
     /// - tokens must be bound to their sender and the guard accepts neither proofs ([`Guard::dpop`]) nor certificates
     ///   ([`Guard::client_certificate`]);
     /// - [`Guard::require_nonce_if`] is set and the guard makes no nonces
-    ///   ([`Dpop::nonces`](crate::proof::Dpop::nonces)).
+    ///   ([`Dpop::nonces`](crate::proof::Dpop::nonces));
+    /// - the requirement names a type of authorization details that the guard does not know ([`Guard::detail_type`]), or
+    ///   a detail that does not have the members and the form that its type defines.
     pub fn require(&self, requirement: impl Into<Require>) -> GuardLayer {
         let requirement = requirement.into();
         self.assert_can(&requirement);
@@ -195,6 +197,7 @@ impl Guard {
     }
 
     /// Panics if the requirement can never be met with the settings of this guard.
+    #[expect(clippy::panic, reason = "a mistake of set-up")]
     fn assert_can(&self, requirement: &Require) {
         assert!(
             !requirement.can_never_be_met(),
@@ -204,6 +207,9 @@ impl Guard {
             !requirement.is_single_use() || self.inner.spent_store.is_some(),
             "the requirement spends tokens and the guard has no store for them: call `Guard::replay`"
         );
+        if let Err(problem) = requirement.check_definitions(self.detail_types()) {
+            panic!("no token can meet the requirement: {problem}");
+        }
         let nonces = self.dpop_settings().and_then(|dpop| dpop.nonces.as_ref());
         assert!(
             self.inner.require_nonce_if.is_none() || nonces.is_some(),

@@ -11,7 +11,8 @@ use time::UtcDateTime;
 use super::clock::Clock;
 use super::{Guard, Inner};
 use crate::audit::Audit;
-use crate::challenge::MetadataUrl;
+use crate::challenge::{DetailsDialect, MetadataUrl};
+use crate::detail::DetailType;
 use crate::keys::Issuer;
 use crate::names::Audience;
 use crate::proof::{ClientCertificate, Dpop};
@@ -31,6 +32,7 @@ impl Guard {
         let inner = Inner {
             id: 0,
             metadata_url: MetadataUrl::for_resource(&audience),
+            details_dialect: DetailsDialect::default(),
             terms: Terms::new(audience),
             issuers: BTreeMap::new(),
             templates: Vec::new(),
@@ -103,6 +105,43 @@ impl Guard {
     #[must_use]
     pub fn scope_hierarchy(self, hierarchy: ScopeHierarchy) -> Self {
         self.with(|inner| inner.terms.hierarchy = Some(Arc::new(hierarchy)))
+    }
+}
+
+/// # Authorization details
+impl Guard {
+    /// Adds a type of authorization details, by which [`Require::detail`](crate::Require::detail) compares what is asked
+    /// with what was granted.
+    ///
+    /// A token's entries of a type that was not added grant nothing. The [metadata](Self::metadata) lists the types.
+    ///
+    /// ```
+    /// # #[cfg(feature = "testing")] {
+    /// use unconfused::detail::DetailType;
+    /// use unconfused::{Audience, Guard};
+    /// # use unconfused::testing::TestIssuer;
+    ///
+    /// const ORDERS: Audience = Audience::from_static("https://orders.example");
+    /// # let issuer = TestIssuer::new("https://login.example").issuer();
+    ///
+    /// let refund = DetailType::new("order_refund").exact("order").exact("currency").at_most("amount");
+    /// let guard = Guard::new(ORDERS, issuer).detail_type(refund);
+    /// # drop(guard);
+    /// # }
+    /// ```
+    ///
+    /// # Panics
+    ///
+    /// Panics if a type of the same name was added before.
+    #[must_use]
+    pub fn detail_type(self, detail_type: DetailType) -> Self {
+        self.with(|inner| inner.terms.add_detail_type(detail_type))
+    }
+
+    /// Sets how clients are told that authorization details are lacking. Defaults to [`DetailsDialect::Remediation`].
+    #[must_use]
+    pub fn details_dialect(self, dialect: DetailsDialect) -> Self {
+        self.with(|inner| inner.details_dialect = dialect)
     }
 }
 

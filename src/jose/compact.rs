@@ -191,7 +191,7 @@ pub(crate) fn is_base64url_of(encoded: &[u8], text: &str) -> bool {
             .all(|(e, b)| encodes(e, b))
 }
 
-#[cfg(feature = "testing")]
+/// Encodes in base64url, without padding.
 pub(crate) fn encode(bytes: impl AsRef<[u8]>) -> String {
     URL_SAFE_NO_PAD.encode_to_string(bytes)
 }

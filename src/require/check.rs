@@ -1,4 +1,4 @@
-//! The checks of a requirement, from `sender_constraint_required` to `insufficient_scope`.
+//! The checks of a requirement, from `sender_constraint_required` to `policy_input_invalid`.
 
 use time::UtcDateTime;
 
@@ -18,18 +18,25 @@ impl Require {
     /// # Errors
     ///
     /// Returns [`Unmet`] if the token does not meet the requirement. A client, a subject or an actor that is not
-    /// allowed is the only reason then. Otherwise the reasons are all that is lacking in authentication and scopes, so
-    /// that one challenge can ask for everything.
+    /// allowed is the only reason then. Otherwise the reasons are all that is lacking in authentication, scopes and
+    /// authorization details, so that one challenge can ask for everything. A detail that its type does not allow is a
+    /// mistake of the program (`internal_error`), and stands alone too.
     #[must_use = "an error is the refusal"]
     pub fn check(&self, token: &AccessToken, now: UtcDateTime) -> Result<(), Unmet> {
+        let details = self.lacking_details(token).map_err(|problem| {
+            // What a token cannot make good is refused first.
+            Unmet::new(problem.reason()).with_details(&problem, None)
+        })?;
         self.check_parties(token).map_err(Unmet::new)?;
         let authentication = self.check_authentication(token, now);
         let allowed = self.scopes.iter().all(|group| token.allows_any(group));
-        if allowed && authentication == [None, None] {
+        if allowed && authentication == [None, None] && details.is_none() {
             return Ok(());
         }
         let scope = (!allowed).then_some(Reason::InsufficientScope);
-        let mut reasons = without_repeats(authentication.into_iter().chain([scope]).flatten());
+        let reasons = authentication.into_iter().chain([scope]).flatten();
+        let of_details = details.iter().flat_map(|lacking| lacking.reasons.iter().copied());
+        let mut reasons = without_repeats(reasons.chain(of_details));
         reasons.sort_unstable();
         let Some(mut unmet) = Unmet::from_reasons(reasons) else { return Ok(()) };
         if authentication != [None, None] {
@@ -39,17 +46,16 @@ impl Require {
         if !allowed {
             unmet.scopes = self.challenge_scopes();
         }
-        Err(unmet)
+        Err(match details {
+            Some(lacking) => unmet.with_details(&lacking.problem, lacking.remediation),
+            None => unmet,
+        })
     }
 
     /// Checks what neither another login nor more scope can change.
     fn check_parties(&self, token: &AccessToken) -> Result<(), Reason> {
         if self.can_never_be_met() {
             return Err(Reason::PolicyDenied);
-        }
-        // Nothing compares details yet.
-        if !self.details.is_empty() || !self.detail_types.is_empty() {
-            return Err(Reason::InternalError);
         }
         if self.sender_constrained && !token.is_sender_constrained() {
             return Err(Reason::SenderConstraintRequired);

@@ -6,6 +6,7 @@ mod unmet;
 
 // After `requirement`: rustdoc lists the methods of `Require` in this order.
 mod check;
+mod details;
 mod display;
 mod parse;
 

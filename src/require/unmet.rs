@@ -4,6 +4,7 @@ use std::fmt;
 use std::time::Duration;
 
 use super::lists::join;
+use crate::detail::{DetailProblem, Remediation};
 use crate::names::{Acr, Scope};
 use crate::reason::Reason;
 
@@ -18,19 +19,45 @@ pub struct Unmet {
     pub(crate) acr_values: Vec<Acr>,
     pub(crate) max_age: Option<Duration>,
     pub(crate) scopes: Vec<Scope>,
+    pub(crate) details: Option<Box<UnmetDetails>>,
+}
+
+/// More about the authorization details that a token lacks, or that were not asked for rightly.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct UnmetDetails {
+    /// What a new grant must contain.
+    pub(crate) remediation: Option<Remediation>,
+    /// For the operator.
+    pub(crate) problem: String,
 }
 
 impl Unmet {
-    /// For a single reason, without a challenge for authentication or scopes.
+    /// For a single reason, without a challenge for authentication, scopes or details.
     pub(super) fn new(reason: Reason) -> Self {
-        let (reasons, acr_values, scopes) = (vec![reason], Vec::new(), Vec::new());
-        Unmet { first: reason, reasons, acr_values, max_age: None, scopes }
+        Unmet {
+            first: reason,
+            reasons: vec![reason],
+            acr_values: Vec::new(),
+            max_age: None,
+            scopes: Vec::new(),
+            details: None,
+        }
     }
 
     /// For several reasons. `None` if there are none.
     pub(super) fn from_reasons(reasons: Vec<Reason>) -> Option<Self> {
         let first = *reasons.first()?;
         Some(Unmet { reasons, ..Unmet::new(first) })
+    }
+
+    pub(super) fn with_details(
+        mut self,
+        problem: &DetailProblem,
+        remediation: Option<Remediation>,
+    ) -> Self {
+        let problem = problem.to_string();
+        self.details = Some(Box::new(UnmetDetails { remediation, problem }));
+        self
     }
 
     /// Returns the reason: the first check that failed.

@@ -11,6 +11,7 @@ use super::actor::{Actor, ActorSource, MayAct, Party};
 use super::claims::Claims;
 use super::hierarchy::ScopeHierarchy;
 use super::typed_claims::{WrongClaimType, read_all, read_claim};
+use crate::detail::{DetailTypes, GrantedDetails};
 use crate::json::Span;
 use crate::names::{Audience, Scope};
 use crate::printable::Printable;
@@ -33,6 +34,7 @@ pub struct AccessToken {
     pub(super) audience: Option<Audience>,
     pub(super) leeway: Duration,
     pub(super) hierarchy: Option<Arc<ScopeHierarchy>>,
+    pub(super) detail_types: Option<Arc<DetailTypes>>,
     pub(super) client: ClientRole,
     pub(super) confirmed: Confirmed,
 }
@@ -228,6 +230,58 @@ impl AccessToken {
         self.claims.subject_kind == SubjectKind::Person
     }
 
+    /// Returns the authorization details that were granted with the token, `authorization_details`
+    /// ([RFC 9396 section 9.1](https://www.rfc-editor.org/rfc/rfc9396#section-9.1)). There are none if the claim is
+    /// absent.
+    ///
+    /// To ask for one, use [`Require::detail`](crate::Require::detail).
+    #[must_use]
+    pub fn authorization_details(&self) -> GrantedDetails<'_> {
+        GrantedDetails::of_validated(self.claims.raw("authorization_details"))
+    }
+
+    /// Returns the authorization details of one type, each as a `T`. Empty if there are none.
+    ///
+    /// This shows what was granted and does **not** compare it with anything: no type has to be registered, and an
+    /// entry may have members that restrict it in ways that `T` does not know. To decide by a detail, use
+    /// [`Require::detail`](crate::Require::detail).
+    ///
+    /// ```
+    /// # #[cfg(feature = "testing")] {
+    /// use serde_json::json;
+    /// use unconfused::{Audience, Scope};
+    /// # use unconfused::testing::TestIssuer;
+    ///
+    /// #[derive(Debug, serde::Deserialize)]
+    /// struct Refund {
+    ///     order: String,
+    /// }
+    ///
+    /// const ORDERS: Audience = Audience::from_static("https://orders.example");
+    /// # let login = TestIssuer::new("https://login.example");
+    /// let details = json!([{"type": "order_refund", "order": "7"}, {"type": "order_cancel"}]);
+    /// let token = login.token(&ORDERS).scope("orders:read").claim("authorization_details", details);
+    /// let grant = login.grant(token, Scope::from_static("orders:read"));
+    ///
+    /// let refunds = grant.details::<Refund>("order_refund")?;
+    /// assert_eq!(refunds[0].order, "7");
+    /// assert!(grant.details::<Refund>("order_cancel").is_err()); // it has no `order`
+    /// # }
+    /// # Ok::<(), unconfused::error::WrongClaimType>(())
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// Returns [`WrongClaimType`] if an entry of the type is not a `T`.
+    pub fn details<'a, T: Deserialize<'a>>(
+        &'a self,
+        type_name: &str,
+    ) -> Result<Vec<T>, WrongClaimType> {
+        let entries = self.authorization_details();
+        let wrong = |_| WrongClaimType::entry("authorization_details");
+        entries.of_type(type_name).map(|entry| serde_json::from_str(entry).map_err(wrong)).collect()
+    }
+
     /// Returns any claim by its name, `Ok(None)` if it is absent.
     ///
     /// A string may be written with escapes: ask for a `String` or a `Cow<str>`, not for a `&str`.
@@ -308,6 +362,11 @@ impl AccessToken {
     /// The leeway that the token was validated with.
     pub(crate) fn leeway(&self) -> Duration {
         self.leeway
+    }
+
+    /// The types of authorization details that the token was validated with.
+    pub(crate) fn detail_types(&self) -> &DetailTypes {
+        self.detail_types.as_deref().unwrap_or(DetailTypes::NONE)
     }
 
     /// True if the client is an agent that must be named in `act` and is not.

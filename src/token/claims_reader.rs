@@ -7,6 +7,7 @@ use time::UtcDateTime;
 
 use super::claims::{ActorClaim, ClaimProblem, Claims, TextRange};
 use crate::dates::numeric_date;
+use crate::detail::GrantedDetails;
 use crate::jose::Header;
 use crate::json::{Document, Span, array, members, nested_members, string};
 use crate::profile::{Profile, ScopeShape};
@@ -218,12 +219,7 @@ impl Reader<'_> {
         let Some(raw) = self.claims.document.get("authorization_details") else {
             return;
         };
-        let typed = |detail: &str| {
-            let mut types = members(detail)?.filter(|(name, _)| name == "type");
-            types.next().and_then(|(_, value)| string(value).map(drop))
-        };
-        let sound = array(raw).is_some_and(|mut details| details.all(|one| typed(one).is_some()));
-        if !sound {
+        if GrantedDetails::of_sound(raw).is_none() {
             self.report(Reason::AuthorizationDetailsInvalid, "authorization_details");
         }
     }

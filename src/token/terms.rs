@@ -7,6 +7,7 @@ use std::sync::Arc;
 use super::access_token::AccessToken;
 use super::hierarchy::ScopeHierarchy;
 use super::limits::TokenLimits;
+use crate::detail::{DetailType, DetailTypes};
 use crate::jose::{Algorithm, AlgorithmSet, Backend};
 use crate::names::Audience;
 use crate::profile::Profile;
@@ -19,6 +20,7 @@ pub(crate) struct Terms {
     pub(crate) audiences: Vec<Audience>,
     pub(crate) limits: TokenLimits,
     pub(crate) hierarchy: Option<Arc<ScopeHierarchy>>,
+    pub(crate) detail_types: Option<Arc<DetailTypes>>,
     pub(crate) dpop: Option<Dpop>,
     /// A token must be bound to its sender.
     pub(crate) sender_constrained: bool,
@@ -105,8 +107,14 @@ impl Terms {
             audiences: vec![audience],
             limits: TokenLimits::default(),
             hierarchy: None,
+            detail_types: None,
             dpop: None,
             sender_constrained: false,
         }
+    }
+
+    /// Adds a type of authorization details, and panics if there is one of the same name.
+    pub(crate) fn add_detail_type(&mut self, added: DetailType) {
+        Arc::make_mut(self.detail_types.get_or_insert_default()).add(added);
     }
 }

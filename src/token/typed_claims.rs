@@ -101,15 +101,19 @@ impl<'a, I: Iterator<Item = (&'a str, &'a str)>> MapAccess<'a> for Members<'a, I
     }
 }
 
-/// The error of [`AccessToken::claim`](crate::AccessToken::claim) and [`AccessToken::claims`](crate::AccessToken::claims): a claim does not have the type that was asked for, or
-/// is missing.
+/// The error of [`claim`], [`claims`] and [`details`]: a claim does not have the type that was asked for, or is missing.
 ///
 /// The message names the claim and what kind of value it has, and never shows the value.
 ///
 /// Turn it into a [`Denial`](crate::Denial) with `from`, or with `?`: 401 and `invalid_token`, by the reason
-/// [`ClaimTypeInvalid`](crate::Reason::ClaimTypeInvalid) or [`RequiredClaimMissing`](crate::Reason::RequiredClaimMissing).
+/// [`ClaimTypeInvalid`](Reason::ClaimTypeInvalid), [`RequiredClaimMissing`](Reason::RequiredClaimMissing), or
+/// [`AuthorizationDetailsInvalid`](Reason::AuthorizationDetailsInvalid) for that claim, as the guard has it.
 /// No guard makes that denial, so it is not recorded. If the decision of your handler has to be on record, call
 /// [`Guard::refuse`](crate::Guard::refuse) instead.
+///
+/// [`claim`]: crate::AccessToken::claim
+/// [`claims`]: crate::AccessToken::claims
+/// [`details`]: crate::AccessToken::details
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct WrongClaimType {
     /// Empty if it is not known.
@@ -133,6 +137,11 @@ impl WrongClaimType {
         WrongClaimType { claim: claim.to_owned(), problem }
     }
 
+    /// For a claim that is a list, of which an entry does not fit.
+    pub(super) fn entry(claim: &str) -> Self {
+        WrongClaimType { claim: claim.to_owned(), problem: "has an entry of another type" }
+    }
+
     fn missing(claim: &str) -> Self {
         WrongClaimType { claim: claim.to_owned(), problem: Self::MISSING }
     }
@@ -153,8 +162,9 @@ impl WrongClaimType {
     }
 
     pub(crate) fn reason(&self) -> Reason {
-        match self.problem {
-            Self::MISSING => Reason::RequiredClaimMissing,
+        match (self.problem, &*self.claim) {
+            (Self::MISSING, _) => Reason::RequiredClaimMissing,
+            (_, "authorization_details") => Reason::AuthorizationDetailsInvalid,
             _ => Reason::ClaimTypeInvalid,
         }
     }

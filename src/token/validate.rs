@@ -57,6 +57,7 @@ impl Terms {
             audience: audience.cloned(),
             leeway: self.limits.leeway,
             hierarchy: self.hierarchy.clone(),
+            detail_types: self.detail_types.clone(),
             client: ClientRole::Plain,
             confirmed,
         };

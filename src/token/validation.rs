@@ -6,6 +6,7 @@ use super::access_token::AccessToken;
 use super::hierarchy::ScopeHierarchy;
 use super::limits::TokenLimits;
 use super::terms::{IssuerTerms, Terms};
+use crate::detail::DetailType;
 use crate::jose::{Algorithm, Backend};
 use crate::names::Audience;
 use crate::profile::Profile;
@@ -93,6 +94,18 @@ impl Validation {
     #[must_use]
     pub fn scope_hierarchy(mut self, hierarchy: ScopeHierarchy) -> Self {
         self.terms.hierarchy = Some(Arc::new(hierarchy));
+        self
+    }
+
+    /// Adds a type of authorization details, by which [`Require::detail`](crate::Require::detail) compares what is
+    /// asked with what was granted.
+    ///
+    /// # Panics
+    ///
+    /// Panics if a type of the same name was added before.
+    #[must_use]
+    pub fn detail_type(mut self, detail_type: DetailType) -> Self {
+        self.terms.add_detail_type(detail_type);
         self
     }
 

@@ -9,6 +9,7 @@ use std::path::Path;
 use unconfused::audit::*;
 use unconfused::challenge::*;
 use unconfused::client::*;
+use unconfused::detail::*;
 use unconfused::error::*;
 use unconfused::keys::*;
 use unconfused::layer::*;
@@ -40,6 +41,7 @@ fn shared() -> Vec<&'static str> {
         HttpError, HttpLimits, KeyProblem, KeySet, KeySetError, KeySetId, KeyState, KeyStatus, KeysUnavailable, Readiness, RemoteKeys, ScriptedClient, MayAct<'_>, Metadata, MetadataService,
         MetadataUrl, Operation, OwnGrant, Party<'_>, Printable<'_>, ProblemJson, Profile, Reason,
         Remedy, Require, Scope, ScopeCycle, ScopeHierarchy, ScopeShape, SkippedKey<'_>, StepUp,
+        Consent, Detail, DetailProblem, DetailType, DetailTypes, DetailValue, DetailsDialect, GrantedDetails<'_>, MemberPath, Remediation,
         TestIssuer, TestToken, TokenLimits, TracingAudit, Unmet, UnverifiedToken<'_>, Validation, WrongClaimType,
     )
 }
@@ -117,7 +119,7 @@ fn what_a_service_holds_can_be_cloned() {
         GuardLayer<ProblemJson>, GuardService<(), EmptyBody>, InvalidName, Issuer, KeySet,
         KeySetError, Metadata, MetadataService, MetadataUrl, Operation, OwnGrant, Party<'_>,
         Profile, Require, Scope, ScopeCycle, ScopeHierarchy, TestIssuer, TestToken, Unmet,
-        Validation, WrongClaimType,
+        Validation, WrongClaimType, Detail, DetailType, DetailTypes, Remediation,
     );
 }
 
@@ -126,7 +128,7 @@ fn small_values_can_be_copied() {
     hold!(Copy Send Sync;
         ClientCertificate, Remembered, Actor<'_>, ActorSource, Algorithm, DecisionId, EmptyBody, HeaderType, KeyHint<'_>,
         KeyProblem, MayAct<'_>, Printable<'_>, ProblemJson, Reason, Remedy, ScopeShape,
-        SkippedKey<'_>, StepUp, TracingAudit,
+        SkippedKey<'_>, StepUp, TracingAudit, Consent, DetailsDialect, GrantedDetails<'_>,
     );
 }
 
@@ -134,7 +136,7 @@ fn small_values_can_be_copied() {
 fn every_error_can_be_handed_on() {
     hold!(Error Send Sync;
         StoreUnavailable, ConfigError,
-        Denial, InvalidName, InvalidToken, KeyProblem, KeySetError, KeysUnavailable,
+        Denial, DetailProblem, InvalidName, InvalidToken, KeyProblem, KeySetError, KeysUnavailable,
         Reason, ScopeCycle, Unmet, WrongClaimType,
     );
 }

@@ -112,8 +112,8 @@ impl Credential {
         // What cannot be the value of a field is neither a credential nor a proof.
         let (max_field, no_credential) =
             (max_field(limits.max_bytes), HeaderValue::from_static(","));
-        append(&mut headers, AUTHORIZATION, authorization, max_field, &no_credential)?;
-        append(&mut headers, DPOP, dpop, Dpop::MAX_BYTES, &HeaderValue::from_static(""))?;
+        append(&mut headers, &AUTHORIZATION, authorization, max_field, &no_credential)?;
+        append(&mut headers, &DPOP, dpop, Dpop::MAX_BYTES, &HeaderValue::from_static(""))?;
         Credential::from_headers(&headers, limits)
     }
 
@@ -274,7 +274,7 @@ fn max_field(max_bytes: usize) -> usize {
 /// Adds the values of a field: two are enough to be too many. `instead` stands for one that is not the value of a field.
 fn append(
     headers: &mut HeaderMap,
-    name: HeaderName,
+    name: &HeaderName,
     values: impl IntoIterator<Item = impl AsRef<[u8]>>,
     max_bytes: usize,
     instead: &HeaderValue,
@@ -286,7 +286,7 @@ fn append(
         }
         if index < 2 {
             let value = HeaderValue::from_bytes(value).unwrap_or_else(|_| instead.clone());
-            headers.append(&name, value);
+            headers.append(name, value);
         }
     }
     Ok(())

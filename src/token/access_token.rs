@@ -322,7 +322,7 @@ impl AccessToken {
         type_name: &str,
     ) -> Result<Vec<T>, WrongClaimType> {
         let entries = self.authorization_details();
-        let wrong = |_| WrongClaimType::of("authorization_details");
+        let wrong = |_| WrongClaimType::entry("authorization_details");
         entries.of_type(type_name).map(|entry| serde_json::from_str(entry).map_err(wrong)).collect()
     }
 

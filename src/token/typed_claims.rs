@@ -108,9 +108,14 @@ impl<'a, I: Iterator<Item = (&'a str, &'a str)>> MapAccess<'a> for Members<'a, I
 /// The message names the claim and what kind of value it has, and never shows the value.
 ///
 /// Turn it into a [`Denial`](crate::Denial) with `from`, or with `?`: 401 and `invalid_token`, by the reason
-/// [`ClaimTypeInvalid`](crate::Reason::ClaimTypeInvalid) or [`RequiredClaimMissing`](crate::Reason::RequiredClaimMissing).
+/// [`ClaimTypeInvalid`](Reason::ClaimTypeInvalid), [`RequiredClaimMissing`](Reason::RequiredClaimMissing), or
+/// [`AuthorizationDetailsInvalid`](Reason::AuthorizationDetailsInvalid) for that claim, as the guard has it.
 /// No guard makes that denial, so it is not recorded. If the decision of your handler has to be on record, call
 /// [`Guard::refuse`](crate::Guard::refuse) instead.
+///
+/// [`claim`]: crate::AccessToken::claim
+/// [`claims`]: crate::AccessToken::claims
+/// [`details`]: crate::AccessToken::details
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct WrongClaimType {
     /// Empty if it is not known.
@@ -122,7 +127,7 @@ impl WrongClaimType {
     const MISSING: &str = "is missing";
 
     /// For a claim that has this value.
-    fn found(claim: &str, raw: &str) -> Self {
+    pub(super) fn found(claim: &str, raw: &str) -> Self {
         let problem = match raw.bytes().next() {
             Some(b'"') => "has another type: it is a string",
             Some(b'{') => "has another type: it is an object",
@@ -137,6 +142,11 @@ impl WrongClaimType {
     /// For a claim whose value says more than its JSON type.
     pub(super) fn of(claim: &str) -> Self {
         WrongClaimType { claim: claim.to_owned(), problem: "has another type" }
+    }
+
+    /// For a claim that is a list, of which an entry does not fit.
+    pub(super) fn entry(claim: &str) -> Self {
+        WrongClaimType { claim: claim.to_owned(), problem: "has an entry of another type" }
     }
 
     fn missing(claim: &str) -> Self {
@@ -159,8 +169,9 @@ impl WrongClaimType {
     }
 
     pub(crate) fn reason(&self) -> Reason {
-        match self.problem {
-            Self::MISSING => Reason::RequiredClaimMissing,
+        match (self.problem, &*self.claim) {
+            (Self::MISSING, _) => Reason::RequiredClaimMissing,
+            (_, "authorization_details") => Reason::AuthorizationDetailsInvalid,
             _ => Reason::ClaimTypeInvalid,
         }
     }

@@ -587,6 +587,16 @@ fn claims_that_do_not_fit_are_named_and_denied_with_their_reason() {
             Reason::ClaimTypeInvalid,
         ),
         (
+            of(token()
+                .claim("authorization_details", json!([{ "type": "a" }, { "type": secret }])))
+            .details::<Flattened>(secret)
+            .map(drop)
+            .unwrap_err(),
+            "authorization_details",
+            "the claim `authorization_details` has an entry of another type",
+            Reason::AuthorizationDetailsInvalid,
+        ),
+        (
             of(employee()).claim::<u64>("sub").unwrap_err(),
             "sub",
             "the claim `sub` has another type: it is a string",

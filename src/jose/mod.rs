@@ -23,7 +23,7 @@ pub(crate) use algorithm::AlgorithmSet;
 pub use backend::Backend;
 #[cfg(feature = "testing")]
 pub(crate) use compact::encode;
-pub(crate) use compact::{Compact, Header, is_base64url_of, is_type};
+pub(crate) use compact::{Compact, Header, Unreadable, is_base64url_of, is_type};
 pub(crate) use digest::{Digest, DigestKey, constant_time_eq, hmac_sha256, sha256};
 pub(crate) use embedded::Embedded;
 pub(crate) use jwk::Signer;

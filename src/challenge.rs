@@ -90,7 +90,7 @@ impl Challenge {
     /// Returns the `error`, or `None` if no credential was sent.
     #[must_use]
     pub fn error(&self) -> Option<&'static str> {
-        self.reason.error()
+        self.reason.oauth_error()
     }
 
     /// Returns the authentication context classes of which one is sufficient, in order of preference.
@@ -214,7 +214,7 @@ impl fmt::Display for SchemeChallenge<'_> {
             Scheme::Dpop => "DPoP ",
         })?;
         let mut parameters = Parameters { f, any: false };
-        if let Some(error) = reason.error().filter(|_| self.with_error) {
+        if let Some(error) = reason.oauth_error().filter(|_| self.with_error) {
             parameters.add("error", error)?;
             parameters.add("error_description", reason.description())?;
         }

@@ -8,6 +8,7 @@ use super::status::{KeyState, KeyStatus};
 use crate::answer::Answer;
 use crate::denial::Denial;
 use crate::jose::{KeySet, KeySetId};
+use crate::printable::with_causes;
 use crate::reason::Reason;
 use crate::token::KeyHint;
 
@@ -217,7 +218,7 @@ impl KeysUnavailable {
     }
 
     pub(crate) fn denial(&self) -> Denial {
-        let denial = Denial::from(self.reason).with_detail(self.to_string());
+        let denial = Denial::from(self.reason).with_detail(with_causes(self));
         match self.retry_after {
             Some(retry_after) => denial.with_retry_after(retry_after),
             None => denial,

@@ -106,6 +106,9 @@ impl Challenge {
     }
 
     /// Returns all scopes that the operation requires.
+    ///
+    /// A client may register with the scopes of the first challenge that it gets from a resource, and ask for no others
+    /// later. The [guide](crate::guide::my_token_is_refused#what-the-client-can-do) says how to name more.
     #[must_use]
     pub fn scope(&self) -> &[Scope] {
         &self.scope

@@ -7,13 +7,14 @@
 //! 3. [Delegation](delegation): which agents may act for a user.
 //! 4. [Issuers and tenants](issuers_and_tenants): keys, several issuers, issuers with tenants.
 //! 5. [Vendor profiles](vendor_profiles): tokens that are not RFC 9068, and how to find the right profile.
-//! 6. [Proof of possession](proof_of_possession): DPoP, certificates, tokens that count once.
-//! 7. [Plain functions](plain_functions): without tower, guard, async or clock.
-//! 8. [Behind a proxy](behind_a_proxy): what changes if something else terminates TLS.
-//! 9. [Testing your service](testing_your_service): tokens for your own tests.
-//! 10. [What is not checked](what_is_not_checked): what a grant does not say.
-//! 11. [Limits](limits): every number, and how to change it.
-//! 12. [Security](security): the threats, and what the guard does about each.
+//! 6. [My token is refused](my_token_is_refused): from the reason to the cause, and what to set.
+//! 7. [Proof of possession](proof_of_possession): DPoP, certificates, tokens that count once.
+//! 8. [Plain functions](plain_functions): without tower, guard, async or clock.
+//! 9. [Behind a proxy](behind_a_proxy): what changes if something else terminates TLS.
+//! 10. [Testing your service](testing_your_service): tokens for your own tests.
+//! 11. [What is not checked](what_is_not_checked): what a grant does not say.
+//! 12. [Limits](limits): every number, and how to change it.
+//! 13. [Security](security): the threats, and what the guard does about each.
 //!
 //! The chapters hold no code of the crate. Their examples run as its tests.
 
@@ -28,6 +29,9 @@ pub mod issuers_and_tenants {}
 
 #[doc = include_str!("limits.md")]
 pub mod limits {}
+
+#[doc = include_str!("my_token_is_refused.md")]
+pub mod my_token_is_refused {}
 
 #[doc = include_str!("plain_functions.md")]
 pub mod plain_functions {}

@@ -10,8 +10,8 @@ use crate::guard::EmptyBody;
 /// A closure `|denial: &Denial| ..` is a `MakeBody` that names no media type. Status and headers follow from the denial
 /// and are not changed by the body.
 ///
-/// A body goes to the client, so it must not contain [`Denial::reason`] or `Display` of the denial, which are for the
-/// operator. Use [`Reason::for_client`](crate::Reason::for_client).
+/// A body goes to the client, so it must not contain [`Denial::reason`] or [`Denial::for_operator`]. Use `Display` of the
+/// denial, or [`Reason::for_client`](crate::Reason::for_client).
 ///
 /// ```
 /// # #[cfg(all(feature = "axum", feature = "testing"))] {
@@ -30,7 +30,7 @@ use crate::guard::EmptyBody;
 ///
 /// impl MakeBody<Body> for Page {
 ///     fn body(&self, denial: &Denial) -> Body {
-///         format!("<h1>{}</h1>", denial.reason().for_client().description()).into()
+///         format!("<h1>{denial}</h1>").into()
 ///     }
 ///
 ///     fn content_type(&self) -> Option<HeaderValue> {

@@ -9,6 +9,7 @@ mod autotraits;
 mod challenge;
 mod delegation;
 mod dpop;
+mod explained;
 mod keys;
 mod language;
 mod layer;

@@ -65,7 +65,7 @@ impl Fetcher {
     async fn fetch_keys(&self, uri: &Uri, began: Timestamp) -> FetchResult<KeySet> {
         let answer = self.get(uri).await?;
         let max_age = discovery::max_age(answer.headers());
-        let keys = self.parse(&answer).map_err(|problem| failed(uri, problem))?;
+        let keys = self.parse(&answer).map_err(|problem| failed(uri, &problem))?;
         Ok(Fetched { keys, max_age, began })
     }
 
@@ -142,14 +142,14 @@ impl Fetcher {
         let request = Request::get(uri.clone())
             .header(ACCEPT, "application/jwk-set+json, application/json")
             .body(Vec::new())
-            .map_err(|error| failed(uri, with_causes(&error)))?;
+            .map_err(|error| failed(uri, &with_causes(&error)))?;
         let sent = self.client.send(request, HttpLimits::new(MAX_BYTES, REQUEST_TIMEOUT));
         let answer = match timeout(REQUEST_TIMEOUT, sent).await {
             Ok(Ok(answer)) => answer,
-            Ok(Err(error)) => return Err(failed(uri, with_causes(&error))),
+            Ok(Err(error)) => return Err(failed(uri, &with_causes(&error))),
             Err(_) => {
                 let seconds = REQUEST_TIMEOUT.as_secs();
-                return Err(failed(uri, format!("no answer within {seconds} seconds")));
+                return Err(failed(uri, &format!("no answer within {seconds} seconds")));
             }
         };
         if answer.status() != StatusCode::OK {
@@ -161,14 +161,14 @@ impl Fetcher {
             ));
         }
         if answer.body().len() > MAX_BYTES {
-            return Err(failed(uri, format!("more than {MAX_BYTES} bytes")));
+            return Err(failed(uri, &format!("more than {MAX_BYTES} bytes")));
         }
         Ok(answer)
     }
 }
 
 /// The text of a fetch that failed. A query may have a secret in it.
-fn failed(uri: &Uri, problem: String) -> String {
+fn failed(uri: &Uri, problem: &str) -> String {
     format!("{}: {problem}", without_secrets(&uri.to_string()))
 }
 

@@ -38,7 +38,7 @@ fn refused(guard: &Guard, mut parts: Parts) -> Denial {
     guard.authorize(&mut parts, READ).now().unwrap().unwrap_err()
 }
 
-fn with(token: TestToken) -> Parts {
+fn with(token: &TestToken) -> Parts {
     head("/orders", &[&token.bearer()])
 }
 
@@ -57,17 +57,17 @@ fn refused_before_the_signature() -> Vec<(Reason, Parts)> {
         (TokenFormatNotAccepted, field("Bearer f0und")),
         (TokenFormatNotAccepted, field("Bearer f0.un.d.f0.und")),
         (TokenMalformed, field("Bearer f0.und")),
-        (TokenMalformed, with(token().payload([0xff]))),
-        (JoseHeaderInvalid, with(token().header("kid", 7))),
-        (JoseHeaderInvalid, with(token().header("jwk", json!({ "kty": FOUND })))),
-        (CriticalHeaderUnsupported, with(token().header("crit", [FOUND]))),
-        (TokenTypeMismatch, with(token().header("typ", FOUND))),
-        (AlgorithmNotAllowed, with(token().header("alg", FOUND))),
-        (IssuerMissing, with(token().without_claim("iss"))),
-        (IssuerMissing, with(token().payload("[]"))),
-        (IssuerUntrusted, with(token().claim("iss", FOUND))),
-        (KeyNotFound, with(token().header("kid", FOUND))),
-        (SignatureInvalid, with(token().forged_by(forger()).subject(FOUND))),
+        (TokenMalformed, with(&token().payload([0xff]))),
+        (JoseHeaderInvalid, with(&token().header("kid", 7))),
+        (JoseHeaderInvalid, with(&token().header("jwk", json!({ "kty": FOUND })))),
+        (CriticalHeaderUnsupported, with(&token().header("crit", [FOUND]))),
+        (TokenTypeMismatch, with(&token().header("typ", FOUND))),
+        (AlgorithmNotAllowed, with(&token().header("alg", FOUND))),
+        (IssuerMissing, with(&token().without_claim("iss"))),
+        (IssuerMissing, with(&token().payload("[]"))),
+        (IssuerUntrusted, with(&token().claim("iss", FOUND))),
+        (KeyNotFound, with(&token().header("kid", FOUND))),
+        (SignatureInvalid, with(&token().forged_by(forger()).subject(FOUND))),
     ]
 }
 
@@ -120,7 +120,7 @@ fn no_part_of_a_credential_is_in_what_was_found() {
 
 #[test]
 fn the_words_for_the_operator_name_the_member_the_setting_and_both_names() {
-    let words = |token: TestToken| refused(&guard(), with(token)).for_operator().to_string();
+    let words = |token: TestToken| refused(&guard(), with(&token)).for_operator().to_string();
     for (token, said) in [
         (
             token().claim("iss", "https://login.example/"),
@@ -178,10 +178,10 @@ fn at_most_six_expected_values_are_listed_each_once() {
         let name = format!("https://{number}.example");
         guard = guard.trust(unconfused::Issuer::new(name, login().keys()));
     }
-    let words = refused(&guard, with(token().claim("iss", FOUND))).for_operator().to_string();
+    let words = refused(&guard, with(&token().claim("iss", FOUND))).for_operator().to_string();
     assert_eq!(words.matches("`https://").count(), 6, "{words}");
     assert!(words.contains(" or 3 more;"), "{words}");
-    let words = refused(&guard, with(token().claim("iss", FOUND).header("typ", "x")))
+    let words = refused(&guard, with(&token().claim("iss", FOUND).header("typ", "x")))
         .for_operator()
         .to_string();
     assert!(words.contains("expected typ `at+jwt`;"), "{words}");
@@ -201,7 +201,7 @@ fn what_was_found_is_one_line_cut_and_cannot_leave_its_quotes() {
         for token in
             [token().claim("iss", text), token().header("typ", text), token().header("kid", text)]
         {
-            let _ = refused(&guard, with(token));
+            let _ = refused(&guard, with(&token));
             let (_, unverified, _) = events.lock().unwrap().pop().unwrap();
             let unverified = unverified.unwrap();
             assert!(
@@ -212,7 +212,7 @@ fn what_was_found_is_one_line_cut_and_cannot_leave_its_quotes() {
             assert_eq!(bare.matches('"').count(), 8, "{unverified}");
         }
     }
-    let _ = refused(&guard, with(token().header("kid", "k".repeat(200))));
+    let _ = refused(&guard, with(&token().header("kid", "k".repeat(200))));
     let (_, unverified, _) = events.lock().unwrap().pop().unwrap();
     assert_eq!(unverified.unwrap().matches('k').count(), 128 + 1, "the value, and `kid`");
 }
@@ -223,7 +223,7 @@ fn what_a_verified_token_lacks_is_not_unverified() {
     for token in
         [token().expired(), token().claim("aud", FOUND), token().without_claim("jti"), token()]
     {
-        let _ = refused(&guard, with(token));
+        let _ = refused(&guard, with(&token));
         let (_, unverified, _) = events.lock().unwrap().pop().unwrap();
         assert_eq!(unverified, None);
     }
@@ -278,7 +278,7 @@ fn a_record_in_json_has_lists_as_arrays_and_the_names_of_the_line() {
     });
     let good = token().scope("orders:read orders:write").actor("a\u{202e}").actor("agent-7");
     let _ = ask(&guard, &good, READ);
-    let denied = token().scope("x y").authenticated(secs(9));
+    let denied = token().scope("x y").acr("low").authenticated(secs(99));
     let _ = ask(
         &guard,
         &denied,
@@ -296,7 +296,7 @@ fn a_record_in_json_has_lists_as_arrays_and_the_names_of_the_line() {
     assert_eq!(denied["outcome"], "denied");
     assert_eq!(denied["status"], 401);
     assert_eq!(denied["other_reasons"], json!(["authentication_too_old", "insufficient_scope"]));
-    assert_eq!(denied["authentication_age"], 9);
+    assert_eq!(denied["authentication_age"], 99);
     for (index, (json, line)) in lines.iter().enumerate() {
         assert!(!json.contains('\n'), "{json}");
         let members = read(index);
@@ -341,7 +341,7 @@ fn traced(level: Level, act: impl FnOnce()) -> String {
 
 #[test]
 fn tracing_writes_what_was_found_only_if_told_to_at_debug_under_a_target_of_its_own() {
-    let refuse = |guard: Guard| move || drop(refused(&guard, with(token().header("typ", FOUND))));
+    let refuse = |guard: Guard| move || drop(refused(&guard, with(&token().header("typ", FOUND))));
     let quiet = traced(Level::TRACE, refuse(guard().audit(TracingAudit)));
     assert!(!quiet.contains(FOUND), "{quiet}");
     assert_eq!(quiet.lines().count(), 1, "{quiet}");

@@ -18,6 +18,9 @@ use crate::reason::Reason;
 ///
 /// That is also the answer if the grant was made for another method or path: then no guard has judged this request. See
 /// [`layer`](crate::layer#where-a-guard-stands-in-axum) for what rewrites a path.
+///
+/// No guard knows of this answer, so it is not in the record. With the feature `tracing`, it is an event of the level
+/// ERROR and the target `unconfused`.
 impl<S: Sync> FromRequestParts<S> for Grant {
     type Rejection = Denial;
 
@@ -136,7 +139,7 @@ fn find_grant(parts: &Parts) -> Result<Option<&Grant>, Denial> {
 }
 
 /// The answer to a request whose router is set up wrongly.
-fn misplaced(hint: &str) -> Denial {
+fn misplaced(hint: &'static str) -> Denial {
     #[cfg(feature = "tracing")]
     tracing::error!(target: "unconfused", "{hint}");
     Denial::from(Reason::InternalError).with_detail(hint)

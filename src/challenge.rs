@@ -111,7 +111,7 @@ impl Challenge {
     /// Returns the `error`, or `None` if no credential was sent.
     #[must_use]
     pub fn error(&self) -> Option<&'static str> {
-        self.reason.error()
+        self.reason.oauth_error()
     }
 
     /// Returns the authentication context classes of which one is sufficient, in order of preference.
@@ -127,6 +127,9 @@ impl Challenge {
     }
 
     /// Returns all scopes that the operation requires.
+    ///
+    /// A client may register with the scopes of the first challenge that it gets from a resource, and ask for no others
+    /// later. The [guide](crate::guide::my_token_is_refused#what-the-client-can-do) says how to name more.
     #[must_use]
     pub fn scope(&self) -> &[Scope] {
         &self.scope
@@ -255,7 +258,7 @@ impl fmt::Display for SchemeChallenge<'_> {
             Scheme::Dpop => "DPoP ",
         })?;
         let mut parameters = Parameters { f, any: false };
-        if let Some(error) = reason.error().filter(|_| self.with_error) {
+        if let Some(error) = reason.oauth_error().filter(|_| self.with_error) {
             parameters.add("error", error)?;
             parameters.add("error_description", reason.description())?;
         }

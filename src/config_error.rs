@@ -2,6 +2,8 @@
 
 use std::fmt;
 
+use crate::printable::without_secrets;
+
 /// A setting cannot be used.
 ///
 /// One rule says when set-up returns this error and when it panics:
@@ -14,7 +16,7 @@ use std::fmt;
 ///
 /// Names have an error of their own, [`InvalidName`](crate::error::InvalidName), by the same rule.
 ///
-/// The message contains the value as it was given.
+/// The message contains the value as it was given, but for the user and the query of a URL, which may be secret.
 ///
 /// ```
 /// use unconfused::proof::Dpop;
@@ -35,10 +37,14 @@ pub struct ConfigError {
 impl ConfigError {
     /// Makes the error that says: `value` is not `expected`, because of `problem`.
     pub(crate) fn new(value: &str, expected: &'static str, problem: impl Into<String>) -> Self {
-        ConfigError { value: value.to_owned(), expected, problem: problem.into() }
+        ConfigError {
+            value: without_secrets(value).into_owned(),
+            expected,
+            problem: problem.into(),
+        }
     }
 
-    /// Returns the value that cannot be used.
+    /// Returns the value that cannot be used, without the user and the query of a URL.
     #[must_use]
     pub fn value(&self) -> &str {
         &self.value

@@ -1,5 +1,6 @@
 //! A denial: the reason for the operator, and the answer for the client.
 
+use std::borrow::Cow;
 use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
@@ -12,7 +13,7 @@ use time::UtcDateTime;
 use crate::challenge::{Challenge, DetailsDialect, MetadataUrl, Scheme};
 use crate::credential::Credential;
 use crate::evidence::DecisionId;
-use crate::printable::Printable;
+use crate::printable::Explanation;
 use crate::proof::Dpop;
 use crate::reason::Reason;
 use crate::require::{Require, Unmet};
@@ -23,8 +24,9 @@ pub(crate) const DPOP_NONCE: HeaderName = HeaderName::from_static("dpop-nonce");
 
 /// A refused request: the reason for the operator, and the answer for the client.
 ///
-/// The operator reads [`reason`](Self::reason) and `Display`, which may quote an unverified token: do not send them to
-/// the client. The client gets a status and headers, and a body if the owner of the service wants one.
+/// The client gets a status and headers, and a body if the owner of the service wants one. `Display` is what the client
+/// may know: the [`description`](Reason::description) of [`Reason::for_client`]. The operator reads
+/// [`reason`](Self::reason) and [`for_operator`](Self::for_operator): do not send them to the client.
 ///
 /// Status and headers follow from the reason and cannot be changed. A denied response carries its denial in its
 /// extensions, so that an outer layer can see it. With the feature `axum` a denial is a response itself, so that handlers
@@ -50,8 +52,8 @@ pub struct Denial(Box<Inner>);
 #[derive(Clone)]
 struct Inner {
     reason: Reason,
-    also: Vec<Reason>,
-    detail: Option<String>,
+    other_reasons: Vec<Reason>,
+    explanation: Explanation,
     challenge: Option<Challenge>,
     /// Seconds.
     retry_after: u64,
@@ -68,8 +70,8 @@ impl Denial {
     fn new(reason: Reason, challenge: Challenge) -> Self {
         Denial(Box::new(Inner {
             reason,
-            also: Vec::new(),
-            detail: None,
+            other_reasons: Vec::new(),
+            explanation: Explanation::default(),
             challenge: reason.has_challenge().then_some(challenge),
             retry_after: 5,
             nonce: None,
@@ -86,10 +88,45 @@ impl Denial {
         self.0.reason
     }
 
-    /// Returns the further reasons, if one challenge asks for everything that is lacking.
+    /// Returns the reasons besides [`reason`](Self::reason), if one challenge asks for everything that is lacking.
     #[must_use]
-    pub fn also(&self) -> &[Reason] {
-        &self.0.also
+    pub fn other_reasons(&self) -> &[Reason] {
+        &self.0.other_reasons
+    }
+
+    /// Returns the words for the operator: the reason, what was expected, and what was found.
+    ///
+    /// What was found may be text of a token that was not verified: escaped, truncated, and marked as unverified. The
+    /// text is one line. **Do not send it to the client**: what was expected is your configuration.
+    ///
+    /// ```
+    /// # #[cfg(feature = "testing")] {
+    /// use unconfused::{Audience, Guard, Scope};
+    /// # use unconfused::testing::TestIssuer;
+    ///
+    /// const ORDERS: Audience = Audience::from_static("https://orders.example");
+    /// const READ: Scope = Scope::from_static("orders:read");
+    /// # let login = TestIssuer::new("https://login.example");
+    /// # let authorize = |guard: &Guard, token: String| {
+    /// #     let request = http::Request::get("/orders").header("authorization", token);
+    /// #     let (mut head, ()) = request.body(()).unwrap().into_parts();
+    /// #     guard.authorize(&mut head, READ).now().unwrap()
+    /// # };
+    ///
+    /// let guard = Guard::new(ORDERS, login.issuer());
+    /// let other = TestIssuer::new("https://login.example/"); // with a slash
+    /// let denial = authorize(&guard, other.token(&ORDERS).header("kid", "k-1").bearer()).unwrap_err();
+    /// assert_eq!(
+    ///     denial.for_operator().to_string(),
+    ///     "issuer_untrusted: expected iss `https://login.example`; \
+    ///      found iss \"https://login.example/\", typ \"at+jwt\", alg \"ES256\", kid \"k-1\" (unverified)"
+    /// );
+    /// assert_eq!(denial.to_string(), "The issuer of the access token is not trusted");
+    /// # }
+    /// ```
+    #[must_use]
+    pub fn for_operator(&self) -> impl fmt::Display + '_ {
+        ForOperator(self)
     }
 
     /// Returns the HTTP status of the answer: that of the reason, unless a [`DetailsDialect`] says otherwise.
@@ -169,8 +206,37 @@ impl Denial {
     /// Returns a body of the media type `application/problem+json`
     /// ([RFC 9457](https://www.rfc-editor.org/rfc/rfc9457)).
     ///
-    /// It says what the client may know: [`Reason::for_client`], the contents of the challenge, and the id of the
-    /// decision (`trace_id`).
+    /// It says what the client may know. Its members are
+    ///
+    /// | member | type | value |
+    /// |---|---|---|
+    /// | `type` | string | `about:blank` |
+    /// | `title` | string | the [`description`](Reason::description) of [`Reason::for_client`] |
+    /// | `status` | number | the HTTP status |
+    /// | `reason` | string | the [name](Reason::as_str) of [`Reason::for_client`] |
+    /// | `error` | string | its [`oauth_error`](Reason::oauth_error), if it has one |
+    /// | `required_scopes` | array of strings | [`Challenge::scope`], unless it is empty |
+    /// | `acr_values` | array of strings | [`Challenge::acr_values`], unless it is empty |
+    /// | `max_age` | number | [`Challenge::max_age`] in seconds, if there is one |
+    /// | `resource_metadata` | string | [`Challenge::resource_metadata`], if there is one |
+    /// | `decision` | string | the id of the decision in the record, if a guard made this denial |
+    ///
+    /// ```
+    /// use unconfused::{Denial, Reason};
+    ///
+    /// let problem = Denial::from(Reason::TokenExpired).problem_json();
+    /// assert_eq!(
+    ///     serde_json::from_str::<serde_json::Value>(&problem)?,
+    ///     serde_json::json!({
+    ///         "type": "about:blank",
+    ///         "title": "The access token expired",
+    ///         "status": 401,
+    ///         "reason": "token_expired",
+    ///         "error": "invalid_token",
+    ///     })
+    /// );
+    /// # Ok::<(), serde_json::Error>(())
+    /// ```
     #[must_use]
     pub fn problem_json(&self) -> String {
         let reason = self.0.reason.for_client();
@@ -180,7 +246,7 @@ impl Denial {
         put("title", reason.description().into());
         put("status", self.status().as_u16().into());
         put("reason", reason.as_str().into());
-        if let Some(error) = reason.error() {
+        if let Some(error) = reason.oauth_error() {
             put("error", error.into());
         }
         if let Some(challenge) = &self.0.challenge {
@@ -209,7 +275,7 @@ impl Denial {
             }
         }
         if let Some(decision) = self.0.decision {
-            put("trace_id", decision.to_string().into());
+            put("decision", decision.to_string().into());
         }
         Value::Object(problem).to_string()
     }
@@ -225,12 +291,27 @@ impl Denial {
 
     /// Adds the scopes that the operation needs to the challenge, if the client needs a new token anyway.
     ///
-    /// That is the case if it sent none, sent another scheme, or the token is spent. Any other denial stays as it is. A
-    /// guard does this itself.
+    /// That is the case if the client sent no token or another scheme, and if its token has expired, is meant for
+    /// another resource, names no actor where one is required, or is spent. Any other denial stays as it is: a client
+    /// with a token that is not genuine is told nothing about the operation. A guard does this itself.
+    ///
+    /// ```
+    /// use unconfused::{Denial, Reason, Require, Scope};
+    ///
+    /// let read = Require::scope(Scope::from_static("orders:read"));
+    /// let hint = |reason: Reason| Denial::from(reason).with_scope_hint(&read).challenge().unwrap().to_string();
+    /// assert!(hint(Reason::TokenExpired).ends_with(r#"scope="orders:read""#));
+    /// assert!(!hint(Reason::SignatureInvalid).contains("scope"));
+    /// ```
     pub fn with_scope_hint(mut self, requirement: &Require) -> Self {
         if matches!(
             self.reason(),
-            Reason::MissingCredentials | Reason::UnsupportedAuthScheme | Reason::TokenSpent
+            Reason::MissingCredentials
+                | Reason::UnsupportedAuthScheme
+                | Reason::TokenExpired
+                | Reason::AudienceMismatch
+                | Reason::ActorRequired
+                | Reason::TokenSpent
         ) {
             let challenge = self.0.challenge.take();
             self.0.challenge = challenge.map(|it| it.with_scope(requirement.challenge_scopes()));
@@ -275,9 +356,14 @@ impl Denial {
         self
     }
 
-    /// More about the reason. It may quote a token that was not verified.
+    /// What the record may show about the reason. Nothing in it is from a token that was not verified.
     pub(crate) fn detail(&self) -> Option<&str> {
-        self.0.detail.as_deref()
+        self.0.explanation.detail.as_deref()
+    }
+
+    /// What was found in a credential that was not verified: escaped, truncated and marked.
+    pub(crate) fn unverified(&self) -> Option<&str> {
+        self.0.explanation.unverified.as_deref()
     }
 
     /// The body that the guard is set up with, and its media type.
@@ -302,9 +388,24 @@ impl Denial {
         self
     }
 
-    pub(crate) fn with_detail(mut self, detail: impl Into<String>) -> Self {
-        self.0.detail = Some(detail.into());
+    pub(crate) fn with_detail(mut self, detail: impl Into<Cow<'static, str>>) -> Self {
+        self.0.explanation.detail = Some(detail.into());
         self
+    }
+
+    pub(crate) fn with_explanation(mut self, explanation: Explanation) -> Self {
+        self.0.explanation = explanation;
+        self
+    }
+}
+
+/// The words of a denial for the operator.
+struct ForOperator<'a>(&'a Denial);
+
+impl fmt::Display for ForOperator<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Inner { reason, explanation, .. } = &*self.0.0;
+        write!(f, "{reason}{explanation}")
     }
 }
 
@@ -316,15 +417,14 @@ impl From<Reason> for Denial {
 
 impl From<&InvalidToken> for Denial {
     fn from(invalid: &InvalidToken) -> Self {
-        let mut denial = Denial::from(invalid.reason());
-        denial.0.detail = invalid.detail().map(str::to_owned);
-        denial
+        Denial::from(invalid.reason()).with_explanation(invalid.explanation().clone())
     }
 }
 
 impl From<InvalidToken> for Denial {
     fn from(invalid: InvalidToken) -> Self {
-        Denial::from(&invalid)
+        let (reason, explanation, _) = invalid.into_parts();
+        Denial::from(reason).with_explanation(explanation)
     }
 }
 
@@ -344,18 +444,16 @@ impl From<Unmet> for Denial {
 impl From<&Unmet> for Denial {
     fn from(unmet: &Unmet) -> Self {
         let mut denial = Denial::new(unmet.reason(), Challenge::for_unmet(unmet));
-        denial.0.also = unmet.reasons().iter().skip(1).copied().collect();
-        denial.0.detail = unmet.details.as_ref().map(|details| details.problem.clone());
+        denial.0.other_reasons = unmet.reasons().iter().skip(1).copied().collect();
+        denial.0.explanation.detail =
+            unmet.details.as_ref().map(|details| details.problem.clone().into());
         denial
     }
 }
 
 impl fmt::Display for Denial {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match &self.0.detail {
-            Some(detail) => write!(f, "{}: {}", self.0.reason, Printable::from(&**detail)),
-            None => write!(f, "{}", self.0.reason),
-        }
+        f.write_str(self.0.reason.for_client().description())
     }
 }
 

@@ -7,6 +7,7 @@
 //! [delegation]: crate::guide::delegation
 //! [issuers_and_tenants]: crate::guide::issuers_and_tenants
 //! [vendor_profiles]: crate::guide::vendor_profiles
+//! [my_token_is_refused]: crate::guide::my_token_is_refused
 //! [proof_of_possession]: crate::guide::proof_of_possession
 //! [plain_functions]: crate::guide::plain_functions
 //! [other_frameworks]: crate::guide::other_frameworks
@@ -34,7 +35,7 @@
 //! | say what an operation asks for | [`Require`], [`Scope`], [`Acr`] |
 //! | compare one operation with what was consented to | [`detail`]: [`Detail`](detail::Detail), [`DetailType`](detail::DetailType), [`Require::detail`] |
 //! | read who calls, in a handler | [`Grant`], [`AccessToken`], [`Actor`], [`Party`], [`layer::OwnGrant`] |
-//! | ask for more, or refuse, in a handler | [`Guard::narrow`], [`Guard::refuse`] |
+//! | ask for more, or refuse, in a handler | [`Guard::narrow`], [`Guard::refuse`], [`Guard::refuse_for`] |
 //! | say whom you trust | [`Issuer`], [`Guard::trust`], [`Audience`] |
 //! | get, hold or renew keys | [`keys`]: [`RemoteKeys`](keys::RemoteKeys), [`KeySet`](keys::KeySet), [`KeySource`](keys::KeySource) |
 //! | fetch through another HTTP client | [`client`] |
@@ -42,7 +43,7 @@
 //! | bind tokens to their sender | [`proof`]: [`Dpop`](proof::Dpop), [`ClientCertificate`](proof::ClientCertificate) |
 //! | accept a proof or a token once | [`replay`]: [`MemoryReplayStore`](replay::MemoryReplayStore), [`ReplayStore`](replay::ReplayStore) |
 //! | keep a record | [`Audit`], [`AuditEvent`], [`audit`] |
-//! | understand a refusal | [`Reason`], [`Denial`], [the messages of profiles](guide::vendor_profiles#from-the-message-to-the-profile) |
+//! | understand a refusal | [`Reason`], [`Denial::for_operator`], [the guide](guide::my_token_is_refused) |
 //! | know what clients are told | [`challenge`]: [`Challenge`](challenge::Challenge), [`Metadata`](challenge::Metadata), [`Remedy`](challenge::Remedy) |
 //! | validate a token without a guard | [`token`]: [`UnverifiedToken`](token::UnverifiedToken), [`Validation`](token::Validation) |
 //! | handle errors of set-up | [`error`]: [`ConfigError`](error::ConfigError) |

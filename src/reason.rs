@@ -98,7 +98,7 @@ macro_rules! reasons {
         /// let reason = Reason::KeyNotFound;
         /// assert_eq!(reason.as_str(), "key_not_found");
         /// assert_eq!(reason.status(), 401);
-        /// assert_eq!(reason.error(), Some("invalid_token"));
+        /// assert_eq!(reason.oauth_error(), Some("invalid_token"));
         /// // A stranger does not learn which keys exist.
         /// assert_eq!(reason.for_client(), Reason::SignatureInvalid);
         /// ```
@@ -155,7 +155,7 @@ macro_rules! reasons {
             /// (`insufficient_authorization`) and the OAuth Actor Profile for Delegation,
             /// draft-mcguinness-oauth-actor-profile (`actor_unauthorized`).
             #[must_use]
-            pub const fn error(self) -> Option<&'static str> {
+            pub const fn oauth_error(self) -> Option<&'static str> {
                 match self { $(Reason::$variant => oauth_error!($error),)* }
             }
 
@@ -364,7 +364,7 @@ impl Reason {
     pub(crate) fn has_challenge(self) -> bool {
         // A challenge would invite the client to send its token over plain HTTP again.
         self != Reason::InsecureTransport
-            && (self.error().is_some() || self.status() == StatusCode::UNAUTHORIZED)
+            && (self.oauth_error().is_some() || self.status() == StatusCode::UNAUTHORIZED)
     }
 }
 
@@ -397,7 +397,7 @@ mod tests {
             |text: &str| text.bytes().all(|b| matches!(b, 0x20..=0x21 | 0x23..=0x5b | 0x5d..=0x7e));
         for reason in Reason::ALL {
             assert!(fits(reason.description()), "{reason}");
-            assert!(reason.error().is_none_or(fits), "{reason}");
+            assert!(reason.oauth_error().is_none_or(fits), "{reason}");
         }
     }
 
@@ -413,7 +413,7 @@ mod tests {
     fn the_reason_for_the_client_has_the_same_status_and_error() {
         for reason in Reason::ALL {
             assert_eq!(reason.status(), reason.for_client().status(), "{reason}");
-            assert_eq!(reason.error(), reason.for_client().error(), "{reason}");
+            assert_eq!(reason.oauth_error(), reason.for_client().oauth_error(), "{reason}");
             assert_eq!(reason.for_client(), reason.for_client().for_client(), "{reason}");
         }
     }

@@ -192,7 +192,7 @@ impl From<&AuditEvent<'_>> for Line {
         for (name, value) in &names {
             text += &value.as_ref().map_or(String::new(), |value| format!(" {name}=\"{value}\""));
         }
-        if event.step_up() != StepUp::None {
+        if event.step_up() != StepUp::NotRequired {
             text += &format!(" step_up={}", event.step_up().as_str());
         }
         let [(_, subject), (_, actor), _] = names;

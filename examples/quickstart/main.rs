@@ -106,9 +106,9 @@ async fn refund(
     grant: Grant,
     Path(id): Path<u64>,
 ) -> Result<String, Denial> {
-    // The scope does not say which order: that is a rule of ours. `refuse` records the denial.
+    // The scope does not say which order: that is a rule of ours. `refuse_for` records the denial and the rule.
     if owner_of(id) != Some(grant.subject()) {
-        return Err(guard.refuse(&grant));
+        return Err(guard.refuse_for(&grant, "not the owner"));
     }
     Ok(format!("order {id} of {} refunded", grant.subject().name()))
 }

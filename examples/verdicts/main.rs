@@ -118,7 +118,7 @@ fn verdict(line: &[u8]) -> Verdict {
         id,
         verdict,
         reason: reason.map(Reason::as_str),
-        error: reason.and_then(Reason::error),
+        error: reason.and_then(Reason::oauth_error),
         status,
         check,
     }

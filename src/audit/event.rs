@@ -1,6 +1,5 @@
 //! What the audit record says about one decision.
 
-use std::fmt;
 use std::time::Duration;
 
 use http::StatusCode;
@@ -18,12 +17,12 @@ use crate::token::{Actor, Claims, Party};
 /// ([RFC 9470](https://www.rfc-editor.org/rfc/rfc9470)).
 ///
 /// [`AuditEvent::step_up`](crate::AuditEvent::step_up) returns it. A high-risk operation that is allowed with
-/// [`None`](Self::None) lacks a requirement of a strong or recent login.
+/// [`NotRequired`](Self::NotRequired) lacks a requirement of a strong or recent login.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum StepUp {
     /// The operation does not require step-up, or the request was denied for another reason.
-    None,
+    NotRequired,
     /// The request was denied, and the client was asked to have the subject authenticate again.
     Asked,
     /// The operation requires step-up, and the token satisfies it.
@@ -31,11 +30,11 @@ pub enum StepUp {
 }
 
 impl StepUp {
-    /// Returns the name in the record: `none`, `asked` or `met`.
+    /// Returns the name in the record: `not_required`, `asked` or `met`.
     #[must_use]
     pub const fn as_str(self) -> &'static str {
         match self {
-            StepUp::None => "none",
+            StepUp::NotRequired => "not_required",
             StepUp::Asked => "asked",
             StepUp::Met => "met",
         }
@@ -50,9 +49,11 @@ impl StepUp {
 /// [`step`](Self::step) counts.
 ///
 /// Text from outside comes as [`Printable`], [`Party`](crate::Party) or [`Actor`](crate::Actor), whose `Display` and
-/// `Debug` cannot forge a line of a log. To write the bare name of a party, wrap it in a `Printable`. Nothing comes from a token whose
-/// signature was not verified, and no event contains the token itself: [`issuer`](Self::issuer) and [`jti`](Self::jti)
-/// identify it. `Display` writes the whole event as one line of `name=value` pairs.
+/// `Debug` cannot forge a line of a log. To write the bare name of a party, wrap it in a `Printable`. Only
+/// [`unverified`](Self::unverified) comes from a token whose signature was not verified. No event contains the token
+/// itself: [`issuer`](Self::issuer) and [`jti`](Self::jti) identify it.
+///
+/// `Display` writes the event as one line of `name=value` pairs, [`to_json`](Self::to_json) as one line of JSON.
 ///
 /// ```
 /// use unconfused::AuditEvent;
@@ -125,19 +126,53 @@ impl<'a> AuditEvent<'a> {
 
     /// Returns the reasons besides [`reason`](Self::reason), if one challenge asks for everything that is missing.
     #[must_use]
-    pub fn also(&self) -> &'a [Reason] {
-        self.denial.map(Denial::also).unwrap_or_default()
+    pub fn other_reasons(&self) -> &'a [Reason] {
+        self.denial.map(Denial::other_reasons).unwrap_or_default()
     }
 
-    /// Returns more about the reason for the operator, such as which claim was missing or why keys are unavailable.
+    /// Returns more about the reason for the operator, such as what was expected, which claim was missing, or why keys
+    /// are unavailable. For [`Guard::refuse_for`](crate::Guard::refuse_for), it is the name of the rule.
     ///
-    /// Returns `None` if the text could come from a token whose signature was not verified.
+    /// Nothing in it is from a token whose signature was not verified.
     #[must_use]
     pub fn detail(&self) -> Option<Printable<'a>> {
-        let denial = self.denial?;
-        let reason = denial.reason();
-        let may_be_shown = reason > Reason::SignatureInvalid || reason == Reason::KeysUnavailable;
-        denial.detail().filter(|_| may_be_shown).map(Printable::from)
+        self.denial.and_then(Denial::detail).map(Printable::from)
+    }
+
+    /// Returns what was found in a credential that was **not verified**, if it was refused for that: `iss`, `typ`,
+    /// `alg` and `kid` of the token, or what is wrong with its form.
+    ///
+    /// Anyone can write this text, and as often as they like. It is one line: every value is escaped, cut after 128
+    /// characters and between quotes, and the text ends with `(unverified)`. It never contains the token. No sink
+    /// writes it unless it is told to, as `TracingAudit::with_unverified` is, and neither does `Display`.
+    ///
+    /// ```
+    /// # #[cfg(feature = "testing")] {
+    /// use unconfused::{Audience, AuditEvent, Guard, Scope};
+    /// # use unconfused::testing::TestIssuer;
+    ///
+    /// const ORDERS: Audience = Audience::from_static("https://orders.example");
+    /// const READ: Scope = Scope::from_static("orders:read");
+    /// # let login = TestIssuer::new("https://login.example");
+    /// # let issuer = login.issuer();
+    ///
+    /// let guard = Guard::new(ORDERS, issuer).audit(|event: &AuditEvent<'_>| {
+    ///     assert_eq!(event.detail().unwrap().raw(), "expected typ `at+jwt`");
+    ///     assert_eq!(
+    ///         event.unverified(),
+    ///         Some(r#"iss "https://login.example", typ "JWT", alg "ES256", kid "k-1" (unverified)"#)
+    ///     );
+    /// });
+    ///
+    /// let token = login.token(&ORDERS).header("typ", "JWT").header("kid", "k-1").bearer();
+    /// let request = http::Request::get("/orders").header("authorization", token);
+    /// let (mut head, ()) = request.body(()).unwrap().into_parts();
+    /// assert!(guard.authorize(&mut head, READ).now().unwrap().is_err());
+    /// # }
+    /// ```
+    #[must_use]
+    pub fn unverified(&self) -> Option<&'a str> {
+        self.denial.and_then(Denial::unverified)
     }
 
     /// Returns the name of the type by which another authenticator vouched for the request, if a layer let it pass without
@@ -290,9 +325,9 @@ impl<'a> AuditEvent<'a> {
     pub fn step_up(&self) -> StepUp {
         match self.reason().map(Reason::remedy) {
             Some(Remedy::StepUp) => StepUp::Asked,
-            Some(_) => StepUp::None,
+            Some(_) => StepUp::NotRequired,
             None if self.evidence().is_some() && self.requirement.asks_for_step_up() => StepUp::Met,
-            None => StepUp::None,
+            None => StepUp::NotRequired,
         }
     }
 
@@ -316,74 +351,5 @@ impl<'a> AuditEvent<'a> {
             KnownClaims::Signed(claims) => Some(claims),
             KnownClaims::None | KnownClaims::OtherAuthenticator(_) => None,
         }
-    }
-}
-
-impl fmt::Display for AuditEvent<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        fn pair<T: fmt::Debug>(
-            f: &mut fmt::Formatter<'_>,
-            name: &str,
-            value: Option<T>,
-        ) -> fmt::Result {
-            value.map_or(Ok(()), |value| write!(f, " {name}={value:?}"))
-        }
-        f.write_str(if self.allowed() { "allowed" } else { "denied" })?;
-        write!(f, " operation=\"{}\"", self.operation)?;
-        if let Some(denial) = self.denial {
-            write!(f, " reason={} status={}", denial.reason(), denial.status().as_u16())?;
-        }
-        for reason in self.also() {
-            write!(f, " also={reason}")?;
-        }
-        pair(f, "detail", self.detail())?;
-        if let Some(reference) = self.authorization_reference() {
-            write!(f, " authorization_reference={reference}")?;
-        }
-        pair(f, "other_authenticator", self.other_authenticator())?;
-        pair(f, "subject", self.subject_name())?;
-        pair(f, "issuer", self.issuer())?;
-        if let Some(actor) = self.actor() {
-            let (name, issuer) = (Printable::from(actor.name()), Printable::from(actor.issuer()));
-            write!(f, " actor={name:?} actor_issuer={issuer:?}")?;
-            write!(f, " actor_source={}", actor.source().as_str())?;
-        }
-        for actor in self.prior_actors() {
-            let (name, issuer) = (Printable::from(actor.name()), Printable::from(actor.issuer()));
-            write!(f, " prior_actor={name:?} prior_actor_issuer={issuer:?}")?;
-        }
-        pair(f, "client", self.client())?;
-        pair(f, "jti", self.jti())?;
-        pair(f, "audience", self.audience().map(|audience| Printable::from(audience.as_str())))?;
-        if self.client_list_instead_of_audience() {
-            f.write_str(" client_list_instead_of_audience=true")?;
-        }
-        pair(f, "tenant", self.tenant())?;
-        for scope in self.scopes() {
-            write!(f, " scope={scope:?}")?;
-        }
-        pair(f, "acr", self.acr())?;
-        pair(f, "authentication_age", self.authentication_age().map(|age| age.as_secs()))?;
-        for claim in self.unreadable() {
-            write!(f, " unreadable={claim}")?;
-        }
-        write!(f, " requirement={:?}", Printable::from(&*self.requirement.to_string()))?;
-        if self.step_up() != StepUp::None {
-            write!(f, " step_up={}", self.step_up().as_str())?;
-        }
-        if let Some(possession) = self.possession() {
-            write!(f, " possession={possession}")?;
-        }
-        if self.query_token {
-            f.write_str(" query_token=ignored")?;
-        }
-        let at = self.at.unix_timestamp();
-        write!(f, " decision={} step={} at={at}", self.decision, self.step)
-    }
-}
-
-impl fmt::Debug for AuditEvent<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "AuditEvent({self})")
     }
 }

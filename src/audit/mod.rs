@@ -5,6 +5,17 @@
 //! [`AuditEvent`] that says which actor asked for what, on behalf of which subject, and with which
 //! result.
 //!
+//! # What has no record
+//!
+//! - A request without credentials that [`Guard::optional`](crate::Guard::optional) lets pass.
+//! - A request that no guard sees, and the 500 of an extractor that finds no grant. With the feature `tracing`, that
+//!   500 is an event of the level ERROR and the target `unconfused`.
+//! - A request whose rule, policy, key source or sink panics: the panic goes on to the server, which closes the
+//!   connection or answers 500. Nothing is granted. Put a layer that catches panics outside the guard, and let it log.
+//! - A request whose client goes away while it waits for keys or for a store.
+//!
+//! # Writing a sink
+//!
 //! You need this module to write a sink of your own. Its types are what an event is made of: the [`Operation`] that was
 //! asked for, the [`DecisionId`] that joins the steps of one request, and [`Printable`] for text from outside, which
 //! cannot forge a line of a log.
@@ -33,6 +44,7 @@ pub(crate) mod event;
 pub(crate) mod sink;
 #[cfg(feature = "tracing")]
 mod tracing;
+mod written;
 
 #[cfg(feature = "tracing")]
 #[cfg_attr(docsrs, doc(cfg(feature = "tracing")))]

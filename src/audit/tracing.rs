@@ -1,8 +1,6 @@
 //! The audit record as `tracing` events.
 
-use std::fmt::Debug;
-
-use tracing::field::{DebugValue, debug};
+use std::fmt::Display;
 
 use super::event::AuditEvent;
 use super::sink::Audit;
@@ -15,6 +13,10 @@ use crate::reason::Reason;
 /// fields are those of the line that [`AuditEvent`] writes; text from outside is escaped and cut before it becomes a
 /// field. `subject` is the name of the subject, in the namespace of `issuer`, and `actor` that of the actor, in the
 /// namespace of `actor_issuer`.
+///
+/// A field of `tracing` cannot hold a list. `other_reasons`, `scopes`, `prior_actors` and `prior_actor_issuers` are
+/// strings with a space between the items, and a space in an item is written as `\u{20}`. For arrays, write
+/// [`AuditEvent::to_json`] with a sink of your own.
 ///
 /// ```
 /// # #[cfg(feature = "testing")] {
@@ -31,6 +33,45 @@ use crate::reason::Reason;
 #[expect(clippy::exhaustive_structs, reason = "has no fields and needs none")]
 pub struct TracingAudit;
 
+impl TracingAudit {
+    /// Returns a sink that also writes what was found in credentials that were **not verified**
+    /// ([`AuditEvent::unverified`]), as a second event.
+    ///
+    /// The target of that event is `unconfused::unverified`, and the level is DEBUG. Its fields are `decision`, `step`,
+    /// `reason` and `found`. Anyone can write such text into your log, and as often as they like, so turn it on to find
+    /// out why a token is refused.
+    ///
+    /// ```
+    /// # #[cfg(feature = "testing")] {
+    /// use unconfused::audit::TracingAudit;
+    /// use unconfused::{Audience, Guard};
+    /// # use unconfused::testing::TestIssuer;
+    /// # let issuer = TestIssuer::new("https://login.example").issuer();
+    ///
+    /// let sink = TracingAudit.with_unverified();
+    /// let guard = Guard::new(Audience::from_static("https://orders.example"), issuer).audit(sink);
+    /// # drop(guard);
+    /// # }
+    /// ```
+    #[must_use]
+    pub fn with_unverified(self) -> impl Audit {
+        move |event: &AuditEvent<'_>| {
+            self.record(event);
+            if let Some(found) = event.unverified() {
+                tracing::event!(
+                    target: "unconfused::unverified",
+                    tracing::Level::DEBUG,
+                    decision = event.decision().to_string(),
+                    step = event.step(),
+                    reason = event.reason().map(Reason::as_str),
+                    found,
+                    "found in a credential that was not verified"
+                );
+            }
+        }
+    }
+}
+
 macro_rules! event {
     ($level:ident, $event:ident, $message:literal) => {{
         // Written as strings, so that subscribers that write text put quotes around them.
@@ -41,7 +82,7 @@ macro_rules! event {
             operation = $event.operation().to_string(),
             reason = $event.reason().map(Reason::as_str),
             status = $event.status().map(|status| status.as_u16()),
-            also = list($event.also().iter().map(|reason| reason.as_str())),
+            other_reasons = list($event.other_reasons().iter().map(|reason| reason.as_str())),
             detail = $event.detail().map(text),
             authorization_reference = $event.authorization_reference(),
             other_authenticator = $event.other_authenticator(),
@@ -50,7 +91,9 @@ macro_rules! event {
             actor = $event.actor().map(|actor| text(actor.name().into())),
             actor_issuer = $event.actor().map(|actor| text(actor.issuer().into())),
             actor_source = $event.actor().map(|actor| actor.source().as_str()),
-            prior_actors = list($event.prior_actors()),
+            prior_actors = list($event.prior_actors().map(|actor| Printable::from(actor.name()))),
+            prior_actor_issuers =
+                list($event.prior_actors().map(|actor| Printable::from(actor.issuer()))),
             client = $event.client().map(text),
             jti = $event.jti().map(text),
             audience = $event.audience().map(|audience| text(audience.as_str().into())),
@@ -73,10 +116,10 @@ macro_rules! event {
     }};
 }
 
-/// Returns the items as a list of quoted strings, or nothing if there are none.
-fn list<T: Debug>(items: impl Iterator<Item = T>) -> Option<DebugValue<Vec<T>>> {
-    let items: Vec<T> = items.collect();
-    (!items.is_empty()).then(|| debug(items))
+/// Writes the items with a space between them, and a space in an item as an escape. Returns nothing if there are none.
+fn list(items: impl Iterator<Item = impl Display>) -> Option<String> {
+    let items: Vec<_> = items.map(|item| item.to_string().replace(' ', r"\u{20}")).collect();
+    (!items.is_empty()).then(|| items.join(" "))
 }
 
 impl Audit for TracingAudit {

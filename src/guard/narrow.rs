@@ -1,5 +1,6 @@
 //! What a handler asks of the guard about a request that was granted: more, or a refusal.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 
 use super::request::{RequestContext, StepKind};
@@ -100,7 +101,7 @@ impl Guard {
     /// Refuses a request that was granted, by a rule of the handler's own.
     ///
     /// Returns a denial with the reason `policy_denied` (403), and records it with the time of the guard's clock. It is
-    /// final at any time, also after the token has expired.
+    /// final at any time, also after the token has expired. [`refuse_for`](Self::refuse_for) records which rule it was.
     ///
     /// ```
     /// # #[cfg(feature = "testing")] {
@@ -132,5 +133,42 @@ impl Guard {
     /// ```
     pub fn refuse(&self, grant: &Grant) -> Denial {
         self.deny_validated(grant, self.inner.clock.now(), Reason::PolicyDenied.into())
+    }
+
+    /// Refuses a request that was granted, as [`refuse`](Self::refuse) does, and records the name of the rule.
+    ///
+    /// The name is the [`detail`](crate::AuditEvent::detail) of the record, escaped and cut after 256 characters. The
+    /// client does not see it. Use a fixed name for each rule, so that denials can be counted by it: the operation and
+    /// the subject are in the record anyway.
+    ///
+    /// ```
+    /// # #[cfg(feature = "testing")] {
+    /// use unconfused::{Audience, AuditEvent, Denial, Grant, Guard, Party, Scope};
+    /// # use unconfused::testing::TestIssuer;
+    ///
+    /// const ORDERS: Audience = Audience::from_static("https://orders.example");
+    /// const READ: Scope = Scope::from_static("orders:read");
+    ///
+    /// fn read_order(guard: &Guard, grant: &Grant, owner: Party<'_>) -> Result<String, Denial> {
+    ///     if grant.subject() != owner {
+    ///         return Err(guard.refuse_for(grant, "not the owner"));
+    ///     }
+    ///     Ok(format!("an order of {}", owner.name()))
+    /// }
+    /// # let login = TestIssuer::new("https://login.example");
+    /// # let issuer = login.issuer();
+    ///
+    /// let guard = Guard::new(ORDERS, issuer).audit(|event: &AuditEvent<'_>| {
+    ///     assert!(event.allowed() || event.detail().unwrap().raw() == "not the owner");
+    /// });
+    /// let grant = login.token(&ORDERS).subject("alice").scope("orders:read").granted_by(&guard, READ);
+    /// let denial = read_order(&guard, &grant, Party::new("https://login.example", "bob")).unwrap_err();
+    /// assert_eq!(denial.to_string(), "The request is not permitted");
+    /// assert_eq!(denial.for_operator().to_string(), "policy_denied: not the owner");
+    /// # }
+    /// ```
+    pub fn refuse_for(&self, grant: &Grant, rule: impl Into<Cow<'static, str>>) -> Denial {
+        let denial = Denial::from(Reason::PolicyDenied).with_detail(rule);
+        self.deny_validated(grant, self.inner.clock.now(), denial)
     }
 }

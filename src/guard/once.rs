@@ -8,6 +8,7 @@ use super::request::StepKind;
 use crate::answer::Answer;
 use crate::denial::Denial;
 use crate::evidence::{Evidence, ValidatedRequest};
+use crate::printable::with_causes;
 use crate::reason::Reason;
 use crate::replay::{Remembered, ReplayEntry, ReplayStore, StoreUnavailable};
 
@@ -53,7 +54,7 @@ impl Guard {
     /// All layers of a request and one `narrow` spend it together. A further `narrow` that spends is refused, even if
     /// the first is still waiting for its store.
     pub(super) fn spend_token(&self, evidence: &Evidence, step_kind: StepKind) -> StoreAnswer {
-        let refuse = |reason: Reason, detail: &str| {
+        let refuse = |reason: Reason, detail: &'static str| {
             Answer::Now(Err(Denial::from(reason).with_detail(detail)))
         };
         let Some(store) = &self.inner.spent_store else {
@@ -151,7 +152,7 @@ fn accept_first(
         Ok(Remembered::ShareFull) => Reason::RateLimited,
         Err(unavailable) => {
             let denial = Denial::from(Reason::ReplayStoreUnavailable);
-            return Err(denial.with_detail(unavailable.to_string()));
+            return Err(denial.with_detail(with_causes(&unavailable)));
         }
     };
     Err(reason.into())

@@ -148,7 +148,12 @@ impl Guard {
         }
         RequestAnswer::Decided(match credential {
             Ok(credential) => self.authorize_credential(context, requirement, credential),
-            Err(reason) => Answer::Now(Err(self.deny(&context, &requirement, reason.into()))),
+            Err(reason) => {
+                let (limit, dpop) = (self.inner.terms.limits.max_bytes, self.dpop_settings());
+                let refused =
+                    Refused::without_credential(reason, &parts.headers, limit, dpop.is_some());
+                Answer::Now(Err(self.deny(&context, &requirement, refused)))
+            }
         })
     }
 
@@ -207,7 +212,7 @@ impl Guard {
             // The characters of a token that was admitted are right.
             Err(_) if !credential.is_token68() => {
                 context.scheme = None;
-                let refused = Reason::MalformedAuthorization.into();
+                let refused = Refused::malformed_token();
                 return Answer::Now(Err(self.deny(&context, &requirement, refused)));
             }
             Err(refused) => return Answer::Now(Err(self.deny(&context, &requirement, refused))),
@@ -291,9 +296,11 @@ impl Guard {
         at: UtcDateTime,
     ) -> Result<AdmittedToken<'c>, Refused> {
         let token = UnverifiedToken::parse_with(credential.expose(), &self.inner.terms.limits)?;
-        let issuer = token.issuer().and_then(|name| self.issuer(name, at));
-        let algorithm = token.admit(issuer.as_ref().map(|issuer| &issuer.terms))?;
-        let issuer = issuer.ok_or(Reason::IssuerUntrusted)?;
+        let Some(issuer) = token.issuer().and_then(|name| self.issuer(name, at)) else {
+            let trusted: Vec<_> = self.issuers().map(|issuer| &issuer.terms).collect();
+            return Err(token.refuse_issuer(&trusted).into());
+        };
+        let algorithm = token.admit(&issuer.terms)?;
         Ok(AdmittedToken { token, algorithm, issuer, cache_slot })
     }
 

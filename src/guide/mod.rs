@@ -8,17 +8,18 @@
 //! 4. [Delegation](delegation): which agents may act for a user.
 //! 5. [Issuers and tenants](issuers_and_tenants): keys, several issuers, issuers with tenants.
 //! 6. [Vendor profiles](vendor_profiles): tokens that are not RFC 9068, and how to find the right profile.
-//! 7. [Kubernetes and Entra B2C](kubernetes_and_b2c): two issuers whose profile you write yourself.
-//! 8. [Proof of possession](proof_of_possession): DPoP, certificates, tokens that count once.
-//! 9. [Plain functions](plain_functions): without tower, guard, async or clock.
-//! 10. [Other frameworks](other_frameworks): actix-web, Lambda, and any framework that is not built on tower.
-//! 11. [JWTs of your own](jwts_of_your_own): plain JWTs, signed with a private key of your service.
-//! 12. [Behind a proxy](behind_a_proxy): what changes if something else terminates TLS, or authenticates users.
-//! 13. [Testing your service](testing_your_service): tokens for your own tests.
-//! 14. [Deployment](deployment): what the service needs where it runs.
-//! 15. [What is not checked](what_is_not_checked): what a grant does not say.
-//! 16. [Limits](limits): every number, and how to change it.
-//! 17. [Security](security): the threats, and what the guard does about each.
+//! 7. [My token is refused](my_token_is_refused): from the reason to the cause, and what to set.
+//! 8. [Kubernetes and Entra B2C](kubernetes_and_b2c): two issuers whose profile you write yourself.
+//! 9. [Proof of possession](proof_of_possession): DPoP, certificates, tokens that count once.
+//! 10. [Plain functions](plain_functions): without tower, guard, async or clock.
+//! 11. [Other frameworks](other_frameworks): actix-web, Lambda, and any framework that is not built on tower.
+//! 12. [JWTs of your own](jwts_of_your_own): plain JWTs, signed with a private key of your service.
+//! 13. [Behind a proxy](behind_a_proxy): what changes if something else terminates TLS, or authenticates users.
+//! 14. [Testing your service](testing_your_service): tokens for your own tests.
+//! 15. [Deployment](deployment): what the service needs where it runs.
+//! 16. [What is not checked](what_is_not_checked): what a grant does not say.
+//! 17. [Limits](limits): every number, and how to change it.
+//! 18. [Security](security): the threats, and what the guard does about each.
 //!
 //! The chapters hold no code of the crate. Their examples run as its tests.
 
@@ -45,6 +46,9 @@ pub mod kubernetes_and_b2c {}
 
 #[doc = include_str!("limits.md")]
 pub mod limits {}
+
+#[doc = include_str!("my_token_is_refused.md")]
+pub mod my_token_is_refused {}
 
 #[doc = include_str!("other_frameworks.md")]
 pub mod other_frameworks {}

@@ -112,6 +112,10 @@ impl AlgorithmSet {
     pub(crate) const fn contains(self, algorithm: Algorithm) -> bool {
         self.0 & algorithm.bit() != 0
     }
+
+    pub(crate) fn iter(self) -> impl Iterator<Item = Algorithm> {
+        Algorithm::ALL.into_iter().filter(move |algorithm| self.contains(*algorithm))
+    }
 }
 
 impl FromIterator<Algorithm> for AlgorithmSet {

@@ -1,9 +1,11 @@
 //! The compact serialization of a JWS, and its header (RFC 7515 sections 3.1, 4 and 7.1).
 
+use std::borrow::Cow;
+
 use base64_simd::{AsOut as _, URL_SAFE_NO_PAD};
 
 use super::algorithm::{Algorithm, AlgorithmSet};
-use crate::json::{Json, Span};
+use crate::json::{Json, Object, Span};
 use crate::reason::Reason;
 
 /// The largest decoded header, in bytes.
@@ -31,6 +33,34 @@ pub(crate) struct Compact<'a> {
     pub(crate) signature: Vec<u8>,
 }
 
+/// Why a JWS cannot be read. The texts are for the operator and quote nothing of the JWS.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Unreadable {
+    pub(crate) reason: Reason,
+    pub(crate) expected: Cow<'static, str>,
+    pub(crate) found: Cow<'static, str>,
+}
+
+impl Unreadable {
+    fn new(
+        reason: Reason,
+        expected: impl Into<Cow<'static, str>>,
+        found: impl Into<Cow<'static, str>>,
+    ) -> Self {
+        Unreadable { reason, expected: expected.into(), found: found.into() }
+    }
+
+    fn header(expected: impl Into<Cow<'static, str>>, found: impl Into<Cow<'static, str>>) -> Self {
+        Unreadable::new(Reason::JoseHeaderInvalid, expected, found)
+    }
+}
+
+impl From<Unreadable> for Reason {
+    fn from(unreadable: Unreadable) -> Self {
+        unreadable.reason
+    }
+}
+
 /// The members of a JOSE header that are read. Others are ignored (RFC 7515 section 4): also `jku`, `x5u` and `x5c`, which
 /// real issuers write. Keys come from the issuer's settings, and nothing in a token says where to look for them. `x5t`
 /// and `x5t#S256` are read only if there is no `kid`.
@@ -49,25 +79,25 @@ impl<'a> Compact<'a> {
     pub(crate) const MAX_BYTES: usize = 16 * 1024;
 
     /// Takes a token apart and reads its header. Checks `token_format_not_accepted` to `critical_header_unsupported`.
-    pub(crate) fn parse(token: &'a str) -> Result<Self, Reason> {
+    pub(crate) fn parse(token: &'a str) -> Result<Self, Unreadable> {
         let parts = Parts::split(token)?;
         if parts.payload.is_empty() {
-            return Err(malformed_reason(token));
+            return Err(malformed(token, "an empty part"));
         }
         Compact::from_parts(token, parts)
     }
 
     /// Takes any JWS apart, like [`parse`](Self::parse). Its payload may be empty (RFC 7515 section 5.1).
-    pub(super) fn parse_any(jws: &'a str) -> Result<Self, Reason> {
+    pub(super) fn parse_any(jws: &'a str) -> Result<Self, Unreadable> {
         Compact::from_parts(jws, Parts::split(jws)?)
     }
 
-    fn from_parts(jws: &'a str, parts: Parts<'a>) -> Result<Self, Reason> {
+    fn from_parts(jws: &'a str, parts: Parts<'a>) -> Result<Self, Unreadable> {
         let Parts { signing_input, header, payload, signature } = parts;
         let (Some(header), Some(payload), Some(signature)) =
             (decode(header), decode(payload), decode(signature))
         else {
-            return Err(malformed_reason(jws));
+            return Err(malformed(jws, "a part that is not base64url without padding"));
         };
         Ok(Compact { signing_input, header: Header::parse(header)?, payload, signature })
     }
@@ -76,10 +106,10 @@ impl<'a> Compact<'a> {
 impl<'a> Parts<'a> {
     /// Splits a JWS at its dots. Only the payload may be empty. Checks `token_format_not_accepted` and
     /// `token_malformed`.
-    pub(super) fn split(token: &'a str) -> Result<Self, Reason> {
+    pub(super) fn split(token: &'a str) -> Result<Self, Unreadable> {
         let mut dots = memchr::memchr_iter(b'.', token.as_bytes());
         let (Some(first), Some(second), None) = (dots.next(), dots.next(), dots.next()) else {
-            return Err(malformed_reason(token));
+            return Err(malformed(token, "another number of parts"));
         };
         let parts = || {
             let (signing_input, signature) = token.split_at_checked(second)?;
@@ -89,36 +119,64 @@ impl<'a> Parts<'a> {
         };
         parts()
             .filter(|parts| !parts.header.is_empty() && !parts.signature.is_empty())
-            .ok_or_else(|| malformed_reason(token))
+            .ok_or_else(|| malformed(token, "an empty part"))
     }
 }
 
 /// Tells another format from a malformed token: five parts are an encrypted token, one is an opaque token, a bracket or
 /// brace begins the JSON serialization, and a tilde marks SD-JWT (RFC 9901).
-fn malformed_reason(token: &str) -> Reason {
+fn malformed(token: &str, found: &'static str) -> Unreadable {
+    let expected = "expected a signed JWT: three parts in base64url, separated by dots";
     let dots = memchr::memchr_iter(b'.', token.as_bytes()).count();
-    match matches!(dots, 0 | 4) || token.starts_with(['{', '[']) || token.contains('~') {
-        true => Reason::TokenFormatNotAccepted,
-        false => Reason::TokenMalformed,
-    }
+    let other_format = if token.starts_with(['{', '[']) {
+        "a JWT in JSON serialization"
+    } else if token.contains('~') {
+        "an SD-JWT"
+    } else if dots == 0 {
+        "one part, as in an opaque token"
+    } else if dots == 4 {
+        "five parts, as in an encrypted token"
+    } else {
+        return Unreadable::new(Reason::TokenMalformed, expected, found);
+    };
+    Unreadable::new(Reason::TokenFormatNotAccepted, expected, other_format)
+}
+
+/// Says what is wrong with a header that is an object, and names a member that it repeats if the member is a known one.
+fn unsound(header: &str) -> Unreadable {
+    const KNOWN: [&str; 10] =
+        ["alg", "kid", "typ", "cty", "crit", "b64", "jwk", "jku", "x5c", "x5u"];
+    let object = Object::read(header);
+    let is_repeated = |name: &&str| object.as_ref().is_some_and(|it| it.count(name) > 1);
+    let found = match KNOWN.into_iter().find(is_repeated) {
+        Some(name) => Cow::Owned(format!("a header with `{name}` twice")),
+        None => Cow::Borrowed("a header that repeats a member, or is nested too deeply"),
+    };
+    Unreadable::header("expected a header with each member once", found)
 }
 
 impl Header {
     /// Reads the header of a token, which must not carry its own key (rfc8725bis section 3.10).
-    fn parse(header: Vec<u8>) -> Result<Self, Reason> {
+    fn parse(header: Vec<u8>) -> Result<Self, Unreadable> {
         Header::read(header, false)
     }
 
     /// Reads the header of a JWS that may carry its own key, in `jwk` only.
-    pub(super) fn parse_with_key(header: Vec<u8>) -> Result<Self, Reason> {
+    pub(super) fn parse_with_key(header: Vec<u8>) -> Result<Self, Unreadable> {
         Header::read(header, true)
     }
 
-    fn read(header: Vec<u8>, may_carry_key: bool) -> Result<Self, Reason> {
+    fn read(header: Vec<u8>, may_carry_key: bool) -> Result<Self, Unreadable> {
         if header.len() > MAX_HEADER {
-            return Err(Reason::JoseHeaderInvalid);
+            return Err(Unreadable::header(
+                "expected a header of at most 4096 bytes",
+                "a longer header",
+            ));
         }
-        let header = String::from_utf8(header).map_err(|_| Reason::TokenMalformed)?;
+        let header = String::from_utf8(header).map_err(|_| {
+            let found = "a header that is not UTF-8";
+            Unreadable::new(Reason::TokenMalformed, "expected a header in UTF-8", found)
+        })?;
         let [mut alg, mut kid, mut typ, mut jwk] = [None; 4];
         let (mut key_hint, mut critical) = (false, false);
         let json = Json::read(header, |_, name, value| match &*name {
@@ -130,21 +188,50 @@ impl Header {
             "crit" | "b64" => critical = true,
             _ => {}
         });
-        let mut json = json.filter(Json::is_sound).ok_or(Reason::JoseHeaderInvalid)?;
-        // The key of a proof is in `jwk` and nowhere else.
-        let misplaced_key = if may_carry_key { key_hint } else { jwk.is_some() };
-        if misplaced_key {
-            return Err(Reason::JoseHeaderInvalid);
+        let mut json = json.ok_or_else(|| {
+            Unreadable::header(
+                "expected a header that is a JSON object",
+                "a header that is not one",
+            )
+        })?;
+        if !json.is_sound() {
+            return Err(unsound(json.whole()));
         }
-        let mut text = |raw: Span| json.string(raw).ok_or(Reason::JoseHeaderInvalid);
-        let alg = Some(text(alg.ok_or(Reason::JoseHeaderInvalid)?)?);
-        let (kid, typ) = (kid.map(&mut text).transpose()?, typ.map(&mut text).transpose()?);
+        // The key of a proof is in `jwk` and nowhere else.
+        if key_hint && may_carry_key {
+            let found = "a header with `jku`, `x5c` or `x5u`";
+            return Err(Unreadable::header("expected a header that names no other keys", found));
+        }
+        if jwk.is_some() && !may_carry_key {
+            let expected = "expected a header that carries no key";
+            return Err(Unreadable::header(expected, "a header with `jwk`"));
+        }
+        let mut text = |raw: Span, member: &str| {
+            json.string(raw).ok_or_else(|| {
+                let found = format!("a header whose `{member}` is not a string");
+                Unreadable::header(
+                    "expected a header whose `alg`, `kid` and `typ` are strings",
+                    found,
+                )
+            })
+        };
+        let alg = alg.ok_or_else(|| {
+            Unreadable::header("expected a header with the string `alg`", "a header without `alg`")
+        })?;
+        let alg = Some(text(alg, "alg")?);
+        let kid = kid.map(|raw| text(raw, "kid")).transpose()?;
+        let typ = typ.map(|raw| text(raw, "typ")).transpose()?;
         if kid.is_some_and(|kid| kid.len() > MAX_KID) {
-            return Err(Reason::JoseHeaderInvalid);
+            return Err(Unreadable::header(
+                "expected a `kid` of at most 256 bytes",
+                "a longer `kid`",
+            ));
         }
         // RFC 7515 section 4.1.11, RFC 7797 section 7
         if critical {
-            return Err(Reason::CriticalHeaderUnsupported);
+            let reason = Reason::CriticalHeaderUnsupported;
+            let expected = "expected a header without `crit` and `b64`";
+            return Err(Unreadable::new(reason, expected, "a header with `crit` or `b64`"));
         }
         Ok(Header { json, alg, kid, typ, jwk })
     }
@@ -233,7 +320,7 @@ mod tests {
     use super::*;
 
     fn header(json: &str) -> Result<Header, Reason> {
-        Header::parse(json.as_bytes().to_vec())
+        Ok(Header::parse(json.as_bytes().to_vec())?)
     }
 
     #[test]
@@ -258,7 +345,7 @@ mod tests {
             ("e31.e30.AAAA", Malformed),
             ("e30.e30.AAAé", Malformed),
         ] {
-            assert_eq!(Compact::parse(token).unwrap_err(), reason, "{token:?}");
+            assert_eq!(Compact::parse(token).unwrap_err().reason, reason, "{token:?}");
         }
     }
 

@@ -277,7 +277,6 @@ impl KeySet {
     }
 
     /// Returns the ids of the keys, usable or not.
-    #[cfg(feature = "remote")]
     pub(crate) fn ids(&self) -> impl Iterator<Item = &str> {
         self.keys.iter().filter_map(ParsedJwk::kid)
     }
@@ -287,6 +286,37 @@ impl KeySet {
     pub(crate) fn lacks_algorithm(&self, name: &str) -> bool {
         let has_key = |algorithm| self.keys.iter().any(|key| key.fits(algorithm));
         !self.is_empty() && !Algorithm::from_name(name).is_some_and(has_key)
+    }
+
+    /// Says to the operator which key was expected, if `reason` is about the key.
+    pub(crate) fn expected(
+        &self,
+        kid: Option<&str>,
+        algorithm: Algorithm,
+        reason: Reason,
+    ) -> Option<String> {
+        let mut text = match (reason, kid) {
+            (Reason::KeyNotFound, _) => {
+                format!("expected a key of the issuer, which has {}", self.keys.len())
+            }
+            (Reason::KeyUnusable, Some(_)) => {
+                let skipped = self.skipped().find(|key| key.kid() == kid);
+                let problem = skipped.map(|key| format!(", and it is skipped: {}", key.problem()));
+                let problem = problem.unwrap_or_default();
+                return Some(format!(
+                    "expected a key of the issuer that may verify {algorithm}{problem}"
+                ));
+            }
+            _ => return None,
+        };
+        for (index, id) in self.ids().enumerate().take(4) {
+            text.push_str(if index == 0 { ": " } else { ", " });
+            text.push_str(&format!("`{id}`"));
+        }
+        if self.ids().nth(4).is_some() {
+            text.push_str(", ..");
+        }
+        Some(text)
     }
 
     /// Chooses the key by name and type, then verifies the signature. Checks `key_not_found` to `signature_invalid`.

@@ -23,7 +23,9 @@ mod signing;
 pub use algorithm::Algorithm;
 pub(crate) use algorithm::AlgorithmSet;
 pub use backend::Backend;
-pub(crate) use compact::{Compact, Header, encode, is_base64url_of, is_type, without_prefix};
+pub(crate) use compact::{
+    Compact, Header, Unreadable, encode, is_base64url_of, is_type, without_prefix,
+};
 pub(crate) use digest::{Digest, DigestKey, constant_time_eq, hmac_sha256, sha256};
 pub(crate) use embedded::Embedded;
 pub(crate) use jwk::Signer;

@@ -169,6 +169,13 @@ impl Document {
         self.named(name).next().map(|member| member.value)
     }
 
+    /// Returns the span of the value of a member. `None` if the name stands several times with different values.
+    pub(crate) fn find_same(&self, name: &str) -> Option<Span> {
+        let first = self.find(name)?;
+        let is_same = |member: &Member| self.text(member.value) == self.text(first);
+        self.named(name).all(is_same).then_some(first)
+    }
+
     /// Returns the value of a member as it was written: of the first one, if the name stands twice.
     pub(crate) fn get(&self, name: &str) -> Option<&str> {
         self.find(name).map(|value| self.text(value))

@@ -8,6 +8,7 @@ use http::{HeaderMap, Uri};
 
 use super::url::AllowedScheme;
 use crate::json::{Object, string};
+use crate::printable::Printable;
 
 /// Returns the URLs where the metadata of an issuer may be, in the order in which they are tried: RFC 8414 section 3.1,
 /// there with OpenID's file name (RFC 8414 section 5), and OpenID Connect Discovery section 4.
@@ -26,19 +27,21 @@ pub(super) fn metadata_urls(issuer: &Uri) -> Vec<String> {
 }
 
 /// Returns the `jwks_uri` of a metadata document, which must name this very issuer (RFC 8414 section 3.3).
-pub(super) fn jwks_uri(
-    document: &str,
-    issuer: &str,
-    scheme: AllowedScheme,
-) -> Result<Uri, &'static str> {
+pub(super) fn jwks_uri(document: &str, issuer: &str, scheme: AllowedScheme) -> Result<Uri, String> {
     let document = Object::read(document).filter(Object::is_sound);
     let document = document.ok_or("is not a JSON object")?;
     let member = |name| document.get(name).and_then(string);
-    if member("issuer").is_none_or(|named| named != issuer) {
-        return Err("is the metadata of another issuer");
+    let named = member("issuer").ok_or("names no `issuer`")?;
+    if named != issuer {
+        let found = Printable::from(&*named);
+        return Err(format!(
+            "is the metadata of another issuer: expected `{issuer}`, found {found:?}"
+        ));
     }
     let uri = member("jwks_uri").ok_or("names no `jwks_uri`")?;
-    scheme.parse_with_query(&uri).map_err(|_| "names a `jwks_uri` that must not be fetched from")
+    scheme
+        .parse_with_query(&uri)
+        .map_err(|error| format!("names a `jwks_uri` that must not be fetched from: {error}"))
 }
 
 /// Returns how long an answer says that it is fresh (RFC 9111 section 5.2.2), if it does say.

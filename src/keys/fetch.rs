@@ -3,7 +3,7 @@
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use http::header::ACCEPT;
+use http::header::{ACCEPT, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE};
 use http::{Request, Response, StatusCode, Uri};
 use tokio::time::timeout;
 
@@ -12,6 +12,7 @@ use super::discovery;
 use super::url::AllowedScheme;
 use crate::jose::{KeySet, sha256};
 use crate::outbound::{HttpClient, HttpLimits};
+use crate::printable::{Printable, with_causes, without_secrets};
 
 /// The limits of each answer.
 const MAX_BYTES: usize = 256 * 1024;
@@ -64,19 +65,22 @@ impl Fetcher {
     async fn fetch_keys(&self, uri: &Uri, began: Timestamp) -> FetchResult<KeySet> {
         let answer = self.get(uri).await?;
         let max_age = discovery::max_age(answer.headers());
-        let keys = self.parse(answer.body()).map_err(|problem| format!("{uri}: {problem}"))?;
+        let keys = self.parse(&answer).map_err(|problem| failed(uri, &problem))?;
         Ok(Fetched { keys, max_age, began })
     }
 
     /// Parses a JWK Set. At its largest, 100 keys in 256 KiB, this takes some 8 ms.
-    fn parse(&self, body: &[u8]) -> Result<KeySet, String> {
+    fn parse(&self, answer: &Response<Vec<u8>>) -> Result<KeySet, String> {
+        let body = &**answer.body();
         let mut last = lock(&self.last);
         let digest = sha256([&body]);
         if let Some((_, keys)) = last.as_ref().filter(|(before, _)| *before == digest) {
             return Ok(keys.clone());
         }
-        let text = std::str::from_utf8(body).map_err(|_| "the answer is not UTF-8".to_owned())?;
-        let keys = KeySet::from_json(text).map_err(|problem| problem.to_string())?;
+        let text = std::str::from_utf8(body)
+            .map_err(|_| format!("the answer is not UTF-8{}", about_body(answer)))?;
+        let keys = KeySet::from_json(text)
+            .map_err(|problem| format!("{problem}{}", about_body(answer)))?;
         *last = Some((digest, keys.clone()));
         Ok(keys)
     }
@@ -118,9 +122,11 @@ impl Fetcher {
         scheme: AllowedScheme,
     ) -> Result<Uri, String> {
         let uri: Uri = url.parse().map_err(|_| format!("{url} is not a URL"))?;
-        let body = self.get(&uri).await?.into_body();
-        let text = std::str::from_utf8(&body).map_err(|_| format!("{url} is not UTF-8"))?;
-        discovery::jwks_uri(text, issuer, scheme).map_err(|problem| format!("{url} {problem}"))
+        let answer = self.get(&uri).await?;
+        let text = std::str::from_utf8(answer.body())
+            .map_err(|_| format!("{url} is not UTF-8{}", about_body(&answer)))?;
+        discovery::jwks_uri(text, issuer, scheme)
+            .map_err(|problem| format!("{url} {problem}{}", about_body(&answer)))
     }
 
     /// Makes the next fetch read the metadata again.
@@ -136,23 +142,57 @@ impl Fetcher {
         let request = Request::get(uri.clone())
             .header(ACCEPT, "application/jwk-set+json, application/json")
             .body(Vec::new())
-            .map_err(|error| format!("{uri}: {error}"))?;
+            .map_err(|error| failed(uri, &with_causes(&error)))?;
         let sent = self.client.send(request, HttpLimits::new(MAX_BYTES, REQUEST_TIMEOUT));
         let answer = match timeout(REQUEST_TIMEOUT, sent).await {
             Ok(Ok(answer)) => answer,
-            Ok(Err(error)) => return Err(format!("{uri}: {error}")),
+            Ok(Err(error)) => return Err(failed(uri, &with_causes(&error))),
             Err(_) => {
                 let seconds = REQUEST_TIMEOUT.as_secs();
-                return Err(format!("{uri}: no answer within {seconds} seconds"));
+                return Err(failed(uri, &format!("no answer within {seconds} seconds")));
             }
         };
         if answer.status() != StatusCode::OK {
-            return Err(format!("{uri} answered {}", answer.status().as_u16()));
+            let shown = uri.to_string();
+            return Err(format!(
+                "{} answered {}",
+                without_secrets(&shown),
+                answer.status().as_u16()
+            ));
         }
         if answer.body().len() > MAX_BYTES {
-            return Err(format!("{uri}: more than {MAX_BYTES} bytes"));
+            return Err(failed(uri, &format!("more than {MAX_BYTES} bytes")));
         }
         Ok(answer)
+    }
+}
+
+/// The text of a fetch that failed. A query may have a secret in it.
+fn failed(uri: &Uri, problem: &str) -> String {
+    format!("{}: {problem}", without_secrets(&uri.to_string()))
+}
+
+/// Says what may be the cause if a body is not what it should be: it is compressed, it was cut off, or it is of another
+/// type.
+fn about_body(answer: &Response<Vec<u8>>) -> String {
+    let header = |name| answer.headers().get(name)?.to_str().ok();
+    let body = answer.body();
+    let encoding = header(CONTENT_ENCODING).or(body.starts_with(&[0x1f, 0x8b]).then_some("gzip"));
+    if let Some(encoding) = encoding {
+        let encoding = Printable::from(encoding);
+        return format!(
+            "; it is compressed ({encoding:?}), and the HTTP client did not decompress it"
+        );
+    }
+    let length = header(CONTENT_LENGTH).and_then(|length| length.parse::<usize>().ok());
+    if let Some(length) = length.filter(|length| *length > body.len()) {
+        return format!("; it was cut off after {} of {length} bytes", body.len());
+    }
+    match header(CONTENT_TYPE) {
+        Some(media_type) => {
+            format!("; it has {} bytes of the type {:?}", body.len(), Printable::from(media_type))
+        }
+        None => format!("; it has {} bytes", body.len()),
     }
 }
 

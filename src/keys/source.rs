@@ -8,6 +8,7 @@ use super::status::{KeyState, KeyStatus};
 use crate::answer::Answer;
 use crate::denial::Denial;
 use crate::jose::{KeySet, KeySetId};
+use crate::printable::with_causes;
 use crate::reason::Reason;
 use crate::token::KeyHint;
 
@@ -270,7 +271,7 @@ impl KeysUnavailable {
 /// 503 with `Retry-After`. The operator's words have the cause.
 impl From<KeysUnavailable> for Denial {
     fn from(unavailable: KeysUnavailable) -> Self {
-        let denial = Denial::from(unavailable.reason).with_detail(unavailable.to_string());
+        let denial = Denial::from(unavailable.reason).with_detail(with_causes(&unavailable));
         match unavailable.retry_after {
             Some(retry_after) => denial.with_retry_after(retry_after),
             None => denial,

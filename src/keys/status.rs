@@ -107,8 +107,8 @@ impl fmt::Display for KeyStatus {
 /// A snapshot of the keys of every issuer that a guard trusts, and of its replay stores.
 ///
 /// Returned by [`Guard::ready`](crate::Guard::ready), which fetches what is missing and waits for it, and by
-/// [`Guard::readiness`](crate::Guard::readiness), which answers at once, for a probe. `Display` writes one line for
-/// each issuer and each store.
+/// [`Guard::readiness`](crate::Guard::readiness), which answers at once, for a probe. `Display` writes all issuers and
+/// stores on one line, separated by semicolons.
 ///
 /// ```
 /// # #[cfg(feature = "testing")] {
@@ -122,7 +122,7 @@ impl fmt::Display for KeyStatus {
 /// let guard = Guard::new(ORDERS, Issuer::new("https://login.example", keys));
 /// let readiness = guard.readiness();
 /// assert!(readiness.is_ready());
-/// assert_eq!(readiness.to_string(), "https://login.example: fixed keys=1 skipped=0 fetches=0\n");
+/// assert_eq!(readiness.to_string(), "https://login.example: fixed keys=1 skipped=0 fetches=0");
 ///
 /// // An issuer without a key that can be used: a probe should answer 503.
 /// let guard = guard.trust(Issuer::new("https://partner.example", KeySet::default()));
@@ -175,11 +175,14 @@ impl Readiness {
 
 impl fmt::Display for Readiness {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut separator = "";
         for (name, status) in &self.issuers {
-            writeln!(f, "{name}: {status}")?;
+            write!(f, "{separator}{name}: {status}")?;
+            separator = "; ";
         }
         for (name, status) in &self.stores {
-            writeln!(f, "store of {name}: {status}")?;
+            write!(f, "{separator}store of {name}: {status}")?;
+            separator = "; ";
         }
         Ok(())
     }

@@ -377,6 +377,11 @@ impl Profile {
         }
     }
 
+    /// The names of the types that are accepted, for the operator.
+    pub(crate) fn type_names(&self) -> impl Iterator<Item = &'static str> {
+        self.types.iter().map(|typ| typ.as_str())
+    }
+
     /// The claim that shows that this is not an access token.
     pub(crate) fn rejected_kind(
         &self,

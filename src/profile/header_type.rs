@@ -18,6 +18,15 @@ pub enum HeaderType {
 }
 
 impl HeaderType {
+    /// The name for the operator.
+    pub(crate) const fn as_str(self) -> &'static str {
+        match self {
+            HeaderType::AccessToken => "at+jwt",
+            HeaderType::Jwt => "JWT",
+            HeaderType::Absent => "(absent)",
+        }
+    }
+
     /// `None` for any other type.
     pub(crate) fn parse(typ: Option<&str>) -> Option<Self> {
         match typ {

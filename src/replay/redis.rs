@@ -14,6 +14,7 @@ use tokio::time::{Instant, timeout};
 use super::entry::ReplayEntry;
 use super::store::{Remembered, ReplayAnswer, ReplayStore, StoreStatus, StoreUnavailable};
 use crate::answer::Answer;
+use crate::printable::with_causes;
 
 const SCRIPT: &str = include_str!("insert.lua");
 /// The answers of the script.
@@ -192,7 +193,7 @@ impl ReplayStore for RedisReplayStore {
                 Ok(policy) => StoreStatus::Misconfigured(format!(
                     "the server's maxmemory-policy is {policy}, not noeviction"
                 )),
-                Err(unavailable) => StoreStatus::Unavailable(unavailable.to_string()),
+                Err(unavailable) => StoreStatus::Unavailable(with_causes(&unavailable)),
             };
             *connector.status.lock().unwrap_or_else(PoisonError::into_inner) = status;
         })

@@ -224,7 +224,7 @@ impl TestToken {
         }
         match guard.authorize(&mut head, requirement).now() {
             Some(Ok(grant)) => grant,
-            Some(Err(denial)) => panic!("the guard refused the token: {denial}"),
+            Some(Err(denial)) => panic!("the guard refused the token: {}", denial.for_operator()),
             None => {
                 panic!("the guard has no answer yet: it may have to fetch keys, see `Guard::ready`")
             }

@@ -17,9 +17,10 @@ use crate::reason::Reason;
 /// The most scopes that are read.
 const MAX_SCOPES: usize = 1024;
 
-/// Reads `iss` of a payload. `None` if it is not a string, or is there twice: then it names no one.
+/// Reads `iss` of a payload. `None` if it is not a string, or is there twice with two values: then it names no one. If
+/// both values are the same, the token is refused for the repeated member once its signature was verified.
 pub(super) fn read_issuer(document: &mut Document) -> Option<Span> {
-    let iss = document.find("iss").filter(|_| document.count("iss") == 1)?;
+    let iss = document.find_same("iss")?;
     document.json_mut().string(iss)
 }
 
@@ -405,9 +406,16 @@ mod tests {
     }
 
     #[test]
-    fn an_issuer_that_is_there_twice_or_is_not_a_string_names_no_one() {
-        assert_eq!(issuer(r#"{"iss":"a"}"#).as_deref(), Some("a"));
-        for wrong in [r#"{"iss":"a","iss":"a"}"#, r#"{"iss":"a","\u0069ss":"b"}"#, r#"{"iss":1}"#] {
+    fn an_issuer_that_is_there_with_two_values_or_is_not_a_string_names_no_one() {
+        for one in [r#"{"iss":"a"}"#, r#"{"iss":"a","iss":"a"}"#, r#"{"iss":"a","\u0069ss":"a"}"#] {
+            assert_eq!(issuer(one).as_deref(), Some("a"), "{one}");
+        }
+        for wrong in [
+            r#"{"iss":"a","\u0069ss":"b"}"#,
+            r#"{"iss":"a","iss":"a","iss":"b"}"#,
+            r#"{"iss":"a","iss":"\u0061"}"#,
+            r#"{"iss":1}"#,
+        ] {
             assert_eq!(issuer(wrong), None, "{wrong}");
         }
     }

@@ -1,21 +1,24 @@
 //! Why a token is not valid, for the operator.
 
+use std::borrow::Cow;
 use std::fmt;
 use std::sync::Arc;
 
 use super::claims::Claims;
-use crate::printable::Printable;
+use crate::jose::Unreadable;
+use crate::printable::Explanation;
 use crate::reason::Reason;
 
 /// The error of parsing and validation: a token was refused, and why.
 ///
-/// `Display` is for the operator. A [`Denial`](crate::Denial) made from this with `from` is what the client may know.
+/// `Display` is for the operator: it says what was expected and what was found. `Display` of a
+/// [`Denial`](crate::Denial) made from this with `from` is what the client may know.
 ///
-/// `Display` may show `iss`, `kid`, `typ` and `alg` of a token that was not verified: escaped, truncated, and marked as
-/// unverified. It never shows the token, nor any claim that could be a secret.
+/// What was found may be `iss`, `typ`, `alg` and `kid` of a token that was not verified: escaped, truncated, and marked
+/// as unverified. `Display` never shows the token, nor any claim that could be a secret.
 pub struct InvalidToken {
     reason: Reason,
-    detail: Option<String>,
+    explanation: Explanation,
     /// The claims, for the record, if the signature was verified.
     claims: Option<Arc<Claims>>,
 }
@@ -27,21 +30,19 @@ impl InvalidToken {
         self.reason
     }
 
-    pub(crate) fn detail(&self) -> Option<&str> {
-        self.detail.as_deref()
+    /// Makes the error that says what was expected, by the settings, and what was found in a token that is not verified.
+    pub(super) fn unverified(
+        reason: Reason,
+        expected: Option<Cow<'static, str>>,
+        found: impl fmt::Display,
+    ) -> Self {
+        let found = format!("{found} (unverified)");
+        let explanation = Explanation { detail: expected, unverified: Some(found.into()) };
+        InvalidToken { explanation, ..InvalidToken::from(reason) }
     }
 
-    /// Shows the operator a header parameter or `iss` of a token that was not verified.
-    pub(super) fn unverified(reason: Reason, name: &str, value: Option<&str>) -> Self {
-        let detail = match value {
-            Some(value) => format!("{name} `{}` (unverified)", truncated(value)),
-            None => format!("no {name} (unverified)"),
-        };
-        InvalidToken { reason, detail: Some(detail), claims: None }
-    }
-
-    pub(super) fn with_detail(mut self, detail: impl Into<String>) -> Self {
-        self.detail = Some(detail.into());
+    pub(super) fn with_detail(mut self, detail: impl Into<Cow<'static, str>>) -> Self {
+        self.explanation.detail = Some(detail.into());
         self
     }
 
@@ -50,14 +51,25 @@ impl InvalidToken {
         self
     }
 
-    pub(crate) fn into_claims(self) -> Option<Arc<Claims>> {
-        self.claims
+    pub(crate) fn into_parts(self) -> (Reason, Explanation, Option<Arc<Claims>>) {
+        (self.reason, self.explanation, self.claims)
+    }
+
+    pub(crate) fn explanation(&self) -> &Explanation {
+        &self.explanation
     }
 }
 
 impl From<Reason> for InvalidToken {
     fn from(reason: Reason) -> Self {
-        InvalidToken { reason, detail: None, claims: None }
+        InvalidToken { reason, explanation: Explanation::default(), claims: None }
+    }
+}
+
+impl From<Unreadable> for InvalidToken {
+    fn from(unreadable: Unreadable) -> Self {
+        let Unreadable { reason, expected, found } = unreadable;
+        InvalidToken::unverified(reason, Some(expected), found)
     }
 }
 
@@ -68,10 +80,7 @@ pub(super) fn truncated(text: &str) -> &str {
 
 impl fmt::Display for InvalidToken {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match &self.detail {
-            Some(detail) => write!(f, "{}: {}", self.reason, Printable::from(&**detail)),
-            None => write!(f, "{}", self.reason),
-        }
+        write!(f, "{}{}", self.reason, self.explanation)
     }
 }
 

@@ -1,7 +1,7 @@
 //! A token as it was received: parsed once, and not believed.
 
 use std::borrow::Cow;
-use std::fmt;
+use std::fmt::{self, Write as _};
 use std::sync::Arc;
 
 use time::UtcDateTime;
@@ -17,9 +17,11 @@ use super::validation::Validation;
 use crate::jose::{Algorithm, Compact, Header, KeySet, KeySetId, Signed, Signer};
 use crate::json::{Document, Span};
 use crate::printable::Printable;
-use crate::profile::HeaderType;
 use crate::proof::Possession;
 use crate::reason::Reason;
+
+/// How many of the expected values an error lists.
+const MAX_EXPECTED: usize = 6;
 
 /// A token that has been parsed and not verified.
 ///
@@ -152,15 +154,22 @@ impl<'a> UnverifiedToken<'a> {
     /// Returns the errors of [`parse`](Self::parse).
     #[must_use = "nothing of a parsed token is checked until `validate`"]
     pub fn parse_with(token: &'a str, limits: &TokenLimits) -> Result<Self, InvalidToken> {
+        let too_large = |limit: usize, found: String| {
+            let expected = format!("expected at most {limit} bytes");
+            InvalidToken::unverified(Reason::CredentialTooLarge, Some(expected.into()), found)
+        };
         if token.len() > limits.max_bytes {
-            return Err(Reason::CredentialTooLarge.into());
+            return Err(too_large(limits.max_bytes, format!("a token of {} bytes", token.len())));
         }
         let Compact { signing_input, header, payload, signature } = Compact::parse(token)?;
         if payload.len() > Claims::MAX_BYTES {
-            return Err(Reason::CredentialTooLarge.into());
+            return Err(too_large(Claims::MAX_BYTES, format!("a payload of {}", payload.len())));
         }
         // RFC 7519 section 7.2: a JWT is UTF-8.
-        let payload = String::from_utf8(payload).map_err(|_| Reason::TokenMalformed)?;
+        let payload = String::from_utf8(payload).map_err(|_| {
+            let expected = Some("expected a payload in UTF-8".into());
+            InvalidToken::unverified(Reason::TokenMalformed, expected, "a payload that is not")
+        })?;
         let mut payload = Document::read(payload);
         let issuer = payload.as_mut().and_then(read_issuer);
         Ok(UnverifiedToken {
@@ -215,8 +224,11 @@ impl<'a> UnverifiedToken<'a> {
         keys: &KeySet,
         now: UtcDateTime,
     ) -> Result<AccessToken, InvalidToken> {
-        let algorithm = self.admit(Some(&validation.issuer))?;
         let (terms, issuer) = (&validation.terms, &validation.issuer);
+        if self.issuer() != Some(&*issuer.name) {
+            return Err(self.refuse_issuer(&[issuer]));
+        }
+        let algorithm = self.admit(issuer)?;
         match self.verify(algorithm, issuer, keys) {
             Ok(token) => token.validate(terms, issuer, now),
             Err(not_verified) => Err(not_verified.invalid),
@@ -240,36 +252,84 @@ impl<'a> UnverifiedToken<'a> {
         match keys.verify_signature(Some(signer), &name, algorithm, signed, issuer.backend) {
             Ok(()) => Ok(VerifiedToken(self)),
             Err(reason) => {
-                let invalid = InvalidToken::unverified(reason, "kid", kid);
+                let invalid = self.refuse(reason, keys.expected(kid, algorithm, reason));
                 Err(NotVerified { token: self, invalid })
             }
         }
     }
 
-    /// Runs the checks that need no key: type, algorithm, issuer. `issuer` is `None` if no issuer of the token's name
-    /// is trusted.
-    pub(crate) fn admit(&self, issuer: Option<&IssuerTerms>) -> Result<Algorithm, InvalidToken> {
+    /// Runs the checks that need no key: the type and the algorithm, which the issuer of this token must accept.
+    pub(crate) fn admit(&self, issuer: &IssuerTerms) -> Result<Algorithm, InvalidToken> {
         // RFC 9068 section 4; rfc8725bis section 3.11
-        let typ = self.header.typ();
-        let accepted = match issuer {
-            Some(issuer) => issuer.profile.accepts_type(typ),
-            None => HeaderType::parse(typ) == Some(HeaderType::AccessToken),
+        if !issuer.profile.accepts_type(self.header.typ()) {
+            return Err(self.refuse_type(&[issuer]));
+        }
+        let algorithm = self.header.algorithm(issuer.algorithms);
+        algorithm.map_err(|_| self.refuse_algorithm(&[issuer]))
+    }
+
+    /// Refuses a token that none of the trusted issuers issued.
+    ///
+    /// A type or an algorithm that none of them accepts is reported first (RFC 9068 section 4).
+    pub(crate) fn refuse_issuer(&self, trusted: &[&IssuerTerms]) -> InvalidToken {
+        let accepts_type = |issuer: &&IssuerTerms| issuer.profile.accepts_type(self.header.typ());
+        if !trusted.iter().any(accepts_type) {
+            return self.refuse_type(trusted);
+        }
+        let accepts_algorithm =
+            |issuer: &&IssuerTerms| self.header.algorithm(issuer.algorithms).is_ok();
+        if !trusted.iter().any(accepts_algorithm) {
+            return self.refuse_algorithm(trusted);
+        }
+        let reason = match self.issuer() {
+            Some(_) => Reason::IssuerUntrusted,
+            None => Reason::IssuerMissing,
         };
-        if !accepted {
-            return Err(InvalidToken::unverified(Reason::TokenTypeMismatch, "typ", typ));
+        let names = trusted.iter().map(|issuer| &*issuer.name);
+        self.refuse(reason, Some(expected("iss", names)))
+    }
+
+    fn refuse_type(&self, trusted: &[&IssuerTerms]) -> InvalidToken {
+        let types = trusted.iter().flat_map(|issuer| issuer.profile.type_names());
+        self.refuse(Reason::TokenTypeMismatch, Some(expected("typ", types)))
+    }
+
+    fn refuse_algorithm(&self, trusted: &[&IssuerTerms]) -> InvalidToken {
+        let allowed = trusted.iter().flat_map(|issuer| issuer.algorithms.iter());
+        let mut text = expected("alg", allowed.map(Algorithm::as_str));
+        text.push_str(", as `algorithms` of the issuer says");
+        self.refuse(Reason::AlgorithmNotAllowed, Some(text))
+    }
+
+    fn refuse(&self, reason: Reason, expected: Option<String>) -> InvalidToken {
+        InvalidToken::unverified(reason, expected.map(Cow::Owned), self.shown())
+    }
+
+    /// What this token says that helps the operator to find out where it comes from: `iss`, `typ`, `alg` and `kid`,
+    /// each escaped and truncated.
+    fn shown(&self) -> String {
+        let mut text = match (&self.payload, self.issuer()) {
+            (_, Some(issuer)) => named("iss", issuer),
+            (None, None) => "a payload that is not a JSON object".to_owned(),
+            (Some(payload), None) => match payload.count("iss") {
+                0 => "no iss",
+                1 => "an iss that is not a string, or is empty",
+                _ => "several iss that differ",
+            }
+            .to_owned(),
+        };
+        let header = &self.header;
+        let alg = Some(header.alg());
+        for (name, value) in [("typ", header.typ()), ("alg", alg), ("kid", header.kid())] {
+            text.push_str(", ");
+            match value {
+                Some(value) => text.push_str(&named(name, value)),
+                None => {
+                    let _ = write!(text, "no {name}");
+                }
+            }
         }
-        let allowed =
-            issuer.map_or_else(|| Algorithm::DEFAULT.into_iter().collect(), |i| i.algorithms);
-        let algorithm = self
-            .header
-            .algorithm(allowed)
-            .map_err(|reason| InvalidToken::unverified(reason, "alg", Some(self.header.alg())))?;
-        // RFC 9068 section 4
-        let name = self.issuer().ok_or(Reason::IssuerMissing)?;
-        match issuer {
-            Some(issuer) if issuer.name == name => Ok(algorithm),
-            _ => Err(InvalidToken::unverified(Reason::IssuerUntrusted, "iss", Some(name))),
-        }
+        text
     }
 
     /// Reads the claims without any check.
@@ -310,6 +370,32 @@ impl<'a> VerifiedToken<'a> {
         let claims = Arc::new(read_claims(header, payload, iss, &issuer.profile));
         terms.validate(claims, issuer, Presented { token: &token, possession: &possession }, now)
     }
+}
+
+/// Writes a member of a token that was not verified.
+fn named(name: &str, value: &str) -> String {
+    format!("{name} {:?}", Printable::from(truncated(value)))
+}
+
+/// Writes which values of a member were expected: at most six of them, each once.
+fn expected<'v>(name: &str, values: impl Iterator<Item = &'v str>) -> String {
+    let mut distinct: Vec<&str> = Vec::new();
+    for value in values {
+        if !distinct.contains(&value) {
+            distinct.push(value);
+        }
+    }
+    let mut text = format!("expected {name}");
+    for (index, value) in distinct.iter().enumerate().take(MAX_EXPECTED) {
+        let _ = write!(text, "{} `{value}`", if index == 0 { "" } else { " or" });
+    }
+    match distinct.len().saturating_sub(MAX_EXPECTED) {
+        0 => {}
+        more => {
+            let _ = write!(text, " or {more} more");
+        }
+    }
+    text
 }
 
 impl fmt::Debug for UnverifiedToken<'_> {

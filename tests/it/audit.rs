@@ -164,7 +164,7 @@ fn an_event_says_what_was_decided() {
             event.allowed(),
             event.reason(),
             event.status(),
-            event.also().to_vec(),
+            event.other_reasons().to_vec(),
             event.requirement().to_string(),
             event.operation().to_string(),
         )
@@ -477,7 +477,7 @@ fn the_parts_of_an_event_are_what_its_line_says() {
         assert_eq!(event.audience(), Some(&ORDERS));
         assert_eq!(event.authentication_age(), Some(secs(5)));
         assert_eq!(event.possession(), Some("bearer"));
-        assert_eq!(event.step_up(), StepUp::None);
+        assert_eq!(event.step_up(), StepUp::NotRequired);
         assert_eq!(event.actor().unwrap(), Party::new(LOGIN, "second"));
         assert_eq!(event.actor().unwrap().source(), ActorSource::Act);
         let prior: Vec<_> = event.prior_actors().collect();
@@ -814,7 +814,7 @@ fn no_claim_forges_a_line_or_a_field_of_an_event() {
             let names: Vec<_> = pairs(&line)
                 .into_iter()
                 .map(|(name, _)| name)
-                .filter(|name| !["scope", "also", "prior_actor"].contains(&&**name))
+                .filter(|name| !["scope", "other_reason", "prior_actor"].contains(&&**name))
                 .collect();
             let distinct: BTreeSet<_> = names.iter().collect();
             assert_eq!(distinct.len(), names.len(), "{line}");
@@ -1024,7 +1024,8 @@ async fn keys_that_come_later_give_the_same_answers() {
             (Ok(granted), Ok(expected)) => assert_eq!(granted.jti(), expected.jti()),
             (Err(denied), Err(expected)) => {
                 assert_eq!(denied.headers(), expected.headers());
-                assert_eq!(denied.to_string(), expected.to_string());
+                let words = denied.for_operator().to_string();
+                assert_eq!(words, expected.for_operator().to_string());
             }
             _ => unreachable!("the reasons are the same"),
         }
@@ -1056,7 +1057,7 @@ async fn keys_that_never_come_are_a_503() {
     let denial = guard.authorize(&mut parts, READ).await.unwrap_err();
     assert_eq!(denial.reason(), Reason::KeysUnavailable);
     assert_eq!(denial.status(), 503);
-    assert!(denial.to_string().contains("connection refused"));
+    assert!(denial.for_operator().to_string().contains("connection refused"));
     let shown = format!("{:?}{}", denial.headers(), denial.problem_json());
     assert!(!shown.contains("refused"), "{shown}");
     let lines = record.take();
@@ -1117,5 +1118,6 @@ fn the_record_says_why_keys_are_unavailable_and_which_claim_is_missing() {
     let details = record.take();
     assert!(details[0].as_ref().unwrap().contains(r"connection\nrefused"), "{details:?}");
     assert_eq!(details[1].as_deref(), Some("no `jti`"));
-    assert_eq!(details[2], None);
+    let expected = "expected a key of the issuer, which has 1: `test-1`";
+    assert_eq!(details[2].as_deref(), Some(expected));
 }

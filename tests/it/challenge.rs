@@ -76,7 +76,15 @@ fn each_kind_of_denial_has_its_exact_challenge() {
             denied(&token().expired(), READ),
             401,
             format!(
-                r#"Bearer error="invalid_token", error_description="The access token expired", {METADATA}"#
+                r#"Bearer error="invalid_token", error_description="The access token expired", scope="orders:read", {METADATA}"#
+            ),
+        ),
+        (
+            "another audience",
+            denied(&token().claim("aud", "https://billing.example"), READ),
+            401,
+            format!(
+                r#"Bearer error="invalid_token", error_description="The access token is meant for another resource", scope="orders:read", {METADATA}"#
             ),
         ),
         (
@@ -84,7 +92,7 @@ fn each_kind_of_denial_has_its_exact_challenge() {
             denied(&good(), Require::scope(WRITE).delegated()),
             401,
             format!(
-                r#"Bearer error="invalid_token", error_description="The access token must name an actor", {METADATA}"#
+                r#"Bearer error="invalid_token", error_description="The access token must name an actor", scope="orders:write", {METADATA}"#
             ),
         ),
         (
@@ -168,14 +176,32 @@ fn an_insecure_request_is_not_asked_for_a_token() {
 }
 
 #[test]
-fn the_scopes_of_an_operation_are_not_shown_to_a_client_with_a_bad_token() {
+fn the_scopes_of_an_operation_are_not_shown_to_a_client_with_a_token_that_is_not_genuine() {
     for token in [
-        token().expired(),
         token().forged_by(forger()),
+        token().forged_by(forger()).expired(),
+        token().forged_by(forger()).claim("aud", "https://billing.example"),
+        token().claim("iss", OTHER),
+        token().header("typ", "JWT"),
         token().actor_with_issuer(OTHER, "agent-7"),
     ] {
         let denial = denied(&token, READ);
         assert!(!challenge(&denial).contains("scope="), "{denial}");
+    }
+}
+
+#[test]
+fn a_client_that_needs_a_new_token_learns_the_scope_again() {
+    let delegated = || Require::scope(WRITE).delegated();
+    for (denial, scope) in [
+        (answer(&guard(), &[], READ), READ),
+        (denied(&token().expired(), READ), READ),
+        (denied(&token().claim("aud", "https://billing.example"), READ), READ),
+        (denied(&token().scope("orders:write"), delegated()), WRITE),
+        (denied(&token(), delegated()), WRITE),
+    ] {
+        assert_eq!(denial.status(), 401);
+        assert_eq!(denial.challenge().unwrap().scope(), [scope], "{denial}");
     }
 }
 
@@ -270,7 +296,7 @@ type Told = (StatusCode, HeaderMap, Value);
 
 fn told(denial: &Denial) -> Told {
     let mut problem: Value = serde_json::from_str(&denial.problem_json()).unwrap();
-    problem.as_object_mut().unwrap().remove("trace_id");
+    problem.as_object_mut().unwrap().remove("decision");
     (denial.status(), denial.headers(), problem)
 }
 
@@ -347,7 +373,7 @@ fn a_problem_says_what_the_challenge_says() {
             "max_age": 300,
             "required_scopes": ["orders:read", "orders:write"],
             "resource_metadata": "https://orders.example/.well-known/oauth-protected-resource",
-            "trace_id": denial.decision().unwrap().to_string(),
+            "decision": denial.decision().unwrap().to_string(),
         })
     );
 }
@@ -520,7 +546,7 @@ proptest! {
         };
         let reason = unmet.reason();
         let mut expected = vec![
-            ("error", reason.error().unwrap().to_owned()),
+            ("error", reason.oauth_error().unwrap().to_owned()),
             ("error_description", reason.description().to_owned()),
         ];
         if !classes.is_empty() {

@@ -489,7 +489,79 @@ async fn no_answer_and_no_client_breaks_the_guard() {
     said("not a JWK Set", Box::new(|| answered(200, "<html>"))).await;
     said("not a JWK Set", Box::new(|| answered(200, ""))).await;
     said("not UTF-8", Box::new(|| answered(200, vec![0xff, 0xfe]))).await;
+    said("it is compressed (\"gzip\")", Box::new(|| answered(200, vec![0x1f, 0x8b, 8, 0, 0xff])))
+        .await;
+    let with = |name: &'static str, value: &'static str, body: &'static str| {
+        Box::new(move || -> HttpAnswer {
+            let answer = Response::builder().header(name, value).body(body.into());
+            Answer::Now(Ok(answer.unwrap()))
+        })
+    };
+    said("it is compressed (\"br\")", with("content-encoding", "br", "\u{1}")).await;
+    said("it was cut off after 8 of 20 bytes", with("content-length", "20", "{\"keys\":")).await;
+    said("6 bytes of the type \"text/html\"", with("content-type", "text/html", "<html>")).await;
     said("has 101 keys", Box::new(move || answered(200, keys.clone()))).await;
+}
+
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+struct Layered(&'static str, #[source] Option<Box<Layered>>);
+
+#[tokio::test(start_paused = true)]
+async fn a_failed_fetch_is_reported_with_all_its_causes_and_without_the_query_of_its_url() {
+    let url = "https://login.example/jwks?key=s3cret";
+    let sending = || {
+        let dns = Layered("no such host", None);
+        let connecting = Layered("dns error", Some(Box::new(dns)));
+        Layered("error sending request", Some(Box::new(connecting)))
+    };
+    let answers: [Box<dyn Fn() -> HttpAnswer + Send + Sync>; 3] = [
+        Box::new(move || Answer::Now(Err(HttpError::Failed(Box::new(sending()))))),
+        Box::new(|| answered(503, "")),
+        Box::new(|| answered(200, "<html>")),
+    ];
+    for (answer, said) in answers.into_iter().zip([
+        "the request failed: error sending request: dns error: no such host",
+        "answered 503",
+        "not a JWK Set",
+    ]) {
+        let client = move |_: Request<Vec<u8>>, _: HttpLimits| answer();
+        let keys = RemoteKeys::from_jwks_uri(url, client).unwrap();
+        let details = Arc::new(Mutex::new(Vec::new()));
+        let seen = details.clone();
+        let guard = Guard::new(ORDERS, Issuer::new(LOGIN, keys))
+            .audit(move |event: &AuditEvent<'_>| seen.lock().unwrap().push(event.to_json()));
+        let shown = guard.ready().await.to_string();
+        let denial = judged(&guard, &TestIssuer::new(LOGIN).token(&ORDERS).bearer()).await;
+        let words = denial.unwrap_err().for_operator().to_string();
+        for text in [shown, words, details.lock().unwrap()[0].clone()] {
+            assert!(
+                text.contains("https://login.example/jwks?..") && text.contains(said),
+                "{text}"
+            );
+            assert!(!text.contains("s3cret") && !text.contains('\n'), "{text}");
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn metadata_of_another_issuer_is_reported_with_both_names() {
+    let document = r#"{"issuer":"https://login.example/","jwks_uri":"https://login.example/k"}"#;
+    let client = move |_: Request<Vec<u8>>, _: HttpLimits| answered(200, document);
+    let guard = Guard::new(ORDERS, Issuer::discover("https://login.example", client).unwrap());
+    guard.ready().await;
+    let error = status(&guard).last_error.unwrap();
+    let expected = "expected `https://login.example`, found \"https://login.example/\"";
+    assert!(error.contains(expected), "{error}");
+}
+
+#[test]
+fn a_url_that_cannot_be_used_is_reported_without_user_and_query() {
+    for url in ["https://me:s3cret@login.example/k", "http://login.example/k?key=s3cret"] {
+        let error = RemoteKeys::from_jwks_uri(url, ScriptedClient::new()).unwrap_err();
+        let shown = format!("{error} {error:?} {}", error.value());
+        assert!(shown.contains("login.example/k") && !shown.contains("s3cret"), "{shown}");
+    }
 }
 
 #[tokio::test(start_paused = true)]

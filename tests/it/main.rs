@@ -11,6 +11,7 @@ mod challenge;
 mod delegation;
 mod detail;
 mod dpop;
+mod explained;
 mod key_forms;
 mod keys;
 mod language;

@@ -490,6 +490,23 @@ fn an_unknown_issuer_is_refused_before_any_keys_are_asked_for() {
 }
 
 #[test]
+fn an_untrusted_issuer_is_reported_before_a_type_or_an_algorithm_that_a_trusted_one_accepts() {
+    let other = Issuer::new(OTHER, login().keys()).profile(Profile::auth0());
+    let guard = guard().trust(other.algorithms([Algorithm::EdDsa]));
+    let reason = |token: TestToken| ask(&guard, &token, READ).unwrap_err().reason();
+    let stranger = || token().claim("iss", "https://login.example/");
+    assert_eq!(reason(stranger()), Reason::IssuerUntrusted);
+    assert_eq!(reason(stranger().header("typ", "JWT")), Reason::IssuerUntrusted);
+    assert_eq!(reason(stranger().header("alg", "EdDSA")), Reason::IssuerUntrusted);
+    assert_eq!(reason(stranger().header("typ", "JWT").without_claim("iss")), Reason::IssuerMissing);
+    // What no trusted issuer accepts is still reported first.
+    assert_eq!(reason(stranger().header("typ", "logout+jwt")), Reason::TokenTypeMismatch);
+    assert_eq!(reason(stranger().header("alg", "HS256")), Reason::AlgorithmNotAllowed);
+    // The issuer that is trusted has its own type.
+    assert_eq!(reason(token().header("typ", "JWT")), Reason::TokenTypeMismatch);
+}
+
+#[test]
 fn the_algorithms_of_another_issuer_do_not_help() {
     let other = Issuer::new(OTHER, login().keys()).algorithms([Algorithm::EdDsa]);
     let guard = guard().trust(other);
@@ -615,7 +632,7 @@ fn a_forbidden_actor_learns_nothing_of_the_authentication_that_is_asked() {
         Require::scope(READ).acr([PHR]).max_age(secs(300)).actor([(LOGIN, "agent-1")]);
     let denial = ask(&guard(), &token, requirement).unwrap_err();
     assert_eq!(denial.reason(), Reason::ActorUnauthorized);
-    assert!(denial.also().is_empty());
+    assert!(denial.other_reasons().is_empty());
     let challenge = challenge(&denial);
     for parameter in ["acr_values", "max_age", "scope", "phr"] {
         assert!(!challenge.contains(parameter), "{challenge}");
@@ -629,7 +646,7 @@ fn a_weak_authentication_and_a_missing_scope_are_one_challenge() {
     let denial = ask(&guard(), &token, requirement).unwrap_err();
     assert_eq!(denial.status(), 401);
     assert_eq!(denial.reason(), Reason::AuthenticationLevelInsufficient);
-    assert_eq!(denial.also(), [Reason::AuthenticationTooOld, Reason::InsufficientScope]);
+    assert_eq!(denial.other_reasons(), [Reason::AuthenticationTooOld, Reason::InsufficientScope]);
     let challenge = challenge(&denial);
     for parameter in [
         r#"error="insufficient_user_authentication""#,
@@ -648,11 +665,11 @@ fn the_denial_of_a_forged_token_says_nothing_about_its_claims() {
     let told = |scene: &Scene| {
         let denial = scene.denial().unwrap();
         let mut problem: Value = serde_json::from_str(&denial.problem_json()).unwrap();
-        problem.as_object_mut().unwrap().remove("trace_id");
+        problem.as_object_mut().unwrap().remove("decision");
         // What every client is told, whatever its token.
         let mut headers = denial.headers();
         headers.remove("dpop-nonce");
-        (denial.reason(), denial.status(), headers, denial.to_string(), problem)
+        (denial.reason(), denial.status(), headers, denial.for_operator().to_string(), problem)
     };
     let mut plain = Scene::new();
     plain.token = plain.token.forged_by(forger());

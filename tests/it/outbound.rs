@@ -174,6 +174,30 @@ async fn status_headers_and_body_pass_and_the_request_is_sent_as_it_is() {
     assert_eq!(answer.body(), b"abc");
 }
 
+/// The text of an error and of all its causes.
+fn chain(error: &(dyn std::error::Error + 'static)) -> String {
+    let causes = std::iter::successors(Some(error), |error| error.source());
+    causes.map(ToString::to_string).collect::<Vec<_>>().join(": ")
+}
+
+#[tokio::test]
+async fn a_readiness_says_why_a_body_or_a_connection_broke() {
+    let cut = "HTTP/1.1 200 OK\r\ncontent-length: 20\r\nconnection: close\r\n\r\n{\"keys\":";
+    let server = Server::of(Does::Sends(cut.to_owned())).await;
+    let error = get(&server.base, HttpLimits::new(1024, LONG)).await.unwrap_err();
+    let cause = chain(&error).rsplit(": ").next().unwrap().to_owned();
+    let closed = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let nobody = format!("http://{}", closed.local_addr().unwrap());
+    drop(closed);
+    for (base, said) in [(&server.base, &*cause), (&nobody, "refused")] {
+        let issuer = Issuer::discover_without_tls_on_loopback(base, client()).unwrap();
+        let readiness = Guard::new(ORDERS, issuer).ready().await.to_string();
+        assert!(readiness.contains(said), "{said}: {readiness}");
+        assert!(!readiness.contains('\n'), "{readiness}");
+    }
+    assert_ne!(cause, error.to_string());
+}
+
 #[tokio::test]
 async fn a_body_that_is_as_long_as_it_may_be_passes_and_a_longer_one_does_not() {
     let server = Server::of(ok("12345")).await;

@@ -215,7 +215,7 @@ fn without_a_store_what_was_not_known_before_is_an_internal_error() {
     let denial = guard.narrow(&grant, once()).now().unwrap().unwrap_err();
     assert_eq!(denial.reason(), Reason::InternalError);
     assert_eq!(denial.status(), 500);
-    assert!(denial.to_string().contains("Guard::replay"), "{denial}");
+    assert!(denial.for_operator().to_string().contains("Guard::replay"), "{denial}");
     assert!(denial.challenge().is_none());
     assert!(!denial.problem_json().contains("Guard::replay"));
     assert_eq!(*events.lock().unwrap(), [(0, None), (1, Some(Reason::InternalError))]);
@@ -232,7 +232,7 @@ async fn without_a_store_a_requirement_by_the_head_is_an_internal_error() {
     let response = app.oneshot(request.body(Body::empty()).unwrap()).await.unwrap();
     assert_eq!(response.status(), 500);
     let denial = response.extensions().get::<Denial>().unwrap();
-    assert!(denial.to_string().contains("Guard::replay"), "{denial}");
+    assert!(denial.for_operator().to_string().contains("Guard::replay"), "{denial}");
 }
 
 // Once for each request.
@@ -551,7 +551,7 @@ fn a_token_for_several_audiences_or_without_an_id_cannot_be_spent() {
     {
         let denial = ask(&guard, &token, once()).unwrap_err();
         assert_eq!(denial.reason(), Reason::TokenSpent);
-        assert!(denial.to_string().contains(why), "{denial}");
+        assert!(denial.for_operator().to_string().contains(why), "{denial}");
         assert_eq!(reason(ask(&guard, &token, READ)), None);
     }
     assert_eq!(asked.load(Ordering::SeqCst), 0);

@@ -716,6 +716,7 @@ fn a_duplicate_claim_is_refused_however_it_is_spelled() {
     );
     assert_eq!(refusal(&token().payload(format!("{{{base}}}"))), None);
     for again in [
+        r#""iss":"https://login.example""#,
         r#""sub":"bob""#,
         r#""\u0073ub":"bob""#,
         r#""s\u0075\u0062":"alice""#,
@@ -733,13 +734,11 @@ fn a_duplicate_claim_is_refused_however_it_is_spelled() {
             );
         }
     }
-    for again in [r#""iss":"https://login.example""#, r#""\u0069ss":"x""#] {
-        assert_eq!(
-            refusal(&token().payload(format!("{{{base},{again}}}"))),
-            Some(Reason::IssuerMissing),
-            "{again}"
-        );
-    }
+    // Of two issuers, neither is chosen.
+    assert_eq!(
+        refusal(&token().payload(format!(r#"{{{base},"\u0069ss":"x"}}"#))),
+        Some(Reason::IssuerMissing)
+    );
 }
 
 #[test]

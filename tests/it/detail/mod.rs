@@ -274,7 +274,7 @@ fn a_malformed_value_beside_a_missing_scope_waits_for_the_scope() {
     let both = Require::scope(REFUND).and(Require::detail(refund("7", "1e3")));
     let denial = answer(&refund_granted("7", "1").scope("x"), both).unwrap();
     assert_eq!(denial.reason(), Reason::InsufficientScope);
-    assert_eq!(denial.also(), [Reason::PolicyInputInvalid]);
+    assert_eq!(denial.other_reasons(), [Reason::PolicyInputInvalid]);
     assert_eq!(remediation(&denial), None);
 }
 
@@ -379,7 +379,7 @@ fn one_challenge_asks_for_all_that_lacks() {
     let denial = answer(&refund_granted("7", "1").scope("x"), requirement).unwrap();
     assert_eq!(denial.reason(), Reason::AuthenticationContextMissing);
     assert_eq!(
-        denial.also(),
+        denial.other_reasons(),
         [Reason::InsufficientScope, Reason::AuthorizationDetailsInsufficient]
     );
     let text = challenge(&denial);

@@ -36,7 +36,7 @@ fn each_denial_has_its_exact_challenges() {
             answer(&guard, &[&plain.clone().expired().bearer()]),
             401,
             vec![format!(
-                r#"Bearer error="invalid_token", error_description="The access token expired", {METADATA}"#
+                r#"Bearer error="invalid_token", error_description="The access token expired", scope="orders:read", {METADATA}"#
             )],
         ),
         (

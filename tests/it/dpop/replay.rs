@@ -74,12 +74,12 @@ fn a_store_answers_for_itself() {
 
     let forgotten = denied(|| Ok(Remembered::BeforeEpoch));
     assert_eq!(forgotten.reason(), Reason::DpopProofStale);
-    assert!(forgotten.to_string().contains("before the store began"), "{forgotten}");
+    assert!(forgotten.for_operator().to_string().contains("before the store began"), "{forgotten}");
 
     let down = denied(|| Err(StoreUnavailable::new("connection refused")));
     assert_eq!(down.reason(), Reason::ReplayStoreUnavailable);
     assert_eq!(down.status(), StatusCode::SERVICE_UNAVAILABLE);
-    assert!(down.to_string().contains("connection refused"), "{down}");
+    assert!(down.for_operator().to_string().contains("connection refused"), "{down}");
 
     let full = denied(|| Ok(Remembered::ShareFull));
     assert_eq!(full.reason(), Reason::RateLimited);

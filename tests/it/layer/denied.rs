@@ -103,7 +103,7 @@ fn problem_json_says_what_the_challenge_says() {
             "error": "insufficient_scope",
             "required_scopes": ["orders:write"],
             "resource_metadata": METADATA,
-            "trace_id": decision,
+            "decision": decision,
         })
     );
 }
@@ -197,7 +197,7 @@ fn unavailable_keys_are_503_with_retry_after_and_no_challenge() {
     assert_eq!(response.status(), StatusCode::SERVICE_UNAVAILABLE);
     assert!(response.headers().contains_key(RETRY_AFTER));
     assert!(!response.headers().contains_key(WWW_AUTHENTICATE));
-    assert!(denial(&response).to_string().contains("no route to host"));
+    assert!(denial(&response).for_operator().to_string().contains("no route to host"));
     assert_eq!(log.calls(), 0);
 }
 

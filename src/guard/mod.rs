@@ -9,6 +9,8 @@ mod route;
 
 mod guards;
 
+mod chosen_route;
+
 mod steps;
 
 mod narrow;

@@ -11,7 +11,8 @@ use http::request::Parts;
 use super::body::GuardBody;
 use super::path_rule::require_for_every_spelling;
 use super::request::{AccessRule, OtherAuthenticator};
-use super::{Guard, Guards};
+use super::Guard;
+use super::guards::Guards;
 use crate::denial::Denial;
 use crate::require::Require;
 
@@ -87,14 +88,14 @@ pub(crate) struct RouteSettings<B> {
 
 /// Which guard judges a request.
 #[derive(Clone)]
-enum RouteGuard {
+pub(super) enum RouteGuard {
     One(Guard),
     /// One of these, chosen for each request.
     Chosen(Guards),
 }
 
 #[derive(Clone)]
-enum RouteRequirement {
+pub(super) enum RouteRequirement {
     Fixed(Arc<Require>),
     Computed(Arc<dyn Fn(&Parts) -> Require + Send + Sync>),
 }
@@ -206,7 +207,7 @@ impl Guard {
 
     /// Panics if the requirement can never be met with the settings of this guard.
     #[expect(clippy::panic, reason = "a mistake of set-up")]
-    fn assert_can(&self, requirement: &Require) {
+    pub(super) fn assert_can(&self, requirement: &Require) {
         assert!(
             !requirement.can_never_be_met(),
             "no token can meet the requirement: {requirement}"
@@ -233,45 +234,8 @@ impl Guard {
     }
 }
 
-/// # Protecting routes
-impl Guards {
-    /// Returns a layer that requires `requirement` of every request, whichever guard is chosen.
-    ///
-    /// # Panics
-    ///
-    /// Panics if [`Guard::require`] would for one of the guards.
-    pub fn require(&self, requirement: impl Into<Require>) -> GuardLayer {
-        let requirement = requirement.into();
-        for (_, guard) in self.iter() {
-            guard.assert_can(&requirement);
-        }
-        GuardLayer::new(RouteGuard::Chosen(self.clone()), RouteRequirement::fixed(requirement))
-    }
-
-    /// Returns a layer that computes its requirement from the head of each request; see [`Guard::require_by`].
-    ///
-    /// It is not computed if no guard is chosen.
-    pub fn require_by(
-        &self,
-        requirement: impl Fn(&Parts) -> Require + Send + Sync + 'static,
-    ) -> GuardLayer {
-        GuardLayer::new(RouteGuard::Chosen(self.clone()), RouteRequirement::computed(requirement))
-    }
-
-    /// Returns a layer that also lets requests without credentials pass; see [`Guard::optional`].
-    ///
-    /// A request for which no guard is chosen is refused all the same.
-    ///
-    /// # Panics
-    ///
-    /// Panics if [`Guard::require`] would for one of the guards.
-    pub fn optional(&self, requirement: impl Into<Require>) -> GuardLayer {
-        self.require(requirement).make_optional()
-    }
-}
-
 impl GuardLayer {
-    fn new(guard: RouteGuard, requirement: RouteRequirement) -> Self {
+    pub(super) fn new(guard: RouteGuard, requirement: RouteRequirement) -> Self {
         let settings = RouteSettings {
             guard,
             requirement,
@@ -283,17 +247,17 @@ impl GuardLayer {
         GuardLayer { settings: Arc::new(settings) }
     }
 
-    fn make_optional(self) -> Self {
+    pub(super) fn make_optional(self) -> Self {
         self.with(|settings| settings.optional = true)
     }
 }
 
 impl RouteRequirement {
-    fn fixed(requirement: Require) -> Self {
+    pub(super) fn fixed(requirement: Require) -> Self {
         RouteRequirement::Fixed(Arc::new(requirement))
     }
 
-    fn computed(rule: impl Fn(&Parts) -> Require + Send + Sync + 'static) -> Self {
+    pub(super) fn computed(rule: impl Fn(&Parts) -> Require + Send + Sync + 'static) -> Self {
         RouteRequirement::Computed(Arc::new(rule))
     }
 }

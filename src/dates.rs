@@ -44,6 +44,13 @@ pub(crate) fn since(then: UtcDateTime, now: UtcDateTime) -> time::Duration {
     now - then
 }
 
+/// Writes a time as RFC 3339 does, in whole seconds.
+pub(crate) fn rfc3339(at: UtcDateTime) -> String {
+    let (year, month, day) = at.date().to_calendar_date();
+    let (hour, minute, second) = at.time().as_hms();
+    format!("{year:04}-{:02}-{day:02}T{hour:02}:{minute:02}:{second:02}Z", u8::from(month))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -32,6 +32,8 @@ pub enum Remedy {
     MoreScope,
     /// Has the subject grant the authorization details that the challenge names, and tries again with the new token.
     MoreDetail,
+    /// Waits until a human has approved the request in the system that keeps the task, and sends the request again.
+    Approval,
     /// Gives up. Nothing that the client can do helps.
     Stop,
 }
@@ -319,6 +321,8 @@ reasons! {
     ActorUntrusted = "actor_untrusted", 403, "actor_unauthorized", Stop, "The acting party is not permitted";
     /// The actor is not on the operation's list, or the operation allows no actor.
     ActorUnauthorized = "actor_unauthorized", 403, "actor_unauthorized", Stop, "The acting party is not permitted";
+    /// A claim of the issuer does not state what the operation asks for, such as a role.
+    ClaimNotMet = "claim_not_met", 403, none, Stop, "The request is not permitted";
     // How and when the subject authenticated.
     /// The token does not say how, or when, the subject authenticated.
     AuthenticationContextMissing = "authentication_context_missing", 401, "insufficient_user_authentication", StepUp, "A different authentication level is required";
@@ -337,8 +341,16 @@ reasons! {
     PolicyInputInvalid = "policy_input_invalid", 400, none, FixRequest, "The request cannot be understood";
     /// One subject, or one client of it, has used up its share of the store that remembers proofs and spent tokens.
     RateLimited = "rate_limited", 429, none, RetryLater, "Too many requests";
-    /// The owner's own rule refuses the request, or the requirement is one that no token can meet.
+    /// A policy cannot answer, does not answer in time, or panics.
+    PolicyUnavailable = "policy_unavailable", 503, none, RetryLater, "The request cannot be decided at the moment";
+    /// A policy or the owner's own rule refuses the request, or the requirement is one that no token can meet.
     PolicyDenied = "policy_denied", 403, none, Stop, "The request is not permitted";
+    /// A policy permits the request under an obligation that this guard cannot execute.
+    ObligationUnsupported = "obligation_unsupported", 403, none, Stop, "The request is not permitted";
+    /// A policy permits the request under an obligation, and executing it failed.
+    ObligationFailed = "obligation_failed", 403, none, Stop, "The request is not permitted";
+    /// A policy permits the request only once a human has approved it in another system, which keeps a task for that.
+    ApprovalRequired = "approval_required", 403, none, Approval, "The request needs an approval";
     /// The operation accepts a token only once, and this one was spent, may have been spent, or cannot be spent.
     TokenSpent = "token_spent", 401, "invalid_token", NewToken, "The access token can be used only once and has already been used";
     /// The service is set up wrongly.
@@ -352,7 +364,11 @@ impl Reason {
     pub const fn for_client(self) -> Reason {
         match self {
             Reason::KeyNotFound | Reason::KeyUnusable => Reason::SignatureInvalid,
-            Reason::ClientNotAllowed | Reason::TenantMismatch => Reason::PolicyDenied,
+            Reason::ClientNotAllowed
+            | Reason::TenantMismatch
+            | Reason::ClaimNotMet
+            | Reason::ObligationUnsupported
+            | Reason::ObligationFailed => Reason::PolicyDenied,
             Reason::ActorUntrusted => Reason::ActorUnauthorized,
             same => same,
         }

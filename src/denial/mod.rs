@@ -1,6 +1,7 @@
 //! A denial: the reason for the operator, and the answer for the client.
 
 mod problem;
+mod task;
 
 use std::borrow::Cow;
 use std::fmt;
@@ -19,6 +20,8 @@ use crate::proof::Dpop;
 use crate::reason::Reason;
 use crate::require::{Require, Unmet};
 use crate::token::{InvalidToken, WrongClaimType};
+
+pub(crate) use task::ApprovalTask;
 
 /// The field for nonces (RFC 9449 section 8.1).
 pub(crate) const DPOP_NONCE: HeaderName = HeaderName::from_static("dpop-nonce");
@@ -59,6 +62,8 @@ struct Inner {
     /// Seconds.
     retry_after: u64,
     nonce: Option<String>,
+    /// Where a human approves the request.
+    task: Option<Box<ApprovalTask>>,
     decision: Option<DecisionId>,
     /// Makes the body that the guard is set up with.
     make_text: Option<Arc<MakeText>>,
@@ -76,6 +81,7 @@ impl Denial {
             challenge: reason.has_challenge().then_some(challenge),
             retry_after: 5,
             nonce: None,
+            task: None,
             decision: None,
             make_text: None,
         }))
@@ -162,7 +168,7 @@ impl Denial {
     ///
     /// - `Cache-Control: no-store`
     /// - `WWW-Authenticate`: the challenges
-    /// - `Retry-After`: if a dependency is down or there were too many requests
+    /// - `Retry-After`: if a dependency is down, there were too many requests, or an approval takes time
     /// - `DPoP-Nonce`: if the next proof needs a nonce
     #[must_use]
     pub fn headers(&self) -> HeaderMap {
@@ -179,6 +185,9 @@ impl Denial {
         if matches!(self.status(), StatusCode::SERVICE_UNAVAILABLE | StatusCode::TOO_MANY_REQUESTS)
         {
             headers.insert(RETRY_AFTER, self.0.retry_after.into());
+        }
+        if let Some(wait) = self.0.task.as_ref().and_then(|task| task.retry_after) {
+            headers.insert(RETRY_AFTER, whole_seconds(wait).into());
         }
         headers
     }
@@ -307,8 +316,13 @@ impl Denial {
 
     /// Sets when a dependency that is down may be available again.
     pub(crate) fn with_retry_after(mut self, retry_after: Duration) -> Self {
-        let seconds = retry_after.as_secs_f64().ceil() as u64;
-        self.0.retry_after = seconds.max(1);
+        self.0.retry_after = whole_seconds(retry_after);
+        self
+    }
+
+    /// Says where a human approves the request.
+    pub(crate) fn with_task(mut self, task: ApprovalTask) -> Self {
+        self.0.task = Some(Box::new(task));
         self
     }
 
@@ -321,6 +335,11 @@ impl Denial {
         self.0.explanation = explanation;
         self
     }
+}
+
+/// At least one second, since zero would mean at once.
+fn whole_seconds(wait: Duration) -> u64 {
+    (wait.as_secs_f64().ceil() as u64).max(1)
 }
 
 /// The words of a denial for the operator.

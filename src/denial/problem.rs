@@ -3,6 +3,7 @@
 use serde_json::{Map, Value};
 
 use super::Denial;
+use crate::dates::rfc3339;
 #[cfg(doc)]
 use crate::challenge::Challenge;
 #[cfg(doc)]
@@ -25,6 +26,8 @@ impl Denial {
     /// | `acr_values` | array of strings | [`Challenge::acr_values`], unless it is empty |
     /// | `max_age` | number | [`Challenge::max_age`] in seconds, if there is one |
     /// | `resource_metadata` | string | [`Challenge::resource_metadata`], if there is one |
+    /// | `task_status_endpoint` | string | of `approval_required`: where the client learns of the approval |
+    /// | `expires_at` | string | of `approval_required`: when the task ends (RFC 3339), if it is known |
     /// | `decision` | string | the id of the decision in the record, if a guard made this denial |
     ///
     /// ```
@@ -78,6 +81,12 @@ impl Denial {
             }
             if let Some(url) = challenge.resource_metadata() {
                 put("resource_metadata", url.to_string().into());
+            }
+        }
+        if let Some(task) = &self.0.task {
+            put("task_status_endpoint", task.status_endpoint.as_str().into());
+            if let Some(at) = task.expires_at {
+                put("expires_at", rfc3339(at).into());
             }
         }
         if let Some(decision) = self.0.decision {

@@ -1,6 +1,7 @@
-//! Where in an authorization detail a member is.
+//! Where in a JSON object a member is.
 
-/// The place of a member in an authorization detail: its name, or the names that lead to it through nested objects.
+/// The place of a member in an authorization detail, or among the claims of a token: its name, or the names that lead to
+/// it through nested objects.
 ///
 /// A string is one name, whatever it contains: `"amount.value"` is not a path. An array of names is a path.
 ///
@@ -24,6 +25,11 @@ impl MemberPath {
         let mut objects: Vec<_> = names.into_iter().map(Into::into).collect();
         let name = objects.pop().unwrap_or_default();
         MemberPath { objects, name }
+    }
+
+    /// The names that lead to the member, its own last.
+    pub(crate) fn names(&self) -> impl Iterator<Item = &str> {
+        self.objects.iter().chain([&self.name]).map(String::as_str)
     }
 }
 

@@ -17,8 +17,8 @@ impl Require {
     ///
     /// # Errors
     ///
-    /// Returns [`Unmet`] if the token does not meet the requirement. A client, a subject or an actor that is not
-    /// allowed is the only reason then. Otherwise the reasons are all that is lacking in authentication, scopes and
+    /// Returns [`Unmet`] if the token does not meet the requirement. A client, a subject, an actor or a claim that is
+    /// not allowed is the only reason then. Otherwise the reasons are all that is lacking in authentication, scopes and
     /// authorization details, so that one challenge can ask for everything. A detail that its type does not allow is a
     /// mistake of the program (`internal_error`), and stands alone too.
     #[must_use = "an error is the refusal"]
@@ -28,6 +28,7 @@ impl Require {
             Unmet::new(problem.reason()).with_details(&problem, None)
         })?;
         self.check_parties(token).map_err(Unmet::new)?;
+        self.check_claims(token)?;
         let authentication = self.check_authentication(token, now);
         let allowed = self.scopes.iter().all(|group| token.allows_any(group));
         if allowed && authentication == [None, None] && details.is_none() {

@@ -44,6 +44,7 @@ impl fmt::Display for Require {
             format!("issuer={}", issuers.join("|"))
         }));
         parts.extend(self.clients.as_ref().map(|clients| format!("client={}", join(clients, "|"))));
+        parts.extend(self.claims.iter().map(|claim| format!("claim={claim}")));
         parts.extend(self.person.then(|| "person".to_owned()));
         parts.extend(self.single_use.then(|| "single_use".to_owned()));
         parts.extend(self.sender_constrained.then(|| "sender_constrained".to_owned()));

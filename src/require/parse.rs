@@ -4,6 +4,7 @@ use std::str::{CharIndices, FromStr};
 use std::time::Duration;
 
 use super::lists::without_repeats;
+use super::required_claim::{ClaimTest, RequiredClaim};
 use super::requirement::Require;
 use crate::config_error::ConfigError;
 use crate::names::{Acr, InvalidName, Scope};
@@ -12,12 +13,12 @@ use crate::token::Party;
 
 /// What a requirement may ask for, for the message about a word that is none of these.
 const KNOWN: &str = "scope, detail_of_type, acr, max_age, actor, actor_if_any, delegated, undelegated, issuer, client, \
-     person, single_use, sender_constrained or valid_token";
+     claim, person, single_use, sender_constrained or valid_token";
 
 /// Reads a requirement as `Display` writes it, so that it can stand in a configuration file.
 ///
-/// The text is a list of parts with white space between them, in any order. Only `scope` and `detail_of_type` may stand
-/// more than once. A list has `|` between its items, and one of them is enough.
+/// The text is a list of parts with white space between them, in any order. Only `scope`, `claim` and `detail_of_type`
+/// may stand more than once. A list has `|` between its items, and one of them is enough.
 ///
 /// | part | asks for |
 /// |---|---|
@@ -31,10 +32,12 @@ const KNOWN: &str = "scope, detail_of_type, acr, max_age, actor, actor_if_any, d
 /// | `delegated`, `undelegated`, `person` | [`delegated`](Self::delegated), [`undelegated`](Self::undelegated), [`person`](Self::person) |
 /// | `issuer="https://login.example"` | [`issuer`](Self::issuer) |
 /// | `client="web-app" of "https://login.example"` | [`client`](Self::client) |
+/// | `claim="department" is "returns" of "https://login.example"` | [`claim_is`](Self::claim_is) |
+/// | `claim="realm_access"/"roles" contains "refunds" of "https://login.example"` | [`claim_contains`](Self::claim_contains); `/` stands between the names of a path |
 /// | `sender_constrained`, `single_use` | [`sender_constrained`](Self::sender_constrained), [`single_use`](Self::single_use) |
 /// | `detail_of_type="order_refund"` | [`detail_of_type`](Self::detail_of_type) |
 ///
-/// A name of a party, an issuer or a type of details stands in quotes and is written as
+/// A name of a party, an issuer, a claim or a type of details, and the value of a claim, stands in quotes and is written as
 /// [`Printable`](crate::audit::Printable) writes it. A scope or a class that contains `|` stands in quotes too.
 ///
 /// Two things cannot be read:
@@ -100,7 +103,7 @@ impl<'a> Reader<'a> {
             let at = self.at();
             let name = self.take_until(|c| c == '=' || c.is_ascii_whitespace());
             let refuse = |what: String| Err(Problem { at, what });
-            let may_repeat = matches!(name, "scope" | "detail_of_type");
+            let may_repeat = matches!(name, "scope" | "claim" | "detail_of_type");
             if names.contains(&name) && !may_repeat {
                 return refuse(format!("`{name}` stands twice"));
             }
@@ -147,6 +150,10 @@ impl<'a> Reader<'a> {
                 "sender_constrained" => read.sender_constrained = self.flag(name)?,
                 "issuer" => read.issuers = Some(without_repeats(self.list(name, Self::quoted)?)),
                 "client" => read.clients = Some(without_repeats(self.list(name, Self::party)?)),
+                "claim" => {
+                    self.equals(name)?;
+                    read.add_claim(self.claim()?);
+                }
                 "detail" | "approved_detail" | "approved_or_granted_detail" => {
                     return refuse(format!(
                         "`{name}` cannot be read, since the values of a detail are not printed: require it in code"
@@ -224,6 +231,29 @@ impl<'a> Reader<'a> {
         }
         self.skip_space();
         Ok(Party::new(self.quoted()?, name))
+    }
+
+    fn claim(&mut self) -> Result<RequiredClaim, Problem> {
+        let at = self.at();
+        let mut path = vec![self.quoted()?];
+        while self.skip("/") {
+            path.push(self.quoted()?);
+        }
+        self.skip_space();
+        let test = if self.skip("is") {
+            ClaimTest::Is
+        } else if self.skip("contains") {
+            ClaimTest::Contains
+        } else {
+            return self.refuse("expected `is` or `contains`");
+        };
+        if !self.rest.starts_with(|c: char| c.is_ascii_whitespace()) {
+            return self.refuse("expected a space and the value, in quotes");
+        }
+        self.skip_space();
+        let stated = self.party()?;
+        let (issuer, value) = (stated.issuer().to_owned(), stated.name().to_owned());
+        RequiredClaim::new(issuer, path.into(), test, value).map_err(|what| Problem { at, what })
     }
 
     /// Reads a name as [`Printable`] writes it between quotes.

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use super::lists::{intersection, without_repeats};
+use super::required_claim::RequiredClaim;
 use crate::detail::Detail;
 use crate::names::{Acr, Scope};
 use crate::token::Party;
@@ -52,6 +53,7 @@ pub struct Require {
     pub(super) person: bool,
     pub(super) issuers: Option<Vec<String>>,
     pub(super) clients: Option<Vec<Party<'static>>>,
+    pub(super) claims: Vec<RequiredClaim>,
     pub(super) sender_constrained: bool,
     pub(super) details: Vec<Detail>,
     /// Types of details of which there must be one.
@@ -75,6 +77,7 @@ impl Require {
             person: false,
             issuers: None,
             clients: None,
+            claims: Vec::new(),
             sender_constrained: false,
             details: Vec::new(),
             detail_types: Vec::new(),
@@ -323,6 +326,9 @@ impl Require {
         for group in other.scopes {
             self.add_scopes(group);
         }
+        for claim in other.claims {
+            self.add_claim(claim);
+        }
         Require {
             scopes: self.scopes,
             acr: intersection(self.acr, other.acr),
@@ -335,6 +341,7 @@ impl Require {
             person: self.person || other.person,
             issuers: intersection(self.issuers, other.issuers),
             clients: intersection(self.clients, other.clients),
+            claims: self.claims,
             sender_constrained: self.sender_constrained || other.sender_constrained,
             details: without_repeats(self.details.into_iter().chain(other.details)),
             detail_types: without_repeats(self.detail_types.into_iter().chain(other.detail_types)),
@@ -363,6 +370,7 @@ impl Require {
             || self.clients.as_ref().is_some_and(|clients| !clients.iter().any(is_of_listed_issuer))
             || (actor_required && self.actors.as_ref().is_some_and(Vec::is_empty))
             || self.scopes.iter().any(Vec::is_empty)
+            || self.claims_exclude_each_other()
     }
 
     pub(super) fn admits_issuer(&self, name: &str) -> bool {

@@ -22,7 +22,7 @@ pub struct Unmet {
     pub(crate) details: Option<Box<UnmetDetails>>,
 }
 
-/// More about the authorization details that a token lacks, or that were not asked for rightly.
+/// More about the authorization details that a token lacks or that were not asked for rightly, or about another reason.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct UnmetDetails {
     /// What a new grant must contain.
@@ -57,6 +57,12 @@ impl Unmet {
     ) -> Self {
         let problem = problem.to_string();
         self.details = Some(Box::new(UnmetDetails { remediation, problem }));
+        self
+    }
+
+    /// With more about the reason for the operator.
+    pub(super) fn with_problem(mut self, problem: String) -> Self {
+        self.details = Some(Box::new(UnmetDetails { remediation: None, problem }));
         self
     }
 

@@ -418,6 +418,11 @@ impl AccessToken {
         self.client == ClientRole::AgentWithoutAct
     }
 
+    /// The value of any claim, as it was written.
+    pub(crate) fn raw_claim(&self, name: &str) -> Option<&str> {
+        self.claims.raw(name)
+    }
+
     pub(crate) fn parsed_claims(&self) -> &Arc<Claims> {
         &self.claims
     }

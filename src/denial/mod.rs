@@ -21,7 +21,7 @@ use crate::reason::Reason;
 use crate::require::{Require, Unmet};
 use crate::token::{InvalidToken, WrongClaimType};
 
-pub(crate) use task::ApprovalTask;
+pub use task::ApprovalTask;
 
 /// The field for nonces (RFC 9449 section 8.1).
 pub(crate) const DPOP_NONCE: HeaderName = HeaderName::from_static("dpop-nonce");

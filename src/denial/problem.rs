@@ -3,9 +3,9 @@
 use serde_json::{Map, Value};
 
 use super::Denial;
-use crate::dates::rfc3339;
 #[cfg(doc)]
 use crate::challenge::Challenge;
+use crate::dates::rfc3339;
 #[cfg(doc)]
 use crate::reason::Reason;
 

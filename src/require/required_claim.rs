@@ -56,12 +56,12 @@ impl RequiredClaim {
         test: ClaimTest,
         value: String,
     ) -> Result<Self, String> {
-        match path.names().next() {
-            Some(name) if JUDGED.contains(&name) => Err(format!(
+        if let Some(name) = path.names().next().filter(|name| JUDGED.contains(name)) {
+            return Err(format!(
                 "the claim `{name}` cannot be required by its name: the guard judges it itself"
-            )),
-            _ => Ok(RequiredClaim { issuer, path, test, value }),
+            ));
         }
+        Ok(RequiredClaim { issuer, path, test, value })
     }
 
     /// Returns true if the token's issuer is the one that is asked for, and states this.

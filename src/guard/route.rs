@@ -8,11 +8,11 @@ use std::sync::Arc;
 use http::Extensions;
 use http::request::Parts;
 
+use super::Guard;
 use super::body::GuardBody;
+use super::guards::Guards;
 use super::path_rule::require_for_every_spelling;
 use super::request::{AccessRule, OtherAuthenticator};
-use super::Guard;
-use super::guards::Guards;
 use crate::denial::Denial;
 use crate::require::Require;
 
@@ -77,7 +77,7 @@ pub struct GuardLayer<B = GuardBody> {
 
 #[derive(Clone)]
 pub(crate) struct RouteSettings<B> {
-    guard: RouteGuard,
+    pub(super) guard: RouteGuard,
     requirement: RouteRequirement,
     operation_name: Option<Arc<str>>,
     optional: bool,
@@ -212,10 +212,9 @@ impl Guard {
             !requirement.can_never_be_met(),
             "no token can meet the requirement: {requirement}"
         );
-        assert!(
-            !requirement.is_single_use() || self.inner.spent_store.is_some(),
-            "the requirement spends tokens and the guard has no store for them: call `Guard::replay`"
-        );
+        if let Err(problem) = self.can_check(requirement) {
+            panic!("{problem}");
+        }
         if let Err(problem) = requirement.check_definitions(self.detail_types()) {
             panic!("no token can meet the requirement: {problem}");
         }
@@ -224,13 +223,24 @@ impl Guard {
             self.inner.require_nonce_if.is_none() || nonces.is_some(),
             "the guard requires nonces and makes none: call `Dpop::nonces`"
         );
+    }
+
+    /// The error says what the guard lacks to check the requirement.
+    pub(super) fn can_check(&self, requirement: &Require) -> Result<(), &'static str> {
+        if requirement.is_single_use() && self.inner.spent_store.is_none() {
+            return Err(
+                "the requirement spends tokens and the guard has no store for them: call `Guard::replay`",
+            );
+        }
         let is_sender_constrained =
             self.is_sender_constrained() || requirement.is_sender_constrained();
-        assert!(
-            !is_sender_constrained || self.can_check_possession(),
-            "tokens must be bound to their sender and the guard cannot check that: call `Guard::dpop` or \
-             `Guard::client_certificate`"
-        );
+        if is_sender_constrained && !self.can_check_possession() {
+            return Err(
+                "tokens must be bound to their sender and the guard cannot check that: call `Guard::dpop` or \
+                 `Guard::client_certificate`",
+            );
+        }
+        Ok(())
     }
 }
 
@@ -359,7 +369,7 @@ impl<B: Clone> GuardLayer<B> {
         GuardLayer { settings: Arc::new(settings) }
     }
 
-    fn with(mut self, change: impl FnOnce(&mut RouteSettings<B>)) -> Self {
+    pub(super) fn with(mut self, change: impl FnOnce(&mut RouteSettings<B>)) -> Self {
         change(Arc::make_mut(&mut self.settings));
         self
     }

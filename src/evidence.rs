@@ -1,5 +1,7 @@
 //! What a decision rests on: the operation, its requirement, the token and the time.
 
+mod attribute;
+
 use std::cell::Cell;
 use std::fmt;
 use std::hash::{BuildHasher, RandomState};
@@ -17,7 +19,13 @@ use crate::printable::Printable;
 use crate::require::Require;
 use crate::token::AccessToken;
 
+pub use attribute::Attribute;
+pub(crate) use attribute::Stated;
+
 /// The operation that a request asks for: its method and path, and the name that it was given, if any.
+///
+/// If the handler says what it is about to do ([`Ask`](crate::policy::Ask)), the operation also has the resource that it
+/// touches, and attributes.
 ///
 /// `Display` writes the name, or the method and path if there is no name.
 #[derive(Clone)]
@@ -25,15 +33,17 @@ pub struct Operation {
     name: Option<Arc<str>>,
     method: Method,
     path: Option<PathAndQuery>,
+    stated: Option<Arc<Stated>>,
 }
 
 impl Operation {
     pub(crate) fn from_parts(parts: &Parts, name: Option<Arc<str>>) -> Self {
         let path = own_uri(parts).path_and_query().cloned();
-        Operation { name, method: parts.method.clone(), path }
+        Operation { name, method: parts.method.clone(), path, stated: None }
     }
 
-    /// Returns the name that [`GuardLayer::named`](crate::layer::GuardLayer::named) gave the operation, if any.
+    /// Returns the name that [`GuardLayer::named`](crate::layer::GuardLayer::named) or
+    /// [`Ask::operation`](crate::policy::Ask::operation) gave the operation, if any.
     #[must_use]
     pub fn name(&self) -> Option<&str> {
         self.name.as_deref()
@@ -53,9 +63,47 @@ impl Operation {
     pub fn path(&self) -> Printable<'_> {
         self.uri_path().into()
     }
+
+    /// Returns the type of the resource that the operation touches, if the handler stated it.
+    #[must_use]
+    pub fn resource_type(&self) -> Option<&str> {
+        self.stated_resource().map(|(kind, _)| &**kind)
+    }
+
+    /// Returns the id of the resource that the operation touches, if the handler stated it.
+    #[must_use]
+    pub fn resource_id(&self) -> Option<&str> {
+        self.stated_resource().map(|(_, id)| &**id)
+    }
+
+    /// Returns an attribute that the handler stated.
+    #[must_use]
+    pub fn attribute(&self, name: &str) -> Option<&Attribute> {
+        self.stated.as_ref()?.attributes.get(name)
+    }
+
+    /// Returns the attributes that the handler stated, in the order of their names.
+    pub fn attributes(&self) -> impl Iterator<Item = (&str, &Attribute)> {
+        let attributes = self.stated.iter().flat_map(|stated| &stated.attributes);
+        attributes.map(|(name, value)| (&**name, value))
+    }
 }
 
 impl Operation {
+    fn stated_resource(&self) -> Option<&(String, String)> {
+        self.stated.as_ref()?.resource.as_ref()
+    }
+
+    /// What the handler is about to do with the request.
+    pub(crate) fn stated(self, name: Option<Arc<str>>, stated: Option<Stated>) -> Self {
+        match (name, stated) {
+            (None, None) => self,
+            (name, stated) => {
+                Operation { name: name.or(self.name), stated: stated.map(Arc::new), ..self }
+            }
+        }
+    }
+
     /// The path as it was sent, which is what proofs are made for.
     pub(crate) fn uri_path(&self) -> &str {
         self.path.as_ref().map_or("", PathAndQuery::path)
@@ -144,6 +192,10 @@ pub(crate) struct Step {
     pub(crate) operation: Operation,
     pub(crate) requirement: Arc<Require>,
     pub(crate) at: UtcDateTime,
+    /// The head of the request without credentials, if a policy is asked.
+    pub(crate) head: Option<Arc<Parts>>,
+    /// The ids of the policies that decided.
+    pub(crate) policies: Vec<String>,
 }
 
 /// A request whose token was validated: what all steps of its decision share.
@@ -289,6 +341,17 @@ impl Evidence {
     #[must_use]
     pub fn at(&self) -> UtcDateTime {
         self.current_step().at
+    }
+
+    /// Returns the ids of the policies that decided, as the policy engine names them. Empty if no policy named any.
+    #[must_use]
+    pub fn policies(&self) -> &[String] {
+        &self.current_step().policies
+    }
+
+    /// The head of the request without credentials, if a policy is asked.
+    pub(crate) fn head(&self) -> Option<&Arc<Parts>> {
+        self.current_step().head.as_ref()
     }
 
     /// Returns the id of the decision in the record.

@@ -36,6 +36,7 @@
 //! | compare one operation with what was consented to | [`detail`]: [`Detail`](detail::Detail), [`DetailType`](detail::DetailType), [`Require::detail`] |
 //! | read who calls, in a handler | [`Grant`], [`AccessToken`], [`Actor`], [`Party`], [`layer::OwnGrant`] |
 //! | ask for more, or refuse, in a handler | [`Guard::narrow`], [`Guard::refuse`], [`Guard::refuse_for`] |
+//! | decide by a policy about one request | [`policy`]: [`Policy`](policy::Policy), [`Ask`](policy::Ask), [`Guard::policy`] |
 //! | say whom you trust | [`Issuer`], [`Guard::trust`], [`Audience`] |
 //! | get, hold or renew keys | [`keys`]: [`RemoteKeys`](keys::RemoteKeys), [`KeySet`](keys::KeySet), [`KeySource`](keys::KeySource) |
 //! | fetch through another HTTP client | [`client`] |
@@ -92,6 +93,7 @@ mod metadata;
 mod names;
 mod outbound;
 mod path;
+pub mod policy;
 mod printable;
 pub mod profile;
 pub mod proof;

@@ -14,6 +14,7 @@ use crate::audit::{Audit, AuditEvent, KnownClaims};
 use crate::credential::has_query_token;
 use crate::denial::{Denial, MakeText};
 use crate::evidence::{DecisionId, Operation};
+use crate::policy::Policy;
 use crate::reason::Reason;
 use crate::require::Require;
 
@@ -153,6 +154,15 @@ impl Guards {
     #[must_use]
     pub fn body(self, body: impl MakeBody<String> + Send + Sync + 'static) -> Self {
         self.with(|inner| inner.make_text = Some(text_maker(body)))
+    }
+
+    /// These guards with a rule of one route.
+    pub(super) fn with_rule(&self, rule: &Arc<impl Policy>) -> Self {
+        self.clone().with(|inner| {
+            for guard in inner.guards.values_mut() {
+                *guard = guard.with_rule(rule.clone());
+            }
+        })
     }
 
     fn with(mut self, change: impl FnOnce(&mut Inner)) -> Self {

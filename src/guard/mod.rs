@@ -5,7 +5,11 @@
 // use. The blank lines keep rustfmt from sorting them.
 mod setup;
 
+mod policies;
+
 mod route;
+
+mod named_rule;
 
 mod guards;
 
@@ -51,6 +55,7 @@ use crate::token::Terms;
 use crate::token_cache::TokenCache;
 
 use clock::Clock;
+use policies::Policies;
 
 #[cfg(feature = "axum")]
 pub(crate) use body::WithoutBody;
@@ -123,6 +128,7 @@ struct Inner {
     spent_store: Option<Arc<dyn ReplayStore>>,
     /// Says which requests need a nonce in their proof. Without it, all of them do.
     require_nonce_if: Option<Arc<RequiresNonce>>,
+    policies: Policies,
     audit: Vec<Arc<dyn Audit>>,
     /// Makes the bodies of denied responses.
     make_text: Option<Arc<MakeText>>,

@@ -8,7 +8,9 @@ use super::{Grant, Guard};
 use crate::answer::Answer;
 use crate::denial::Denial;
 use crate::evidence::Step;
+use crate::policy::Ask;
 use crate::reason::Reason;
+#[cfg(doc)]
 use crate::require::Require;
 
 /// # In a handler
@@ -20,14 +22,15 @@ impl Guard {
     /// (`token_expired`, 401), and [`max_age`](Require::max_age) counts until now. Its signature, its issuer's keys and
     /// its proof are not checked again.
     ///
-    /// If `requirement` itself asks for [`single_use`](Require::single_use), the token is spent. All layers of a
+    /// If the ask itself requires [`single_use`](Require::single_use), the token is spent. All layers of a
     /// request and the first `narrow` that spends count as one use. A further one is refused (`token_spent`, 401),
     /// whichever guard and grant of the request it is asked with, and even if the first still waits for its store. If
     /// the first fails or is dropped, the next may spend; the store knows whether the token was spent. A `narrow` that
     /// does not itself ask for it spends nothing and is not refused for it.
     ///
-    /// This is how a handler states the operation that it is about to carry out, so that it is compared with what was
-    /// consented to: see [`Require::detail`].
+    /// This is how a handler states the operation that it is about to carry out. With an [`Ask`], the
+    /// [policies](Self::policy) are asked about it and the record names it. A [`Require`] or a scope is an `Ask` too, about
+    /// the operation of the grant. What was consented to is compared with a [`Require::detail`].
     ///
     /// The grant of another guard is not trusted. Its credential is validated anew, at this moment and as far as that
     /// is possible without the request: tokens that are bound to a certificate are refused, a DPoP proof that is too
@@ -67,15 +70,18 @@ impl Guard {
     pub fn narrow(
         &self,
         grant: &Grant,
-        requirement: impl Into<Require>,
+        ask: impl Into<Ask>,
     ) -> Answer<'static, Result<Grant, Denial>> {
-        let own = requirement.into();
+        let mut ask = ask.into();
+        let operation = ask.operation_after(grant.operation());
+        let own = ask.into_requirement();
         let step_kind = StepKind::Narrow { spends: own.is_single_use() };
         let requirement = Arc::new(grant.requirement().clone().and(own));
-        let operation = grant.operation().clone();
         let at = self.inner.clock.now();
         if grant.made_by(self) {
-            let evidence = grant.for_later_step(Step { operation, requirement, at });
+            let (head, policies) = (grant.head().cloned(), Vec::new());
+            let evidence =
+                grant.for_later_step(Step { operation, requirement, at, head, policies });
             return match self.inner.terms.check_end(evidence.token(), at) {
                 Ok(()) => self.check_requirement(evidence, step_kind),
                 Err(reason) => Answer::Now(self.decided(evidence, Err(reason.into()))),
@@ -91,6 +97,7 @@ impl Guard {
             certificate: None,
             earlier: Some(grant.request.clone()),
             step_kind,
+            head: None,
         };
         match self.credential_of(grant) {
             Ok(credential) => self.authorize_credential(context, requirement, credential),

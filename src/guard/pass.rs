@@ -1,13 +1,14 @@
 //! What happens to a request that passes, and to its response.
 
 use std::array;
+use std::sync::Arc;
 
-use http::header::CACHE_CONTROL;
+use http::header::{AUTHORIZATION, CACHE_CONTROL, COOKIE, PROXY_AUTHORIZATION};
 use http::request::Parts;
 use http::{HeaderMap, HeaderName, HeaderValue};
 
 use super::{Grant, Guard};
-use crate::credential::DPOP;
+use crate::credential::{Credential, DPOP, has_query_token};
 
 /// # Responses
 impl Guard {
@@ -24,6 +25,32 @@ impl Guard {
 }
 
 impl Guard {
+    /// A copy of the head without credentials, if a policy is asked.
+    pub(super) fn head_for_policies(
+        &self,
+        parts: &Parts,
+        credential: &Credential,
+    ) -> Option<Arc<Parts>> {
+        self.has_policies().then(|| {
+            let mut head = parts.clone();
+            for name in
+                [&self.inner.credential_field, &AUTHORIZATION, &PROXY_AUTHORIZATION, &COOKIE]
+            {
+                head.headers.remove(name);
+            }
+            self.remove_credential_fields(&mut head.headers, credential);
+            // It holds its credential.
+            head.extensions.remove::<Grant>();
+            if has_query_token(parts) {
+                let path = parts.uri.path().parse();
+                head.uri = path.unwrap_or_default();
+                #[cfg(feature = "axum")]
+                head.extensions.remove::<axum::extract::OriginalUri>();
+            }
+            Arc::new(head)
+        })
+    }
+
     /// Removes the credential from a request, so that no handler forwards it, and inserts the grant.
     pub(crate) fn replace_credential_with_grant(&self, parts: &mut Parts, grant: &Grant) {
         if parts.headers.remove(&self.inner.credential_field).is_some() {
@@ -34,10 +61,15 @@ impl Guard {
             let _ = parts.headers.try_append(CACHE_CONTROL, no_store);
         }
         let credential = grant.credential();
-        remove_fields(&mut parts.headers, |name, value| {
+        self.remove_credential_fields(&mut parts.headers, credential);
+        parts.extensions.insert(grant.clone());
+    }
+
+    /// Removes the fields that contain the token, and those that show possession.
+    fn remove_credential_fields(&self, headers: &mut HeaderMap, credential: &Credential) {
+        remove_fields(headers, |name, value| {
             self.is_possession_field(name) || credential.is_in(value.as_bytes())
         });
-        parts.extensions.insert(grant.clone());
     }
 
     /// Removes the fields that show possession. They were meant for the guard, and are worth nothing to anyone else.

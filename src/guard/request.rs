@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use http::Extensions;
+use http::request::Parts;
 use time::UtcDateTime;
 
 use super::Grant;
@@ -59,6 +60,8 @@ pub(super) struct RequestContext {
     /// Set if another guard has granted this request before.
     pub(super) earlier: Option<Arc<ValidatedRequest>>,
     pub(super) step_kind: StepKind,
+    /// The head without credentials, if a policy is asked.
+    pub(super) head: Option<Arc<Parts>>,
 }
 
 /// What a step is, as far as the token is spent by it.

@@ -10,6 +10,7 @@ use http::{HeaderName, Method};
 use time::UtcDateTime;
 
 use super::clock::Clock;
+use super::policies::Policies;
 use super::{Guard, Inner};
 use crate::audit::Audit;
 use crate::challenge::{DetailsDialect, MetadataUrl};
@@ -48,6 +49,7 @@ impl Guard {
             proof_store: None,
             spent_store: None,
             require_nonce_if: None,
+            policies: Policies::default(),
             audit: Vec::new(),
             make_text: None,
         };

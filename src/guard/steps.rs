@@ -4,7 +4,7 @@
 //! 2. `authorize_credential` takes the token from the cache, or parses it (`admit`), asks its issuer for keys and
 //!    verifies its signature.
 //! 3. `authorize_token` validates the token together with its proof of possession, and stores the proof.
-//! 4. `check_requirement` checks the requirement and spends the token. `narrow` starts here, or at 2 for the grant of
+//! 4. `check_requirement` checks the requirement, asks the policies and spends the token. `narrow` starts here, or at 2 for the grant of
 //!    another guard. So does a further layer.
 //! 5. `decided` makes the grant or the denial, and records it. Before there is a validated token, `deny` does.
 
@@ -121,11 +121,14 @@ impl Guard {
         let earlier = grant.filter(|grant| grant.operation().is_of(parts));
         if let Some(grant) = earlier.filter(|grant| grant.made_by(self)) {
             let requirement = grant.requirement().clone().and(&*requirement).into();
-            let evidence = grant.for_later_step(Step { operation, requirement, at: grant.at() });
+            let head = self.head_for_policies(parts, grant.credential());
+            let (at, policies) = (grant.at(), Vec::new());
+            let evidence =
+                grant.for_later_step(Step { operation, requirement, at, head, policies });
             return RequestAnswer::Decided(self.check_requirement(evidence, StepKind::Layer));
         }
         let certificate_source = self.inner.certificate_source.as_ref();
-        let context = RequestContext {
+        let mut context = RequestContext {
             operation,
             at: earlier.map_or_else(|| self.inner.clock.now(), |grant| grant.at()),
             decision: earlier.map_or_else(DecisionId::next, |grant| grant.decision()),
@@ -134,6 +137,7 @@ impl Guard {
             certificate: certificate_source.and_then(|source| source(parts)),
             earlier: earlier.map(|grant| grant.request.clone()),
             step_kind: StepKind::Layer,
+            head: None,
         };
         let credential = self.find_credential(parts, grant);
         if matches!(credential, Err(Reason::MissingCredentials)) {
@@ -147,7 +151,10 @@ impl Guard {
             }
         }
         RequestAnswer::Decided(match credential {
-            Ok(credential) => self.authorize_credential(context, requirement, credential),
+            Ok(credential) => {
+                context.head = self.head_for_policies(parts, &credential);
+                self.authorize_credential(context, requirement, credential)
+            }
             Err(reason) => {
                 let (limit, dpop) = (self.inner.terms.limits.max_bytes, self.dpop_settings());
                 let refused =
@@ -256,10 +263,11 @@ impl Guard {
             Ok(token) => token,
             Err(refused) => return Answer::Now(Err(self.deny(&context, &requirement, refused))),
         };
-        let RequestContext { at, decision, query_token, operation, earlier, step_kind, .. } =
-            context;
+        let RequestContext {
+            at, decision, query_token, operation, earlier, step_kind, head, ..
+        } = context;
         let ends_at = self.inner.terms.end_of(&token);
-        let step = Step { operation, requirement, at };
+        let step = Step { operation, requirement, at, head, policies: Vec::new() };
         let request =
             ValidatedRequest::new(token, ends_at, step, credential, decision, query_token, earlier);
         let evidence = Evidence::new(request);
@@ -323,17 +331,28 @@ impl Guard {
         Ok(token)
     }
 
-    /// Checks the requirement, then spends the token if that is required.
+    /// Checks the requirement and asks the policies, then spends the token if that is required.
     pub(super) fn check_requirement(&self, evidence: Evidence, step_kind: StepKind) -> GuardAnswer {
+        match self.check_met(&evidence) {
+            Err(denial) => Answer::Now(self.decided(evidence, Err(denial))),
+            Ok(()) if self.has_policies() => self.ask_policies(evidence, step_kind),
+            Ok(()) => self.spend_if_required(evidence, step_kind),
+        }
+    }
+
+    /// Checks the requirement.
+    pub(super) fn check_met(&self, evidence: &Evidence) -> Result<(), Denial> {
         let requirement = evidence.requirement();
         if requirement.is_sender_constrained() && !self.can_check_possession() {
-            return Answer::Now(self.decided(evidence, Err(Reason::PolicyDenied.into())));
+            return Err(Reason::PolicyDenied.into());
         }
-        if let Err(unmet) = requirement.check(evidence.token(), evidence.at()) {
-            return Answer::Now(self.decided(evidence, Err(unmet.into())));
-        }
+        Ok(requirement.check(evidence.token(), evidence.at())?)
+    }
+
+    /// Spends the token if that is required, and grants the request.
+    pub(super) fn spend_if_required(&self, evidence: Evidence, step_kind: StepKind) -> GuardAnswer {
         let spends = match step_kind {
-            StepKind::Layer => requirement.is_single_use(),
+            StepKind::Layer => evidence.requirement().is_single_use(),
             StepKind::Narrow { spends } => spends,
         };
         if !spends {

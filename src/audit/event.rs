@@ -131,7 +131,8 @@ impl<'a> AuditEvent<'a> {
     }
 
     /// Returns more about the reason for the operator, such as what was expected, which claim was missing, or why keys
-    /// are unavailable. For [`Guard::refuse_for`](crate::Guard::refuse_for), it is the name of the rule.
+    /// are unavailable. For [`Guard::refuse_for`](crate::Guard::refuse_for), it is the name of the rule,
+    /// and for a policy that forbids, what it says.
     ///
     /// Nothing in it is from a token whose signature was not verified.
     #[must_use]
@@ -201,6 +202,12 @@ impl<'a> AuditEvent<'a> {
     #[must_use]
     pub fn authorization_reference(&self) -> Option<&'a str> {
         Some(self.denial?.challenge()?.remediation()?.reference())
+    }
+
+    /// Returns the ids of the policies that decided, as the policy engine names them. Empty if no policy named any.
+    pub fn policies(&self) -> impl Iterator<Item = Printable<'a>> {
+        let evidence = self.evidence().into_iter();
+        evidence.flat_map(Evidence::policies).map(|id| Printable::from(&**id))
     }
 
     /// Returns the operation that was asked for.

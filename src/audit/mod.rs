@@ -10,9 +10,9 @@
 //! - A request without credentials that [`Guard::optional`](crate::Guard::optional) lets pass.
 //! - A request that no guard sees, and the 500 of an extractor that finds no grant. With the feature `tracing`, that
 //!   500 is an event of the level ERROR and the target `unconfused`.
-//! - A request whose rule, policy, key source or sink panics: the panic goes on to the server, which closes the
+//! - A request whose key source, store or sink panics, or the closure that computes its requirement: the panic goes on to the server, which closes the
 //!   connection or answers 500. Nothing is granted. Put a layer that catches panics outside the guard, and let it log.
-//! - A request whose client goes away while it waits for keys or for a store.
+//! - A request whose client goes away while it waits for keys, a policy or a store.
 //!
 //! # Writing a sink
 //!

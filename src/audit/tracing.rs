@@ -14,7 +14,7 @@ use crate::reason::Reason;
 /// field. `subject` is the name of the subject, in the namespace of `issuer`, and `actor` that of the actor, in the
 /// namespace of `actor_issuer`.
 ///
-/// A field of `tracing` cannot hold a list. `other_reasons`, `scopes`, `prior_actors` and `prior_actor_issuers` are
+/// A field of `tracing` cannot hold a list. `other_reasons`, `policies`, `scopes`, `prior_actors` and `prior_actor_issuers` are
 /// strings with a space between the items, and a space in an item is written as `\u{20}`. For arrays, write
 /// [`AuditEvent::to_json`] with a sink of your own.
 ///
@@ -85,6 +85,7 @@ macro_rules! event {
             other_reasons = list($event.other_reasons().iter().map(|reason| reason.as_str())),
             detail = $event.detail().map(text),
             authorization_reference = $event.authorization_reference(),
+            policies = list($event.policies()),
             other_authenticator = $event.other_authenticator(),
             subject = $event.subject_name().map(text),
             issuer = $event.issuer().map(text),

@@ -23,6 +23,7 @@ impl AuditEvent<'_> {
     /// | `other_reasons` | array of strings | of a denial: [`other_reasons`](Self::other_reasons) |
     /// | `detail` | string | of a denial: [`detail`](Self::detail) |
     /// | `authorization_reference` | string | of a denial: [`authorization_reference`](Self::authorization_reference) |
+    /// | `policies` | array of strings | [`policies`](Self::policies) |
     /// | `other_authenticator` | string | [`other_authenticator`](Self::other_authenticator) |
     /// | `issuer`, `subject`, `client`, `jti`, `tenant`, `acr` | string | of the token |
     /// | `actor`, `actor_issuer`, `actor_source` | string | [`actor`](Self::actor): its name, its issuer, and what named it |
@@ -77,6 +78,7 @@ impl AuditEvent<'_> {
         put("other_reasons", list(others.collect()));
         put("detail", self.detail().map(|detail| text(detail).into()));
         put("authorization_reference", self.authorization_reference().map(Value::from));
+        put("policies", list(self.policies().map(|id| text(id).into()).collect()));
         put("other_authenticator", self.other_authenticator().map(Value::from));
         put("issuer", self.issuer().map(|issuer| text(issuer).into()));
         put("subject", self.subject_name().map(|subject| text(subject).into()));
@@ -126,6 +128,9 @@ impl fmt::Display for AuditEvent<'_> {
         pair(f, "detail", self.detail())?;
         if let Some(reference) = self.authorization_reference() {
             write!(f, " authorization_reference={reference}")?;
+        }
+        for id in self.policies() {
+            write!(f, " policy={id:?}")?;
         }
         pair(f, "other_authenticator", self.other_authenticator())?;
         pair(f, "subject", self.subject_name())?;

@@ -45,7 +45,8 @@ enum ClaimsSource<'a> {
 impl Guard {
     /// Authorizes one request: checks its credential, its token and the requirement.
     ///
-    /// The checks run in the order of [`Reason::ALL`], and the first that fails is the reason of the denial.
+    /// The checks run in the order of [`Reason::ALL`], and the first that fails is the reason of the denial. The
+    /// [policies](Self::policy) are asked once the requirement is met.
     ///
     /// If the request is granted, its head changes:
     ///
@@ -66,7 +67,7 @@ impl Guard {
     /// latest when the request is denied.
     ///
     /// If the keys are at hand, the answer is there at once; see [`Answer::now`]. Dropping an answer that waits for
-    /// keys changes nothing. Dropping one that waits for a store may leave a proof or a token used up, without a
+    /// keys or a policy changes nothing. Dropping one that waits for a store may leave a proof or a token used up, without a
     /// record.
     pub fn authorize<'a>(
         &'a self,

@@ -5,26 +5,30 @@
 //! 1. [Protect a route](protect_a_route): where a guard stands, and what a handler does with its grant.
 //! 2. [Step-up](step_up): ask for a strong and recent login before a destructive operation.
 //! 3. [Approve one operation](approve_one_operation): consent to this order and this amount, compared with the request.
-//! 4. [Delegation](delegation): which agents may act for a user.
-//! 5. [Issuers and tenants](issuers_and_tenants): keys, several issuers, issuers with tenants.
-//! 6. [Vendor profiles](vendor_profiles): tokens that are not RFC 9068, and how to find the right profile.
-//! 7. [My token is refused](my_token_is_refused): from the reason to the cause, and what to set.
-//! 8. [Kubernetes and Entra B2C](kubernetes_and_b2c): two issuers whose profile you write yourself.
-//! 9. [Proof of possession](proof_of_possession): DPoP, certificates, tokens that count once.
-//! 10. [Plain functions](plain_functions): without tower, guard, async or clock.
-//! 11. [Other frameworks](other_frameworks): actix-web, Lambda, and any framework that is not built on tower.
-//! 12. [JWTs of your own](jwts_of_your_own): plain JWTs, signed with a private key of your service.
-//! 13. [Behind a proxy](behind_a_proxy): what changes if something else terminates TLS, or authenticates users.
-//! 14. [Testing your service](testing_your_service): tokens for your own tests.
-//! 15. [Deployment](deployment): what the service needs where it runs.
-//! 16. [What is not checked](what_is_not_checked): what a grant does not say.
-//! 17. [Limits](limits): every number, and how to change it.
-//! 18. [Security](security): the threats, and what the guard does about each.
+//! 4. [Ask a policy engine](ask_a_policy_engine): the rule about one request, which may answer "yes, if".
+//! 5. [Delegation](delegation): which agents may act for a user.
+//! 6. [Issuers and tenants](issuers_and_tenants): keys, several issuers, issuers with tenants.
+//! 7. [Vendor profiles](vendor_profiles): tokens that are not RFC 9068, and how to find the right profile.
+//! 8. [My token is refused](my_token_is_refused): from the reason to the cause, and what to set.
+//! 9. [Kubernetes and Entra B2C](kubernetes_and_b2c): two issuers whose profile you write yourself.
+//! 10. [Proof of possession](proof_of_possession): DPoP, certificates, tokens that count once.
+//! 11. [Plain functions](plain_functions): without tower, guard, async or clock.
+//! 12. [Other frameworks](other_frameworks): actix-web, Lambda, and any framework that is not built on tower.
+//! 13. [JWTs of your own](jwts_of_your_own): plain JWTs, signed with a private key of your service.
+//! 14. [Behind a proxy](behind_a_proxy): what changes if something else terminates TLS, or authenticates users.
+//! 15. [Testing your service](testing_your_service): tokens for your own tests.
+//! 16. [Deployment](deployment): what the service needs where it runs.
+//! 17. [What is not checked](what_is_not_checked): what a grant does not say.
+//! 18. [Limits](limits): every number, and how to change it.
+//! 19. [Security](security): the threats, and what the guard does about each.
 //!
 //! The chapters hold no code of the crate. Their examples run as its tests.
 
 #[doc = include_str!("approve_one_operation.md")]
 pub mod approve_one_operation {}
+
+#[doc = include_str!("ask_a_policy_engine.md")]
+pub mod ask_a_policy_engine {}
 
 #[doc = include_str!("behind_a_proxy.md")]
 pub mod behind_a_proxy {}

@@ -14,7 +14,7 @@ impl Profile {
     /// | `sub` | `oid`, since `sub` differs from one resource to the next |
     /// | `client_id` | `azp` |
     /// | `jti` | `uti`, which may be missing |
-    /// | `scope` | `scp`. Application permissions, `roles`, are not scopes: check them in a policy |
+    /// | `scope` | `scp`. Application permissions, `roles`, are not scopes: ask for them with [`Require::claim_contains`](crate::Require::claim_contains) |
     /// | tenant | `tid`, which must be the tenant of the issuer |
     /// | a token without a user | `idtyp` is `app`, or `oid` is `sub`, or the subject's facets (`xms_sub_fct`) list an agent (11) |
     /// | a subject that is not a person | `xms_sub_fct` lists an agent's user (13), `xms_idrel` lists a service principal (7), or `idtyp` is `device` |

@@ -12,8 +12,8 @@ use crate::token::Party;
 /// through which client, and of which issuer.
 ///
 /// A requirement is data: it can be compared, printed, [read from a configuration file](#impl-FromStr-for-Require), and
-/// sent to the client in a challenge. A rule that needs the request or a database is code: let the handler check it and
-/// call [`Guard::refuse`](crate::Guard::refuse).
+/// sent to the client in a challenge. A rule that needs the request or a database is code, and
+/// [belongs to a policy](crate::guide::ask_a_policy_engine) or to the handler ([`Guard::refuse`](crate::Guard::refuse)).
 ///
 /// Every requirement asks for one more thing. An actor whose namespace is not that of the token's issuer is refused
 /// (`actor_untrusted`), unless [`actor`](Self::actor) or [`actor_if_any`](Self::actor_if_any) lists exactly that pair

@@ -13,6 +13,7 @@ use unconfused::detail::*;
 use unconfused::error::*;
 use unconfused::keys::*;
 use unconfused::layer::*;
+use unconfused::policy::*;
 use unconfused::profile::*;
 use unconfused::proof::*;
 use unconfused::replay::*;
@@ -42,6 +43,7 @@ fn shared() -> Vec<&'static str> {
         MetadataUrl, Operation, OwnGrant, Party<'_>, Printable<'_>, ProblemJson, Profile, Reason,
         Remedy, Require, Scope, ScopeCycle, ScopeHierarchy, ScopeShape, SkippedKey<'_>, StepUp,
         Consent, Detail, DetailProblem, DetailType, DetailTypes, DetailValue, DetailsDialect, GrantedDetails<'_>, MemberPath, Remediation,
+        ApprovalTask, Ask, Attribute, Obligation, Question<'_>, Ruling, Verdict,
         TestIssuer, TestToken, TokenLimits, TracingAudit, Unmet, UnverifiedToken<'_>, Validation, WrongClaimType,
     )
 }
@@ -49,14 +51,14 @@ fn shared() -> Vec<&'static str> {
 /// A boxed future can be sent, but not shared.
 fn sent() -> Vec<&'static str> {
     hold!(Send Debug;
-        HttpAnswer, ReplayAnswer, Answer<'_, Result<Grant, Denial>>, Keys,
+        HttpAnswer, ReplayAnswer, PolicyAnswer, ObligationAnswer, Answer<'_, Result<Grant, Denial>>, Keys,
         ResponseFuture<Response, String, ()>,
     )
 }
 
 /// The traits that users implement, behind a pointer.
 fn seams() -> Vec<&'static str> {
-    hold!(Send Sync; dyn Audit, dyn HttpClient, dyn KeySource, dyn ReplayStore)
+    hold!(Send Sync; dyn Audit, dyn HttpClient, dyn KeySource, dyn Policy, dyn ReplayStore)
 }
 
 /// A type that is only named: what it holds is the user's.
@@ -120,6 +122,7 @@ fn what_a_service_holds_can_be_cloned() {
         GuardLayer<ProblemJson>, GuardService<(), GuardBody>, InvalidName, Issuer, KeySet,
         KeySetError, Metadata, MetadataService, MetadataUrl, Operation, OwnGrant, Party<'_>,
         Profile, Require, Scope, ScopeCycle, ScopeHierarchy, TestIssuer, TestToken, Unmet,
+        ApprovalTask, Ask, Attribute, Obligation, Ruling, Verdict,
         Validation, WrongClaimType, Detail, DetailType, DetailTypes, Remediation,
     );
 }

@@ -11,6 +11,7 @@ use serde_json::{Value, json};
 use unconfused::detail::{Detail, DetailType};
 use unconfused::keys::{Algorithm, KeySet, KeysUnavailable};
 use unconfused::profile::{ClaimRule, HeaderType, Profile};
+use unconfused::policy::{ApprovalTask, Obligation, Verdict, policy_fn};
 use unconfused::proof::{ClientCertificate, Dpop, Nonces};
 use unconfused::replay::{Remembered, StoreUnavailable};
 use unconfused::testing::{TestProof, TestToken};
@@ -313,6 +314,9 @@ fn faults() -> Vec<Fault> {
         s.token = s.token.clone().actor("agent-7");
         s.requirement = s.requirement.clone().undelegated();
     });
+    fault(Reason::ClaimNotMet, &[], |s| {
+        s.requirement = s.requirement.clone().claim_contains(LOGIN, "roles", "admin");
+    });
     // How and when the subject authenticated.
     fault(Reason::AuthenticationContextMissing, &["acr"], |s| {
         s.token = s.token.clone().without_claim("acr");
@@ -340,6 +344,30 @@ fn faults() -> Vec<Fault> {
         s.guard.push(|guard| guard.detail_type(DetailType::new("transfer").at_most("amount")));
         let transfer = Detail::of("transfer").with("amount", "1e3");
         s.requirement = s.requirement.clone().and(Require::detail(transfer));
+    });
+    // Policies, once the requirement is met.
+    fault(Reason::PolicyUnavailable, &[], |s| {
+        s.guard.push(|guard| guard.policy(policy_fn(|_| Verdict::Unavailable("down".into()))));
+    });
+    fault(Reason::PolicyDenied, &[], |s| {
+        s.guard.push(|guard| guard.policy(policy_fn(|_| Verdict::Forbid("night".into()))));
+    });
+    fault(Reason::ObligationUnsupported, &["obligation"], |s| {
+        s.guard.push(|guard| {
+            guard.policy(policy_fn(|_| Verdict::Permit.obliged(Obligation::new("unknown"))))
+        });
+    });
+    fault(Reason::ObligationFailed, &["obligation", "task"], |s| {
+        s.guard.push(|guard| {
+            let guard = guard.obligation("fail", |_, _| Answer::Now(Err("down".into())));
+            guard.policy(policy_fn(|_| Verdict::Permit.obliged(Obligation::new("fail"))))
+        });
+    });
+    fault(Reason::ApprovalRequired, &["task"], |s| {
+        s.guard.push(|guard| {
+            let task = || ApprovalTask::new("https://approvals.example/7");
+            guard.policy(policy_fn(move |_| Verdict::NeedsApproval(task())))
+        });
     });
     // Last of all
     fault(Reason::TokenSpent, &[], |s| {
@@ -403,7 +431,6 @@ fn every_reason_that_a_request_can_have_has_its_fault() {
     let elsewhere = [
         Reason::OperationUnknown,
         Reason::MissingCredentials,
-        Reason::PolicyDenied,
         Reason::InternalError,
     ];
     for reason in Reason::ALL {

@@ -69,6 +69,12 @@ fn family() -> Vec<Require> {
         Require::detail(refund("7", "5")).and(Require::detail(refund("8", "1"))),
         Require::detail_of_type("refund"),
         Require::scope(READ).and(Require::detail(refund("7", "5"))),
+        any().claim_contains(LOGIN, ["realm", "roles"], "admin"),
+        any().claim_contains(LOGIN, ["realm", "roles"], "user"),
+        any().claim_contains(OTHER, ["realm", "roles"], "admin"),
+        any().claim_is(LOGIN, "department", "sales"),
+        any().claim_is(LOGIN, "department", "sales").claim_contains(LOGIN, "groups", "a/b"),
+        Require::scope(READ).claim_is(LOGIN, ["realm", "department"], "sales"),
     ]
 }
 
@@ -129,6 +135,11 @@ fn tokens() -> Vec<AccessToken> {
         token().client("machine").subject("machine").acr("phr").authenticated(secs(1)),
         token().client("other").scope("orders:write"),
         token().client("other").acr("mfa").scope("orders:read"),
+        web().claim("realm", json!({"roles": ["user", "admin"]})),
+        web().claim("realm", json!({"roles": ["user"], "department": "sales"})).scope("orders:read"),
+        web().claim("realm", json!({"roles": "admin"})).claim("department", "sales"),
+        web().claim("department", "sales").claim("groups", json!(["a/b"])),
+        web().claim("department", json!(["sales"])).claim("groups", json!(["a", "b"])),
     ];
     let validate =
         |kind: &TestToken, validation: &Validation| validate_by(validation, kind, now()).unwrap();
@@ -148,6 +159,7 @@ fn tokens() -> Vec<AccessToken> {
     let web = || partner.token(&ORDERS).issued_at(now()).client("web");
     let theirs = [
         web(),
+        web().claim("realm", json!({"roles": ["admin"]})),
         web().scope("orders:read orders:write"),
         web().actor("agent-7"),
         web().actor_with_issuer(LOGIN, "agent-7"),
@@ -257,6 +269,8 @@ fn what_is_asked_on_top_never_admits_more() {
             a.clone().person(),
             a.clone().client([(LOGIN, "web")]),
             a.clone().issuer([LOGIN]),
+            a.clone().claim_contains(LOGIN, ["realm", "roles"], "admin"),
+            a.clone().claim_is(LOGIN, "department", "sales"),
             a.clone().in_person([(LOGIN, "web")]),
             a.clone().and(READ),
             a.clone().and([READ, WRITE]),
@@ -329,6 +343,10 @@ fn what_no_token_can_meet_is_refused_for_good_and_without_a_challenge() {
         any().in_person([(LOGIN, "web")]).delegated(),
         any().actor([("", ""); 0]),
         any().actor([(LOGIN, "a")]).actor([(LOGIN, "b")]),
+        any().claim_is(LOGIN, "department", "a").claim_is(LOGIN, "department", "b"),
+        any().claim_is(LOGIN, "department", "a").claim_contains(LOGIN, "department", "a"),
+        any().claim_is(LOGIN, "department", "a").and(any().claim_is(OTHER, "group", "b")),
+        any().claim_is(LOGIN, "department", "a").issuer([OTHER]),
         Require::any_scope([]),
         Require::scope(READ).and(Require::any_scope([])),
     ];
@@ -632,6 +650,10 @@ fn a_requirement_reads_as_what_it_asks() {
             r#"undelegated client="web" of "https://login.example" person"#,
         ),
         (any().person(), "person"),
+        (
+            any().claim_is(LOGIN, "https://a.example/b", "c").claim_contains(LOGIN, ["d", "e"], "f"),
+            r#"claim="https://a.example/b" is "c" of "https://login.example" claim="d"/"e" contains "f" of "https://login.example""#,
+        ),
         (
             Require::scope(READ)
                 .person()

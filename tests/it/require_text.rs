@@ -61,6 +61,15 @@ fn parties() -> impl Strategy<Value = Vec<Party<'static>>> {
     vec((name(), name()).prop_map(Party::from), 0..3)
 }
 
+/// The path of a claim that may be required.
+fn path() -> impl Strategy<Value = Vec<String>> {
+    let is_judged = |name: &String| {
+        ["iss", "sub", "aud", "exp", "nbf", "iat", "jti", "cnf", "act", "acr", "amr", "txn"].contains(&&**name)
+    };
+    let names = vec(prop_oneof![name(), select(vec!["/", "a/b"]).prop_map(str::to_owned)], 1..4);
+    names.prop_filter("judged by the guard", move |names| !names.iter().any(is_judged))
+}
+
 fn age() -> impl Strategy<Value = Duration> {
     prop_oneof![
         (0_u64..100_000).prop_map(Duration::from_secs),
@@ -85,6 +94,9 @@ fn one() -> impl Strategy<Value = Require> {
         parties().prop_map(move |clients| any().in_person(clients)),
         vec(name(), 0..3).prop_map(move |issuers| any().issuer(issuers)),
         name().prop_map(Require::detail_of_type),
+        (name(), path(), name()).prop_map(move |(issuer, path, value)| any().claim_is(issuer, path, value)),
+        (name(), path(), name())
+            .prop_map(move |(issuer, path, value)| any().claim_contains(issuer, path, value)),
         select(vec![
             any().delegated(),
             any().undelegated(),
@@ -126,7 +138,7 @@ proptest! {
             any::<String>(),
             vec(select(vec![
                 "scope", "acr", "max_age", "actor", "actor_if_any", "actor_namespace", "client", "issuer", "detail",
-                "detail_of_type", "person", "valid_token", "=", "|", "\"", "\"a\"", " of ", " ", "\n", "a", "own", "5",
+                "detail_of_type", "claim", " is ", " contains ", "/", "person", "valid_token", "=", "|", "\"", "\"a\"", " of ", " ", "\n", "a", "own", "5",
                 ".", "\\u{", "}", "é",
             ]), 0..12).prop_map(|words| words.concat()),
         ],
@@ -206,6 +218,16 @@ fn what_cannot_be_read_is_refused_with_its_place() {
         (r#"client="web" of "https://login.example"person"#, 40, "expected a space or `|`"),
         (r#"actor="a" of "b" actor_if_any="a" of "b""#, 18, "`actor` and `actor_if_any` exclude"),
         ("actor", 6, "`actor` needs a value"),
+        (r#"claim="a""#, 10, "expected `is` or `contains`"),
+        (r#"claim="a"/ is "b" of "c""#, 11, "expected a name in quotes"),
+        (r#"claim="a" is"b" of "c""#, 13, "expected a space and the value, in quotes"),
+        (r#"claim="a" isnt "b" of "c""#, 13, "expected a space and the value, in quotes"),
+        (r#"claim="a" is "b""#, 17, "expected `of` and the issuer"),
+        (
+            r#"person claim="act"/"sub" is "b" of "c""#,
+            14,
+            "the claim `act` cannot be required by its name: the guard judges it itself",
+        ),
         ("actor_namespace=own", 1, "`actor_namespace` needs `actor` or `actor_if_any`"),
         (r#"actor="a" of "b" actor_namespace=any"#, 34, "expected `own`"),
         (

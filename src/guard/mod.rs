@@ -31,6 +31,7 @@ pub(crate) mod grant;
 mod once;
 mod outcome;
 mod path_rule;
+mod policy_settings;
 mod refused;
 mod request;
 
@@ -55,7 +56,7 @@ use crate::token::Terms;
 use crate::token_cache::TokenCache;
 
 use clock::Clock;
-use policies::Policies;
+use policy_settings::Policies;
 
 #[cfg(feature = "axum")]
 pub(crate) use body::WithoutBody;

@@ -1,76 +1,20 @@
-//! The policies of a guard: its settings, what they are asked, and what becomes of their answers.
+//! The policies of a guard: how they are set, when they are asked, and what becomes of their answers.
 
 use std::borrow::Cow;
-use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 use std::vec;
 
 use super::Guard;
+use super::policy_settings::{Executed, Ruled};
 use super::request::{GuardAnswer, StepKind};
 use crate::answer::Answer;
 use crate::denial::{ApprovalTask, Denial};
 use crate::evidence::{Evidence, Step};
-use crate::policy::{
-    Obligation, ObligationAnswer, Policy, Question, Ruling, Unanswered, Verdict, answered,
-};
+use crate::policy::{Obligation, ObligationAnswer, Policy, Ruling, Verdict};
 use crate::printable::with_causes;
 use crate::reason::Reason;
 use crate::require::Require;
-
-/// The policies of a guard, and what executes their obligations.
-#[derive(Clone)]
-pub(super) struct Policies {
-    /// Of one route. They are asked first.
-    rules: Vec<Arc<dyn Policy>>,
-    policies: Vec<Arc<dyn Policy>>,
-    obligations: BTreeMap<String, Arc<Execute>>,
-    /// How long one policy, or one obligation, may take.
-    time_limit: Duration,
-}
-
-/// Executes an obligation.
-type Execute = dyn Fn(&Obligation, &Evidence) -> ObligationAnswer + Send + Sync;
-
-impl Default for Policies {
-    fn default() -> Self {
-        Policies {
-            rules: Vec::new(),
-            policies: Vec::new(),
-            obligations: BTreeMap::new(),
-            time_limit: Duration::from_secs(2),
-        }
-    }
-}
-
-impl Policies {
-    fn is_empty(&self) -> bool {
-        self.rules.is_empty() && self.policies.is_empty()
-    }
-
-    fn asked(&self) -> impl Iterator<Item = &Arc<dyn Policy>> {
-        self.rules.iter().chain(&self.policies)
-    }
-
-    fn ask(&self, policy: &dyn Policy, evidence: &Evidence) -> Answer<'static, Ruled> {
-        let obligations: Vec<_> = self.obligations.keys().map(String::as_str).collect();
-        answered(|| policy.decide(&Question::new(evidence, &obligations)), self.time_limit)
-    }
-
-    fn execute(
-        &self,
-        obligation: &Obligation,
-        evidence: &Evidence,
-    ) -> Option<Answer<'static, Executed>> {
-        let execute = self.obligations.get(obligation.name())?;
-        Some(answered(|| execute(obligation, evidence), self.time_limit))
-    }
-}
-
-/// What a policy answered, if it did.
-type Ruled = Result<Ruling, Unanswered>;
-/// Whether an obligation was executed.
-type Executed = Result<Result<(), Box<dyn std::error::Error + Send + Sync>>, Unanswered>;
 
 /// # Policies
 impl Guard {

@@ -10,7 +10,7 @@ use http::{HeaderName, Method};
 use time::UtcDateTime;
 
 use super::clock::Clock;
-use super::policies::Policies;
+use super::policy_settings::Policies;
 use super::{Guard, Inner};
 use crate::audit::Audit;
 use crate::challenge::{DetailsDialect, MetadataUrl};

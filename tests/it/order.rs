@@ -10,8 +10,8 @@ use http::request::Parts;
 use serde_json::{Value, json};
 use unconfused::detail::{Detail, DetailType};
 use unconfused::keys::{Algorithm, KeySet, KeysUnavailable};
-use unconfused::profile::{ClaimRule, HeaderType, Profile};
 use unconfused::policy::{ApprovalTask, Obligation, Verdict, policy_fn};
+use unconfused::profile::{ClaimRule, HeaderType, Profile};
 use unconfused::proof::{ClientCertificate, Dpop, Nonces};
 use unconfused::replay::{Remembered, StoreUnavailable};
 use unconfused::testing::{TestProof, TestToken};
@@ -428,11 +428,7 @@ fn the_store_is_asked_once_and_only_after_all_checks_before_it_passed() {
 #[test]
 fn every_reason_that_a_request_can_have_has_its_fault() {
     let shown: BTreeSet<_> = faults().iter().map(|fault| fault.reason).collect();
-    let elsewhere = [
-        Reason::OperationUnknown,
-        Reason::MissingCredentials,
-        Reason::InternalError,
-    ];
+    let elsewhere = [Reason::OperationUnknown, Reason::MissingCredentials, Reason::InternalError];
     for reason in Reason::ALL {
         assert!(shown.contains(reason) || elsewhere.contains(reason), "{reason}");
     }

@@ -136,7 +136,9 @@ fn tokens() -> Vec<AccessToken> {
         token().client("other").scope("orders:write"),
         token().client("other").acr("mfa").scope("orders:read"),
         web().claim("realm", json!({"roles": ["user", "admin"]})),
-        web().claim("realm", json!({"roles": ["user"], "department": "sales"})).scope("orders:read"),
+        web()
+            .claim("realm", json!({"roles": ["user"], "department": "sales"}))
+            .scope("orders:read"),
         web().claim("realm", json!({"roles": "admin"})).claim("department", "sales"),
         web().claim("department", "sales").claim("groups", json!(["a/b"])),
         web().claim("department", json!(["sales"])).claim("groups", json!(["a", "b"])),
@@ -651,7 +653,11 @@ fn a_requirement_reads_as_what_it_asks() {
         ),
         (any().person(), "person"),
         (
-            any().claim_is(LOGIN, "https://a.example/b", "c").claim_contains(LOGIN, ["d", "e"], "f"),
+            any().claim_is(LOGIN, "https://a.example/b", "c").claim_contains(
+                LOGIN,
+                ["d", "e"],
+                "f",
+            ),
             r#"claim="https://a.example/b" is "c" of "https://login.example" claim="d"/"e" contains "f" of "https://login.example""#,
         ),
         (

@@ -64,7 +64,8 @@ fn parties() -> impl Strategy<Value = Vec<Party<'static>>> {
 /// The path of a claim that may be required.
 fn path() -> impl Strategy<Value = Vec<String>> {
     let is_judged = |name: &String| {
-        ["iss", "sub", "aud", "exp", "nbf", "iat", "jti", "cnf", "act", "acr", "amr", "txn"].contains(&&**name)
+        ["iss", "sub", "aud", "exp", "nbf", "iat", "jti", "cnf", "act", "acr", "amr", "txn"]
+            .contains(&&**name)
     };
     let names = vec(prop_oneof![name(), select(vec!["/", "a/b"]).prop_map(str::to_owned)], 1..4);
     names.prop_filter("judged by the guard", move |names| !names.iter().any(is_judged))
@@ -94,7 +95,8 @@ fn one() -> impl Strategy<Value = Require> {
         parties().prop_map(move |clients| any().in_person(clients)),
         vec(name(), 0..3).prop_map(move |issuers| any().issuer(issuers)),
         name().prop_map(Require::detail_of_type),
-        (name(), path(), name()).prop_map(move |(issuer, path, value)| any().claim_is(issuer, path, value)),
+        (name(), path(), name())
+            .prop_map(move |(issuer, path, value)| any().claim_is(issuer, path, value)),
         (name(), path(), name())
             .prop_map(move |(issuer, path, value)| any().claim_contains(issuer, path, value)),
         select(vec![

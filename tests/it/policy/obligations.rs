@@ -71,7 +71,8 @@ async fn an_obligation_that_fails_is_a_no() {
 #[tokio::test]
 async fn obligations_of_a_refusal_are_executed_and_change_nothing_about_it() {
     for names in [["notify", "unknown"], ["notify", "fail"], ["fail", "notify"]] {
-        let rulings = vec![owed(permit(), &["keep"]), owed(Verdict::Forbid("night".into()), &names)];
+        let rulings =
+            vec![owed(permit(), &["keep"]), owed(Verdict::Forbid("night".into()), &names)];
         let (reason, done, _) = outcome(rulings).await;
         assert_eq!(reason, Some(Reason::PolicyDenied));
         // Those of a permit that came to nothing are not.
@@ -81,10 +82,8 @@ async fn obligations_of_a_refusal_are_executed_and_change_nothing_about_it() {
 
 #[tokio::test]
 async fn obligations_of_a_permit_wait_until_what_others_ask_for_is_met() {
-    let rulings = vec![
-        owed(Verdict::Permit, &["keep"]),
-        owed(Verdict::PermitIf(WRITE.into()), &["notify"]),
-    ];
+    let rulings =
+        vec![owed(Verdict::Permit, &["keep"]), owed(Verdict::PermitIf(WRITE.into()), &["notify"])];
     let (reason, done, _) = outcome(rulings).await;
     assert_eq!(reason, Some(Reason::InsufficientScope));
     assert_eq!(done, ["alice by mail"]);

@@ -35,7 +35,10 @@ async fn a_rule_that_says_no_is_refused_and_recorded_by_its_name() {
     // The requirement comes first.
     assert_eq!(status(&app, "/acme/orders", &token.scope("")).await, 403);
     let lines = lines.lock().unwrap();
-    assert!(lines[1].contains(r#"reason=policy_denied status=403 detail="own tenant""#), "{lines:?}");
+    assert!(
+        lines[1].contains(r#"reason=policy_denied status=403 detail="own tenant""#),
+        "{lines:?}"
+    );
     assert!(lines[2].contains("reason=insufficient_scope"), "{lines:?}");
 }
 
@@ -111,13 +114,14 @@ async fn a_rule_is_asked_whichever_of_several_guards_is_chosen() {
     const ACME: Audience = Audience::from_static("https://acme.orders.example");
     const GLOBEX: Audience = Audience::from_static("https://globex.orders.example");
     let login = TestIssuer::new(LOGIN);
-    let tenants =
-        [("acme", ACME), ("globex", GLOBEX)].map(|(name, audience)| (name, Guard::new(audience, login.issuer())));
+    let tenants = [("acme", ACME), ("globex", GLOBEX)]
+        .map(|(name, audience)| (name, Guard::new(audience, login.issuer())));
     let guards = Guards::new(tenants, |head, guards| {
         let tenant = head.uri.path().split('/').nth(1)?;
         guards.get(tenant)
     });
-    let layer = guards.require(READ).rule("not alice", |evidence, _| evidence.subject().name() != "alice");
+    let layer =
+        guards.require(READ).rule("not alice", |evidence, _| evidence.subject().name() != "alice");
     let app = Router::new().route("/{tenant}/orders", get(list).route_layer(layer));
     for (path, audience) in [("/acme/orders", ACME), ("/globex/orders", GLOBEX)] {
         let token = |subject| login.token(&audience).scope("orders:read").subject(subject);

@@ -115,7 +115,10 @@ fn permit_if_asks_for_everything_in_one_challenge_and_the_record_shows_what_was_
     assert_eq!(*grant.requirement(), Require::scope(READ).and(strong()));
     let lines = lines.lock().unwrap();
     for line in &*lines {
-        assert!(line.contains("scope=orders:read scope=orders:write acr=phr max_age=300"), "{line}");
+        assert!(
+            line.contains("scope=orders:read scope=orders:write acr=phr max_age=300"),
+            "{line}"
+        );
     }
     assert!(lines[1].contains("step_up=met"), "{}", lines[1]);
 }
@@ -131,7 +134,11 @@ fn what_the_guard_cannot_check_is_an_internal_error_also_if_something_is_lacking
     ] {
         let text = requirement.to_string();
         let denial = denial(move || Verdict::PermitIf(requirement.clone()));
-        assert_eq!((denial.reason(), denial.status().as_u16()), (Reason::InternalError, 500), "{text}");
+        assert_eq!(
+            (denial.reason(), denial.status().as_u16()),
+            (Reason::InternalError, 500),
+            "{text}"
+        );
         assert!(denial.for_operator().to_string().len() > "internal_error: ".len());
     }
 }

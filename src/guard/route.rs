@@ -81,6 +81,7 @@ pub(crate) struct RouteSettings<B> {
     requirement: RouteRequirement,
     operation_name: Option<Arc<str>>,
     optional: bool,
+    approvable: bool,
     /// Makes the body of a denied response.
     pub(crate) body: B,
 }
@@ -106,6 +107,8 @@ impl Guard {
     ///   ([`Guard::client_certificate`]);
     /// - [`Guard::require_nonce_if`] is set and the guard makes no nonces
     ///   ([`Dpop::nonces`](crate::proof::Dpop::nonces));
+    /// - the requirement asks for an approval ([`Detail::approved`](crate::detail::Detail::approved)) and the guard cannot
+    ///   ask for one: see [`Guard::approvals`];
     /// - the requirement names a type of authorization details that the guard does not know ([`Guard::detail_type`]), or
     ///   a detail that does not have the members and the form that its type defines.
     pub fn require(&self, requirement: impl Into<Require>) -> GuardLayer {
@@ -204,6 +207,9 @@ impl Guard {
             !requirement.is_single_use() || self.inner.spent_store.is_some(),
             "the requirement spends tokens and the guard has no store for them: call `Guard::replay`"
         );
+        if requirement.asks_for_approval() {
+            self.assert_can_approve();
+        }
         if let Err(problem) = requirement.check_definitions(self.detail_types()) {
             panic!("no token can meet the requirement: {problem}");
         }
@@ -229,6 +235,7 @@ impl GuardLayer {
             requirement,
             operation_name: None,
             optional: false,
+            approvable: false,
             body: EmptyBody,
         };
         GuardLayer { settings: Arc::new(settings) }
@@ -247,10 +254,30 @@ impl<B: Clone> GuardLayer<B> {
     /// [`MakeBody`](crate::layer::MakeBody). A closure sets no `Content-Type`, a `MakeBody` can. Status and all other
     /// headers stay as they are.
     pub fn body<M>(self, body: M) -> GuardLayer<M> {
-        let RouteSettings { guard, requirement, operation_name, optional, body: _ } =
+        let RouteSettings { guard, requirement, operation_name, optional, approvable, body: _ } =
             Arc::unwrap_or_clone(self.settings);
-        let settings = RouteSettings { guard, requirement, operation_name, optional, body };
+        let settings =
+            RouteSettings { guard, requirement, operation_name, optional, approvable, body };
         GuardLayer { settings: Arc::new(settings) }
+    }
+
+    /// Also lets tokens of approved transactions pass, for a handler that calls [`Guard::narrow`] with a detail that must
+    /// be [approved](crate::detail::Detail::approved).
+    ///
+    /// A layer cannot see what its handler will ask for. Without this, it refuses the token of a transaction
+    /// (`transaction_token_misused`), since that is authority for one operation and for nothing else, unless its own
+    /// requirement asks for an approval. Every layer before such a handler needs it, also a backstop on the whole
+    /// router.
+    ///
+    /// A handler behind such a layer **must** ask for the approved detail before it does anything: the token that
+    /// reaches it may be that of another transaction. A `narrow` that asks for none refuses such a token.
+    ///
+    /// # Panics
+    ///
+    /// Panics if the guard cannot ask for approvals: see [`Guard::approvals`].
+    pub fn approvable(self) -> Self {
+        self.settings.guard.assert_can_approve();
+        self.with(|settings| settings.approvable = true)
     }
 
     fn with(mut self, change: impl FnOnce(&mut RouteSettings<B>)) -> Self {
@@ -271,6 +298,7 @@ impl<B> RouteSettings<B> {
             },
             operation_name: self.operation_name.clone(),
             optional: self.optional,
+            approvable: self.approvable,
         }
     }
 }

@@ -44,6 +44,7 @@ impl Guard {
             token_cache: Arc::new(TokenCache::new(0, 1)),
             proof_store: None,
             spent_store: None,
+            approvals: None,
             require_nonce_if: None,
             audit: Vec::new(),
         };
@@ -51,7 +52,7 @@ impl Guard {
     }
 
     /// Changes the settings, which makes another guard with an empty cache.
-    fn with(mut self, change: impl FnOnce(&mut Inner)) -> Self {
+    pub(super) fn with(mut self, change: impl FnOnce(&mut Inner)) -> Self {
         static NEXT_ID: AtomicU64 = AtomicU64::new(1);
         let inner = Arc::make_mut(&mut self.inner);
         inner.id = NEXT_ID.fetch_add(1, Ordering::Relaxed);

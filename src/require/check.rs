@@ -4,6 +4,7 @@ use time::UtcDateTime;
 
 use super::lists::without_repeats;
 use super::requirement::Require;
+use super::token_role::TokenRole;
 use super::unmet::Unmet;
 use crate::dates::since;
 use crate::reason::Reason;
@@ -13,7 +14,8 @@ impl Require {
     /// Checks a validated token against this requirement, at the moment `now`.
     ///
     /// It does **not** check whether the token is still valid at `now`, which validation did, or whether it was spent,
-    /// which needs a store.
+    /// which needs a store. It cannot check whether a detail was approved, and treats one that must be as a mistake:
+    /// see [`Approvals::recognize`](crate::approvals::Approvals::recognize).
     ///
     /// # Errors
     ///
@@ -23,14 +25,31 @@ impl Require {
     /// mistake of the program (`internal_error`), and stands alone too.
     #[must_use = "an error is the refusal"]
     pub fn check(&self, token: &AccessToken, now: UtcDateTime) -> Result<(), Unmet> {
+        self.check_as(token, TokenRole::Unknown, now)
+    }
+
+    /// Checks a token of which it is known whether it is that of a transaction.
+    pub(crate) fn check_as(
+        &self,
+        token: &AccessToken,
+        role: TokenRole,
+        now: UtcDateTime,
+    ) -> Result<(), Unmet> {
         let details = self
-            .check_details(token)
+            .check_details(token, role)
             .map_err(|problem| Unmet::new(problem.reason()).with_problem(&problem))?;
         self.check_parties(token).map_err(Unmet::new)?;
+        if role == TokenRole::Misused {
+            return Err(Unmet::new(Reason::TransactionTokenMisused));
+        }
         let authentication = self.check_authentication(token, now);
         let allowed = self.scopes.iter().all(|group| token.allows_any(group));
         if allowed && authentication == [None, None] && details.reasons.is_empty() {
-            return Ok(());
+            // Nothing else is lacking.
+            return match details.approval {
+                true => Err(Unmet::new(Reason::TransactionAuthorizationRequired)),
+                false => Ok(()),
+            };
         }
         let scope = (!allowed).then_some(Reason::InsufficientScope);
         let reasons = authentication.into_iter().chain([scope]).flatten().chain(details.reasons);

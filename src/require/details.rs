@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 
 use super::requirement::Require;
+use super::token_role::TokenRole;
 use crate::detail::{Consent, Detail, DetailProblem, DetailTypes, Remediation};
 use crate::reason::Reason;
 use crate::token::AccessToken;
@@ -12,6 +13,8 @@ use crate::token::AccessToken;
 pub(super) struct LackingDetails {
     pub(super) reasons: Vec<Reason>,
     pub(super) remediation: Option<Remediation>,
+    /// An approval is lacking.
+    pub(super) approval: bool,
     /// The first problem, for the operator.
     pub(super) problem: Option<DetailProblem>,
 }
@@ -37,12 +40,23 @@ impl Require {
         self.detail_types.iter().try_for_each(|name| types.defined(name).map(drop))
     }
 
+    /// True if this asks for a detail that may be approved for one transaction.
+    pub(crate) fn asks_for_approval(&self) -> bool {
+        self.details.iter().any(|detail| detail.consent() != Consent::Granted)
+    }
+
+    /// True if a token that meets this is spent.
+    pub(crate) fn spends(&self) -> bool {
+        self.is_single_use() || self.asks_for_approval()
+    }
+
     /// Checks that the token's details cover those that are asked for.
     ///
     /// The error is the owner's mistake, which no token can make good.
     pub(super) fn check_details(
         &self,
         token: &AccessToken,
+        role: TokenRole,
     ) -> Result<LackingDetails, DetailProblem> {
         let mut lacking = LackingDetails::default();
         if self.details.is_empty() && self.detail_types.is_empty() {
@@ -51,15 +65,23 @@ impl Require {
         let (types, granted) = (token.detail_types(), token.authorization_details());
         let mut asked = BTreeSet::new();
         for detail in &self.details {
-            if detail.consent() != Consent::Granted {
+            if detail.consent() != Consent::Granted && role == TokenRole::Unknown {
                 return Err(DetailProblem::not_approvable(detail.type_name()));
             }
             match types.comparable(detail) {
-                Ok(comparable) => {
-                    let covered = granted.cover_comparable(&comparable);
-                    covered.unwrap_or_else(|problem| lacking.add(problem));
-                    asked.insert(comparable.detail().to_json());
+                // No token but that of a transaction meets it, whatever is granted.
+                Ok(_) if role.is_ordinary() && detail.consent() == Consent::Approved => {
+                    lacking.approval = true;
                 }
+                Ok(comparable) => match granted.cover_comparable(&comparable) {
+                    Err(_) if role.can_be_challenged() && detail.consent() != Consent::Granted => {
+                        lacking.approval = true;
+                    }
+                    covered => {
+                        covered.unwrap_or_else(|problem| lacking.add(problem));
+                        asked.insert(comparable.detail().to_json());
+                    }
+                },
                 Err(problem) if problem.reason() == Reason::InternalError => return Err(problem),
                 Err(problem) => lacking.add(problem),
             }
@@ -74,8 +96,10 @@ impl Require {
                 asked.insert(Detail::of(name).to_json());
             }
         }
-        if lacking.reasons.contains(&Reason::AuthorizationDetailsInsufficient) {
-            let remediation = Remediation::new(&asked, self.is_single_use());
+        let is_lacking = lacking.reasons.contains(&Reason::AuthorizationDetailsInsufficient);
+        // A new grant does not make another transaction of this one.
+        if is_lacking && role != TokenRole::Transaction {
+            let remediation = Remediation::new(&asked, self.spends());
             lacking.remediation = Some(remediation.ok_or_else(DetailProblem::too_large)?);
         }
         Ok(lacking)

@@ -2,6 +2,7 @@
 
 mod lists;
 mod requirement;
+mod token_role;
 mod unmet;
 
 // After `requirement`: rustdoc lists the methods of `Require` in this order.
@@ -10,4 +11,5 @@ mod details;
 mod display;
 
 pub use requirement::Require;
+pub(crate) use token_role::TokenRole;
 pub use unmet::Unmet;

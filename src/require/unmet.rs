@@ -44,6 +44,11 @@ impl Unmet {
         Some(Unmet { reasons, ..Unmet::new(first) })
     }
 
+    /// True if details are lacking and no remediation is offered: the token is that of a transaction.
+    pub(crate) fn is_final(&self) -> bool {
+        self.first == Reason::AuthorizationDetailsInsufficient && self.remediation.is_none()
+    }
+
     pub(super) fn with_problem(mut self, problem: &DetailProblem) -> Self {
         self.problem = Some(problem.to_string());
         self

@@ -171,7 +171,7 @@ impl Challenge {
             acr_values: unmet.acr_values.clone(),
             max_age: unmet.max_age,
             scope: unmet.scopes.clone(),
-            remediation: unmet.remediation.clone(),
+            remediation: unmet.details.as_ref().and_then(|details| details.remediation.clone()),
             ..Challenge::for_reason(unmet.reason())
         }
     }

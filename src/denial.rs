@@ -354,7 +354,7 @@ impl From<&Unmet> for Denial {
             denial = denial.without_challenge();
         }
         denial.0.also = unmet.reasons().iter().skip(1).copied().collect();
-        denial.0.detail = unmet.problem.clone();
+        denial.0.detail = unmet.details.as_ref().map(|details| details.problem.clone());
         denial
     }
 }

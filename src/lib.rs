@@ -3,6 +3,7 @@
 // and the picture itself is embedded below.
 //! [protect_a_route]: crate::guide::protect_a_route
 //! [step_up]: crate::guide::step_up
+//! [approve_one_operation]: crate::guide::approve_one_operation
 //! [delegation]: crate::guide::delegation
 //! [issuers_and_tenants]: crate::guide::issuers_and_tenants
 //! [vendor_profiles]: crate::guide::vendor_profiles
@@ -29,6 +30,7 @@
 //! |---|---|
 //! | guard routes | [`Guard`], [`Guard::require`], [`layer`] |
 //! | say what an operation asks for | [`Require`], [`Scope`], [`Acr`] |
+//! | compare one operation with what was consented to | [`detail`]: [`Detail`](detail::Detail), [`DetailType`](detail::DetailType), [`Require::detail`] |
 //! | read who calls, in a handler | [`Grant`], [`AccessToken`], [`Actor`], [`Party`], [`layer::OwnGrant`] |
 //! | ask for more, or refuse, in a handler | [`Guard::narrow`], [`Guard::refuse`] |
 //! | say whom you trust | [`Issuer`], [`Guard::trust`], [`Audience`] |

@@ -65,23 +65,23 @@ pub(crate) fn detail(case: &Case<'_>) -> Option<Outcome> {
 
 /// Returns `None` if something in it is not a text, a list of texts, or an object of those.
 fn asked_detail(asked: &Map<String, Value>) -> Option<Detail> {
-    let mut detail = Detail::of(asked.get("type")?.as_str()?);
-    for (name, value) in asked.iter().filter(|(name, _)| *name != "type") {
-        detail = with(detail, &[name.clone()], value)?;
-    }
-    Some(detail)
+    let detail = Detail::of(asked.get("type")?.as_str()?);
+    let mut members = asked.iter().filter(|(name, _)| *name != "type");
+    members.try_fold(detail, |detail, (name, value)| with(detail, vec![name.clone()], value))
 }
 
-fn with(detail: Detail, path: &[String], value: &Value) -> Option<Detail> {
+fn with(detail: Detail, path: Vec<String>, value: &Value) -> Option<Detail> {
     match value {
-        Value::String(text) => Some(detail.with(path.to_vec(), text)),
+        Value::String(text) => Some(detail.with(path, text)),
         Value::Array(items) => {
             let texts: Option<Vec<_>> = items.iter().map(Value::as_str).collect();
-            Some(detail.with(path.to_vec(), texts?))
+            Some(detail.with(path, texts?))
         }
         Value::Object(members) if !members.is_empty() => {
             members.iter().try_fold(detail, |detail, (name, value)| {
-                with(detail, &[path, &[name.clone()]].concat(), value)
+                let mut path = path.clone();
+                path.push(name.clone());
+                with(detail, path, value)
             })
         }
         _ => None,

@@ -38,9 +38,9 @@ pub struct GrantedDetails<'a> {
 /// How much an entry may grant.
 #[derive(Clone, Copy)]
 enum Extent {
-    /// As much as is asked, or more.
+    /// What is asked, or more.
     AtLeast,
-    /// As much as is asked, and no more.
+    /// What is asked, and no more.
     Exactly,
 }
 

@@ -26,7 +26,7 @@ use crate::token::AccessToken;
 /// | [`actor()`](AccessToken::actor) | who acts for the subject now, for example an agent |
 /// | [`client_id()`](AccessToken::client_id) | the software that the token was issued to |
 /// | [`allows()`](AccessToken::allows), [`scopes()`](AccessToken::scopes) | whether the token has a scope; all its scopes |
-/// | [`claim()`](AccessToken::claim) | any other claim of the token |
+/// | [`claim()`](AccessToken::claim), [`details()`](AccessToken::details) | any other claim of the token; its authorization details of one type |
 /// | [`expires_in()`](Grant::expires_in) | how long the grant still lasts |
 /// | [`operation()`](Evidence::operation) | the name, method and path of the operation |
 /// | [`decision()`](Evidence::decision) | the id of this decision in the audit record |

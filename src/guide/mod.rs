@@ -4,18 +4,22 @@
 //!
 //! 1. [Protect a route](protect_a_route): where a guard stands, and what a handler does with its grant.
 //! 2. [Step-up](step_up): ask for a strong and recent login before a destructive operation.
-//! 3. [Delegation](delegation): which agents may act for a user.
-//! 4. [Issuers and tenants](issuers_and_tenants): keys, several issuers, issuers with tenants.
-//! 5. [Vendor profiles](vendor_profiles): tokens that are not RFC 9068, and how to find the right profile.
-//! 6. [Proof of possession](proof_of_possession): DPoP, certificates, tokens that count once.
-//! 7. [Plain functions](plain_functions): without tower, guard, async or clock.
-//! 8. [Behind a proxy](behind_a_proxy): what changes if something else terminates TLS.
-//! 9. [Testing your service](testing_your_service): tokens for your own tests.
-//! 10. [What is not checked](what_is_not_checked): what a grant does not say.
-//! 11. [Limits](limits): every number, and how to change it.
-//! 12. [Security](security): the threats, and what the guard does about each.
+//! 3. [Approve one operation](approve_one_operation): consent to this order and this amount, compared with the request.
+//! 4. [Delegation](delegation): which agents may act for a user.
+//! 5. [Issuers and tenants](issuers_and_tenants): keys, several issuers, issuers with tenants.
+//! 6. [Vendor profiles](vendor_profiles): tokens that are not RFC 9068, and how to find the right profile.
+//! 7. [Proof of possession](proof_of_possession): DPoP, certificates, tokens that count once.
+//! 8. [Plain functions](plain_functions): without tower, guard, async or clock.
+//! 9. [Behind a proxy](behind_a_proxy): what changes if something else terminates TLS.
+//! 10. [Testing your service](testing_your_service): tokens for your own tests.
+//! 11. [What is not checked](what_is_not_checked): what a grant does not say.
+//! 12. [Limits](limits): every number, and how to change it.
+//! 13. [Security](security): the threats, and what the guard does about each.
 //!
 //! The chapters hold no code of the crate. Their examples run as its tests.
+
+#[doc = include_str!("approve_one_operation.md")]
+pub mod approve_one_operation {}
 
 #[doc = include_str!("behind_a_proxy.md")]
 pub mod behind_a_proxy {}

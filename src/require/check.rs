@@ -2,6 +2,7 @@
 
 use time::UtcDateTime;
 
+use super::details::ComparedDetails;
 use super::lists::without_repeats;
 use super::requirement::Require;
 use super::token_role::TokenRole;
@@ -14,8 +15,8 @@ impl Require {
     /// Checks a validated token against this requirement, at the moment `now`.
     ///
     /// It does **not** check whether the token is still valid at `now`, which validation did, or whether it was spent,
-    /// which needs a store. It cannot check whether a detail was approved, and treats one that must be as a mistake:
-    /// see [`Approvals::recognize`](crate::approvals::Approvals::recognize).
+    /// which needs a store. It cannot tell whether a detail was approved, so one that must be is a mistake here: see
+    /// [`Approvals::recognize`](crate::approvals::Approvals::recognize).
     ///
     /// # Errors
     ///
@@ -29,31 +30,41 @@ impl Require {
     }
 
     /// Checks a token of which it is known whether it is that of a transaction.
+    ///
+    /// A token that lacks nothing but an approval is refused for that. If the token is that of a transaction, its details
+    /// are compared, and the transaction is still to be recognized.
     pub(crate) fn check_as(
         &self,
         token: &AccessToken,
         role: TokenRole,
         now: UtcDateTime,
     ) -> Result<(), Unmet> {
-        let details = self
-            .check_details(token, role)
-            .map_err(|problem| Unmet::new(problem.reason()).with_problem(&problem))?;
+        let details = self.compare_details(token, role).map_err(|problem| {
+            // What a token cannot make good is refused first.
+            Unmet::new(problem.reason()).with_details(&problem, None)
+        })?;
         self.check_parties(token).map_err(Unmet::new)?;
         if role == TokenRole::Misused {
             return Err(Unmet::new(Reason::TransactionTokenMisused));
         }
+        let (details, is_approved) = match details {
+            ComparedDetails::Met => (None, true),
+            ComparedDetails::NotApproved => (None, false),
+            ComparedDetails::Lacking(lacking) => (Some(lacking), true),
+        };
         let authentication = self.check_authentication(token, now);
         let allowed = self.scopes.iter().all(|group| token.allows_any(group));
-        if allowed && authentication == [None, None] && details.reasons.is_empty() {
+        if allowed && authentication == [None, None] && details.is_none() {
             // Nothing else is lacking.
-            return match details.approval {
-                true => Err(Unmet::new(Reason::TransactionAuthorizationRequired)),
-                false => Ok(()),
+            return match is_approved {
+                true => Ok(()),
+                false => Err(Unmet::new(Reason::TransactionAuthorizationRequired)),
             };
         }
         let scope = (!allowed).then_some(Reason::InsufficientScope);
-        let reasons = authentication.into_iter().chain([scope]).flatten().chain(details.reasons);
-        let mut reasons = without_repeats(reasons);
+        let reasons = authentication.into_iter().chain([scope]).flatten();
+        let of_details = details.iter().flat_map(|lacking| lacking.reasons.iter().copied());
+        let mut reasons = without_repeats(reasons.chain(of_details));
         reasons.sort_unstable();
         let Some(mut unmet) = Unmet::from_reasons(reasons) else { return Ok(()) };
         if authentication != [None, None] {
@@ -63,11 +74,10 @@ impl Require {
         if !allowed {
             unmet.scopes = self.challenge_scopes();
         }
-        unmet.remediation = details.remediation;
-        match details.problem {
-            Some(problem) => Err(unmet.with_problem(&problem)),
-            None => Err(unmet),
-        }
+        Err(match details {
+            Some(lacking) => unmet.with_details(&lacking.problem, lacking.remediation),
+            None => unmet,
+        })
     }
 
     /// Checks what neither another login nor more scope can change.

@@ -8,22 +8,20 @@ use crate::detail::{Consent, Detail, DetailProblem, DetailTypes, Remediation};
 use crate::reason::Reason;
 use crate::token::AccessToken;
 
-/// What a token lacks in authorization details.
-#[derive(Default)]
+/// What a token lacks in authorization details: something, since there is a reason.
 pub(super) struct LackingDetails {
     pub(super) reasons: Vec<Reason>,
     pub(super) remediation: Option<Remediation>,
-    /// An approval is lacking.
-    pub(super) approval: bool,
     /// The first problem, for the operator.
-    pub(super) problem: Option<DetailProblem>,
+    pub(super) problem: DetailProblem,
 }
 
-impl LackingDetails {
-    fn add(&mut self, problem: DetailProblem) {
-        self.reasons.push(problem.reason());
-        self.problem.get_or_insert(problem);
-    }
+/// How the details of a token compare with those that are asked for.
+pub(super) enum ComparedDetails {
+    Met,
+    /// Nothing but an approval is lacking.
+    NotApproved,
+    Lacking(LackingDetails),
 }
 
 impl Require {
@@ -53,55 +51,63 @@ impl Require {
     /// Checks that the token's details cover those that are asked for.
     ///
     /// The error is the owner's mistake, which no token can make good.
-    pub(super) fn check_details(
+    pub(super) fn compare_details(
         &self,
         token: &AccessToken,
         role: TokenRole,
-    ) -> Result<LackingDetails, DetailProblem> {
-        let mut lacking = LackingDetails::default();
+    ) -> Result<ComparedDetails, DetailProblem> {
         if self.details.is_empty() && self.detail_types.is_empty() {
-            return Ok(lacking);
+            return Ok(ComparedDetails::Met);
         }
+        let mut lacks_approval = false;
         let (types, granted) = (token.detail_types(), token.authorization_details());
+        let mut problems = Vec::new();
+        // What a challenge would ask for.
         let mut asked = BTreeSet::new();
         for detail in &self.details {
-            if detail.consent() != Consent::Granted && role == TokenRole::Unknown {
+            let (consent, is_ordinary) = (detail.consent(), role.is_ordinary());
+            if consent != Consent::Granted && role == TokenRole::Unknown {
                 return Err(DetailProblem::not_approvable(detail.type_name()));
             }
             match types.comparable(detail) {
-                // No token but that of a transaction meets it, whatever is granted.
-                Ok(_) if role.is_ordinary() && detail.consent() == Consent::Approved => {
-                    lacking.approval = true;
-                }
+                // Only the token of a transaction meets it, whatever another one grants.
+                Ok(_) if is_ordinary && consent == Consent::Approved => lacks_approval = true,
                 Ok(comparable) => match granted.cover_comparable(&comparable) {
-                    Err(_) if role.can_be_challenged() && detail.consent() != Consent::Granted => {
-                        lacking.approval = true;
+                    Err(_) if role.can_be_challenged() && consent != Consent::Granted => {
+                        lacks_approval = true;
                     }
                     covered => {
-                        covered.unwrap_or_else(|problem| lacking.add(problem));
+                        problems.extend(covered.err());
                         asked.insert(comparable.detail().to_json());
                     }
                 },
                 Err(problem) if problem.reason() == Reason::InternalError => return Err(problem),
-                Err(problem) => lacking.add(problem),
+                Err(problem) => problems.push(problem),
             }
         }
         for name in &self.detail_types {
             types.defined(name)?;
-            if granted.of_type(name).next().is_none() {
-                lacking.add(DetailProblem::not_covered(name));
-            }
+            let is_granted = granted.of_type(name).next().is_some();
+            problems.extend((!is_granted).then(|| DetailProblem::not_covered(name)));
             // A detail of the type says more.
             if !self.details.iter().any(|detail| detail.type_name() == name) {
                 asked.insert(Detail::of(name).to_json());
             }
         }
-        let is_lacking = lacking.reasons.contains(&Reason::AuthorizationDetailsInsufficient);
-        // A new grant does not make another transaction of this one.
-        if is_lacking && role != TokenRole::Transaction {
-            let remediation = Remediation::new(&asked, self.spends());
-            lacking.remediation = Some(remediation.ok_or_else(DetailProblem::too_large)?);
-        }
-        Ok(lacking)
+        let reasons: Vec<_> = problems.iter().map(DetailProblem::reason).collect();
+        let remediation = match reasons.contains(&Reason::AuthorizationDetailsInsufficient) {
+            // A new grant does not make the token of another transaction.
+            true if role != TokenRole::Transaction => {
+                Some(Remediation::new(&asked, self.spends()).ok_or_else(DetailProblem::too_large)?)
+            }
+            _ => None,
+        };
+        Ok(match problems.into_iter().next() {
+            Some(problem) => {
+                ComparedDetails::Lacking(LackingDetails { reasons, remediation, problem })
+            }
+            None if lacks_approval => ComparedDetails::NotApproved,
+            None => ComparedDetails::Met,
+        })
     }
 }

@@ -384,7 +384,6 @@ impl Require {
     }
 
     /// Returns the authorization details that this asks for: see [`detail`](Self::detail).
-    #[must_use]
     pub fn details(&self) -> &[Detail] {
         &self.details
     }

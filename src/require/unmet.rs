@@ -19,9 +19,16 @@ pub struct Unmet {
     pub(crate) acr_values: Vec<Acr>,
     pub(crate) max_age: Option<Duration>,
     pub(crate) scopes: Vec<Scope>,
+    pub(crate) details: Option<Box<UnmetDetails>>,
+}
+
+/// More about the authorization details that a token lacks, or that were not asked for rightly.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct UnmetDetails {
+    /// What a new grant must contain.
     pub(crate) remediation: Option<Remediation>,
-    /// More about the details, for the operator.
-    pub(crate) problem: Option<String>,
+    /// For the operator.
+    pub(crate) problem: String,
 }
 
 impl Unmet {
@@ -33,8 +40,7 @@ impl Unmet {
             acr_values: Vec::new(),
             max_age: None,
             scopes: Vec::new(),
-            remediation: None,
-            problem: None,
+            details: None,
         }
     }
 
@@ -46,11 +52,17 @@ impl Unmet {
 
     /// True if details are lacking and no remediation is offered: the token is that of a transaction.
     pub(crate) fn is_final(&self) -> bool {
-        self.first == Reason::AuthorizationDetailsInsufficient && self.remediation.is_none()
+        let remediation = self.details.as_ref().and_then(|details| details.remediation.as_ref());
+        self.first == Reason::AuthorizationDetailsInsufficient && remediation.is_none()
     }
 
-    pub(super) fn with_problem(mut self, problem: &DetailProblem) -> Self {
-        self.problem = Some(problem.to_string());
+    pub(super) fn with_details(
+        mut self,
+        problem: &DetailProblem,
+        remediation: Option<Remediation>,
+    ) -> Self {
+        let problem = problem.to_string();
+        self.details = Some(Box::new(UnmetDetails { remediation, problem }));
         self
     }
 

@@ -250,17 +250,11 @@ impl AccessToken {
     /// use serde_json::json;
     /// use unconfused::{Audience, Scope};
     /// # use unconfused::testing::TestIssuer;
-    /// # #[derive(Debug)]
+    ///
+    /// #[derive(Debug, serde::Deserialize)]
     /// struct Refund {
     ///     order: String,
     /// }
-    /// # // As `derive(serde::Deserialize)` would have it.
-    /// # impl<'de> serde::Deserialize<'de> for Refund {
-    /// #     fn deserialize<D: serde::Deserializer<'de>>(d: D) -> Result<Self, D::Error> {
-    /// #         let mut map = std::collections::HashMap::<String, String>::deserialize(d)?;
-    /// #         Ok(Refund { order: map.remove("order").ok_or_else(|| serde::de::Error::missing_field("order"))? })
-    /// #     }
-    /// # }
     ///
     /// const ORDERS: Audience = Audience::from_static("https://orders.example");
     /// # let login = TestIssuer::new("https://login.example");

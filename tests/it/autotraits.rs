@@ -10,6 +10,7 @@ use unconfused::approvals::*;
 use unconfused::audit::*;
 use unconfused::challenge::*;
 use unconfused::client::*;
+use unconfused::detail::*;
 use unconfused::error::*;
 use unconfused::keys::*;
 use unconfused::layer::*;
@@ -42,6 +43,7 @@ fn shared() -> Vec<&'static str> {
         Approvals, ApprovalProblem, Requester, SigningKey, Transaction, TransactionKey, TransactionServer,
         MetadataUrl, Operation, OwnGrant, Party<'_>, Printable<'_>, ProblemJson, Profile, Reason,
         Remedy, Require, Scope, ScopeCycle, ScopeHierarchy, ScopeShape, SkippedKey<'_>, StepUp,
+        Consent, Detail, DetailProblem, DetailType, DetailTypes, DetailValue, DetailsDialect, GrantedDetails<'_>, MemberPath, Remediation,
         TestIssuer, TestToken, TokenLimits, TracingAudit, Unmet, UnverifiedToken<'_>, Validation, WrongClaimType,
     )
 }
@@ -120,7 +122,7 @@ fn what_a_service_holds_can_be_cloned() {
         KeySetError, Metadata, DocumentService, ChallengeKeys, TransactionChallenge,
         Approvals, ApprovalProblem, Requester, Transaction, TransactionKey, TransactionServer, MetadataUrl, Operation, OwnGrant, Party<'_>,
         Profile, Require, Scope, ScopeCycle, ScopeHierarchy, TestIssuer, TestToken, Unmet,
-        Validation, WrongClaimType,
+        Validation, WrongClaimType, Detail, DetailType, DetailTypes, Remediation,
     );
 }
 
@@ -129,7 +131,7 @@ fn small_values_can_be_copied() {
     hold!(Copy Send Sync;
         ClientCertificate, Remembered, Actor<'_>, ActorSource, Algorithm, DecisionId, EmptyBody, HeaderType, KeyHint<'_>,
         KeyProblem, MayAct<'_>, Printable<'_>, ProblemJson, Reason, Remedy, ScopeShape,
-        SkippedKey<'_>, StepUp, TracingAudit,
+        SkippedKey<'_>, StepUp, TracingAudit, Consent, DetailsDialect, GrantedDetails<'_>,
     );
 }
 
@@ -137,7 +139,7 @@ fn small_values_can_be_copied() {
 fn every_error_can_be_handed_on() {
     hold!(Error Send Sync;
         StoreUnavailable, ConfigError,
-        Denial, InvalidName, InvalidToken, KeyProblem, KeySetError, KeysUnavailable,
+        Denial, DetailProblem, InvalidName, InvalidToken, KeyProblem, KeySetError, KeysUnavailable,
         Reason, ScopeCycle, Unmet, WrongClaimType,
     );
 }

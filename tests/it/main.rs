@@ -8,6 +8,7 @@ mod audit;
 mod autotraits;
 mod challenge;
 mod delegation;
+mod detail;
 mod dpop;
 mod keys;
 mod language;

@@ -8,6 +8,7 @@ use crate::common::*;
 use http::Extensions;
 use http::request::Parts;
 use serde_json::{Value, json};
+use unconfused::detail::{Detail, DetailType};
 use unconfused::keys::{Algorithm, KeySet, KeysUnavailable};
 use unconfused::profile::{ClaimRule, HeaderType, Profile};
 use unconfused::proof::{ClientCertificate, Dpop, Nonces};
@@ -328,6 +329,17 @@ fn faults() -> Vec<Fault> {
     // Scopes.
     fault(Reason::InsufficientScope, &["scope"], |s| {
         s.token = s.token.clone().scope("orders:write");
+    });
+    // Authorization details.
+    fault(Reason::AuthorizationDetailsInsufficient, &[], |s| {
+        s.guard.push(|guard| guard.detail_type(DetailType::new("refund").exact("order")));
+        let refund = Detail::of("refund").with("order", 7);
+        s.requirement = s.requirement.clone().and(Require::detail(refund));
+    });
+    fault(Reason::PolicyInputInvalid, &[], |s| {
+        s.guard.push(|guard| guard.detail_type(DetailType::new("transfer").at_most("amount")));
+        let transfer = Detail::of("transfer").with("amount", "1e3");
+        s.requirement = s.requirement.clone().and(Require::detail(transfer));
     });
     // Last of all
     fault(Reason::TokenSpent, &[], |s| {

@@ -1,6 +1,8 @@
 //! Requirements: the law of `and`, step-up, scopes that imply others, and how a requirement reads.
 
 use crate::common::*;
+use serde_json::json;
+use unconfused::detail::{Detail, DetailType};
 use unconfused::error::Unmet;
 use unconfused::profile::Profile;
 use unconfused::testing::{TestIssuer, TestToken};
@@ -62,7 +64,22 @@ fn family() -> Vec<Require> {
         any().in_person([(OTHER, "web"), (LOGIN, "web")]),
         Require::scope(WRITE).person().delegated(),
         Require::scope(READ).undelegated().acr([MFA]),
+        Require::detail(refund("7", "5")),
+        Require::detail(refund("7", "12.50")),
+        Require::detail(refund("7", "5")).and(Require::detail(refund("8", "1"))),
+        Require::detail_of_type("refund"),
+        Require::scope(READ).and(Require::detail(refund("7", "5"))),
     ]
+}
+
+fn refund(order: &str, amount: &str) -> Detail {
+    Detail::of("refund").with("order", order).with("amount", amount)
+}
+
+/// Compares details of two types.
+fn with_types(validation: Validation) -> Validation {
+    let refund = DetailType::new("refund").exact("order").at_most("amount");
+    validation.detail_type(refund).detail_type(DetailType::new("cancel").exact("order"))
 }
 
 /// Validated tokens of every kind.
@@ -73,7 +90,8 @@ fn tokens() -> Vec<AccessToken> {
         validation().agent_clients(["agent-app"]).agents_must_act().scope_hierarchy(hierarchy),
         // The one in `act` took the subject's place.
         validation().profile(Profile::rfc9068().act_names_impersonators()),
-    ];
+    ]
+    .map(with_types);
     let web = || token().client("web");
     let logged_in = |acr: &str, ago| web().acr(acr).authenticated(secs(ago));
     let kinds = [
@@ -114,9 +132,19 @@ fn tokens() -> Vec<AccessToken> {
     ];
     let validate =
         |kind: &TestToken, validation: &Validation| validate_by(validation, kind, now()).unwrap();
+    let entry = |order, amount| json!({"type": "refund", "order": order, "amount": amount});
+    let detailed = |details| web().claim("authorization_details", details);
+    let detailed = [
+        detailed(json!([entry("7", "5")])),
+        detailed(json!([entry("7", "20")])).scope("orders:read"),
+        detailed(json!([entry("7", "5"), entry("8", "5")])),
+        detailed(json!([{"type": "cancel", "order": "7"}, entry("8", "1")])),
+        detailed(json!([{"type": "cancel", "order": "7"}])).scope("orders:read"),
+    ];
+    let detailed = detailed.map(|kind| validate(&kind, &validations[0]));
     let ours = kinds.iter().flat_map(|kind| validations.iter().map(|by| validate(kind, by)));
     // The same names, given by a partner.
-    let (partner, trusted) = (TestIssuer::new(OTHER), Validation::new(ORDERS, OTHER));
+    let (partner, trusted) = (TestIssuer::new(OTHER), with_types(Validation::new(ORDERS, OTHER)));
     let web = || partner.token(&ORDERS).issued_at(now()).client("web");
     let theirs = [
         web(),
@@ -131,7 +159,7 @@ fn tokens() -> Vec<AccessToken> {
         let token = UnverifiedToken::parse(&token).unwrap();
         token.validate(&trusted, &partner.keys(), now()).unwrap()
     });
-    ours.chain(theirs).collect()
+    ours.chain(detailed).chain(theirs).collect()
 }
 
 /// Which tokens a requirement admits.
@@ -232,6 +260,8 @@ fn what_is_asked_on_top_never_admits_more() {
             a.clone().in_person([(LOGIN, "web")]),
             a.clone().and(READ),
             a.clone().and([READ, WRITE]),
+            a.clone().and(Require::detail(refund("7", "5"))),
+            a.clone().and(Require::detail_of_type("refund")),
         ] {
             let after = admitted(&more, &tokens);
             let narrower = before.iter().zip(&after).all(|(before, after)| before >= after);

@@ -155,7 +155,7 @@ pub mod error {
     //! - read a claim of your own: [`WrongClaimType`].
     //!
     //! Errors that belong to one module are there: [`KeySetError`](crate::keys::KeySetError),
-    //! [`HttpError`](crate::client::HttpError), [`StoreUnavailable`](crate::replay::StoreUnavailable).
+    //! [`HttpError`](crate::client::HttpError), [`DetailProblem`](crate::detail::DetailProblem), [`StoreUnavailable`](crate::replay::StoreUnavailable).
     //!
     //! ```
     //! use unconfused::token::UnverifiedToken;

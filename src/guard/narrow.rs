@@ -25,6 +25,9 @@ impl Guard {
     /// the first fails or is dropped, the next may spend; the store knows whether the token was spent. A `narrow` that
     /// does not itself ask for it spends nothing and is not refused for it.
     ///
+    /// This is how a handler states the operation that it is about to carry out, so that it is compared with what was
+    /// consented to: see [`Require::detail`].
+    ///
     /// The grant of another guard is not trusted. Its credential is validated anew, at this moment and as far as that
     /// is possible without the request: tokens that are bound to a certificate are refused, a DPoP proof that is too
     /// old by now is refused, and the transport is not checked.

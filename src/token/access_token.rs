@@ -358,7 +358,7 @@ impl fmt::Debug for AccessToken {
     }
 }
 
-/// The error of [`AccessToken::claim`]: the claim does not have the type that was asked for.
+/// The error of [`AccessToken::claim`] and [`AccessToken::details`]: the claim does not have the type that was asked for.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("the claim `{claim}` has another type")]
 pub struct WrongClaimType {

@@ -224,8 +224,11 @@ impl Approvals {
         let types = token.detail_types();
         token.authorization_details().are_exactly(details, types)?;
         let Operation(details) = Operation::new(details, types)?;
-        if token.audience() != Some(resource) {
-            return Err(ApprovalProblem::unknown("the token is for another name of this resource"));
+        // Another resource that it is for too could send it here.
+        if token.audience() != Some(resource) || token.audiences().count() != 1 {
+            let problem =
+                "the token is for another name of this resource, or for other resources too";
+            return Err(ApprovalProblem::unknown(problem));
         }
         let text = token.raw_claim("txn").and_then(string).map(Cow::into_owned).unwrap_or_default();
         let txn = Txn::parse(&text)

@@ -312,10 +312,15 @@ impl<B> Clone for GuardLayer<B> {
 impl<B> fmt::Debug for GuardLayer<B> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let mut debug = f.debug_struct("GuardLayer");
-        let RouteSettings { requirement, operation_name, optional, .. } = &*self.settings;
+        let RouteSettings { requirement, operation_name, optional, approvable, .. } =
+            &*self.settings;
         if let RouteRequirement::Fixed(requirement) = requirement {
             debug.field("requirement", &requirement.to_string());
         }
-        debug.field("name", operation_name).field("optional", optional).finish_non_exhaustive()
+        debug
+            .field("name", operation_name)
+            .field("optional", optional)
+            .field("approvable", approvable)
+            .finish_non_exhaustive()
     }
 }

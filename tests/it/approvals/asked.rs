@@ -164,3 +164,37 @@ fn a_challenge_asks_no_store() {
     }
     assert_eq!(asked.load(std::sync::atomic::Ordering::SeqCst), 0);
 }
+
+#[test]
+fn ten_thousand_challenges_leave_nothing_behind() {
+    let guard = approving();
+    let token = ordinary();
+    let ask = || signed(&send(&guard, &token, approved_refund()).unwrap_err());
+    // The first ones make what lasts, such as the entry in the cache of tokens.
+    (0..100).for_each(|_| drop(ask()));
+    let heap = allocation_counter::measure(|| (0..10_000).for_each(|_| drop(ask())));
+    assert_eq!(heap.bytes_current, 0);
+    assert_eq!(heap.count_current, 0);
+}
+
+#[test]
+fn the_record_of_a_challenge_and_of_its_use_have_the_same_txn() {
+    let events = std::sync::Arc::new(std::sync::Mutex::new(Vec::new()));
+    let sink = events.clone();
+    let guard = approving().audit(move |event: &unconfused::AuditEvent<'_>| {
+        let txn = event.txn().map(|txn| txn.raw().to_owned());
+        sink.lock().unwrap().push((event.allowed(), txn, event.to_string()));
+    });
+    let challenge = challenged(&guard, &ordinary(), approved_refund());
+    let token = issued(login(), &challenge, now());
+    assert!(send(&guard, &token, approved_refund()).is_ok());
+    assert!(send(&guard, &ordinary().claim("x", 1), REFUND).is_ok());
+    let events = events.lock().unwrap();
+    let txn = challenge["txn"].as_str().map(str::to_owned);
+    let seen: Vec<_> = events.iter().map(|(allowed, txn, _)| (*allowed, txn.clone())).collect();
+    assert_eq!(seen, [(false, txn.clone()), (true, txn), (true, None)]);
+    for (_, _, line) in events.iter() {
+        // Neither the challenge nor what it asks for is in the record.
+        assert!(!line.contains("DE02") && !line.contains("eyJ"), "{line}");
+    }
+}

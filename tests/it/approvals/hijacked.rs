@@ -286,12 +286,14 @@ fn a_token_of_another_trusted_issuer_is_no_approval_of_the_server() {
 }
 
 #[test]
-fn an_approval_for_another_name_of_the_resource_is_unknown() {
+fn an_approval_for_another_name_of_the_resource_or_for_others_too_is_unknown() {
     let guard = approving().also_accept(Audience::from_static("urn:orders"));
     let challenge = challenged(&guard, &ordinary(), approved_refund());
     let token = issued(login(), &challenge, now());
-    let renamed = token.clone().claim("aud", "urn:orders");
-    assert_eq!(reason(&guard, &renamed, approved_refund()), Some(UNKNOWN));
+    for audience in [json!("urn:orders"), json!([ORDERS.as_str(), "https://billing.example"])] {
+        let renamed = token.clone().claim("aud", audience);
+        assert_eq!(reason(&guard, &renamed, approved_refund()), Some(UNKNOWN));
+    }
     assert!(send(&guard, &token, approved_refund()).is_ok());
 }
 

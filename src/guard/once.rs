@@ -57,7 +57,7 @@ impl Guard {
         &self,
         evidence: &Evidence,
         step_kind: StepKind,
-        transaction: Option<Transaction>,
+        transaction: Option<&Transaction>,
     ) -> StoreAnswer {
         let refuse = |reason: Reason, detail: &str| {
             Answer::Now(Err(Denial::from(reason).with_detail(detail)))
@@ -80,7 +80,7 @@ impl Guard {
             return Answer::Now(Ok(()));
         }
         let (token, at) = (evidence.token(), evidence.at());
-        let entry = match &transaction {
+        let entry = match transaction {
             Some(transaction) => Some(transaction.entry(token, at)),
             None => ReplayEntry::for_token(token, at),
         };

@@ -342,7 +342,7 @@ impl Guard {
         if !spends {
             return Answer::Now(self.decided(evidence, Ok(())));
         }
-        match self.spend(&evidence, step_kind, transaction) {
+        match self.spend(&evidence, step_kind, transaction.as_ref()) {
             Answer::Now(spent) => Answer::Now(self.decided(evidence, spent)),
             waiting @ Answer::Later(_) => {
                 let guard = self.clone();

@@ -4,7 +4,9 @@ use std::fmt;
 
 use base64_simd::URL_SAFE_NO_PAD;
 use josekit::jwk::alg::ec::{EcCurve, EcKeyPair};
-use josekit::jwk::alg::ed::{EdCurve, EdKeyPair};
+#[cfg(feature = "testing")]
+use josekit::jwk::alg::ed::EdCurve;
+use josekit::jwk::alg::ed::EdKeyPair;
 use josekit::jwk::{Jwk, KeyPair as _};
 use josekit::jws::{ES256, EdDSA, JwsSigner};
 #[cfg(feature = "testing")]

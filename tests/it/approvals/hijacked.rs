@@ -38,7 +38,8 @@ fn other(change: impl Fn(Detail) -> Detail) -> Require {
 
 /// The right request, with other details in the token.
 #[track_caller]
-fn granted(details: Value, expected: Reason) {
+fn granted(details: impl Into<Value>, expected: Reason) {
+    let details = details.into();
     let change = |token: TestToken| token.claim("authorization_details", &details);
     refused(change, approved_refund(), expected);
 }

@@ -10,7 +10,7 @@ use http::{HeaderMap, HeaderName, HeaderValue, Response, StatusCode};
 use serde_json::{Map, Value};
 use time::UtcDateTime;
 
-use crate::challenge::{Challenge, DetailsDialect, MetadataUrl, Scheme};
+use crate::challenge::{Challenge, DetailsDialect, MetadataUrl, Scheme, TransactionChallenge};
 use crate::credential::Credential;
 use crate::evidence::DecisionId;
 use crate::printable::Explanation;
@@ -55,6 +55,8 @@ struct Inner {
     other_reasons: Vec<Reason>,
     explanation: Explanation,
     challenge: Option<Challenge>,
+    /// No other token helps, although one does for this reason otherwise: 403, without a challenge.
+    is_final: bool,
     /// Seconds.
     retry_after: u64,
     nonce: Option<String>,
@@ -73,6 +75,7 @@ impl Denial {
             other_reasons: Vec::new(),
             explanation: Explanation::default(),
             challenge: reason.has_challenge().then_some(challenge),
+            is_final: false,
             retry_after: 5,
             nonce: None,
             decision: None,
@@ -129,7 +132,10 @@ impl Denial {
         ForOperator(self)
     }
 
-    /// Returns the HTTP status of the answer: that of the reason, unless a [`DetailsDialect`] says otherwise.
+    /// Returns the HTTP status of the answer.
+    ///
+    /// It is that of the reason, but 403 if a [`DetailsDialect`] says so, and if a token with more details or with an
+    /// approval would help but cannot be asked for.
     #[must_use]
     pub fn status(&self) -> StatusCode {
         let is_step_up = |challenge: &Challenge| {
@@ -137,6 +143,7 @@ impl Denial {
         };
         match &self.0.challenge {
             Some(challenge) if is_step_up(challenge) => StatusCode::FORBIDDEN,
+            None if self.0.is_final => StatusCode::FORBIDDEN,
             _ => self.0.reason.status(),
         }
     }
@@ -319,6 +326,21 @@ impl Denial {
         self
     }
 
+    /// Adds the signed challenge to a denial that asks for an approval.
+    pub(crate) fn with_transaction(mut self, transaction: TransactionChallenge) -> Self {
+        let challenge = Challenge::for_reason(self.reason()).with_transaction(transaction);
+        self.0.challenge = Some(challenge);
+        self.0.is_final = false;
+        self
+    }
+
+    /// Makes the denial final: 403, without a challenge.
+    pub(crate) fn without_challenge(mut self) -> Self {
+        self.0.challenge = None;
+        self.0.is_final = true;
+        self
+    }
+
     pub(crate) fn with_details_dialect(mut self, dialect: DetailsDialect) -> Self {
         let challenge = self.0.challenge.take();
         self.0.challenge = challenge.map(|it| it.with_details_dialect(dialect));
@@ -411,7 +433,12 @@ impl fmt::Display for ForOperator<'_> {
 
 impl From<Reason> for Denial {
     fn from(reason: Reason) -> Self {
-        Denial::new(reason, Challenge::for_reason(reason))
+        let denial = Denial::new(reason, Challenge::for_reason(reason));
+        match reason {
+            // It takes a signed challenge, which only a guard can add.
+            Reason::TransactionAuthorizationRequired => denial.without_challenge(),
+            _ => denial,
+        }
     }
 }
 
@@ -443,7 +470,13 @@ impl From<Unmet> for Denial {
 
 impl From<&Unmet> for Denial {
     fn from(unmet: &Unmet) -> Self {
-        let mut denial = Denial::new(unmet.reason(), Challenge::for_unmet(unmet));
+        let mut denial = match unmet.reason() {
+            Reason::TransactionAuthorizationRequired => Denial::from(unmet.reason()),
+            reason => Denial::new(reason, Challenge::for_unmet(unmet)),
+        };
+        if unmet.is_final() {
+            denial = denial.without_challenge();
+        }
         denial.0.other_reasons = unmet.reasons().iter().skip(1).copied().collect();
         denial.0.explanation.detail =
             unmet.details.as_ref().map(|details| details.problem.clone().into());

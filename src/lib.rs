@@ -41,6 +41,7 @@
 //! | fetch through another HTTP client | [`client`] |
 //! | accept the tokens of a vendor | [`profile`]: [`Profile`](profile::Profile) |
 //! | bind tokens to their sender | [`proof`]: [`Dpop`](proof::Dpop), [`ClientCertificate`](proof::ClientCertificate) |
+//! | have one operation approved by a human | [`approvals`]: [`Approvals`](approvals::Approvals) |
 //! | accept a proof or a token once | [`replay`]: [`MemoryReplayStore`](replay::MemoryReplayStore), [`ReplayStore`](replay::ReplayStore) |
 //! | keep a record | [`Audit`], [`AuditEvent`], [`audit`] |
 //! | understand a refusal | [`Reason`], [`Denial::for_operator`], [the guide](guide::my_token_is_refused) |
@@ -72,6 +73,7 @@
 )]
 
 mod answer;
+pub mod approvals;
 pub mod audit;
 #[cfg(feature = "axum")]
 mod axum;

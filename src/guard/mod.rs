@@ -18,6 +18,7 @@ mod readiness;
 mod pass;
 
 mod admitted;
+mod approving;
 mod body;
 mod cached;
 mod clock;
@@ -37,6 +38,7 @@ use http::request::Parts;
 use http::{HeaderName, Method};
 use time::UtcDateTime;
 
+use crate::approvals::Approvals;
 use crate::audit::Audit;
 use crate::challenge::{DetailsDialect, MetadataUrl};
 use crate::denial::MakeText;
@@ -119,6 +121,8 @@ struct Inner {
     proof_store: Option<Arc<dyn ReplayStore>>,
     /// Remembers spent tokens.
     spent_store: Option<Arc<dyn ReplayStore>>,
+    /// How approvals are asked for and recognized.
+    approvals: Option<Arc<Approvals>>,
     /// Says which requests need a nonce in their proof. Without it, all of them do.
     require_nonce_if: Option<Arc<RequiresNonce>>,
     audit: Vec<Arc<dyn Audit>>,

@@ -70,7 +70,7 @@ impl Guard {
         requirement: impl Into<Require>,
     ) -> Answer<'static, Result<Grant, Denial>> {
         let own = requirement.into();
-        let step_kind = StepKind::Narrow { spends: own.is_single_use() };
+        let step_kind = StepKind::Narrow { spends: own.spends() };
         let requirement = Arc::new(grant.requirement().clone().and(own));
         let operation = grant.operation().clone();
         let at = self.inner.clock.now();
@@ -86,6 +86,7 @@ impl Guard {
             at,
             decision: grant.decision(),
             query_token: grant.request.query_token,
+            accepts_challenge: grant.request.accepts_challenge,
             scheme: None,
             // It is known only from a request.
             certificate: None,

@@ -81,6 +81,7 @@ pub(crate) struct RouteSettings<B> {
     operation_name: Option<Arc<str>>,
     optional: bool,
     other_authenticators: Vec<OtherAuthenticator>,
+    approvable: bool,
     /// Makes the body of a denied response.
     pub(crate) body: B,
 }
@@ -114,6 +115,8 @@ impl Guard {
     ///   ([`Guard::client_certificate`]);
     /// - [`Guard::require_nonce_if`] is set and the guard makes no nonces
     ///   ([`Dpop::nonces`](crate::proof::Dpop::nonces));
+    /// - the requirement asks for an approval ([`Detail::approved`](crate::detail::Detail::approved)) and the guard cannot
+    ///   ask for one: see [`Guard::approvals`];
     /// - the requirement names a type of authorization details that the guard does not know ([`Guard::detail_type`]), or
     ///   a detail that does not have the members and the form that its type defines.
     pub fn require(&self, requirement: impl Into<Require>) -> GuardLayer {
@@ -215,6 +218,9 @@ impl Guard {
             !requirement.is_single_use() || self.inner.spent_store.is_some(),
             "the requirement spends tokens and the guard has no store for them: call `Guard::replay`"
         );
+        if requirement.asks_for_approval() {
+            self.assert_can_approve();
+        }
         if let Err(problem) = requirement.check_definitions(self.detail_types()) {
             panic!("no token can meet the requirement: {problem}");
         }
@@ -278,6 +284,7 @@ impl GuardLayer {
             operation_name: None,
             optional: false,
             other_authenticators: Vec::new(),
+            approvable: false,
             body: GuardBody,
         };
         GuardLayer { settings: Arc::new(settings) }
@@ -382,6 +389,7 @@ impl<B: Clone> GuardLayer<B> {
             operation_name,
             optional,
             other_authenticators,
+            approvable,
             body: _,
         } = Arc::unwrap_or_clone(self.settings);
         let settings = RouteSettings {
@@ -390,9 +398,34 @@ impl<B: Clone> GuardLayer<B> {
             operation_name,
             optional,
             other_authenticators,
+            approvable,
             body,
         };
         GuardLayer { settings: Arc::new(settings) }
+    }
+
+    /// Also lets tokens of approved transactions pass, for a handler that calls [`Guard::narrow`] with a detail that must
+    /// be [approved](crate::detail::Detail::approved).
+    ///
+    /// A layer cannot see what its handler will ask for. Without this, it refuses the token of a transaction
+    /// (`transaction_token_misused`), since that is authority for one operation and for nothing else, unless its own
+    /// requirement asks for an approval. Every layer before such a handler needs it, also a backstop on the whole
+    /// router.
+    ///
+    /// A handler behind such a layer **must** ask for the approved detail before it does anything: the token that
+    /// reaches it may be that of another transaction. A `narrow` that asks for none refuses such a token.
+    ///
+    /// # Panics
+    ///
+    /// Panics if the guard, or one of several, cannot ask for approvals: see [`Guard::approvals`].
+    pub fn approvable(self) -> Self {
+        match &self.settings.guard {
+            RouteGuard::One(guard) => guard.assert_can_approve(),
+            RouteGuard::Chosen(guards) => {
+                guards.iter().for_each(|(_, guard)| guard.assert_can_approve())
+            }
+        }
+        self.with(|settings| settings.approvable = true)
     }
 
     fn with(mut self, change: impl FnOnce(&mut RouteSettings<B>)) -> Self {
@@ -431,6 +464,7 @@ impl<B> RouteSettings<B> {
             operation_name: self.operation_name.clone(),
             optional: self.optional,
             other_authenticators: &self.other_authenticators,
+            approvable: self.approvable,
         }
     }
 }
@@ -444,10 +478,15 @@ impl<B> Clone for GuardLayer<B> {
 impl<B> fmt::Debug for GuardLayer<B> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let mut debug = f.debug_struct("GuardLayer");
-        let RouteSettings { requirement, operation_name, optional, .. } = &*self.settings;
+        let RouteSettings { requirement, operation_name, optional, approvable, .. } =
+            &*self.settings;
         if let RouteRequirement::Fixed(requirement) = requirement {
             debug.field("requirement", &requirement.to_string());
         }
-        debug.field("name", operation_name).field("optional", optional).finish_non_exhaustive()
+        debug
+            .field("name", operation_name)
+            .field("optional", optional)
+            .field("approvable", approvable)
+            .finish_non_exhaustive()
     }
 }

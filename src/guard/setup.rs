@@ -47,6 +47,7 @@ impl Guard {
             token_cache: Arc::new(TokenCache::new(0, 1)),
             proof_store: None,
             spent_store: None,
+            approvals: None,
             require_nonce_if: None,
             audit: Vec::new(),
             make_text: None,

@@ -21,6 +21,7 @@ use super::request::{
 };
 use super::{Grant, Guard};
 use crate::answer::Answer;
+use crate::approvals::accepts_challenge;
 use crate::credential::{Credential, has_query_token};
 use crate::denial::Denial;
 use crate::evidence::{DecisionId, Evidence, Operation, Step, ValidatedRequest};
@@ -79,6 +80,7 @@ impl Guard {
             operation_name: None,
             optional: false,
             other_authenticators: &[],
+            approvable: false,
         };
         if self.has_credential_field(head) {
             head.extensions.remove::<Grant>();
@@ -110,7 +112,9 @@ impl Guard {
 
     /// Answers a request: finds its credential, then runs all further steps.
     pub(crate) fn answer_request(&self, parts: &Parts, rule: AccessRule<'_>) -> RequestAnswer {
-        let AccessRule { requirement, operation_name, optional, other_authenticators } = rule;
+        let AccessRule { requirement, operation_name, optional, other_authenticators, approvable } =
+            rule;
+        let step_kind = StepKind::Layer { approvable };
         let operation = Operation::from_parts(parts, operation_name);
         // A grant replaced the credential. If a request has both, the grant does not belong to this credential and
         // counts for nothing.
@@ -122,7 +126,7 @@ impl Guard {
         if let Some(grant) = earlier.filter(|grant| grant.made_by(self)) {
             let requirement = grant.requirement().clone().and(&*requirement).into();
             let evidence = grant.for_later_step(Step { operation, requirement, at: grant.at() });
-            return RequestAnswer::Decided(self.check_requirement(evidence, StepKind::Layer));
+            return RequestAnswer::Decided(self.check_requirement(evidence, step_kind));
         }
         let certificate_source = self.inner.certificate_source.as_ref();
         let context = RequestContext {
@@ -130,10 +134,11 @@ impl Guard {
             at: earlier.map_or_else(|| self.inner.clock.now(), |grant| grant.at()),
             decision: earlier.map_or_else(DecisionId::next, |grant| grant.decision()),
             query_token: has_query_token(parts),
+            accepts_challenge: self.inner.approvals.is_some() && accepts_challenge(&parts.headers),
             scheme: None,
             certificate: certificate_source.and_then(|source| source(parts)),
             earlier: earlier.map(|grant| grant.request.clone()),
-            step_kind: StepKind::Layer,
+            step_kind,
         };
         let credential = self.find_credential(parts, grant);
         if matches!(credential, Err(Reason::MissingCredentials)) {
@@ -256,12 +261,28 @@ impl Guard {
             Ok(token) => token,
             Err(refused) => return Answer::Now(Err(self.deny(&context, &requirement, refused))),
         };
-        let RequestContext { at, decision, query_token, operation, earlier, step_kind, .. } =
-            context;
+        let RequestContext {
+            at,
+            decision,
+            query_token,
+            accepts_challenge,
+            operation,
+            earlier,
+            step_kind,
+            ..
+        } = context;
         let ends_at = self.inner.terms.end_of(&token);
         let step = Step { operation, requirement, at };
-        let request =
-            ValidatedRequest::new(token, ends_at, step, credential, decision, query_token, earlier);
+        let request = ValidatedRequest::new(
+            token,
+            ends_at,
+            step,
+            credential,
+            decision,
+            query_token,
+            accepts_challenge,
+            earlier,
+        );
         let evidence = Evidence::new(request);
         // The proof is stored once everything else about possession has been checked, and before all that follows.
         match self.store_proof(&evidence) {
@@ -323,23 +344,29 @@ impl Guard {
         Ok(token)
     }
 
-    /// Checks the requirement, then spends the token if that is required.
+    /// Checks the requirement, then spends the token, or its transaction, if that is required.
     pub(super) fn check_requirement(&self, evidence: Evidence, step_kind: StepKind) -> GuardAnswer {
         let requirement = evidence.requirement();
         if requirement.is_sender_constrained() && !self.can_check_possession() {
             return Answer::Now(self.decided(evidence, Err(Reason::PolicyDenied.into())));
         }
-        if let Err(unmet) = requirement.check(evidence.token(), evidence.at()) {
-            return Answer::Now(self.decided(evidence, Err(unmet.into())));
-        }
+        let role = self.token_role(&evidence, step_kind);
+        let checked = match requirement.check_as(evidence.token(), role, evidence.at()) {
+            Ok(()) => self.recognize_transaction(&evidence, role),
+            Err(unmet) => Err(self.ask_for_approval(&evidence, role, &unmet)),
+        };
+        let transaction = match checked {
+            Ok(transaction) => transaction,
+            Err(denial) => return Answer::Now(self.decided(evidence, Err(denial))),
+        };
         let spends = match step_kind {
-            StepKind::Layer => requirement.is_single_use(),
+            StepKind::Layer { .. } => requirement.spends(),
             StepKind::Narrow { spends } => spends,
         };
         if !spends {
             return Answer::Now(self.decided(evidence, Ok(())));
         }
-        match self.spend_token(&evidence, step_kind) {
+        match self.spend(&evidence, step_kind, transaction.as_ref()) {
             Answer::Now(spent) => Answer::Now(self.decided(evidence, spent)),
             waiting @ Answer::Later(_) => {
                 let guard = self.clone();

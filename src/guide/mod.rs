@@ -4,7 +4,8 @@
 //!
 //! 1. [Protect a route](protect_a_route): where a guard stands, and what a handler does with its grant.
 //! 2. [Step-up](step_up): ask for a strong and recent login before a destructive operation.
-//! 3. [Approve one operation](approve_one_operation): consent to this order and this amount, compared with the request.
+//! 3. [Approve one operation](approve_one_operation): consent to this order and this amount, compared with the request, or
+//!    approved by a human, once.
 //! 4. [Delegation](delegation): which agents may act for a user.
 //! 5. [Issuers and tenants](issuers_and_tenants): keys, several issuers, issuers with tenants.
 //! 6. [Vendor profiles](vendor_profiles): tokens that are not RFC 9068, and how to find the right profile.

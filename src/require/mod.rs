@@ -2,6 +2,7 @@
 
 mod lists;
 mod requirement;
+mod token_role;
 mod unmet;
 
 // After `requirement`: rustdoc lists the methods of `Require` in this order.
@@ -11,4 +12,5 @@ mod display;
 mod parse;
 
 pub use requirement::Require;
+pub(crate) use token_role::TokenRole;
 pub use unmet::Unmet;

@@ -2,12 +2,14 @@
 //! later ones is seen.
 
 use std::collections::BTreeSet;
+use std::sync::OnceLock;
 use std::sync::atomic::Ordering;
 
 use crate::common::*;
 use http::Extensions;
 use http::request::Parts;
 use serde_json::{Value, json};
+use unconfused::approvals::{Approvals, SigningKey};
 use unconfused::detail::{Detail, DetailType};
 use unconfused::keys::{Algorithm, KeySet, KeysUnavailable};
 use unconfused::profile::{ClaimRule, HeaderType, Profile};
@@ -313,6 +315,10 @@ fn faults() -> Vec<Fault> {
         s.token = s.token.clone().actor("agent-7");
         s.requirement = s.requirement.clone().undelegated();
     });
+    fault(Reason::TransactionTokenMisused, &["txn"], |s| {
+        s.guard.push(|guard| guard.approvals(approvals()));
+        s.token = s.token.clone().claim("txn", "x");
+    });
     // How and when the subject authenticated.
     fault(Reason::AuthenticationContextMissing, &["acr"], |s| {
         s.token = s.token.clone().without_claim("acr");
@@ -341,12 +347,39 @@ fn faults() -> Vec<Fault> {
         let transfer = Detail::of("transfer").with("amount", "1e3");
         s.requirement = s.requirement.clone().and(Require::detail(transfer));
     });
+    // Approvals.
+    fault(Reason::TransactionAuthorizationRequired, &["txn", "spent"], |s| {
+        s.guard.push(cancelling);
+        s.requirement = s.requirement.clone().and(approved_cancel());
+    });
+    fault(Reason::TransactionUnknown, &["txn", "spent", "details"], |s| {
+        s.guard.push(cancelling);
+        let granted = json!([{ "type": "cancel", "order": "7" }]);
+        s.token = s.token.clone().claim("txn", "x").claim("authorization_details", granted);
+        s.requirement = s.requirement.clone().and(approved_cancel());
+    });
     // Last of all
     fault(Reason::TokenSpent, &[], |s| {
         s.guard.push(|guard| guard.replay(store_that(|| Ok(Remembered::Again)).0));
         s.requirement = s.requirement.clone().single_use();
     });
     faults
+}
+
+fn approvals() -> Approvals {
+    static APPROVALS: OnceLock<Approvals> = OnceLock::new();
+    let make = || Approvals::new(SigningKey::generate(Algorithm::Es256, "c"), [1; 32], LOGIN);
+    APPROVALS.get_or_init(make).clone()
+}
+
+/// A guard at which the cancellation of an order can be approved.
+fn cancelling(guard: Guard) -> Guard {
+    let guard = guard.detail_type(DetailType::new("cancel").exact("order"));
+    guard.approvals(approvals()).replay(store_that(|| Ok(Remembered::First)).0)
+}
+
+fn approved_cancel() -> Require {
+    Require::detail(Detail::of("cancel").with("order", 7).approved())
 }
 
 #[test]

@@ -20,7 +20,8 @@ impl Guard {
     /// (`token_expired`, 401), and [`max_age`](Require::max_age) counts until now. Its signature, its issuer's keys and
     /// its proof are not checked again.
     ///
-    /// If `requirement` itself asks for [`single_use`](Require::single_use), the token is spent. All layers of a
+    /// If `requirement` itself asks for [`single_use`](Require::single_use), the token is spent. If it asks for a detail
+    /// that must be [approved](crate::detail::Detail::approved), the approved transaction is spent. All layers of a
     /// request and the first `narrow` that spends count as one use. A further one is refused (`token_spent`, 401),
     /// whichever guard and grant of the request it is asked with, and even if the first still waits for its store. If
     /// the first fails or is dropped, the next may spend; the store knows whether the token was spent. A `narrow` that

@@ -21,6 +21,15 @@ fn send_with(
     token: &TestToken,
     key: Option<&TestProofKey>,
 ) -> Result<Grant, Denial> {
+    send_over(guard, token, key, "ours")
+}
+
+fn send_over(
+    guard: &Guard,
+    token: &TestToken,
+    key: Option<&TestProofKey>,
+    certificate: &str,
+) -> Result<Grant, Denial> {
     let mut head = request(token);
     if let Some(key) = key {
         let raw = token.sign();
@@ -29,7 +38,7 @@ fn send_with(
         head.headers.insert("authorization", format!("DPoP {raw}").parse().unwrap());
         head.headers.insert("dpop", proof.parse().unwrap());
     }
-    head.extensions.insert(ClientCertificate::from_der("ours"));
+    head.extensions.insert(ClientCertificate::from_der(certificate));
     guard.authorize(&mut head, approved_refund()).now().unwrap()
 }
 
@@ -61,6 +70,8 @@ fn a_token_that_was_bound_to_a_certificate_comes_back_bound_to_the_same_one() {
     let token = issued(login(), &part(&signed(&denial), 1), now());
     let reason = |answer: Result<Grant, Denial>| answer.err().map(|denial| denial.reason());
     assert_eq!(reason(send_with(&guard, &token, None)), UNKNOWN);
+    let theirs = token.clone().bound_to_certificate(ClientCertificate::from_der("theirs"));
+    assert_eq!(reason(send_over(&guard, &theirs, None, "theirs")), UNKNOWN);
     assert_eq!(reason(send_with(&guard, &token.bound_to_certificate(certificate), None)), None);
 }
 
@@ -108,6 +119,16 @@ fn another_server_names_the_requester_as_the_owner_says() {
     // The issuer of the first token is not the server.
     let own = issued(login(), &challenge, now());
     assert_eq!(reason(&guard, &own, approved_refund()), UNKNOWN);
+}
+
+#[test]
+fn an_approval_by_one_server_is_not_one_by_another() {
+    let (guard, server) = two_servers(false);
+    // No actor, no key, and subjects that are not compared: the tokens differ in nothing but the server.
+    let challenge = challenged(&guard, &token().scope("orders:refund"), approved_refund());
+    let own = issued(login(), &challenge, now());
+    assert_eq!(reason(&guard, &own, approved_refund()), UNKNOWN);
+    assert!(send(&guard, &issued(&server, &challenge, now()), approved_refund()).is_ok());
 }
 
 #[test]

@@ -11,7 +11,7 @@ use http::request::Parts;
 
 use crate::denial::Denial;
 use crate::guard::{Grant, Guard, NoCredentials, WithoutBody};
-use crate::metadata::Metadata;
+use crate::metadata::{ChallengeKeys, DocumentService, Metadata};
 use crate::reason::Reason;
 
 /// Extracts the grant of the guard that stands before the handler. If there is no guard, the answer is 500.
@@ -168,8 +168,22 @@ impl Metadata {
     ///
     /// Merge it **after** the guarded routes and any guard on the whole router, so that it needs no token.
     pub fn router<S: Clone + Send + Sync + 'static>(&self) -> Router<S> {
-        // A segment may start with `:` or `*`, which were patterns in older versions of axum. Braces, which are its
-        // patterns now, are not in URLs.
-        Router::new().without_v07_checks().route_service(self.path(), self.service())
+        route(self.path(), self.service())
     }
+}
+
+impl ChallengeKeys {
+    /// Returns a router whose only route serves the keys.
+    ///
+    /// Merge it **after** the guarded routes and any guard on the whole router, so that it needs no token.
+    pub fn router<S: Clone + Send + Sync + 'static>(&self) -> Router<S> {
+        route(self.path(), self.service())
+    }
+}
+
+/// A router that serves a document at this path.
+fn route<S: Clone + Send + Sync + 'static>(path: &str, service: DocumentService) -> Router<S> {
+    // A segment may start with `:` or `*`, which were patterns in older versions of axum. Braces, which are its
+    // patterns now, are not in URLs.
+    Router::new().without_v07_checks().route_service(path, service)
 }

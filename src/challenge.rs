@@ -36,7 +36,7 @@ use std::time::Duration;
 
 use http::{HeaderValue, Uri};
 
-pub use crate::metadata::{Metadata, MetadataService};
+pub use crate::metadata::{ChallengeKeys, DocumentService, Metadata};
 pub use crate::reason::Remedy;
 
 use crate::detail::Remediation;
@@ -100,6 +100,7 @@ pub struct Challenge {
     scope: Vec<Scope>,
     remediation: Option<Remediation>,
     details_dialect: DetailsDialect,
+    transaction: Option<TransactionChallenge>,
     resource_metadata: Option<MetadataUrl>,
     /// The scheme that the client used.
     used: Option<Scheme>,
@@ -141,6 +142,12 @@ impl Challenge {
         self.remediation.as_ref()
     }
 
+    /// Returns the signed challenge that asks for the approval of one transaction.
+    #[must_use]
+    pub fn transaction_challenge(&self) -> Option<&TransactionChallenge> {
+        self.transaction.as_ref()
+    }
+
     /// Returns the URL of the metadata of this resource.
     #[must_use]
     pub fn resource_metadata(&self) -> Option<&MetadataUrl> {
@@ -155,6 +162,7 @@ impl Challenge {
             scope: Vec::new(),
             remediation: None,
             details_dialect: DetailsDialect::default(),
+            transaction: None,
             resource_metadata: None,
             used: None,
             algs: None,
@@ -169,6 +177,11 @@ impl Challenge {
             remediation: unmet.details.as_ref().and_then(|details| details.remediation.clone()),
             ..Challenge::for_reason(unmet.reason())
         }
+    }
+
+    pub(crate) fn with_transaction(mut self, transaction: TransactionChallenge) -> Self {
+        self.transaction = Some(transaction);
+        self
     }
 
     pub(crate) fn with_resource_metadata(mut self, url: MetadataUrl) -> Self {
@@ -251,7 +264,14 @@ impl fmt::Display for Challenge {
 impl fmt::Display for SchemeChallenge<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Challenge {
-            reason, acr_values, max_age, scope, remediation, resource_metadata, ..
+            reason,
+            acr_values,
+            max_age,
+            scope,
+            remediation,
+            transaction,
+            resource_metadata,
+            ..
         } = self.challenge;
         f.write_str(match self.scheme {
             Scheme::Bearer => "Bearer ",
@@ -272,6 +292,9 @@ impl fmt::Display for SchemeChallenge<'_> {
         parameters.add_list("scope", scope.iter().map(Scope::as_str))?;
         if let Some(remediation) = remediation {
             parameters.add("authorization_remediation", remediation)?;
+        }
+        if let Some(transaction) = transaction {
+            parameters.add("transaction_challenge", transaction.as_str())?;
         }
         let is_step_up = self.challenge.asks_for_details_in(DetailsDialect::StepUpAuthorization);
         if is_step_up {
@@ -306,6 +329,52 @@ impl Parameters<'_, '_> {
     fn add_list<'a>(&mut self, name: &str, values: impl Iterator<Item = &'a str>) -> fmt::Result {
         let values: Vec<_> = values.collect();
         if values.is_empty() { Ok(()) } else { self.add(name, values.join(" ")) }
+    }
+}
+
+/// A signed challenge that asks an authorization server to get one transaction approved
+/// (draft-rosomakho-oauth-txn-challenge).
+///
+/// It is a JWT that names this resource, the server, what is to be approved, and who asks. The client hands it to the
+/// server as it is. It contains no secret, but what it describes may be private: `Debug` shows only the
+/// [`txn`](Self::txn).
+#[derive(Clone, PartialEq, Eq)]
+pub struct TransactionChallenge {
+    jwt: String,
+    txn: String,
+    server: String,
+}
+
+impl TransactionChallenge {
+    /// The `typ` of its header.
+    pub(crate) const TYPE: &'static str = "txn-authz-challenge+jwt";
+
+    pub(crate) fn new(jwt: String, txn: String, server: String) -> Self {
+        TransactionChallenge { jwt, txn, server }
+    }
+
+    /// Returns the JWT in its compact form.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.jwt
+    }
+
+    /// Returns the issuer name of the authorization server that it is for, its `aud`.
+    #[must_use]
+    pub fn server(&self) -> &str {
+        &self.server
+    }
+
+    /// Returns the id of the transaction, which the token that comes back has in its claim `txn`.
+    #[must_use]
+    pub fn txn(&self) -> &str {
+        &self.txn
+    }
+}
+
+impl fmt::Debug for TransactionChallenge {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("TransactionChallenge").field("txn", &self.txn).finish_non_exhaustive()
     }
 }
 

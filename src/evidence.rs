@@ -208,6 +208,8 @@ pub(crate) struct ValidatedRequest {
     pub(crate) credential: Credential,
     pub(crate) decision: DecisionId,
     pub(crate) query_token: bool,
+    /// The client said that it understands a challenge that asks for an approval.
+    pub(crate) accepts_challenge: bool,
     /// The request as the first of its guards validated it. `None` if this is the first.
     root: Option<Arc<ValidatedRequest>>,
     once: OncePerRequest,
@@ -222,6 +224,8 @@ pub(crate) struct OncePerRequest {
     pub(crate) proof_stored: DoneFlag,
     /// Whether its token has been spent.
     pub(crate) token_spent: DoneFlag,
+    /// Whether the transaction of its token has been spent.
+    pub(crate) transaction_spent: DoneFlag,
     /// The one `narrow` that may spend the token.
     pub(crate) spending_narrow: Claim,
 }
@@ -256,6 +260,7 @@ impl Claim {
 }
 
 impl ValidatedRequest {
+    #[expect(clippy::too_many_arguments, reason = "one for each field, at one place")]
     pub(crate) fn new(
         token: AccessToken,
         ends_at: UtcDateTime,
@@ -263,6 +268,7 @@ impl ValidatedRequest {
         credential: Credential,
         decision: DecisionId,
         query_token: bool,
+        accepts_challenge: bool,
         earlier: Option<Arc<ValidatedRequest>>,
     ) -> Self {
         // Not the earlier request itself: guards that narrow in turn would make a list of any length.
@@ -275,6 +281,7 @@ impl ValidatedRequest {
             credential,
             decision,
             query_token,
+            accepts_challenge,
             root,
             once,
         }

@@ -16,6 +16,8 @@
 //! [testing_your_service]: crate::guide::testing_your_service
 //! [what_is_not_checked]: crate::guide::what_is_not_checked
 //! [limits]: crate::guide::limits
+//! [kubernetes_and_b2c]: crate::guide::kubernetes_and_b2c
+//! [deployment]: crate::guide::deployment
 //! [security]: crate::guide::security
 //! [benchmark]: data:image/gif;base64,R0lGODlhAQABAIAAAAAAAP///yH5BAEAAAAALAAAAAABAAEAAAIBRAA7
 //!
@@ -32,6 +34,7 @@
 //! | you want to | use |
 //! |---|---|
 //! | guard routes | [`Guard`], [`Guard::require`], [`layer`] |
+//! | guard several resources, or a credential in another field | [`layer::Guards`], [`Guard::credential_field`] |
 //! | say what an operation asks for | [`Require`], [`Scope`], [`Acr`] |
 //! | compare one operation with what was consented to | [`detail`]: [`Detail`](detail::Detail), [`DetailType`](detail::DetailType), [`Require::detail`] |
 //! | read who calls, in a handler | [`Grant`], [`AccessToken`], [`Actor`], [`Party`], [`layer::OwnGrant`] |
@@ -42,6 +45,7 @@
 //! | fetch through another HTTP client | [`client`] |
 //! | accept the tokens of a vendor | [`profile`]: [`Profile`](profile::Profile) |
 //! | bind tokens to their sender | [`proof`]: [`Dpop`](proof::Dpop), [`ClientCertificate`](proof::ClientCertificate) |
+//! | have one operation approved by a human | [`approvals`]: [`Approvals`](approvals::Approvals) |
 //! | accept a proof or a token once | [`replay`]: [`MemoryReplayStore`](replay::MemoryReplayStore), [`ReplayStore`](replay::ReplayStore) |
 //! | keep a record | [`Audit`], [`AuditEvent`], [`audit`] |
 //! | understand a refusal | [`Reason`], [`Denial::for_operator`], [the guide](guide::my_token_is_refused) |
@@ -73,6 +77,7 @@
 )]
 
 mod answer;
+pub mod approvals;
 pub mod audit;
 #[cfg(feature = "axum")]
 mod axum;

@@ -1,4 +1,5 @@
-//! The metadata document of this resource (RFC 9728), which tells clients where to get a token.
+//! The metadata document of this resource (RFC 9728), which tells clients where to get a token, and the keys of its
+//! transaction challenges.
 
 use std::convert::Infallible;
 use std::fmt;
@@ -10,14 +11,16 @@ use http::header::{
     ACCESS_CONTROL_ALLOW_HEADERS, ACCESS_CONTROL_ALLOW_METHODS, ACCESS_CONTROL_ALLOW_ORIGIN,
     ACCESS_CONTROL_MAX_AGE, ALLOW, CACHE_CONTROL, CONTENT_LENGTH, CONTENT_TYPE,
 };
-use http::{HeaderValue, Method, Request, Response, StatusCode};
+use http::{HeaderValue, Method, Request, Response, StatusCode, Uri};
 use serde::Serialize;
 use tower_service::Service;
 
+use crate::approvals::Approvals;
 use crate::challenge::{DetailsDialect, MetadataUrl};
 use crate::config_error::ConfigError;
 use crate::detail::DetailTypes;
 use crate::guard::Guard;
+use crate::jose::Algorithm;
 use crate::names::{Audience, Scope};
 
 /// The protected resource metadata of a guard's resource: its name, issuers, scopes and types of authorization details
@@ -76,6 +79,11 @@ struct Members {
     dpop_bound_access_tokens_required: Option<bool>,
     #[serde(skip_serializing_if = "Option::is_none")]
     tls_client_certificate_bound_access_tokens: Option<bool>,
+    /// draft-rosomakho-oauth-txn-challenge
+    #[serde(skip_serializing_if = "Option::is_none")]
+    txn_challenge_jwks_uri: Option<String>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    txn_challenge_signing_alg_values_supported: Vec<&'static str>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     client_list_instead_of_audience: Vec<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -94,7 +102,7 @@ impl Guard {
     /// # Errors
     ///
     /// Returns [`ConfigError`] if that audience is not an https URL that can have metadata; see
-    /// [`MetadataUrl::for_resource`].
+    /// [`MetadataUrl::for_resource`]. So must be [`Approvals::jwks_uri`](crate::approvals::Approvals::jwks_uri).
     pub fn metadata(&self) -> Result<Metadata, ConfigError> {
         let audience = self.audiences().first().map(Audience::to_string).unwrap_or_default();
         let Some(url) = self.metadata_url().cloned() else {
@@ -102,6 +110,10 @@ impl Guard {
             return Err(ConfigError::new(&audience, "a resource URL", problem));
         };
         let (dpop, certificates) = (self.dpop_settings(), self.accepts_certificates());
+        let (approvals, keys_url) = match self.approvals_settings() {
+            Some(approvals) => (Some(approvals), Some(keys_url(approvals, &audience)?)),
+            None => (None, None),
+        };
         let members = Members {
             resource: audience,
             authorization_servers: self
@@ -128,6 +140,12 @@ impl Guard {
                 && !certificates)
                 .then_some(true),
             tls_client_certificate_bound_access_tokens: certificates.then_some(true),
+            txn_challenge_jwks_uri: keys_url.map(|(url, _)| url),
+            txn_challenge_signing_alg_values_supported: approvals
+                .into_iter()
+                .flat_map(Approvals::algorithms)
+                .map(Algorithm::as_str)
+                .collect(),
             client_list_instead_of_audience: self
                 .issuers()
                 .filter(|issuer| issuer.terms.profile.client_list_instead_of_audience.is_some())
@@ -139,6 +157,102 @@ impl Guard {
             resource_tos_uri: None,
         };
         Ok(Metadata { url, members })
+    }
+
+    /// Returns the public keys of this guard's transaction challenges, to be served as the metadata says.
+    ///
+    /// # Errors
+    ///
+    /// Returns [`ConfigError`] if the audience that the guard was made with, or
+    /// [`Approvals::jwks_uri`](crate::approvals::Approvals::jwks_uri), is not an https URL that can have metadata.
+    ///
+    /// # Panics
+    ///
+    /// Panics if the guard has no [`approvals`](Self::approvals).
+    #[expect(clippy::panic, reason = "a mistake of set-up")]
+    pub fn challenge_keys(&self) -> Result<ChallengeKeys, ConfigError> {
+        let Some(approvals) = self.approvals_settings() else {
+            panic!("the guard signs no challenges: call `Guard::approvals`")
+        };
+        let audience = self.audiences().first().map(Audience::as_str).unwrap_or_default();
+        let (url, path) = keys_url(approvals, audience)?;
+        Ok(ChallengeKeys { url, path, json: approvals.jwks() })
+    }
+}
+
+/// The URL of the keys of challenges, and its path.
+fn keys_url(approvals: &Approvals, audience: &str) -> Result<(String, String), ConfigError> {
+    let own = || {
+        let base = audience.split('?').next().unwrap_or_default();
+        format!("{}/txn-challenge-jwks", base.trim_end_matches('/'))
+    };
+    let url = approvals.jwks_uri.clone().unwrap_or_else(own);
+    let problem = "expected https, without user, fragment, quotes, braces and spaces";
+    let invalid = || ConfigError::new(&url, "a URL of keys", problem);
+    let name = Audience::new(&*url).map_err(|_| invalid())?;
+    MetadataUrl::for_resource(&name).ok_or_else(invalid)?;
+    let uri: Uri = url.parse().map_err(|_| invalid())?;
+    let path = uri.path().to_owned();
+    Ok((url, path))
+}
+
+/// The public keys of transaction challenges, as a JWK Set ([RFC 7517](https://www.rfc-editor.org/rfc/rfc7517)).
+///
+/// [`Guard::challenge_keys`] makes it, [`service`](Self::service) serves it, and with the feature `axum` `router`
+/// returns the route for it. Serve it outside the guard, since authorization servers read it without a token. They may
+/// cache it for 15 minutes.
+///
+/// ```
+/// # #[cfg(feature = "testing")] {
+/// use unconfused::approvals::{Approvals, SigningKey};
+/// use unconfused::keys::Algorithm;
+/// use unconfused::{Audience, Guard};
+/// # use unconfused::testing::TestIssuer;
+/// # let issuer = TestIssuer::new("https://login.example").issuer();
+/// # let (key, secret) = (SigningKey::generate(Algorithm::Es256, "2026-11"), [1; 32]);
+///
+/// let guard = Guard::new(Audience::from_static("https://api.example/mcp"), issuer)
+///     .approvals(Approvals::new(key, secret, "https://login.example"));
+/// let keys = guard.challenge_keys()?;
+/// assert_eq!(keys.url(), "https://api.example/mcp/txn-challenge-jwks");
+/// assert!(guard.metadata()?.to_json().contains(r#""txn_challenge_jwks_uri":"https://api.example/mcp/txn-challenge-jwks""#));
+/// # }
+/// # Ok::<(), unconfused::error::ConfigError>(())
+/// ```
+#[derive(Debug, Clone)]
+pub struct ChallengeKeys {
+    url: String,
+    path: String,
+    json: String,
+}
+
+impl ChallengeKeys {
+    /// Returns the URL of the keys, which the metadata names.
+    #[must_use]
+    pub fn url(&self) -> &str {
+        &self.url
+    }
+
+    /// Returns the path at which the keys must be served.
+    #[must_use]
+    pub fn path(&self) -> &str {
+        &self.path
+    }
+
+    /// Returns the JWK Set as JSON.
+    #[must_use]
+    pub fn to_json(&self) -> &str {
+        &self.json
+    }
+
+    /// Returns a service that serves the keys, at any path.
+    #[must_use]
+    pub fn service(&self) -> DocumentService {
+        DocumentService {
+            json: self.json.as_str().into(),
+            media_type: "application/jwk-set+json",
+            cache_control: "public, max-age=900",
+        }
     }
 }
 
@@ -199,15 +313,19 @@ impl Metadata {
 
     /// Returns a service that serves the document, at any path.
     #[must_use]
-    pub fn service(&self) -> MetadataService {
-        MetadataService { json: self.to_json().into() }
+    pub fn service(&self) -> DocumentService {
+        DocumentService {
+            json: self.to_json().into(),
+            media_type: "application/json",
+            cache_control: "public, max-age=3600",
+        }
     }
 }
 
-/// A service that serves the metadata document.
+/// A service that serves a document: the metadata, or the keys of challenges.
 ///
-/// [`Metadata::service`] makes it. It answers `GET` and `HEAD` with the document, `OPTIONS` with 204 for preflights,
-/// and any other method with 405. It does not look at the path, so route [`Metadata::path`] to it.
+/// [`Metadata::service`] and [`ChallengeKeys::service`] make it. It answers `GET` and `HEAD` with the document, `OPTIONS` with 204 for preflights,
+/// and any other method with 405. It does not look at the path, so route the path of the document to it.
 ///
 /// ```
 /// # #[cfg(feature = "testing")] {
@@ -231,11 +349,13 @@ impl Metadata {
 /// # Ok::<(), unconfused::error::ConfigError>(())
 /// ```
 #[derive(Clone)]
-pub struct MetadataService {
+pub struct DocumentService {
     json: Arc<str>,
+    media_type: &'static str,
+    cache_control: &'static str,
 }
 
-impl<B> Service<Request<B>> for MetadataService {
+impl<B> Service<Request<B>> for DocumentService {
     type Response = Response<String>;
     type Error = Infallible;
     type Future = Ready<Result<Response<String>, Infallible>>;
@@ -252,8 +372,8 @@ impl<B> Service<Request<B>> for MetadataService {
         headers.insert(ACCESS_CONTROL_ALLOW_ORIGIN, ANY);
         match *request.method() {
             Method::GET | Method::HEAD => {
-                headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
-                headers.insert(CACHE_CONTROL, HeaderValue::from_static("public, max-age=3600"));
+                headers.insert(CONTENT_TYPE, HeaderValue::from_static(self.media_type));
+                headers.insert(CACHE_CONTROL, HeaderValue::from_static(self.cache_control));
                 if request.method() == Method::GET {
                     *response.body_mut() = self.json.to_string();
                 } else {
@@ -276,8 +396,8 @@ impl<B> Service<Request<B>> for MetadataService {
     }
 }
 
-impl fmt::Debug for MetadataService {
+impl fmt::Debug for DocumentService {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("MetadataService(..)")
+        f.write_str("DocumentService(..)")
     }
 }

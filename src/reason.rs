@@ -32,6 +32,9 @@ pub enum Remedy {
     MoreScope,
     /// Has the subject grant the authorization details that the challenge names, and tries again with the new token.
     MoreDetail,
+    /// Hands the signed challenge to the authorization server, unchanged, and tries again with the token that it gets
+    /// once a human has approved.
+    Transaction,
     /// Waits until a human has approved the request in the system that keeps the task, and sends the request again.
     Approval,
     /// Gives up. Nothing that the client can do helps.
@@ -154,7 +157,8 @@ macro_rules! reasons {
             /// [9](https://www.rfc-editor.org/rfc/rfc9449#section-9) (`invalid_dpop_proof`, `use_dpop_nonce`),
             /// [RFC 9470 section 3](https://www.rfc-editor.org/rfc/rfc9470#section-3)
             /// (`insufficient_user_authentication`), draft-ietf-oauth-rar-metadata-remediation
-            /// (`insufficient_authorization`) and the OAuth Actor Profile for Delegation,
+            /// (`insufficient_authorization`), draft-rosomakho-oauth-txn-challenge
+            /// (`transaction_authorization_required`) and the OAuth Actor Profile for Delegation,
             /// draft-mcguinness-oauth-actor-profile (`actor_unauthorized`).
             #[must_use]
             pub const fn oauth_error(self) -> Option<&'static str> {
@@ -323,6 +327,8 @@ reasons! {
     ActorUnauthorized = "actor_unauthorized", 403, "actor_unauthorized", Stop, "The acting party is not permitted";
     /// A claim of the issuer does not state what the operation asks for, such as a role.
     ClaimNotMet = "claim_not_met", 403, none, Stop, "The request is not permitted";
+    /// The token is that of an approved transaction, and the operation does not ask for an approval.
+    TransactionTokenMisused = "transaction_token_misused", 401, "invalid_token", Stop, "The access token is for one transaction only";
     // How and when the subject authenticated.
     /// The token does not say how, or when, the subject authenticated.
     AuthenticationContextMissing = "authentication_context_missing", 401, "insufficient_user_authentication", StepUp, "A different authentication level is required";
@@ -339,6 +345,12 @@ reasons! {
     // Policy and spending.
     /// The operation that the request asks for cannot be understood: an authorization detail has a malformed value.
     PolicyInputInvalid = "policy_input_invalid", 400, none, FixRequest, "The request cannot be understood";
+    /// The operation must be approved as one transaction, and the token is not that of a transaction.
+    ///
+    /// If the client did not say that it understands signed challenges, the status is 403, and there is no challenge.
+    TransactionAuthorizationRequired = "transaction_authorization_required", 401, "transaction_authorization_required", Transaction, "The operation must be approved";
+    /// The `txn` of the token is not one that was made here for this operation and this requester, or it is over.
+    TransactionUnknown = "transaction_unknown", 401, "invalid_token", Stop, "The access token is not for this transaction";
     /// One subject, or one client of it, has used up its share of the store that remembers proofs and spent tokens.
     RateLimited = "rate_limited", 429, none, RetryLater, "Too many requests";
     /// A policy cannot answer, does not answer in time, or panics.

@@ -1,12 +1,15 @@
 //! What the audit record says about one decision.
 
+use std::borrow::Cow;
 use std::time::Duration;
 
 use http::StatusCode;
 use time::UtcDateTime;
 
+use crate::challenge::TransactionChallenge;
 use crate::denial::Denial;
 use crate::evidence::{DecisionId, Evidence, Operation};
+use crate::json::string;
 use crate::names::Audience;
 use crate::printable::Printable;
 use crate::reason::{Reason, Remedy};
@@ -208,6 +211,26 @@ impl<'a> AuditEvent<'a> {
     pub fn policies(&self) -> impl Iterator<Item = Printable<'a>> {
         let evidence = self.evidence().into_iter();
         evidence.flat_map(Evidence::policies).map(|id| Printable::from(&**id))
+    }
+
+    /// Returns the id of the transaction that the client was told to get approved, or that its token claims to be approved
+    /// for.
+    ///
+    /// It is the same in the record of the challenge and in that of the approved request, and is in the authorization
+    /// server's records too. `None` if the operation asks for no [approval](crate::approvals).
+    #[must_use]
+    pub fn txn(&self) -> Option<Printable<'a>> {
+        if !self.requirement.asks_for_approval() {
+            return None;
+        }
+        let challenge = self.denial.and_then(Denial::challenge);
+        let asked = challenge.and_then(|challenge| challenge.transaction_challenge());
+        let claimed = || match string(self.evidence()?.token().raw_claim("txn")?) {
+            Some(Cow::Borrowed(txn)) => Some(txn),
+            // No id of a transaction has an escape.
+            Some(Cow::Owned(_)) | None => None,
+        };
+        asked.map(TransactionChallenge::txn).or_else(claimed).map(Printable::from)
     }
 
     /// Returns the operation that was asked for.

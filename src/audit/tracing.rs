@@ -97,6 +97,7 @@ macro_rules! event {
                 list($event.prior_actors().map(|actor| Printable::from(actor.issuer()))),
             client = $event.client().map(text),
             jti = $event.jti().map(text),
+            txn = $event.txn().map(text),
             audience = $event.audience().map(|audience| text(audience.as_str().into())),
             client_list_instead_of_audience =
                 $event.client_list_instead_of_audience().then_some(true),

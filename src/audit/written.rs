@@ -26,6 +26,7 @@ impl AuditEvent<'_> {
     /// | `policies` | array of strings | [`policies`](Self::policies) |
     /// | `other_authenticator` | string | [`other_authenticator`](Self::other_authenticator) |
     /// | `issuer`, `subject`, `client`, `jti`, `tenant`, `acr` | string | of the token |
+    /// | `txn` | string | [`txn`](Self::txn) |
     /// | `actor`, `actor_issuer`, `actor_source` | string | [`actor`](Self::actor): its name, its issuer, and what named it |
     /// | `prior_actors` | array of objects | [`prior_actors`](Self::prior_actors), each with `name` and `issuer` |
     /// | `audience` | string | [`audience`](Self::audience) |
@@ -84,6 +85,7 @@ impl AuditEvent<'_> {
         put("subject", self.subject_name().map(|subject| text(subject).into()));
         put("client", self.client().map(|client| text(client).into()));
         put("jti", self.jti().map(|jti| text(jti).into()));
+        put("txn", self.txn().map(|txn| text(txn).into()));
         put("tenant", self.tenant().map(|tenant| text(tenant).into()));
         put("acr", self.acr().map(|acr| text(acr).into()));
         if let Some(actor) = self.actor() {
@@ -146,6 +148,7 @@ impl fmt::Display for AuditEvent<'_> {
         }
         pair(f, "client", self.client())?;
         pair(f, "jti", self.jti())?;
+        pair(f, "txn", self.txn())?;
         pair(f, "audience", self.audience().map(|audience| Printable::from(audience.as_str())))?;
         if self.client_list_instead_of_audience() {
             f.write_str(" client_list_instead_of_audience=true")?;

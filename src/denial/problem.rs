@@ -1,8 +1,8 @@
-//! What a denial says in a body.
+//! The body of a denial as problem details (RFC 9457).
 
 use serde_json::{Map, Value};
 
-use super::Denial;
+use super::definition::Denial;
 #[cfg(doc)]
 use crate::challenge::Challenge;
 use crate::dates::rfc3339;
@@ -25,6 +25,7 @@ impl Denial {
     /// | `required_scopes` | array of strings | [`Challenge::scope`], unless it is empty |
     /// | `acr_values` | array of strings | [`Challenge::acr_values`], unless it is empty |
     /// | `max_age` | number | [`Challenge::max_age`] in seconds, if there is one |
+    /// | `authorization_remediation` | object | [`Challenge::remediation`], if there is one |
     /// | `resource_metadata` | string | [`Challenge::resource_metadata`], if there is one |
     /// | `task_status_endpoint` | string | of `approval_required`: where the client learns of the approval |
     /// | `expires_at` | string | of `approval_required`: when the task ends (RFC 3339), if it is known |
@@ -48,7 +49,7 @@ impl Denial {
     /// ```
     #[must_use]
     pub fn problem_json(&self) -> String {
-        let reason = self.0.reason.for_client();
+        let reason = self.reason().for_client();
         let mut problem = Map::new();
         let mut put = |name: &str, value: Value| problem.insert(name.to_owned(), value);
         put("type", "about:blank".into());
@@ -58,7 +59,7 @@ impl Denial {
         if let Some(error) = reason.oauth_error() {
             put("error", error.into());
         }
-        if let Some(challenge) = &self.0.challenge {
+        if let Some(challenge) = self.challenge() {
             let list = |names: Vec<String>| Value::from(names);
             if !challenge.scope().is_empty() {
                 put(
@@ -83,13 +84,13 @@ impl Denial {
                 put("resource_metadata", url.to_string().into());
             }
         }
-        if let Some(task) = &self.0.task {
+        if let Some(task) = self.task() {
             put("task_status_endpoint", task.status_endpoint.as_str().into());
             if let Some(at) = task.expires_at {
                 put("expires_at", rfc3339(at).into());
             }
         }
-        if let Some(decision) = self.0.decision {
+        if let Some(decision) = self.decision() {
             put("decision", decision.to_string().into());
         }
         Value::Object(problem).to_string()

@@ -92,12 +92,22 @@ impl Detail {
     }
 
     /// Asks that this detail was approved for this one transaction, and not only granted with the token.
+    ///
+    /// A token that lacks the approval is answered with a signed challenge, and the token that comes back counts once. The
+    /// guard needs [`Guard::approvals`](crate::Guard::approvals) and [`Guard::replay`](crate::Guard::replay): without
+    /// them, a layer panics at set-up, and any other request is answered with 500.
+    ///
+    /// Give each kind of operation a type of its own. Two operations that ask for an equal detail accept the same
+    /// approval.
     pub fn approved(mut self) -> Self {
         self.consent = Consent::Approved;
         self
     }
 
     /// Asks that this detail was approved for this one transaction, or is granted by a token that this request spends.
+    ///
+    /// If neither is the case, a client that understands challenges is sent one, as for [`approved`](Self::approved). Any
+    /// other client is told which details to get consent for.
     pub fn approved_or_granted(mut self) -> Self {
         self.consent = Consent::ApprovedOrGranted;
         self

@@ -7,13 +7,11 @@ mod setup;
 
 mod policies;
 
-mod route;
+mod protect;
 
 mod named_rule;
 
 mod guards;
-
-mod chosen_route;
 
 mod steps;
 
@@ -24,6 +22,7 @@ mod readiness;
 mod pass;
 
 mod admitted;
+mod approving;
 mod body;
 mod cached;
 mod clock;
@@ -34,6 +33,7 @@ mod path_rule;
 mod policy_settings;
 mod refused;
 mod request;
+mod route;
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -44,6 +44,7 @@ use http::request::Parts;
 use http::{HeaderName, Method};
 use time::UtcDateTime;
 
+use crate::approvals::Approvals;
 use crate::audit::Audit;
 use crate::challenge::{DetailsDialect, MetadataUrl};
 use crate::denial::MakeText;
@@ -127,6 +128,8 @@ struct Inner {
     proof_store: Option<Arc<dyn ReplayStore>>,
     /// Remembers spent tokens.
     spent_store: Option<Arc<dyn ReplayStore>>,
+    /// How approvals are asked for and recognized.
+    approvals: Option<Arc<Approvals>>,
     /// Says which requests need a nonce in their proof. Without it, all of them do.
     require_nonce_if: Option<Arc<RequiresNonce>>,
     policies: Policies,

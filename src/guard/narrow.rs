@@ -22,7 +22,8 @@ impl Guard {
     /// (`token_expired`, 401), and [`max_age`](Require::max_age) counts until now. Its signature, its issuer's keys and
     /// its proof are not checked again.
     ///
-    /// If the ask itself requires [`single_use`](Require::single_use), the token is spent. All layers of a
+    /// If the ask itself requires [`single_use`](Require::single_use), the token is spent. If it requires a detail
+    /// that must be [approved](crate::detail::Detail::approved), the approved transaction is spent. All layers of a
     /// request and the first `narrow` that spends count as one use. A further one is refused (`token_spent`, 401),
     /// whichever guard and grant of the request it is asked with, and even if the first still waits for its store. If
     /// the first fails or is dropped, the next may spend; the store knows whether the token was spent. A `narrow` that
@@ -75,7 +76,7 @@ impl Guard {
         let mut ask = ask.into();
         let operation = ask.operation_after(grant.operation());
         let own = ask.into_requirement();
-        let step_kind = StepKind::Narrow { spends: own.is_single_use() };
+        let step_kind = StepKind::Narrow { spends: own.spends() };
         let requirement = Arc::new(grant.requirement().clone().and(own));
         let at = self.inner.clock.now();
         if grant.made_by(self) {
@@ -92,6 +93,7 @@ impl Guard {
             at,
             decision: grant.decision(),
             query_token: grant.request.query_token,
+            accepts_challenge: grant.request.accepts_challenge,
             scheme: None,
             // It is known only from a request.
             certificate: None,

@@ -6,8 +6,9 @@ use std::sync::Arc;
 use super::Guard;
 use super::request::StepKind;
 use crate::answer::Answer;
+use crate::approvals::Transaction;
 use crate::denial::Denial;
-use crate::evidence::{Evidence, ValidatedRequest};
+use crate::evidence::{DoneFlag, Evidence, ValidatedRequest};
 use crate::printable::with_causes;
 use crate::reason::Reason;
 use crate::replay::{Remembered, ReplayEntry, ReplayStore, StoreUnavailable};
@@ -49,11 +50,16 @@ impl Guard {
         insert(store, entry, move || request.once().proof_stored.set(), reasons)
     }
 
-    /// Spends the token of a request, and refuses it if it was spent before.
+    /// Spends the token of a request, or the transaction that was approved, and refuses what was spent before.
     ///
     /// All layers of a request and one `narrow` spend it together. A further `narrow` that spends is refused, even if
     /// the first is still waiting for its store.
-    pub(super) fn spend_token(&self, evidence: &Evidence, step_kind: StepKind) -> StoreAnswer {
+    pub(super) fn spend(
+        &self,
+        evidence: &Evidence,
+        step_kind: StepKind,
+        transaction: Option<&Transaction>,
+    ) -> StoreAnswer {
         let refuse = |reason: Reason, detail: &'static str| {
             Answer::Now(Err(Denial::from(reason).with_detail(detail)))
         };
@@ -63,17 +69,23 @@ impl Guard {
                 "the requirement spends tokens and the guard has no store for them: call `Guard::replay`",
             );
         };
-        let Some(spending) = Spending::begin(&evidence.request, step_kind) else {
+        let is_transaction = transaction.is_some();
+        let Some(spending) = Spending::begin(&evidence.request, step_kind, is_transaction) else {
             return refuse(
                 Reason::TokenSpent,
                 "another `narrow` of the same request has spent the token, or is about to",
             );
         };
-        if evidence.request.once().token_spent.is_set() {
+        if spending.is_done() {
             spending.complete();
             return Answer::Now(Ok(()));
         }
-        let Some(entry) = ReplayEntry::for_token(evidence.token(), evidence.at()) else {
+        let (token, at) = (evidence.token(), evidence.at());
+        let entry = match transaction {
+            Some(transaction) => Some(transaction.entry(token, at)),
+            None => ReplayEntry::for_token(token, at),
+        };
+        let Some(entry) = entry else {
             return refuse(
                 Reason::TokenSpent,
                 "the token cannot be spent: it has no id, does not say when it was issued, or is not meant for one audience",
@@ -84,7 +96,7 @@ impl Guard {
     }
 }
 
-/// A step that is about to spend the token of its request.
+/// A step that is about to spend the token of its request, or its transaction.
 ///
 /// If it does not complete, because the store fails or the caller no longer waits, the next `narrow` may try: if the
 /// token was spent after all, the store says so.
@@ -92,20 +104,36 @@ struct Spending {
     request: Arc<ValidatedRequest>,
     /// It is the one `narrow` of the request that may spend, and has not completed.
     holds_claim: bool,
+    /// It is the transaction, and not the token. A layer that spent the token has not spent its transaction.
+    is_transaction: bool,
 }
 
 impl Spending {
     /// `None` if the step is a `narrow` and another one has spent the token, or is about to.
-    fn begin(request: &Arc<ValidatedRequest>, step_kind: StepKind) -> Option<Self> {
+    fn begin(
+        request: &Arc<ValidatedRequest>,
+        step_kind: StepKind,
+        is_transaction: bool,
+    ) -> Option<Self> {
         let holds_claim = match step_kind {
-            StepKind::Layer => false,
+            StepKind::Layer { .. } => false,
             StepKind::Narrow { .. } => request.once().spending_narrow.take().then_some(true)?,
         };
-        Some(Spending { request: request.clone(), holds_claim })
+        Some(Spending { request: request.clone(), holds_claim, is_transaction })
+    }
+
+    fn flag(&self) -> &DoneFlag {
+        let once = self.request.once();
+        if self.is_transaction { &once.transaction_spent } else { &once.token_spent }
+    }
+
+    /// True if an earlier step of the request has spent it.
+    fn is_done(&self) -> bool {
+        self.flag().is_set()
     }
 
     fn complete(mut self) {
-        self.request.once().token_spent.set();
+        self.flag().set();
         self.holds_claim = false;
     }
 }

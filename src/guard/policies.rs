@@ -9,6 +9,7 @@ use super::Guard;
 use super::policy_settings::{Executed, Ruled};
 use super::request::{GuardAnswer, StepKind};
 use crate::answer::Answer;
+use crate::approvals::Transaction;
 use crate::denial::{ApprovalTask, Denial};
 use crate::evidence::{Evidence, Step};
 use crate::policy::{Obligation, ObligationAnswer, Policy, Ruling, Verdict};
@@ -142,8 +143,21 @@ impl Guard {
     }
 
     /// Asks the policies about a request whose token meets the requirement, then runs all further steps.
-    pub(super) fn ask_policies(&self, evidence: Evidence, step_kind: StepKind) -> GuardAnswer {
-        self.ask_next(evidence, step_kind, Rulings::default())
+    ///
+    /// A requirement that is unmet ends the request before any policy is asked, but for one case: the token is that of a
+    /// transaction and lacks nothing else. Then it is a policy that may ask for the approval.
+    pub(super) fn ask_policies(
+        &self,
+        evidence: Evidence,
+        step_kind: StepKind,
+        unmet: Option<Denial>,
+    ) -> GuardAnswer {
+        match unmet {
+            Some(denial) if !self.lacks_only_its_approval(&evidence) => {
+                Answer::Now(self.decided(evidence, Err(denial)))
+            }
+            unmet => self.ask_next(evidence, step_kind, Rulings { unmet, ..Rulings::default() }),
+        }
     }
 
     fn ask_next(
@@ -172,10 +186,10 @@ impl Guard {
 
     /// Makes one answer of the rulings.
     fn conclude(&self, evidence: Evidence, step_kind: StepKind, rulings: Rulings) -> GuardAnswer {
-        let Rulings { policies, requirement, task, refusal, obligations, .. } = rulings;
+        let Rulings { policies, requirement, unmet, task, refusal, obligations, .. } = rulings;
         let step_kind = match step_kind {
             StepKind::Narrow { spends } => {
-                let spends_too = requirement.as_ref().is_some_and(Require::is_single_use);
+                let spends_too = requirement.as_ref().is_some_and(Require::spends);
                 StepKind::Narrow { spends: spends || spends_too }
             }
             layer => layer,
@@ -194,20 +208,27 @@ impl Guard {
             if let Some(Err(problem)) = requirement.as_ref().map(|it| self.can_check(it)) {
                 return Err(Denial::from(Reason::InternalError).with_detail(problem));
             }
-            if requirement.is_some() {
-                self.check_met(&evidence)?;
-            }
+            let transaction = self.check_met(&evidence, step_kind)?;
             match task {
-                None => Ok(()),
+                None => Ok(transaction),
                 Some(task) => Err(Denial::from(Reason::ApprovalRequired).with_task(task)),
             }
         };
+        let refusal = match refusal {
+            // It might have asked for the approval.
+            Some(denial) if denial.reason() == Reason::PolicyUnavailable => Some(denial),
+            // With what a policy requires, all is checked again.
+            refusal => unmet.filter(|_| requirement.is_none()).or(refusal),
+        };
         let runs_all = refusal.is_none() && unsupported.is_some();
-        let refusal = refusal.or_else(|| is_permitted().err());
-        let runs = |owed: &Owed| refusal.is_none() || runs_all || owed.also_if_refused;
+        let answer = match refusal {
+            Some(denial) => Err(denial),
+            None => is_permitted(),
+        };
+        let runs = |owed: &Owed| answer.is_ok() || runs_all || owed.also_if_refused;
         let obligations: Vec<_> =
             obligations.into_iter().filter(runs).map(|owed| owed.obligation).collect();
-        self.execute_next(evidence, step_kind, obligations.into_iter(), refusal)
+        self.execute_next(evidence, step_kind, obligations.into_iter(), answer)
     }
 
     /// Executes the obligations, then spends the token if that is required, or refuses the request.
@@ -216,28 +237,29 @@ impl Guard {
         evidence: Evidence,
         step_kind: StepKind,
         mut obligations: vec::IntoIter<Obligation>,
-        mut refusal: Option<Denial>,
+        mut answer: Result<Option<Transaction>, Denial>,
     ) -> GuardAnswer {
         while let Some(obligation) = obligations.next() {
             match self.inner.policies.execute(&obligation, &evidence) {
                 // The request is refused for it.
                 None => {}
                 Some(Answer::Now(executed)) => {
-                    refusal = refusal.or_else(|| failure(&obligation, executed));
+                    answer = answer.and_then(|it| was_executed(&obligation, executed).map(|()| it));
                 }
                 Some(waiting @ Answer::Later(_)) => {
                     let guard = self.clone();
                     return Answer::later(async move {
                         let executed = waiting.await;
-                        let refusal = refusal.or_else(|| failure(&obligation, executed));
-                        guard.execute_next(evidence, step_kind, obligations, refusal).await
+                        let answer =
+                            answer.and_then(|it| was_executed(&obligation, executed).map(|()| it));
+                        guard.execute_next(evidence, step_kind, obligations, answer).await
                     });
                 }
             }
         }
-        match refusal {
-            Some(denial) => Answer::Now(self.decided(evidence, Err(denial))),
-            None => self.spend_if_required(evidence, step_kind),
+        match answer {
+            Ok(transaction) => self.spend_if_required(evidence, step_kind, transaction.as_ref()),
+            Err(denial) => Answer::Now(self.decided(evidence, Err(denial))),
         }
     }
 }
@@ -267,6 +289,8 @@ struct Rulings {
     policies: Vec<String>,
     /// What the token must meet as well.
     requirement: Option<Require>,
+    /// The token is that of a transaction, and the requirement does not provide for it.
+    unmet: Option<Denial>,
     task: Option<ApprovalTask>,
     obligations: Vec<Owed>,
     /// No further policy is asked.
@@ -314,14 +338,14 @@ impl Rulings {
 }
 
 /// The denial if an obligation was not executed.
-fn failure(obligation: &Obligation, executed: Executed) -> Option<Denial> {
+fn was_executed(obligation: &Obligation, executed: Executed) -> Result<(), Denial> {
     let why = match executed {
-        Ok(Ok(())) => return None,
+        Ok(Ok(())) => return Ok(()),
         Ok(Err(error)) => with_causes(&*error),
         Err(unanswered) => unanswered.to_string(),
     };
     let detail = format!("{}: {why}", obligation.name());
-    Some(of_obligation(Reason::ObligationFailed, &detail))
+    Err(of_obligation(Reason::ObligationFailed, &detail))
 }
 
 fn of_obligation(reason: Reason, detail: &str) -> Denial {

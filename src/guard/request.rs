@@ -22,6 +22,8 @@ pub(crate) struct AccessRule<'r> {
     pub(crate) optional: bool,
     /// A request without credentials passes if one of these has authenticated it.
     pub(crate) other_authenticators: &'r [OtherAuthenticator],
+    /// A token of a transaction passes, although the requirement does not ask for an approval.
+    pub(crate) approvable: bool,
 }
 
 /// An authenticator outside the guard, known by the type that it leaves in the extensions of a request.
@@ -53,6 +55,8 @@ pub(super) struct RequestContext {
     pub(super) decision: DecisionId,
     /// The query holds an access token, which is ignored.
     pub(super) query_token: bool,
+    /// The client said that it understands a challenge that asks for an approval.
+    pub(super) accepts_challenge: bool,
     /// The scheme of the credential, once it is known.
     pub(super) scheme: Option<Scheme>,
     /// The client's certificate, if there is one.
@@ -68,7 +72,10 @@ pub(super) struct RequestContext {
 #[derive(Clone, Copy)]
 pub(super) enum StepKind {
     /// All layers of a request spend its token together, if the requirement of one of them says so.
-    Layer,
+    Layer {
+        /// The handler may ask for an approval.
+        approvable: bool,
+    },
     /// One `narrow` of a request may spend its token, or share what its layers spent.
     Narrow {
         /// Its own requirement says so, and not only that of the grant.

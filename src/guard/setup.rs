@@ -48,6 +48,7 @@ impl Guard {
             token_cache: Arc::new(TokenCache::new(0, 1)),
             proof_store: None,
             spent_store: None,
+            approvals: None,
             require_nonce_if: None,
             policies: Policies::default(),
             audit: Vec::new(),
@@ -309,7 +310,8 @@ impl Guard {
 
 /// # Single use
 impl Guard {
-    /// Sets the store that remembers spent tokens, for [`Require::single_use`](crate::Require::single_use).
+    /// Sets the store that remembers spent tokens, for [`Require::single_use`](crate::Require::single_use), and used
+    /// approvals, for [`approvals`](Self::approvals).
     ///
     /// A store does not know which tokens were spent before it began. If an operation spends tokens, it refuses those
     /// that were issued before then, or within the leeway after it (`token_spent`). So guards that share a store should

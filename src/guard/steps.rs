@@ -21,6 +21,8 @@ use super::request::{
 };
 use super::{Grant, Guard};
 use crate::answer::Answer;
+use crate::approvals::Transaction;
+use crate::approvals::accepts_challenge;
 use crate::credential::{Credential, has_query_token};
 use crate::denial::Denial;
 use crate::evidence::{DecisionId, Evidence, Operation, Step, ValidatedRequest};
@@ -80,6 +82,7 @@ impl Guard {
             operation_name: None,
             optional: false,
             other_authenticators: &[],
+            approvable: false,
         };
         if self.has_credential_field(head) {
             head.extensions.remove::<Grant>();
@@ -111,7 +114,9 @@ impl Guard {
 
     /// Answers a request: finds its credential, then runs all further steps.
     pub(crate) fn answer_request(&self, parts: &Parts, rule: AccessRule<'_>) -> RequestAnswer {
-        let AccessRule { requirement, operation_name, optional, other_authenticators } = rule;
+        let AccessRule { requirement, operation_name, optional, other_authenticators, approvable } =
+            rule;
+        let step_kind = StepKind::Layer { approvable };
         let operation = Operation::from_parts(parts, operation_name);
         // A grant replaced the credential. If a request has both, the grant does not belong to this credential and
         // counts for nothing.
@@ -126,7 +131,7 @@ impl Guard {
             let (at, policies) = (grant.at(), Vec::new());
             let evidence =
                 grant.for_later_step(Step { operation, requirement, at, head, policies });
-            return RequestAnswer::Decided(self.check_requirement(evidence, StepKind::Layer));
+            return RequestAnswer::Decided(self.check_requirement(evidence, step_kind));
         }
         let certificate_source = self.inner.certificate_source.as_ref();
         let mut context = RequestContext {
@@ -134,10 +139,11 @@ impl Guard {
             at: earlier.map_or_else(|| self.inner.clock.now(), |grant| grant.at()),
             decision: earlier.map_or_else(DecisionId::next, |grant| grant.decision()),
             query_token: has_query_token(parts),
+            accepts_challenge: self.inner.approvals.is_some() && accepts_challenge(&parts.headers),
             scheme: None,
             certificate: certificate_source.and_then(|source| source(parts)),
             earlier: earlier.map(|grant| grant.request.clone()),
-            step_kind: StepKind::Layer,
+            step_kind,
             head: None,
         };
         let credential = self.find_credential(parts, grant);
@@ -265,12 +271,28 @@ impl Guard {
             Err(refused) => return Answer::Now(Err(self.deny(&context, &requirement, refused))),
         };
         let RequestContext {
-            at, decision, query_token, operation, earlier, step_kind, head, ..
+            at,
+            decision,
+            query_token,
+            accepts_challenge,
+            operation,
+            earlier,
+            step_kind,
+            head,
+            ..
         } = context;
         let ends_at = self.inner.terms.end_of(&token);
         let step = Step { operation, requirement, at, head, policies: Vec::new() };
-        let request =
-            ValidatedRequest::new(token, ends_at, step, credential, decision, query_token, earlier);
+        let request = ValidatedRequest::new(
+            token,
+            ends_at,
+            step,
+            credential,
+            decision,
+            query_token,
+            accepts_challenge,
+            earlier,
+        );
         let evidence = Evidence::new(request);
         // The proof is stored once everything else about possession has been checked, and before all that follows.
         match self.store_proof(&evidence) {
@@ -332,34 +354,50 @@ impl Guard {
         Ok(token)
     }
 
-    /// Checks the requirement and asks the policies, then spends the token if that is required.
+    /// Checks the requirement and asks the policies, then spends the token, or its transaction, if that is required.
     pub(super) fn check_requirement(&self, evidence: Evidence, step_kind: StepKind) -> GuardAnswer {
-        match self.check_met(&evidence) {
+        let checked = self.check_met(&evidence, step_kind);
+        if self.has_policies() {
+            return self.ask_policies(evidence, step_kind, checked.err());
+        }
+        match checked {
+            Ok(transaction) => self.spend_if_required(evidence, step_kind, transaction.as_ref()),
             Err(denial) => Answer::Now(self.decided(evidence, Err(denial))),
-            Ok(()) if self.has_policies() => self.ask_policies(evidence, step_kind),
-            Ok(()) => self.spend_if_required(evidence, step_kind),
         }
     }
 
-    /// Checks the requirement.
-    pub(super) fn check_met(&self, evidence: &Evidence) -> Result<(), Denial> {
+    /// Checks the requirement. Returns the transaction that was approved, if the operation asks for an approval.
+    pub(super) fn check_met(
+        &self,
+        evidence: &Evidence,
+        step_kind: StepKind,
+    ) -> Result<Option<Transaction>, Denial> {
         let requirement = evidence.requirement();
         if requirement.is_sender_constrained() && !self.can_check_possession() {
             return Err(Reason::PolicyDenied.into());
         }
-        Ok(requirement.check(evidence.token(), evidence.at())?)
+        let role = self.token_role(evidence, step_kind);
+        match requirement.check_as(evidence.token(), role, evidence.at()) {
+            Ok(()) => self.recognize_transaction(evidence, role),
+            Err(unmet) => Err(self.ask_for_approval(evidence, role, &unmet)),
+        }
     }
 
-    /// Spends the token if that is required, and grants the request.
-    pub(super) fn spend_if_required(&self, evidence: Evidence, step_kind: StepKind) -> GuardAnswer {
+    /// Spends the token, or its transaction, if that is required, and grants the request.
+    pub(super) fn spend_if_required(
+        &self,
+        evidence: Evidence,
+        step_kind: StepKind,
+        transaction: Option<&Transaction>,
+    ) -> GuardAnswer {
         let spends = match step_kind {
-            StepKind::Layer => evidence.requirement().is_single_use(),
+            StepKind::Layer { .. } => evidence.requirement().spends(),
             StepKind::Narrow { spends } => spends,
         };
         if !spends {
             return Answer::Now(self.decided(evidence, Ok(())));
         }
-        match self.spend_token(&evidence, step_kind) {
+        match self.spend(&evidence, step_kind, transaction) {
             Answer::Now(spent) => Answer::Now(self.decided(evidence, spent)),
             waiting @ Answer::Later(_) => {
                 let guard = self.clone();

@@ -4,7 +4,8 @@
 //!
 //! 1. [Protect a route](protect_a_route): where a guard stands, and what a handler does with its grant.
 //! 2. [Step-up](step_up): ask for a strong and recent login before a destructive operation.
-//! 3. [Approve one operation](approve_one_operation): consent to this order and this amount, compared with the request.
+//! 3. [Approve one operation](approve_one_operation): consent to this order and this amount, compared with the request, or
+//!    approved by a human, once.
 //! 4. [Ask a policy engine](ask_a_policy_engine): the rule about one request, which may answer "yes, if".
 //! 5. [Delegation](delegation): which agents may act for a user.
 //! 6. [Issuers and tenants](issuers_and_tenants): keys, several issuers, issuers with tenants.

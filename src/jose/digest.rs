@@ -30,6 +30,13 @@ pub(crate) fn hmac_sha256(key: &[u8; 32], message: &[u8]) -> Option<Vec<u8>> {
     mac().ok()
 }
 
+/// Returns random bytes that no one can guess, or `None` if the system has no randomness.
+pub(crate) fn random_bytes<const N: usize>() -> Option<[u8; N]> {
+    let mut bytes = [0; N];
+    openssl::rand::rand_bytes(&mut bytes).ok()?;
+    Some(bytes)
+}
+
 /// The random key of [`Digest`]s.
 pub(crate) struct DigestKey([u8; 16]);
 
@@ -41,9 +48,7 @@ pub(crate) struct Digest(u64, u64);
 impl DigestKey {
     /// Makes a key. Returns `None` if the system has no randomness.
     pub(crate) fn random() -> Option<Self> {
-        let mut key = [0; 16];
-        openssl::rand::rand_bytes(&mut key).ok()?;
-        Some(DigestKey(key))
+        random_bytes().map(DigestKey)
     }
 
     pub(crate) fn digest(&self, bytes: &[u8]) -> Digest {

@@ -128,6 +128,19 @@ impl ReplayEntry {
         Some(ReplayEntry::new(purpose, audience, &parts, owner, issued_at, expires_at, now))
     }
 
+    /// Creates the entry of a transaction, which spends it whatever token it came with.
+    pub(crate) fn for_transaction(
+        resource: &str,
+        txn: &str,
+        token: &AccessToken,
+        issued_at: UtcDateTime,
+        expires_at: UtcDateTime,
+        now: UtcDateTime,
+    ) -> Self {
+        let owner = Owner::from_token(token);
+        ReplayEntry::new("transaction", resource, &[txn], owner, issued_at, expires_at, now)
+    }
+
     /// Creates an entry for testing a store of your own.
     ///
     /// Entries of the same `name` have the same [`key`](Self::key), entries of the same `subject` have the same

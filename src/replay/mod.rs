@@ -1,7 +1,8 @@
 //! Stores that remember what may be used only once: DPoP proofs and spent tokens.
 //!
 //! You need a store for two settings. [`Guard::dpop`] accepts each proof once.
-//! [`Guard::replay`] spends tokens that a route accepts once ([`Require::single_use`]). Both may share a store.
+//! [`Guard::replay`] spends tokens that a route accepts once ([`Require::single_use`]), and
+//! [approvals](crate::approvals). Both may share a store.
 //!
 //! - [`MemoryReplayStore`] is for a service that is **one process**. It is bounded and needs no set-up.
 //! - `RedisReplayStore` (feature `redis`) is for a service of **several processes**. With one store per process,

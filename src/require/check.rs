@@ -2,8 +2,10 @@
 
 use time::UtcDateTime;
 
+use super::details::ComparedDetails;
 use super::lists::without_repeats;
 use super::requirement::Require;
+use super::token_role::TokenRole;
 use super::unmet::Unmet;
 use crate::dates::since;
 use crate::reason::Reason;
@@ -13,7 +15,8 @@ impl Require {
     /// Checks a validated token against this requirement, at the moment `now`.
     ///
     /// It does **not** check whether the token is still valid at `now`, which validation did, or whether it was spent,
-    /// which needs a store.
+    /// which needs a store. It cannot tell whether a detail was approved, so one that must be is a mistake here: see
+    /// [`Approvals::recognize`](crate::approvals::Approvals::recognize).
     ///
     /// # Errors
     ///
@@ -23,16 +26,41 @@ impl Require {
     /// mistake of the program (`internal_error`), and stands alone too.
     #[must_use = "an error is the refusal"]
     pub fn check(&self, token: &AccessToken, now: UtcDateTime) -> Result<(), Unmet> {
-        let details = self.lacking_details(token).map_err(|problem| {
+        self.check_as(token, TokenRole::Unknown, now)
+    }
+
+    /// Checks a token of which it is known whether it is that of a transaction.
+    ///
+    /// A token that lacks nothing but an approval is refused for that. If the token is that of a transaction, its details
+    /// are compared, and the transaction is still to be recognized.
+    pub(crate) fn check_as(
+        &self,
+        token: &AccessToken,
+        role: TokenRole,
+        now: UtcDateTime,
+    ) -> Result<(), Unmet> {
+        let details = self.compare_details(token, role).map_err(|problem| {
             // What a token cannot make good is refused first.
             Unmet::new(problem.reason()).with_details(&problem, None)
         })?;
         self.check_parties(token).map_err(Unmet::new)?;
         self.check_claims(token)?;
+        if role == TokenRole::Misused {
+            return Err(Unmet::new(Reason::TransactionTokenMisused));
+        }
+        let (details, is_approved) = match details {
+            ComparedDetails::Met => (None, true),
+            ComparedDetails::NotApproved => (None, false),
+            ComparedDetails::Lacking(lacking) => (Some(lacking), true),
+        };
         let authentication = self.check_authentication(token, now);
         let allowed = self.scopes.iter().all(|group| token.allows_any(group));
         if allowed && authentication == [None, None] && details.is_none() {
-            return Ok(());
+            // Nothing else is lacking.
+            return match is_approved {
+                true => Ok(()),
+                false => Err(Unmet::new(Reason::TransactionAuthorizationRequired)),
+            };
         }
         let scope = (!allowed).then_some(Reason::InsufficientScope);
         let reasons = authentication.into_iter().chain([scope]).flatten();

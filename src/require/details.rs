@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 
 use super::requirement::Require;
+use super::token_role::TokenRole;
 use crate::detail::{Consent, Detail, DetailProblem, DetailTypes, Remediation};
 use crate::reason::Reason;
 use crate::token::AccessToken;
@@ -13,6 +14,14 @@ pub(super) struct LackingDetails {
     pub(super) remediation: Option<Remediation>,
     /// The first problem, for the operator.
     pub(super) problem: DetailProblem,
+}
+
+/// How the details of a token compare with those that are asked for.
+pub(super) enum ComparedDetails {
+    Met,
+    /// Nothing but an approval is lacking.
+    NotApproved,
+    Lacking(LackingDetails),
 }
 
 impl Require {
@@ -29,29 +38,49 @@ impl Require {
         self.detail_types.iter().try_for_each(|name| types.defined(name).map(drop))
     }
 
-    /// Checks that the token's details cover those that are asked for. Returns `None` if nothing lacks.
+    /// True if this asks for a detail that may be approved for one transaction.
+    pub(crate) fn asks_for_approval(&self) -> bool {
+        self.details.iter().any(|detail| detail.consent() != Consent::Granted)
+    }
+
+    /// True if a token that meets this is spent.
+    pub(crate) fn spends(&self) -> bool {
+        self.is_single_use() || self.asks_for_approval()
+    }
+
+    /// Checks that the token's details cover those that are asked for.
     ///
     /// The error is the owner's mistake, which no token can make good.
-    pub(super) fn lacking_details(
+    pub(super) fn compare_details(
         &self,
         token: &AccessToken,
-    ) -> Result<Option<LackingDetails>, DetailProblem> {
+        role: TokenRole,
+    ) -> Result<ComparedDetails, DetailProblem> {
         if self.details.is_empty() && self.detail_types.is_empty() {
-            return Ok(None);
+            return Ok(ComparedDetails::Met);
         }
+        let mut lacks_approval = false;
         let (types, granted) = (token.detail_types(), token.authorization_details());
         let mut problems = Vec::new();
         // What a challenge would ask for.
         let mut asked = BTreeSet::new();
         for detail in &self.details {
-            if detail.consent() != Consent::Granted {
+            let (consent, is_ordinary) = (detail.consent(), role.is_ordinary());
+            if consent != Consent::Granted && role == TokenRole::Unknown {
                 return Err(DetailProblem::not_approvable(detail.type_name()));
             }
             match types.comparable(detail) {
-                Ok(comparable) => {
-                    problems.extend(granted.cover_comparable(&comparable).err());
-                    asked.insert(comparable.detail().to_json());
-                }
+                // Only the token of a transaction meets it, whatever another one grants.
+                Ok(_) if is_ordinary && consent == Consent::Approved => lacks_approval = true,
+                Ok(comparable) => match granted.cover_comparable(&comparable) {
+                    Err(_) if role.can_be_challenged() && consent != Consent::Granted => {
+                        lacks_approval = true;
+                    }
+                    covered => {
+                        problems.extend(covered.err());
+                        asked.insert(comparable.detail().to_json());
+                    }
+                },
                 Err(problem) if problem.reason() == Reason::InternalError => return Err(problem),
                 Err(problem) => problems.push(problem),
             }
@@ -67,13 +96,18 @@ impl Require {
         }
         let reasons: Vec<_> = problems.iter().map(DetailProblem::reason).collect();
         let remediation = match reasons.contains(&Reason::AuthorizationDetailsInsufficient) {
-            true => Some(
-                Remediation::new(&asked, self.is_single_use())
-                    .ok_or_else(DetailProblem::too_large)?,
-            ),
-            false => None,
+            // A new grant does not make the token of another transaction.
+            true if role != TokenRole::Transaction => {
+                Some(Remediation::new(&asked, self.spends()).ok_or_else(DetailProblem::too_large)?)
+            }
+            _ => None,
         };
-        let first = problems.into_iter().next();
-        Ok(first.map(|problem| LackingDetails { reasons, remediation, problem }))
+        Ok(match problems.into_iter().next() {
+            Some(problem) => {
+                ComparedDetails::Lacking(LackingDetails { reasons, remediation, problem })
+            }
+            None if lacks_approval => ComparedDetails::NotApproved,
+            None => ComparedDetails::Met,
+        })
     }
 }

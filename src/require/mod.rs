@@ -3,6 +3,7 @@
 mod lists;
 mod required_claim;
 mod requirement;
+mod token_role;
 mod unmet;
 
 // After `requirement`: rustdoc lists the methods of `Require` in this order.
@@ -14,4 +15,5 @@ mod display;
 mod parse;
 
 pub use requirement::Require;
+pub(crate) use token_role::TokenRole;
 pub use unmet::Unmet;

@@ -50,6 +50,12 @@ impl Unmet {
         Some(Unmet { reasons, ..Unmet::new(first) })
     }
 
+    /// True if details are lacking and no remediation is offered: the token is that of a transaction.
+    pub(crate) fn is_final(&self) -> bool {
+        let remediation = self.details.as_ref().and_then(|details| details.remediation.as_ref());
+        self.first == Reason::AuthorizationDetailsInsufficient && remediation.is_none()
+    }
+
     pub(super) fn with_details(
         mut self,
         problem: &DetailProblem,

@@ -200,7 +200,7 @@ impl TestToken {
         let claims = || Value::Object(self.claims.clone()).to_string().into_bytes();
         let payload = self.payload.clone().unwrap_or_else(claims);
         let message = format!("{}.{}", encode(header), encode(payload));
-        let signature = self.key.as_ref().map(|key| key.sign(&message)).unwrap_or_default();
+        let signature = self.key.as_ref().and_then(|key| key.sign(&message)).unwrap_or_default();
         format!("{message}.{signature}")
     }
 

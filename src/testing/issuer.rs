@@ -11,7 +11,7 @@ use super::access_token::TestToken;
 use super::json_object::json_object;
 use crate::answer::Answer;
 use crate::guard::{Grant, Guard};
-use crate::jose::{Algorithm, KeySet, ReadKey, SigningKey};
+use crate::jose::{Algorithm, KeySet, SigningKey};
 use crate::keys::Issuer;
 use crate::names::Audience;
 use crate::profile::Profile;
@@ -136,13 +136,14 @@ impl TestIssuer {
     #[must_use]
     #[expect(clippy::panic, reason = "called in tests of users, where a panic is the answer")]
     pub fn from_jwk(name: impl Into<String>, jwk: &str) -> Self {
-        let ReadKey { key, algorithm, kid } = match SigningKey::from_jwk(jwk) {
-            Ok(read) => read,
+        let key = match SigningKey::read_for_tests(jwk) {
+            Ok(key) => key,
             // The text may be a secret, so it is not shown.
             Err(problem) => panic!("a test issuer cannot sign with this JWK: {problem}"),
         };
+        let algorithm = key.algorithm();
         let mut keys = IssuerKeys::default();
-        keys.add(kid, key);
+        keys.add(key.kid().to_owned(), key);
         TestIssuer::with_keys(name.into(), algorithm, keys)
     }
 
@@ -272,7 +273,7 @@ impl TestIssuer {
     /// Returns the private key that signs now, as a JWK, for [`from_jwk`](Self::from_jwk).
     #[must_use]
     pub fn signing_jwk(&self) -> String {
-        self.signing_key().map(|named| named.key.private_jwk()).unwrap_or_default()
+        self.signing_key().map(|named| named.key.private_jwk().to_owned()).unwrap_or_default()
     }
 
     pub(super) fn name(&self) -> &str {

@@ -413,14 +413,20 @@ impl AccessToken {
         self.detail_types.as_deref().unwrap_or(DetailTypes::NONE)
     }
 
+    /// A claim as it was written, in JSON.
+    pub(crate) fn raw_claim(&self, name: &str) -> Option<&str> {
+        self.claims.raw(name)
+    }
+
+    /// The thumbprint of the certificate that the token is bound to, and that the sender showed.
+    pub(crate) fn certificate_thumbprint(&self) -> Option<&str> {
+        let bound = self.claims.confirmation.filter(|_| self.confirmed.certificate)?;
+        self.claims.optional(bound.x5t)
+    }
+
     /// True if the client is an agent that must be named in `act` and is not.
     pub(crate) fn lacks_act(&self) -> bool {
         self.client == ClientRole::AgentWithoutAct
-    }
-
-    /// The value of any claim, as it was written.
-    pub(crate) fn raw_claim(&self, name: &str) -> Option<&str> {
-        self.claims.raw(name)
     }
 
     pub(crate) fn parsed_claims(&self) -> &Arc<Claims> {

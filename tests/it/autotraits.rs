@@ -6,6 +6,7 @@ use std::fmt::Debug;
 use std::fs;
 use std::path::Path;
 
+use unconfused::approvals::*;
 use unconfused::audit::*;
 use unconfused::challenge::*;
 use unconfused::client::*;
@@ -39,7 +40,8 @@ fn shared() -> Vec<&'static str> {
         Remembered, ReplayEntry, StoreStatus, StoreUnavailable, TestProof, TestProofKey, ConfigError, Acr, Actor<'_>, ActorSource, Algorithm, Audience, AuditEvent<'_>, Challenge,
         ClaimRule, Credential, DecisionId, Denial, GuardBody, Evidence, Grant, Guard, GuardLayer,
         Guards, GuardService<(), GuardBody>, HeaderType, InvalidName, InvalidToken, Issuer, KeyHint<'_>,
-        HttpError, HttpLimits, KeyProblem, KeySet, KeySetError, KeySetId, KeyState, KeyStatus, KeysUnavailable, Readiness, RemoteKeys, ScriptedClient, MayAct<'_>, Metadata, MetadataService,
+        HttpError, HttpLimits, KeyProblem, KeySet, KeySetError, KeySetId, KeyState, KeyStatus, KeysUnavailable, Readiness, RemoteKeys, ScriptedClient, MayAct<'_>, Metadata, DocumentService, ChallengeKeys, TransactionChallenge,
+        Approvals, ApprovalProblem, Requester, SigningKey, Transaction, TransactionKey, TransactionServer,
         MetadataUrl, Operation, OwnGrant, Party<'_>, Printable<'_>, ProblemJson, Profile, Reason,
         Remedy, Require, Scope, ScopeCycle, ScopeHierarchy, ScopeShape, SkippedKey<'_>, StepUp,
         Consent, Detail, DetailProblem, DetailType, DetailTypes, DetailValue, DetailsDialect, GrantedDetails<'_>, MemberPath, Remediation,
@@ -120,7 +122,8 @@ fn what_a_service_holds_can_be_cloned() {
     hold!(Clone Send Sync;
         AcceptedProof, Dpop, Nonces, Possession<'_>, ReplayEntry, TestProof, TestProofKey, ConfigError, Acr, Audience, Challenge, ClaimRule, Credential, Denial, Evidence, Grant, Guard, GuardLayer, Guards,
         GuardLayer<ProblemJson>, GuardService<(), GuardBody>, InvalidName, Issuer, KeySet,
-        KeySetError, Metadata, MetadataService, MetadataUrl, Operation, OwnGrant, Party<'_>,
+        KeySetError, Metadata, DocumentService, ChallengeKeys, TransactionChallenge,
+        Approvals, ApprovalProblem, Requester, Transaction, TransactionKey, TransactionServer, MetadataUrl, Operation, OwnGrant, Party<'_>,
         Profile, Require, Scope, ScopeCycle, ScopeHierarchy, TestIssuer, TestToken, Unmet,
         ApprovalTask, Ask, Attribute, Obligation, Ruling, Verdict,
         Validation, WrongClaimType, Detail, DetailType, DetailTypes, Remediation,

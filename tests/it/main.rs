@@ -4,6 +4,7 @@
 
 mod common;
 
+mod approvals;
 mod as_written;
 mod audit;
 mod autotraits;

@@ -5,7 +5,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// The types that are an answer, or stand for a check that was not made yet. `Remembered` is the answer of a store.
-const MARKED: [&str; 9] = [
+const MARKED: [&str; 10] = [
     "Answer",
     "GuardLayer",
     "Denial",
@@ -14,6 +14,7 @@ const MARKED: [&str; 9] = [
     "AcceptedProof",
     "Remembered",
     "ReplayEntry",
+    "Transaction",
     "ResponseFuture",
 ];
 

@@ -2,12 +2,14 @@
 //! later ones is seen.
 
 use std::collections::BTreeSet;
+use std::sync::OnceLock;
 use std::sync::atomic::Ordering;
 
 use crate::common::*;
 use http::Extensions;
 use http::request::Parts;
 use serde_json::{Value, json};
+use unconfused::approvals::{Approvals, SigningKey};
 use unconfused::detail::{Detail, DetailType};
 use unconfused::keys::{Algorithm, KeySet, KeysUnavailable};
 use unconfused::policy::{ApprovalTask, Obligation, Verdict, policy_fn};
@@ -317,6 +319,10 @@ fn faults() -> Vec<Fault> {
     fault(Reason::ClaimNotMet, &[], |s| {
         s.requirement = s.requirement.clone().claim_contains(LOGIN, "roles", "admin");
     });
+    fault(Reason::TransactionTokenMisused, &["txn"], |s| {
+        s.guard.push(|guard| guard.approvals(approvals()));
+        s.token = s.token.clone().claim("txn", "x");
+    });
     // How and when the subject authenticated.
     fault(Reason::AuthenticationContextMissing, &["acr"], |s| {
         s.token = s.token.clone().without_claim("acr");
@@ -345,8 +351,19 @@ fn faults() -> Vec<Fault> {
         let transfer = Detail::of("transfer").with("amount", "1e3");
         s.requirement = s.requirement.clone().and(Require::detail(transfer));
     });
+    // Approvals.
+    fault(Reason::TransactionAuthorizationRequired, &["txn", "spent"], |s| {
+        s.guard.push(cancelling);
+        s.requirement = s.requirement.clone().and(approved_cancel());
+    });
+    fault(Reason::TransactionUnknown, &["txn", "spent", "details"], |s| {
+        s.guard.push(cancelling);
+        let granted = json!([{ "type": "cancel", "order": "7" }]);
+        s.token = s.token.clone().claim("txn", "x").claim("authorization_details", granted);
+        s.requirement = s.requirement.clone().and(approved_cancel());
+    });
     // Policies, once the requirement is met.
-    fault(Reason::PolicyUnavailable, &[], |s| {
+    fault(Reason::PolicyUnavailable, &["txn"], |s| {
         s.guard.push(|guard| guard.policy(policy_fn(|_| Verdict::Unavailable("down".into()))));
     });
     fault(Reason::PolicyDenied, &[], |s| {
@@ -375,6 +392,22 @@ fn faults() -> Vec<Fault> {
         s.requirement = s.requirement.clone().single_use();
     });
     faults
+}
+
+fn approvals() -> Approvals {
+    static APPROVALS: OnceLock<Approvals> = OnceLock::new();
+    let make = || Approvals::new(SigningKey::generate(Algorithm::Es256, "c"), [1; 32], LOGIN);
+    APPROVALS.get_or_init(make).clone()
+}
+
+/// A guard at which the cancellation of an order can be approved.
+fn cancelling(guard: Guard) -> Guard {
+    let guard = guard.detail_type(DetailType::new("cancel").exact("order"));
+    guard.approvals(approvals()).replay(store_that(|| Ok(Remembered::First)).0)
+}
+
+fn approved_cancel() -> Require {
+    Require::detail(Detail::of("cancel").with("order", 7).approved())
 }
 
 #[test]

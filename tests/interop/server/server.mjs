@@ -24,11 +24,14 @@
 //   POST /admin/faults        [{"path": "/jwks", "status": 503, "delay_ms": 100, "drop": true, "silent": true}]: until
 //                             the next list. "*" is every path but these here
 //   GET  /admin/requests      {"/jwks": 2, ..}: how many came so far, those too that were answered with a fault
+//
+// `transactions.mjs` adds a transaction endpoint, at which a user approves one operation, and its back door.
 
 import { createServer } from 'node:http'
 import { randomBytes } from 'node:crypto'
 import { fstatSync } from 'node:fs'
 import * as jose from 'jose'
+import { transactions } from './transactions.mjs'
 
 // The library says that a newer Node would be better, and what must be set up otherwise in production.
 console.info = console.warn = () => {}
@@ -104,6 +107,19 @@ const nonceSecret = randomBytes(32)
 const cookies = { keys: [randomBytes(16).toString('hex')] }
 const actors = new WeakMap() // what token exchange puts into a token
 
+const clients = [
+  client('service', 'client_credentials'),
+  client('web', 'authorization_code', [REDIRECT]),
+  client('agent-a', EXCHANGE),
+  client('agent-b', EXCHANGE),
+]
+const approvals = transactions({
+  issuer: ISSUER,
+  clients: clients.map(({ client_id }) => client_id),
+  types: ['payment', 'order_refund'],
+  mint,
+})
+
 let provider
 let callback
 
@@ -113,12 +129,8 @@ function build() {
   policy.remove('consent')
   provider = new Provider(ISSUER, {
     jwks: { keys: published() },
-    clients: [
-      client('service', 'client_credentials'),
-      client('web', 'authorization_code', [REDIRECT]),
-      client('agent-a', EXCHANGE),
-      client('agent-b', EXCHANGE),
-    ],
+    clients,
+    discovery: { transaction_authorization_endpoint: `${ISSUER}/transaction` },
     scopes: ['openid', ...SCOPES.split(' ')],
     clientDefaults: { id_token_signed_response_alg: 'ES256' },
     cookies,
@@ -204,6 +216,7 @@ const admin = {
     return {}
   },
   'GET /admin/requests': () => requests,
+  ...approvals.admin,
 }
 
 async function handle(req, res) {
@@ -221,6 +234,7 @@ async function handle(req, res) {
   if (fault?.delay_ms) await new Promise((over) => setTimeout(over, fault.delay_ms))
   if (fault?.drop) return req.socket.destroy()
   if (fault?.status) return res.writeHead(fault.status).end()
+  if (pathname.split('/')[1] === 'transaction') return approvals.handle(req, res)
   return pathname.startsWith('/login/') ? login(req, res) : callback(req, res)
 }
 

@@ -33,8 +33,8 @@ pub enum Verdict {
     /// The request is refused until a human has approved it, and another system keeps a task for that: 403,
     /// `approval_required`.
     ///
-    /// For an approval that this guard asks for and recognizes itself, answer `PermitIf` with a
-    /// [`Require::detail`].
+    /// For an approval that this guard asks for and recognizes itself, answer `PermitIf` with a [`Require::detail`] that
+    /// must be [approved](crate::detail::Detail::approved); see [`approvals`](crate::approvals).
     NeedsApproval(ApprovalTask),
 }
 

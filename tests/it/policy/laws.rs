@@ -192,8 +192,11 @@ fn common_runtime() -> &'static tokio::runtime::Runtime {
     RUNTIME.get_or_init(|| tokio::runtime::Builder::new_current_thread().build().unwrap())
 }
 
+/// A reason, and what answers with it.
+pub(super) type No = (Reason, Box<dyn Fn() -> PolicyAnswer + Send + Sync>);
+
 /// Answers of every kind that are not a yes, each with its reason.
-fn every_no() -> Vec<(Reason, Box<dyn Fn() -> PolicyAnswer + Send + Sync>)> {
+pub(super) fn every_no() -> Vec<No> {
     fn panics() -> Verdict {
         panic!("as it is meant to")
     }

@@ -10,6 +10,7 @@ use unconfused::replay::MemoryReplayStore;
 use unconfused::testing::TestToken;
 use unconfused::{AuditEvent, Denial, Grant, Guard, Reason, Require, Scope};
 
+mod approvals;
 mod asked;
 mod laws;
 mod obligations;

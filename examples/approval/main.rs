@@ -115,10 +115,10 @@ fn store() -> MemoryReplayStore {
 async fn main() -> ExitCode {
     let args: Vec<String> = std::env::args().skip(1).collect();
     let args: Vec<&str> = args.iter().map(String::as_str).collect();
-    let done = match args[..] {
-        [] => story::tell(false).await,
-        ["--interop"] => story::tell(true).await,
-        ["--serve", port, "--resource", resource, "--issuer", issuer] => {
+    let done = match (&args[..], args.get(1).unwrap_or(&"0").parse()) {
+        ([], _) => story::tell(false).await,
+        (["--interop"], _) => story::tell(true).await,
+        (["--serve", _, "--resource", resource, "--issuer", issuer], Ok(port)) => {
             payments::serve(port, resource, issuer).await
         }
         _ => {

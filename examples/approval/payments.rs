@@ -47,7 +47,7 @@ async fn pay(
 }
 
 /// Runs until Ctrl-C, and prints the record.
-pub(crate) async fn serve(port: &str, resource: &str, issuer: &str) -> Result<(), Box<dyn Error>> {
+pub(crate) async fn serve(port: u16, resource: &str, issuer: &str) -> Result<(), Box<dyn Error>> {
     let http = reqwest::Client::builder().redirect(reqwest::redirect::Policy::none()).build()?;
     let approvals = super::approvals(issuer)?.reason(
         "payment",
@@ -78,7 +78,7 @@ pub(crate) async fn serve(port: &str, resource: &str, issuer: &str) -> Result<()
         .merge(metadata.router())
         .merge(keys.router());
 
-    let listener = TcpListener::bind(("127.0.0.1", port.parse()?)).await?;
+    let listener = TcpListener::bind(("127.0.0.1", port)).await?;
     let url = format!("http://{}", listener.local_addr()?);
     println!("listening on {url} until Ctrl-C, as {resource}, for tokens of {issuer}");
     println!("  metadata           {url}{}", metadata.path());

@@ -84,13 +84,14 @@ async fn refund(
         .with("currency", currency)
         .with("amount", amount);
     // For a small refund, consent that was given with the token is enough.
-    let consent = if is_small(amount) { detail.approved_or_granted() } else { detail.approved() };
+    let is_small = currency == "EUR" && is_below_20(amount);
+    let consent = if is_small { detail.approved_or_granted() } else { detail.approved() };
     guard.narrow(&grant, Require::detail(consent)).await?;
     Ok(format!("{amount} {currency} refunded to the customer of order {order}"))
 }
 
-/// True if the amount is below 20. The guard refuses what is not a decimal, whatever is answered here.
-fn is_small(amount: &str) -> bool {
+/// The guard refuses what is not a decimal, whatever is answered here.
+fn is_below_20(amount: &str) -> bool {
     let whole = amount.split('.').next().unwrap_or(amount);
     whole.parse().is_ok_and(|whole: u32| whole < 20)
 }
@@ -105,8 +106,8 @@ fn approvals(server: &str) -> Result<Approvals, Box<dyn Error>> {
     Ok(Approvals::new(signing_key, secret, server))
 }
 
-/// What is used up. Since the secret is new, no earlier process has seen a transaction of it, and the store may count as
-/// one that was always there. If you keep the secret, it is `MemoryReplayStore::new()`, or a store that replicas share.
+/// Remembers what is used up. Nothing was before this process, whose keys are new, so the store may count as one that
+/// was always there. With keys that you keep, it is `MemoryReplayStore::new()`, or a store that replicas share.
 fn store() -> MemoryReplayStore {
     MemoryReplayStore::new_at(UtcDateTime::UNIX_EPOCH)
 }

@@ -16,6 +16,8 @@
 //! [testing_your_service]: crate::guide::testing_your_service
 //! [what_is_not_checked]: crate::guide::what_is_not_checked
 //! [limits]: crate::guide::limits
+//! [kubernetes_and_b2c]: crate::guide::kubernetes_and_b2c
+//! [deployment]: crate::guide::deployment
 //! [security]: crate::guide::security
 //! [benchmark]: data:image/gif;base64,R0lGODlhAQABAIAAAAAAAP///yH5BAEAAAAALAAAAAABAAEAAAIBRAA7
 //!
@@ -32,6 +34,7 @@
 //! | you want to | use |
 //! |---|---|
 //! | guard routes | [`Guard`], [`Guard::require`], [`layer`] |
+//! | guard several resources, or a credential in another field | [`layer::Guards`], [`Guard::credential_field`] |
 //! | say what an operation asks for | [`Require`], [`Scope`], [`Acr`] |
 //! | compare one operation with what was consented to | [`detail`]: [`Detail`](detail::Detail), [`DetailType`](detail::DetailType), [`Require::detail`] |
 //! | read who calls, in a handler | [`Grant`], [`AccessToken`], [`Actor`], [`Party`], [`layer::OwnGrant`] |

@@ -28,6 +28,7 @@
 //! | `thumbprint` | is `value` the thumbprint of `jwk` (RFC 7638)? |
 //! | `cert_thumbprint` | is `value` the `x5t#S256` of `client_cert_der_b64` (RFC 8705)? |
 //! | `ath` | is `value` the `ath` of `token` (RFC 9449)? |
+//! | `detail` | does `granted_json`, the text of a claim `authorization_details`, cover `asked`? `types` maps the name of a type to its `exact`, `at_most`, `sets` and `ignored`: lists of members, each a name or a list of names that leads into nested objects |
 //!
 //! | member of `policy` | meaning |
 //! |---|---|
@@ -60,6 +61,7 @@
 
 mod access_token;
 mod case;
+mod detail;
 mod expected;
 mod policy;
 mod proof;
@@ -138,6 +140,7 @@ fn judge(case: &Case<'_>) -> Option<Outcome> {
         "thumbprint" => proof::thumbprint(case),
         "cert_thumbprint" => proof::cert_thumbprint(case),
         "ath" => proof::ath(case),
+        "detail" => detail::detail(case),
         _ => None,
     }
 }

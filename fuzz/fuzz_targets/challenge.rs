@@ -65,7 +65,7 @@ fuzz_target!(|text: &str| {
     if let Some(age) = age {
         require = require.max_age(Duration::from_secs(age));
     }
-    let Err(unmet) = require.check(&TOKEN, TOKEN.issued_at()) else {
+    let Err(unmet) = require.check(&TOKEN, TOKEN.issued_at().expect("`iat`")) else {
         return assert!(scopes.is_empty() && classes.is_empty() && age.is_none());
     };
     let mut denial = Denial::from(&unmet);

@@ -5,7 +5,7 @@
 // use. The blank lines keep rustfmt from sorting them.
 mod setup;
 
-mod route;
+mod protect;
 
 mod guards;
 
@@ -28,6 +28,7 @@ mod outcome;
 mod path_rule;
 mod refused;
 mod request;
+mod route;
 
 use std::collections::BTreeMap;
 use std::fmt;

@@ -99,7 +99,7 @@ impl Renewal {
             if snapshot.is_valid_for(kid, now) {
                 return Answer::Now(Ok(snapshot.keys.clone()));
             }
-            // No key that has this id is looked for, since the token is refused with any set of this issuer.
+            // No key of these can verify the token, whatever its id, so none is looked for.
             if snapshot.keys.lacks_algorithm(hint.alg()) {
                 kid = None;
             }

@@ -4,8 +4,9 @@ use std::borrow::Cow;
 
 use serde_json::{Map, Value};
 
-use super::definition::{Profile, ScopeShape, any_holds};
+use super::definition::{Profile, ScopeShape};
 use super::header_type::HeaderType;
+use super::kinds::any_holds;
 use crate::json::Document;
 
 impl Profile {

@@ -53,11 +53,12 @@ mod claim_name;
 mod claim_rule;
 mod definition;
 mod header_type;
+mod kinds;
 #[cfg(feature = "testing")]
 mod minting;
 mod vendors;
 
 pub use claim_rule::ClaimRule;
-pub(crate) use definition::SubjectKind;
 pub use definition::{Profile, ScopeShape};
 pub use header_type::HeaderType;
+pub(crate) use kinds::SubjectKind;

@@ -82,7 +82,7 @@ impl Service {
         read: impl Into<Require>,
         write: impl Into<Require>,
     ) -> Self {
-        let why = |denial: &Denial| denial.reason().as_str().into();
+        let why = |denial: &Denial| denial.reason().as_str();
         let app = Router::new()
             .route("/orders", get(who).route_layer(guard.require(read).body(why)))
             .route("/orders", axum::routing::post(who).route_layer(guard.require(write).body(why)));

@@ -315,7 +315,7 @@ async fn keys_inside_a_cluster_are_fetched_without_tls_if_the_constructor_says_s
     assert!(readiness.is_ready());
     assert!(readiness.issuers().all(|(_, status)| status.without_tls));
     let line = readiness.to_string();
-    assert!(line.ends_with(" fetches=1 without_tls\n"), "{line}");
+    assert!(line.ends_with(" fetches=1 without_tls"), "{line}");
     assert_eq!(client.requests(INSIDE), 1);
     login.token(&ORDERS).granted_by(&guard, Require::valid_token());
 }

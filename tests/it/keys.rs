@@ -1716,6 +1716,7 @@ fn the_source_of_a_tenant_is_told_so_and_told_of_each_token_that_it_verified() {
     assert!(at_once(&Guard::new(ORDERS, issuer), &token).is_some());
     assert_eq!(counts(&shared)[0], 0);
 }
+
 #[test]
 fn keys_that_a_function_asked_for_are_denied_as_the_guard_denies_them() {
     fn ask(unavailable: KeysUnavailable) -> Result<(), Denial> {
@@ -1730,7 +1731,7 @@ fn keys_that_a_function_asked_for_are_denied_as_the_guard_denies_them() {
         assert_eq!((denial.reason(), denial.status().as_u16()), (Reason::KeysUnavailable, 503));
         assert_eq!(denial.headers()["retry-after"], sent);
         assert!(denial.challenge().is_none());
-        let operator = denial.to_string();
+        let operator = denial.for_operator().to_string();
         assert!(
             operator.contains("the issuer's keys are unavailable: connection refused"),
             "{operator}"

@@ -356,9 +356,12 @@ fn what_a_token_can_meet_is_not_called_unmeetable() {
 
 #[test]
 fn each_of_the_family_is_read_as_it_is_printed() {
-    for a in family() {
+    // The values of a detail are not printed.
+    let readable = || family().into_iter().filter(|one| one.details().is_empty());
+    assert!(readable().count() > 30);
+    for a in readable() {
         assert_eq!(a.to_string().parse(), Ok(a.clone()));
-        for b in family() {
+        for b in readable() {
             let both = a.clone().and(&b);
             assert_eq!(both.to_string().parse(), Ok(both));
         }

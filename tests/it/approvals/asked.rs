@@ -143,7 +143,11 @@ fn a_challenge_that_does_not_fit_is_500_and_says_why() {
                     (denial.reason(), denial.status().as_u16()),
                     (Reason::InternalError, 500)
                 );
-                assert!(denial.to_string().contains(expected), "{denial}");
+                assert!(
+                    denial.for_operator().to_string().contains(expected),
+                    "{}",
+                    denial.for_operator()
+                );
             }
         }
     }
@@ -152,7 +156,11 @@ fn a_challenge_that_does_not_fit_is_500_and_says_why() {
     });
     let denial = send(&guard, &ordinary(), many).unwrap_err();
     assert_eq!(denial.reason(), Reason::InternalError);
-    assert!(denial.to_string().contains("bytes, and at most 3072 are sent"), "{denial}");
+    assert!(
+        denial.for_operator().to_string().contains("bytes, and at most 3072 are sent"),
+        "{}",
+        denial.for_operator()
+    );
 }
 
 #[test]

@@ -178,5 +178,9 @@ fn the_owner_chooses_the_server() {
     let guard = with(TransactionServer::choose(|_, _| "https://unknown.example".to_owned()));
     let denial = send(&guard, &ordinary(), approved_refund()).unwrap_err();
     assert_eq!(denial.reason(), Reason::InternalError);
-    assert!(denial.to_string().contains("does not trust the server"), "{denial}");
+    assert!(
+        denial.for_operator().to_string().contains("does not trust the server"),
+        "{}",
+        denial.for_operator()
+    );
 }

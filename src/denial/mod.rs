@@ -1,0 +1,7 @@
+//! A denial: the reason for the operator, and the answer for the client.
+
+mod definition;
+mod problem;
+
+pub use definition::Denial;
+pub(crate) use definition::{DPOP_NONCE, MakeText};

@@ -16,7 +16,10 @@ use axum::http::{HeaderMap, StatusCode};
 use axum::routing::{delete, get, post};
 use axum::{Json, Router};
 use serde::Deserialize;
+use unconfused::approvals::Approvals;
+use unconfused::detail::{Detail, DetailType};
 use unconfused::error::ConfigError;
+use unconfused::replay::MemoryReplayStore;
 use unconfused::{Acr, Audience, Audit, Denial, Grant, Guard, Issuer, Party, Require, Scope};
 
 /// The name of this API, which tokens must be meant for. An invalid character does not compile.
@@ -26,6 +29,7 @@ const LOGIN: &str = "https://login.example";
 const READ: Scope = Scope::from_static("orders:read");
 const WRITE: Scope = Scope::from_static("orders:write");
 const REFUND: Scope = Scope::from_static("orders:refund");
+const DELETE: Scope = Scope::from_static("orders:delete");
 const CLOSE: Scope = Scope::from_static("account:close");
 
 /// What the login service calls a login with a passkey: phishing-resistant.
@@ -36,10 +40,14 @@ const FIVE_MINUTES: Duration = Duration::from_secs(300);
 const WEB_SHOP: &str = "web-shop";
 const AGENT_APP: &str = "agent-app";
 
-fn guard(issuer: Issuer, record: impl Audit) -> Guard {
+fn guard(issuer: Issuer, approvals: Approvals, record: impl Audit) -> Guard {
     // A token of the agents' app must say which agent acts.
     let issuer = issuer.agent_clients([AGENT_APP]).agents_must_act();
-    Guard::new(ORDERS, issuer).audit(record)
+    // A human approves each deletion, once. The login service shows these words.
+    let deletion = DetailType::new("order_deletion").exact("order");
+    let approvals = approvals.reason("order_deletion", "Delete order {order} for good");
+    let guard = Guard::new(ORDERS, issuer).detail_type(deletion).approvals(approvals);
+    guard.replay(MemoryReplayStore::new()).audit(record)
 }
 
 fn api(guard: Guard) -> Result<Router, ConfigError> {
@@ -50,7 +58,8 @@ fn api(guard: Guard) -> Result<Router, ConfigError> {
     // Only for the user in person: no agent acts, and the token was issued to our own shop.
     let in_person =
         Require::scope(CLOSE).in_person([(LOGIN, WEB_SHOP)]).acr([PASSKEY]).max_age(FIVE_MINUTES);
-    let metadata = guard.metadata()?.scopes_supported([READ, WRITE, REFUND, CLOSE]);
+    let metadata = guard.metadata()?.scopes_supported([READ, WRITE, REFUND, DELETE, CLOSE]);
+    let challenge_keys = guard.challenge_keys()?;
 
     // One layer for each method of a route, so that even the first 401 names the scope.
     Ok(Router::new()
@@ -59,6 +68,11 @@ fn api(guard: Guard) -> Result<Router, ConfigError> {
         .route(
             "/orders/{id}/refund",
             post(refund).route_layer(guard.require(refunds)),
+        )
+        // Approvable: the handler asks for the approval, since it knows what is deleted.
+        .route(
+            "/orders/{id}",
+            delete(remove).route_layer(guard.require(DELETE).approvable()),
         )
         .route(
             "/agent/inbox",
@@ -69,8 +83,9 @@ fn api(guard: Guard) -> Result<Router, ConfigError> {
             delete(close).route_layer(guard.require(in_person)),
         )
         .with_state(guard)
-        // Needs no token: this tells a client where to get one.
-        .merge(metadata.router()))
+        // Need no token: these tell a client where to get one, and the login service who signs challenges.
+        .merge(metadata.router())
+        .merge(challenge_keys.router()))
 }
 
 // Each handler asks for the grant. If its layer is missing, the answer is 500 and the handler does not run.
@@ -113,10 +128,24 @@ async fn refund(
     Ok(format!("order {id} of {} refunded", grant.subject().name()))
 }
 
+async fn remove(
+    State(guard): State<Guard>,
+    grant: Grant,
+    Path(id): Path<u64>,
+) -> Result<String, Denial> {
+    if owner_of(id) != Some(grant.subject()) {
+        return Err(guard.refuse_for(&grant, "not the owner"));
+    }
+    // The guard compares this with what was approved, and nothing is deleted before.
+    let deletion = Detail::of("order_deletion").with("order", id).approved();
+    guard.narrow(&grant, Require::detail(deletion)).await?;
+    Ok(format!("order {id} of {} deleted", grant.subject().name()))
+}
+
 /// Stands in for a database. An owner is an issuer and a name, since another issuer may have an alice too.
 fn owner_of(order: u64) -> Option<Party<'static>> {
     match order {
-        7 => Some(Party::new(LOGIN, "alice")),
+        7 | 9 => Some(Party::new(LOGIN, "alice")),
         8 => Some(Party::new(LOGIN, "bob")),
         _ => None,
     }

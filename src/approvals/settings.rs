@@ -133,9 +133,9 @@ impl Approvals {
     /// Sets the text that the human is shown for details of this type.
     ///
     /// It is your text, and values of the detail's members in braces: `{amount}`, or `{instructedAmount.amount}` in a
-    /// nested object. A set is shown with commas. Values are escaped. The text contains nothing else that came with the
-    /// request, so put values that the client may choose freely between quotes. Without a text, the type and all members
-    /// are listed.
+    /// nested object. A set is shown with commas, and a decimal in its shortest form: `80` for `80.00`. Values are
+    /// escaped. The text contains nothing else that came with the request, so put values that the client may choose
+    /// freely between quotes. Without a text, the type and all members are listed.
     ///
     /// A member that the detail does not have, and a value of more than 256 characters, are answered with 500.
     ///

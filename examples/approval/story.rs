@@ -197,7 +197,7 @@ struct Server {
 impl Server {
     /// A token with which this agent acts for alice: her own, exchanged (RFC 8693).
     async fn token(&self, agent: &str) -> Fallible<String> {
-        // In the place of a login.
+        // Stands in for a login.
         let own =
             json!({"aud": ORDERS.as_str(), "sub": "alice", "scope": "orders:read orders:refund"});
         let own = self.admin("mint", &json!({"claims": own})).await?;
@@ -211,7 +211,7 @@ impl Server {
         Ok(text(&answer, "access_token")?.to_owned())
     }
 
-    /// Such a token with more claims.
+    /// Such a token with more claims, by the back door.
     async fn token_with(&self, agent: &str, more: &Value) -> Fallible<String> {
         let mut claims = server::part(&self.token(agent).await?, 1)?;
         for (name, value) in more.as_object().into_iter().flatten() {

@@ -4,6 +4,7 @@
 //! [protect_a_route]: crate::guide::protect_a_route
 //! [step_up]: crate::guide::step_up
 //! [approve_one_operation]: crate::guide::approve_one_operation
+//! [ask_a_policy_engine]: crate::guide::ask_a_policy_engine
 //! [delegation]: crate::guide::delegation
 //! [issuers_and_tenants]: crate::guide::issuers_and_tenants
 //! [vendor_profiles]: crate::guide::vendor_profiles

@@ -192,7 +192,7 @@ impl Guard {
                 let spends_too = requirement.as_ref().is_some_and(Require::spends);
                 StepKind::Narrow { spends: spends || spends_too }
             }
-            layer => layer,
+            layer @ StepKind::Layer { .. } => layer,
         };
         let evidence = match &requirement {
             None if policies.is_empty() => evidence,

@@ -10,7 +10,6 @@ use crate::require::Require;
 
 /// What a [`Policy`](crate::policy::Policy) says about one request.
 #[derive(Debug, Clone, PartialEq, Eq)]
-#[expect(clippy::large_enum_variant, reason = "one for each answer, and seldom kept")]
 #[non_exhaustive]
 #[must_use = "a verdict that is not returned decides nothing"]
 pub enum Verdict {

@@ -2,7 +2,6 @@
 
 use std::borrow::Cow;
 use std::sync::Arc;
-use std::time::Duration;
 use std::vec;
 
 use super::Guard;
@@ -71,7 +70,7 @@ impl Guard {
     #[cfg(feature = "remote")]
     #[cfg_attr(docsrs, doc(cfg(feature = "remote")))]
     #[must_use]
-    pub fn policy_timeout(self, limit: Duration) -> Self {
+    pub fn policy_timeout(self, limit: std::time::Duration) -> Self {
         self.with(|inner| inner.policies.time_limit = limit)
     }
 
@@ -192,7 +191,7 @@ impl Guard {
                 let spends_too = requirement.as_ref().is_some_and(Require::spends);
                 StepKind::Narrow { spends: spends || spends_too }
             }
-            layer => layer,
+            layer @ StepKind::Layer { .. } => layer,
         };
         let evidence = match &requirement {
             None if policies.is_empty() => evidence,

@@ -22,7 +22,9 @@ use crate::require::Require;
 /// 1. it has exactly one credential, in the `Authorization` field, of the scheme `Bearer`, or `DPoP` if the guard
 ///    accepts proofs; or in the field of [`Guard::credential_field`];
 /// 2. the credential is an access token of a trusted issuer, for this resource, valid now, and the sender's own;
-/// 3. the token meets the requirement of this layer.
+/// 3. the token meets the requirement of this layer;
+/// 4. the [rules](GuardLayer::rule) of this layer and the [policies](Guard::policy) of the guard permit it, if there are
+///    any.
 ///
 /// Then the layer removes the credential from the request and inserts a [`Grant`](crate::Grant) into its extensions, as
 /// [`Guard::authorize`] does. Any other request is answered with the status and headers of its [`Denial`]. That response

@@ -14,6 +14,7 @@ use crate::answer::Answer;
 pub(crate) enum Unanswered {
     Panicked,
     /// It did not come within this time.
+    #[cfg(feature = "remote")]
     TooLate(Duration),
 }
 
@@ -21,6 +22,7 @@ impl fmt::Display for Unanswered {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Unanswered::Panicked => f.write_str("it panicked"),
+            #[cfg(feature = "remote")]
             Unanswered::TooLate(limit) => write!(f, "it did not answer within {limit:?}"),
         }
     }

@@ -40,6 +40,7 @@ impl Ask {
     }
 
     /// Names the resource that the operation touches, by its type and its id.
+    #[expect(clippy::needless_pass_by_value, reason = "an id or a reference to one")]
     pub fn resource(mut self, resource_type: impl Into<String>, id: impl ToString) -> Self {
         let stated = self.stated.get_or_insert_default();
         stated.resource = Some((resource_type.into(), id.to_string()));

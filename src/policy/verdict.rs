@@ -10,7 +10,6 @@ use crate::require::Require;
 
 /// What a [`Policy`](crate::policy::Policy) says about one request.
 #[derive(Debug, Clone, PartialEq, Eq)]
-#[expect(clippy::large_enum_variant, reason = "one for each answer, and seldom kept")]
 #[non_exhaustive]
 #[must_use = "a verdict that is not returned decides nothing"]
 pub enum Verdict {
@@ -19,8 +18,9 @@ pub enum Verdict {
     /// The request is permitted if the token also meets this.
     ///
     /// The guard checks it together with what the operation requires, once, and does not ask the policy again. So the
-    /// client gets one challenge for everything that is lacking, as if both had been required from the start. A
-    /// requirement that the guard has no means to check is answered with 500 (`internal_error`).
+    /// client gets one challenge for everything that is lacking, as if both had been required from the start. The two are
+    /// combined with [`Require::and`], so an actor of another namespace must be listed in both. A requirement that the
+    /// guard has no means to check is answered with 500 (`internal_error`).
     PermitIf(Require),
     /// The request is refused for good: 403, `policy_denied`, without a challenge.
     ///

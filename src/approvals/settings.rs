@@ -133,9 +133,11 @@ impl Approvals {
     /// Sets the text that the human is shown for details of this type.
     ///
     /// It is your text, and values of the detail's members in braces: `{amount}`, or `{instructedAmount.amount}` in a
-    /// nested object. A set is shown with commas. Values are escaped. The text contains nothing else that came with the
-    /// request, so put values that the client may choose freely between quotes. Without a text, the type and all members
-    /// are listed.
+    /// nested object. A set is shown with commas. Values are escaped, and isolated if they have letters that are written
+    /// from right to left. The text contains nothing else that came with the request. Put values that the client may
+    /// choose freely between straight quotes (`"`): a value cannot end these, since its own are escaped. Name every
+    /// member that changes what the operation does. Without a text, the type and all members are listed, between
+    /// quotes.
     ///
     /// A member that the detail does not have, and a value of more than 256 characters, are answered with 500.
     ///

@@ -110,7 +110,7 @@ fn replicas_share_a_key_and_nothing_else() {
 }
 
 /// A store that answers later, like one behind a network.
-fn slow(memory: Arc<MemoryReplayStore>) -> impl ReplayStore {
+pub(super) fn slow(memory: Arc<MemoryReplayStore>) -> impl ReplayStore {
     move |entry: ReplayEntry| -> ReplayAnswer {
         let memory = memory.clone();
         Answer::later(async move {

@@ -55,4 +55,5 @@ pub use server::TransactionServer;
 pub use settings::Approvals;
 pub(crate) use signal::accepts_challenge;
 pub use transaction::Transaction;
+pub(crate) use transaction::has_own_txn;
 pub use txn::TransactionKey;

@@ -134,8 +134,10 @@ impl Approvals {
     ///
     /// It is your text, and values of the detail's members in braces: `{amount}`, or `{instructedAmount.amount}` in a
     /// nested object. A set is shown with commas, and a decimal in its shortest form: `80` for `80.00`. Values are
-    /// escaped. The text contains nothing else that came with the request, so put values that the client may choose
-    /// freely between quotes. Without a text, the type and all members are listed.
+    /// escaped, and isolated if they have letters that are written from right to left. The text contains nothing else that
+    /// came with the request. Put values that the client may choose freely between straight quotes (`"`): a value cannot
+    /// end these, since its own are escaped. Name every member that changes what the operation does. Without a text, the
+    /// type and all members are listed, between quotes.
     ///
     /// A member that the detail does not have, and a value of more than 256 characters, are answered with 500.
     ///

@@ -195,7 +195,7 @@ impl Approvals {
     pub fn is_transaction(&self, token: &AccessToken) -> bool {
         let Some(raw) = token.raw_claim("txn") else { return false };
         let (text, issuer) = (string(raw), token.issuer());
-        if text.as_ref().is_some_and(|text| Txn::parse(text).is_some()) {
+        if has_own_form(text.as_deref()) {
             return true;
         }
         match self.is_stamping(issuer) {
@@ -289,6 +289,15 @@ impl Approvals {
         })?;
         Ok(texts.join("; "))
     }
+}
+
+/// True if the `txn` of a token has the form of those that this crate makes. Its issuer does not matter.
+pub(crate) fn has_own_txn(token: &AccessToken) -> bool {
+    token.raw_claim("txn").is_some_and(|raw| has_own_form(string(raw).as_deref()))
+}
+
+fn has_own_form(txn: Option<&str>) -> bool {
+    txn.and_then(Txn::parse).is_some()
 }
 
 impl Transaction {

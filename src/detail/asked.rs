@@ -97,8 +97,12 @@ impl Detail {
     /// guard needs [`Guard::approvals`](crate::Guard::approvals) and [`Guard::replay`](crate::Guard::replay): without
     /// them, a layer panics at set-up, and any other request is answered with 500.
     ///
+    /// Ask for it in the last requirement of a request, as for [`single_use`](crate::Require::single_use): if a layer
+    /// asks for it and something behind the layer refuses the request, the approval is used up.
+    ///
     /// Give each kind of operation a type of its own. Two operations that ask for an equal detail accept the same
-    /// approval.
+    /// approval. Within one request, equal details are one: if a request can ask for the same thing twice, say how often
+    /// in a member, or refuse the request.
     pub fn approved(mut self) -> Self {
         self.consent = Consent::Approved;
         self

@@ -111,8 +111,8 @@ impl DetailType {
         reason = "a mistake in the definition, which is a constant of the program"
     )]
     fn with(mut self, path: MemberPath, rule: Rule) -> Self {
-        let is_type = path.objects.is_empty() && path.name == "type";
-        assert!(!is_type, "`type` is not a member of a type of authorization details");
+        let first = path.objects.first().unwrap_or(&path.name);
+        assert!(first != "type", "`type` is not a member of a type of authorization details");
         let mut rules = &mut self.rules;
         for object in path.objects {
             let inner = rules.entry(object.clone()).or_insert_with(|| Rule::Object(Rules::new()));

@@ -1,6 +1,7 @@
 //! What was granted: the claim `authorization_details`, and whether it covers what is asked.
 
 use std::borrow::Cow;
+use std::collections::BTreeSet;
 use std::fmt;
 
 use super::asked::{Detail, Member, Members};
@@ -211,9 +212,9 @@ fn member_covers(value: &str, rule: &Rule, asked: Option<&Member>, extent: Exten
             if exactly { granted == asked } else { granted >= asked }
         }
         (Rule::Set, Some(Member::Set(asked))) => {
-            let granted = strings(value)?;
-            asked.iter().all(|text| granted.iter().any(|granted| granted == text))
-                && (!exactly || granted.iter().all(|text| asked.contains(&**text)))
+            let granted: BTreeSet<_> = strings(value)?.into_iter().collect();
+            asked.iter().all(|text| granted.contains(&**text))
+                && (!exactly || granted.len() == asked.len())
                 && !asked.is_empty()
         }
         _ => false,

@@ -41,6 +41,12 @@ impl DetailProblem {
         DetailProblem::undefined(type_name, "it must be approved, and nothing checks that")
     }
 
+    /// The token of an approved transaction has exactly the details that are asked for, and none is of this type.
+    pub(crate) fn not_in_approval(type_name: &str) -> Self {
+        let problem = "an approval is asked for, and no token of one has a detail of this type: state the detail";
+        DetailProblem::undefined(type_name, problem)
+    }
+
     /// What a challenge would ask for does not fit.
     pub(crate) fn too_large() -> Self {
         let message = "the details are too large for a challenge".to_owned();

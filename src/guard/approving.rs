@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use super::Guard;
 use super::request::StepKind;
-use crate::approvals::{ApprovalProblem, Approvals, Transaction};
+use crate::approvals::{ApprovalProblem, Approvals, Transaction, has_own_txn};
 use crate::denial::Denial;
 use crate::evidence::Evidence;
 use crate::reason::Reason;
@@ -22,7 +22,8 @@ impl Guard {
     /// The token of a transaction is authority for this one and for nothing else: every layer refuses it
     /// (`transaction_token_misused`) unless it asks for an approval itself or is
     /// [`approvable`](crate::layer::GuardLayer::approvable). [`Guard::authorize`] accepts it if its requirement asks for
-    /// an approval.
+    /// an approval. A guard without approvals refuses every token whose `txn` has the form of this crate, for instance in
+    /// another service of the same resource.
     ///
     /// Layers that need approvals panic if the guard cannot ask for them:
     ///
@@ -72,8 +73,12 @@ impl Guard {
 
     /// Whether the token of a request is that of a transaction, and may be.
     pub(super) fn token_role(&self, evidence: &Evidence, step_kind: StepKind) -> TokenRole {
-        let Some(approvals) = &self.inner.approvals else { return TokenRole::Unknown };
         let (token, asks) = (evidence.token(), evidence.requirement().asks_for_approval());
+        let Some(approvals) = &self.inner.approvals else {
+            // Another guard of the resource has asked for the approval.
+            let is_misused = !asks && has_own_txn(token);
+            return if is_misused { TokenRole::Misused } else { TokenRole::Unknown };
+        };
         if asks && self.inner.spent_store.is_none() {
             return TokenRole::Unknown;
         }

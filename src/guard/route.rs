@@ -239,7 +239,8 @@ impl<B: Clone> GuardLayer<B> {
     /// router.
     ///
     /// A handler behind such a layer **must** ask for the approved detail before it does anything: the token that
-    /// reaches it may be that of another transaction. A `narrow` that asks for none refuses such a token.
+    /// reaches it may be that of another transaction. A `narrow` that asks for none refuses such a token. So let the
+    /// layer stand before the method that asks, and not before others of the same route.
     ///
     /// # Panics
     ///

@@ -313,7 +313,8 @@ impl Guard {
     /// Sets the store that remembers spent tokens, for [`Require::single_use`](crate::Require::single_use), and used
     /// approvals, for [`approvals`](Self::approvals).
     ///
-    /// A store does not know which tokens were spent before it began. If an operation spends tokens, it refuses those
+    /// All replicas and guards of a resource must share one store, since each store accepts a token once. A store does not
+    /// know which tokens were spent before it began. If an operation spends tokens, it refuses those
     /// that were issued before then, or within the leeway after it (`token_spent`). So guards that share a store should
     /// have the same leeway.
     #[must_use]

@@ -61,7 +61,8 @@ impl Guard {
     /// - The grant is inserted into the extensions.
     ///
     /// If this guard has granted the request before, the token is not validated again: the requirements of both steps
-    /// are checked together, at the time of the first.
+    /// are checked together, at the time of the first. Like the layers of a request, both are one use of a token that is
+    /// spent. For a further operation of the same request call [`narrow`](Self::narrow), which spends only once.
     ///
     /// A grant in the extensions belongs to another request if the request has a credential field, or if the grant was
     /// made for another method or path. Then the request is judged from the start, in a new decision: by its credential

@@ -16,7 +16,9 @@ impl Require {
     ///
     /// It does **not** check whether the token is still valid at `now`, which validation did, or whether it was spent,
     /// which needs a store. It cannot tell whether a detail was approved, so one that must be is a mistake here: see
-    /// [`Approvals::recognize`](crate::approvals::Approvals::recognize).
+    /// [`Approvals::recognize`](crate::approvals::Approvals::recognize). Nor does it know the token of a transaction,
+    /// which is authority for nothing else: see
+    /// [`Approvals::is_transaction`](crate::approvals::Approvals::is_transaction).
     ///
     /// # Errors
     ///

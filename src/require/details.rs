@@ -35,7 +35,22 @@ impl Require {
         for detail in &self.details {
             types.comparable(detail)?;
         }
-        self.detail_types.iter().try_for_each(|name| types.defined(name).map(drop))
+        self.detail_types.iter().try_for_each(|name| types.defined(name).map(drop))?;
+        match self.details.iter().any(|detail| detail.consent() == Consent::Approved) {
+            true => self.check_that_approval_helps(),
+            false => Ok(()),
+        }
+    }
+
+    /// Checks that the token of an approved transaction can meet this. Otherwise a human would be asked in vain.
+    fn check_that_approval_helps(&self) -> Result<(), DetailProblem> {
+        let mut without_detail =
+            self.detail_types.iter().filter(|name| !self.has_detail_of_type(name));
+        without_detail.next().map_or(Ok(()), |name| Err(DetailProblem::not_in_approval(name)))
+    }
+
+    fn has_detail_of_type(&self, name: &str) -> bool {
+        self.details.iter().any(|detail| detail.type_name() == name)
     }
 
     /// True if this asks for a detail that may be approved for one transaction.
@@ -90,7 +105,7 @@ impl Require {
             let is_granted = granted.of_type(name).next().is_some();
             problems.extend((!is_granted).then(|| DetailProblem::not_covered(name)));
             // A detail of the type says more.
-            if !self.details.iter().any(|detail| detail.type_name() == name) {
+            if !self.has_detail_of_type(name) {
                 asked.insert(Detail::of(name).to_json());
             }
         }
@@ -106,7 +121,10 @@ impl Require {
             Some(problem) => {
                 ComparedDetails::Lacking(LackingDetails { reasons, remediation, problem })
             }
-            None if lacks_approval => ComparedDetails::NotApproved,
+            None if lacks_approval => {
+                self.check_that_approval_helps()?;
+                ComparedDetails::NotApproved
+            }
             None => ComparedDetails::Met,
         })
     }

@@ -5,13 +5,17 @@ pub(super) fn join<T: ToString>(items: &[T], separator: &str) -> String {
 }
 
 pub(super) fn without_repeats<T: PartialEq>(items: impl IntoIterator<Item = T>) -> Vec<T> {
-    let mut kept = Vec::new();
+    union(Vec::new(), items)
+}
+
+/// Adds what is not there yet to a list that has no repeats.
+pub(super) fn union<T: PartialEq>(mut list: Vec<T>, items: impl IntoIterator<Item = T>) -> Vec<T> {
     for item in items {
-        if !kept.contains(&item) {
-            kept.push(item);
+        if !list.contains(&item) {
+            list.push(item);
         }
     }
-    kept
+    list
 }
 
 /// What both lists allow. A list that is absent allows everything.

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::lists::{intersection, without_repeats};
+use super::lists::{intersection, union, without_repeats};
 use super::required_claim::RequiredClaim;
 use crate::detail::Detail;
 use crate::names::{Acr, Scope};
@@ -287,7 +287,9 @@ impl Require {
     /// Requires that the token has an authorization detail of this type, whatever it grants.
     ///
     /// This is a first look, for a layer that does not know the operation yet: let the handler require the
-    /// [`detail`](Self::detail) itself. The guard must know the type.
+    /// [`detail`](Self::detail) itself. The guard must know the type. The token of an approved transaction has only the
+    /// details that were asked for, so beside one that must be [approved](Detail::approved), a detail of this type has
+    /// to be stated too: otherwise the requirement is a mistake (500).
     #[must_use]
     pub fn detail_of_type(type_name: impl Into<String>) -> Self {
         Require { detail_types: vec![type_name.into()], ..Require::valid_token() }
@@ -343,8 +345,8 @@ impl Require {
             clients: intersection(self.clients, other.clients),
             claims: self.claims,
             sender_constrained: self.sender_constrained || other.sender_constrained,
-            details: without_repeats(self.details.into_iter().chain(other.details)),
-            detail_types: without_repeats(self.detail_types.into_iter().chain(other.detail_types)),
+            details: union(self.details, other.details),
+            detail_types: union(self.detail_types, other.detail_types),
             single_use: self.single_use || other.single_use,
         }
     }

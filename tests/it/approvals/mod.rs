@@ -3,6 +3,7 @@
 //! An agent asks for a refund, is answered with a challenge, has the server get it approved, and comes back.
 
 mod asked;
+mod attacked;
 mod elsewhere;
 mod hijacked;
 mod keys;

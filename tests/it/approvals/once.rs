@@ -87,7 +87,7 @@ fn the_entry_is_one_for_all_guards_of_a_resource() {
 }
 
 #[test]
-fn replicas_share_a_key_and_nothing_else() {
+fn replicas_share_a_key_and_a_store() {
     let store = Arc::new(store());
     let replica = |key: TransactionKey, kid: &str| {
         let approvals = Approvals::new(SigningKey::generate(Algorithm::Es256, kid), key, LOGIN);
@@ -110,7 +110,7 @@ fn replicas_share_a_key_and_nothing_else() {
 }
 
 /// A store that answers later, like one behind a network.
-fn slow(memory: Arc<MemoryReplayStore>) -> impl ReplayStore {
+pub(super) fn slow(memory: Arc<MemoryReplayStore>) -> impl ReplayStore {
     move |entry: ReplayEntry| -> ReplayAnswer {
         let memory = memory.clone();
         Answer::later(async move {

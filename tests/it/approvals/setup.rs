@@ -5,7 +5,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use super::*;
 
 #[track_caller]
-fn panics(expected: &str, make: impl FnOnce()) {
+pub(super) fn panics(expected: &str, make: impl FnOnce()) {
     let payload = catch_unwind(AssertUnwindSafe(make)).expect_err("it panics");
     let message = payload
         .downcast_ref::<String>()

@@ -330,12 +330,13 @@ fn a_detail_that_must_be_approved_is_not_met_by_a_grant() {
 
 #[test]
 fn a_definition_that_contradicts_itself_panics_at_set_up() {
-    let defined: [fn() -> DetailType; 6] = [
+    let defined: [fn() -> DetailType; 7] = [
         || DetailType::new("t").exact("a").at_most("a"),
         || DetailType::new("t").exact("a").exact(["a", "b"]),
         || DetailType::new("t").exact(["a", "b"]).exact("a"),
         || DetailType::new("t").exact(["a", "b"]).set(["a", "b"]),
         || DetailType::new("t").ignored("type"),
+        || DetailType::new("t").exact(["type", "a"]),
         || DetailType::new("t").ignored("a").ignored(["a", "b", "c"]),
     ];
     for defined in defined {

@@ -502,7 +502,7 @@ fn audience() -> impl Strategy<Value = Audience> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::with_cases(256) })]
+    #![proptest_config(crate::common::cases())]
 
     #[test]
     fn a_challenge_reads_back_as_what_was_asked(

@@ -71,6 +71,18 @@ impl World {
         self.token().header("kid", format!("x{id}"))
     }
 
+    /// The fields of requests with tokens whose key ids no issuer has: `x0`, `x1` and so on. They are not signed anew,
+    /// since no key is found that could verify them.
+    fn strangers(&self) -> impl Fn(usize) -> String + use<> {
+        let token = self.token().sign();
+        let (_, rest) = token.split_once('.').unwrap();
+        let rest = rest.to_owned();
+        move |id| {
+            let header = json!({ "alg": "ES256", "typ": "at+jwt", "kid": format!("x{id}") });
+            format!("Bearer {}.{rest}", base64url(header.to_string()))
+        }
+    }
+
     /// The keys come after this time.
     fn keys_take(&self, takes: Duration) {
         let login = self.login.clone();
@@ -114,7 +126,11 @@ impl World {
 
     /// Asks in a task of its own.
     fn spawn(&self, token: &TestToken) -> tokio::task::JoinHandle<(Result<(), Reason>, Instant)> {
-        let (guard, bearer) = (self.guard.clone(), token.bearer());
+        self.spawn_with(token.bearer())
+    }
+
+    fn spawn_with(&self, bearer: String) -> tokio::task::JoinHandle<(Result<(), Reason>, Instant)> {
+        let guard = self.guard.clone();
         tokio::spawn(async move {
             let verdict = judged(&guard, &bearer).await;
             (verdict.map(drop).map_err(|denial| denial.reason()), Instant::now())
@@ -353,8 +369,8 @@ async fn keys_that_were_handed_in_are_fixed_and_a_source_that_does_not_say_is_un
 async fn a_request_whose_key_is_known_never_waits_for_a_renewal_that_hangs() {
     let world = World::warm().await;
     world.keys_hang();
-    for _ in 0..3500 {
-        sleep(secs(1)).await;
+    for _ in 0..700 {
+        sleep(secs(5)).await;
         assert_eq!(at_once(&world.guard, &world.token()), Some(Ok(())), "{}", world.status());
     }
     assert!(world.fetches() > 3);
@@ -656,12 +672,12 @@ async fn a_flood_of_10_000_random_key_ids_in_30_seconds_costs_two_fetches_a_wind
     let world = World::new();
     let fetched = world.noted(millis(200));
     assert!(world.guard.ready().await.is_ready());
-    let valid = world.token();
+    let (valid, stranger) = (world.token(), world.strangers());
     let start = Instant::now();
     let mut asked = Vec::new();
     let mut passed = 0;
     for id in 0..10_000 {
-        asked.push(world.spawn(&world.stranger(id)));
+        asked.push(world.spawn_with(stranger(id)));
         if id % 10 == 0 {
             assert_eq!(at_once(&world.guard, &valid), Some(Ok(())));
             passed += 1;
@@ -698,11 +714,13 @@ async fn a_flood_at_8_tokens_a_millisecond_on_an_issuer_that_is_down_stops_no_va
         })
     });
     let valid = world.token();
-    let strangers: Vec<_> = (0..64).map(|id| world.stranger(id)).collect();
+    let strangers: Vec<_> = (0..64).map(world.strangers()).collect();
     let mut asked = Vec::new();
     for round in 0..4000 {
-        asked.extend((0..8).map(|at| world.spawn(&strangers[(round * 8 + at) % 64])));
-        assert_eq!(at_once(&world.guard, &valid), Some(Ok(())));
+        asked.extend((0..8).map(|at| world.spawn_with(strangers[(round * 8 + at) % 64].clone())));
+        if round % 8 == 0 {
+            assert_eq!(at_once(&world.guard, &valid), Some(Ok(())));
+        }
         sleep(millis(1)).await;
     }
     for asked in asked {
@@ -994,9 +1012,10 @@ async fn before_the_first_keys_requests_and_probes_add_no_fetch() {
         let world = World::new();
         let times = attempts(&world, || failing("down"));
         assert!(!world.guard.ready().await.is_ready());
+        let bearer = world.token().bearer();
         for _ in 0..1200 {
             if requests {
-                let denial = judged(&world.guard, &world.token().bearer()).await.unwrap_err();
+                let denial = judged(&world.guard, &bearer).await.unwrap_err();
                 assert_eq!(denial.reason(), Reason::KeysUnavailable);
                 let after = denial.headers()["retry-after"].to_str().unwrap().parse::<u64>();
                 assert!((1..=15).contains(&after.unwrap()));
@@ -1033,7 +1052,7 @@ async fn a_blip_at_the_start_is_over_a_second_later() {
 #[tokio::test(start_paused = true)]
 async fn the_first_request_passes_within_15_seconds_of_a_repair_however_long_the_outage_was() {
     let mut took = Vec::new();
-    for seed in 0..100_u64 {
+    for seed in 0..40_u64 {
         // splitmix64
         let mut state = seed;
         let mut random = || {
@@ -1068,7 +1087,7 @@ async fn the_first_request_passes_within_15_seconds_of_a_repair_however_long_the
         assert!(repaired.elapsed() <= secs(15), "seed {seed}: {outage:?}, kind {kind}");
     }
     took.sort();
-    let [least, median, most] = [0, 50, 99].map(|at| took[at]);
+    let [least, median, most] = [0, 20, 39].map(|at| took[at]);
     println!("from the repair to the first accepted request: {least:?} / {median:?} / {most:?}");
 }
 
@@ -1129,9 +1148,9 @@ async fn two_issuers_with_the_same_key_id_are_told_apart() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_thousand_issuers_each_have_their_own_keys() {
+async fn a_hundred_issuers_each_have_their_own_keys() {
     let issuers: Vec<_> =
-        (0..1000).map(|id| TestIssuer::new(format!("https://t{id}.example"))).collect();
+        (0..100).map(|id| TestIssuer::new(format!("https://t{id}.example"))).collect();
     let discover = |login: &TestIssuer, id: usize| {
         Issuer::discover(&format!("https://t{id}.example"), login.client()).unwrap()
     };
@@ -1140,10 +1159,10 @@ async fn a_thousand_issuers_each_have_their_own_keys() {
         guard = guard.trust(discover(login, id));
     }
     assert!(guard.ready().await.is_ready());
-    for id in [0, 1, 500, 999] {
+    for id in [0, 1, 50, 99] {
         let token = issuers[id].token(&ORDERS).scope("orders:read");
         assert_eq!(at_once(&guard, &token), Some(Ok(())));
-        let forged = token.forged_by(&issuers[(id + 1) % 1000]);
+        let forged = token.forged_by(&issuers[(id + 1) % 100]);
         assert_eq!(at_once(&guard, &forged), Some(Err(Reason::SignatureInvalid)));
     }
 }
@@ -1471,8 +1490,8 @@ fn guard_of_tenants(client: impl HttpClient + Clone, most: usize) -> Guard {
 }
 
 #[test]
-fn a_month_after_forged_tokens_of_1000_tenants_nothing_is_sent_and_no_task_is_left() {
-    const TENANTS: usize = 1000;
+fn a_month_after_forged_tokens_of_300_tenants_nothing_is_sent_and_no_task_is_left() {
+    const TENANTS: usize = 300;
     const DAY: Duration = secs(24 * 3600);
     let (acme, forger) = (tenant("acme"), TestIssuer::new(LOGIN));
     let (count, client) = any_tenant(&acme);

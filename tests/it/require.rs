@@ -203,17 +203,13 @@ fn the_family_and_the_tokens_tell_requirements_apart() {
 }
 
 #[test]
-fn both_admit_exactly_what_each_admits() {
+fn both_admit_exactly_what_each_admits_in_either_order() {
     let (family, tokens) = (family(), tokens());
-    for a in &family {
-        for b in &family {
-            let both = a.clone().and(b);
-            let each: Vec<_> = admitted(a, &tokens)
-                .into_iter()
-                .zip(admitted(b, &tokens))
-                .map(|(a, b)| a && b)
-                .collect();
-            assert_eq!(admitted(&both, &tokens), each, "({a}) and ({b})");
+    let alone: Vec<_> = family.iter().map(|one| admitted(one, &tokens)).collect();
+    for (a, by_a) in family.iter().zip(&alone) {
+        for (b, by_b) in family.iter().zip(&alone) {
+            let both: Vec<_> = by_a.iter().zip(by_b).map(|(a, b)| *a && *b).collect();
+            assert_eq!(admitted(&a.clone().and(b), &tokens), both, "({a}) and ({b})");
         }
     }
 }
@@ -226,20 +222,6 @@ fn a_requirement_and_itself_is_itself() {
 }
 
 #[test]
-fn the_order_of_two_requirements_does_not_change_what_they_admit() {
-    let (family, tokens) = (family(), tokens());
-    for a in &family {
-        for b in &family {
-            assert_eq!(
-                admitted(&a.clone().and(b), &tokens),
-                admitted(&b.clone().and(a), &tokens),
-                "({a}) and ({b})"
-            );
-        }
-    }
-}
-
-#[test]
 fn the_grouping_of_three_requirements_does_not_change_what_they_admit() {
     let (family, tokens) = (family(), tokens());
     let some: Vec<_> = family.iter().step_by(2).collect();
@@ -248,6 +230,10 @@ fn the_grouping_of_three_requirements_does_not_change_what_they_admit() {
             for c in &some {
                 let left = (**a).clone().and(*b).and(*c);
                 let right = (**a).clone().and((**b).clone().and(*c));
+                // What is equal admits the same.
+                if left == right {
+                    continue;
+                }
                 assert_eq!(
                     admitted(&left, &tokens),
                     admitted(&right, &tokens),

@@ -126,7 +126,7 @@ fn requirement() -> impl Strategy<Value = Require> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::with_cases(1024) })]
+    #![proptest_config(crate::common::cases())]
 
     #[test]
     fn what_is_printed_is_read_as_the_same_requirement(requirement in requirement()) {

@@ -478,17 +478,19 @@ fn the_proof_of_an_earlier_request_does_not_carry_over() {
 }
 
 #[test]
-fn a_hundred_thousand_narrows_by_two_guards_in_turn_are_no_list() {
+fn ten_thousand_narrows_by_two_guards_in_turn_are_no_list() {
     let (first, second) = (guard(), guard().limits(TokenLimits::default().leeway(secs(1))));
     let mut grant = ask(&first, &reader(), READ).unwrap();
     let decision = grant.decision();
-    for number in 0..100_000 {
+    for number in 0..10_000 {
         let guard = if number % 2 == 0 { &second } else { &first };
         grant = guard.narrow(&grant, READ).now().unwrap().unwrap();
     }
     assert_eq!(grant.decision(), decision);
     assert_eq!(first.refuse(&grant).reason(), Reason::PolicyDenied);
-    drop(grant);
+    // A list is dropped one link inside the other, and 10,000 do not fit on this stack.
+    let small_stack = thread::Builder::new().stack_size(64 * 1024);
+    small_stack.spawn(move || drop(grant)).unwrap().join().unwrap();
 }
 
 #[test]
@@ -650,7 +652,7 @@ fn there_is_no_waiting_between_the_answer_of_a_store_and_the_record() {
 #[test]
 fn of_many_at_two_guards_one_spends() {
     const THREADS: usize = 64;
-    const ROUNDS: usize = 1000;
+    const ROUNDS: usize = 100;
     let shared =
         Arc::new(MemoryReplayStore::with_capacity_at(100_000, at(-100_000)).max_share_percent(100));
     let allowed = Arc::new(AtomicUsize::new(0));
@@ -806,7 +808,7 @@ fn granted(guard: &Guard, token: impl Fn() -> TestToken, requests: usize) -> usi
 
 #[test]
 fn one_client_fills_no_more_than_its_share_whatever_number_of_proof_keys_it_has() {
-    for (keys, proofs_of_each) in [(20, 20), (1000, 1)] {
+    for (keys, proofs_of_each) in [(20, 20), (100, 1)] {
         let guard = guard().dpop(dpop(), small());
         let ask_by = |key: &TestProofKey, subject: &str| {
             let raw = of(subject, "assistant").bound_to(key).sign();

@@ -1053,7 +1053,7 @@ fn show(report: &Report) {
 
 #[test]
 fn no_schedule_breaks_a_promise_of_the_cache() {
-    show(&simulate(300, 2));
+    show(&simulate(60, 2));
 }
 
 #[test]

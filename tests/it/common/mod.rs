@@ -10,6 +10,7 @@ use std::time::Duration;
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use http::request::Parts;
+use proptest::prelude::ProptestConfig;
 use time::UtcDateTime;
 use unconfused::error::InvalidToken;
 use unconfused::proof::Dpop;
@@ -25,6 +26,11 @@ pub(crate) const OTHER: &str = "https://other.example";
 pub(crate) const ORDERS: Audience = Audience::from_static("https://orders.example");
 /// The moment of every test, in seconds since 1970.
 pub(crate) const NOW: i64 = 1_800_000_000;
+
+/// Settings of a property test: 256 cases, or as many as the environment variable `PROPTEST_CASES` says.
+pub(crate) fn cases() -> ProptestConfig {
+    ProptestConfig { failure_persistence: None, ..ProptestConfig::default() }
+}
 
 pub(crate) const fn secs(seconds: u64) -> Duration {
     Duration::from_secs(seconds)

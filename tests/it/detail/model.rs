@@ -406,7 +406,7 @@ fn crate_covers(claim: &str, asked: &Tree) -> Option<Covers> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::with_cases(4000) })]
+    #![proptest_config(crate::common::cases())]
 
     #[test]
     fn a_claim_covers_what_the_model_says_that_it_covers(

@@ -124,7 +124,7 @@ const ALL: [Algorithm; 6] = [
 #[test]
 fn a_key_in_pem_verifies_like_the_same_key_in_a_jwk_set_whatever_the_kid_of_a_token() {
     for algorithm in ALL {
-        let issuer = TestIssuer::with_algorithm(LOGIN, algorithm);
+        let issuer = login_with(algorithm);
         let keys = KeySet::from_pem(&public_pem(&issuer)).unwrap();
         assert_eq!(
             keys.thumbprints().collect::<Vec<_>>(),
@@ -141,7 +141,7 @@ fn a_key_in_pem_verifies_like_the_same_key_in_a_jwk_set_whatever_the_kid_of_a_to
         let forged = token.forged_by(&TestIssuer::with_algorithm(LOGIN, algorithm));
         assert_eq!(reason_of(&forged, &keys), Some(Reason::SignatureInvalid), "{algorithm:?}");
         if algorithm != Algorithm::Ed25519 {
-            let other = TestIssuer::with_algorithm(LOGIN, Algorithm::Ed25519);
+            let other = login_with(Algorithm::Ed25519);
             let token = other.token(&ORDERS).issued_at(now());
             assert_eq!(reason_of(&token, &keys), Some(Reason::KeyNotFound), "{algorithm:?}");
         }

@@ -709,14 +709,15 @@ async fn a_flood_at_8_tokens_a_millisecond_on_an_issuer_that_is_down_stops_no_va
     world.client.serve_with(KEYS, move || {
         noted.lock().unwrap().push(Instant::now());
         Answer::later(async {
-            sleep(millis(1500)).await;
+            sleep(millis(500)).await;
             Err(HttpError::Failed("down".into()))
         })
     });
     let valid = world.token();
     let strangers: Vec<_> = (0..64).map(world.strangers()).collect();
     let mut asked = Vec::new();
-    for round in 0..4000 {
+    // Longer than the one fetch that the budget has left.
+    for round in 0..1000 {
         asked.extend((0..8).map(|at| world.spawn_with(strangers[(round * 8 + at) % 64].clone())));
         if round % 8 == 0 {
             assert_eq!(at_once(&world.guard, &valid), Some(Ok(())));
@@ -727,8 +728,7 @@ async fn a_flood_at_8_tokens_a_millisecond_on_an_issuer_that_is_down_stops_no_va
         assert_eq!(asked.await.unwrap().0, Err(Reason::KeysUnavailable));
     }
     let times = times.lock().unwrap();
-    no_more_than_two_within_30_seconds(&times);
-    assert!(times.len() <= 2, "{}", times.len());
+    assert_eq!(times.len(), 1);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]

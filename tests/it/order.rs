@@ -108,12 +108,16 @@ fn of(certificate: ClientCertificate) -> Extensions {
 
 /// The issuer's keys, and beside them one that is meant for encryption.
 fn published_keys() -> KeySet {
-    let mut set: Value = serde_json::from_str(&login().jwks()).unwrap();
-    let mut other = set["keys"][0].clone();
-    other["kid"] = json!("for-encryption");
-    other["use"] = json!("enc");
-    set["keys"].as_array_mut().unwrap().push(other);
-    KeySet::from_json(&set.to_string()).unwrap()
+    static KEYS: OnceLock<KeySet> = OnceLock::new();
+    let keys = KEYS.get_or_init(|| {
+        let mut set: Value = serde_json::from_str(&login().jwks()).unwrap();
+        let mut other = set["keys"][0].clone();
+        other["kid"] = json!("for-encryption");
+        other["use"] = json!("enc");
+        set["keys"].as_array_mut().unwrap().push(other);
+        KeySet::from_json(&set.to_string()).unwrap()
+    });
+    keys.clone()
 }
 
 /// One fault in the request. Two faults that change the same part cannot be combined.

@@ -134,7 +134,7 @@ fn a_key_that_was_written_down_signs_for_the_same_issuer_again() {
         Algorithm::Rs256,
         Algorithm::Ps384,
     ] {
-        let first = TestIssuer::with_algorithm(LOGIN, algorithm);
+        let first = login_with(algorithm);
         let second = TestIssuer::from_jwk(LOGIN, &first.signing_jwk());
         let json = |text: String| serde_json::from_str::<Value>(&text).unwrap();
         assert_eq!(json(first.jwks()), json(second.jwks()), "{algorithm:?}");
@@ -149,7 +149,7 @@ fn a_key_that_was_written_down_signs_for_the_same_issuer_again() {
 #[test]
 fn a_key_without_id_and_algorithm_gets_both() {
     for algorithm in [Algorithm::Es384, Algorithm::Ed25519, Algorithm::Rs256] {
-        let issuer = TestIssuer::with_algorithm(LOGIN, algorithm);
+        let issuer = login_with(algorithm);
         let mut jwk: Value = serde_json::from_str(&issuer.signing_jwk()).unwrap();
         for name in ["alg", "kid", "use"] {
             jwk.as_object_mut().unwrap().remove(name);

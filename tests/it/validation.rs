@@ -795,7 +795,7 @@ fn every_algorithm_that_is_offered_verifies_if_it_is_allowed() {
         Algorithm::Ed25519,
         Algorithm::EdDsa,
     ] {
-        let issuer = TestIssuer::with_algorithm(LOGIN, algorithm);
+        let issuer = login_with(algorithm);
         let raw = issuer.token(&ORDERS).issued_at(now()).sign();
         let check = |validation: Validation| {
             let token = UnverifiedToken::parse(&raw)?;
@@ -814,7 +814,7 @@ fn every_algorithm_that_is_offered_verifies_if_it_is_allowed() {
 
 #[test]
 fn a_key_that_names_its_algorithm_verifies_no_other() {
-    let issuer = TestIssuer::with_algorithm(LOGIN, Algorithm::Ps256);
+    let issuer = login_with(Algorithm::Ps256);
     let raw = issuer.token(&ORDERS).issued_at(now()).sign();
     let with_alg = |alg: Option<&str>| {
         let mut set: Value = serde_json::from_str(&issuer.jwks()).unwrap();

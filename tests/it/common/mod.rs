@@ -3,8 +3,9 @@ pub(crate) mod race;
 pub(crate) mod source;
 pub(crate) mod vendors;
 
+use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, Mutex, OnceLock};
 use std::time::Duration;
 
 use base64::Engine as _;
@@ -13,6 +14,7 @@ use http::request::Parts;
 use proptest::prelude::ProptestConfig;
 use time::UtcDateTime;
 use unconfused::error::InvalidToken;
+use unconfused::keys::Algorithm;
 use unconfused::proof::Dpop;
 use unconfused::replay::{
     MemoryReplayStore, Remembered, ReplayAnswer, ReplayEntry, ReplayStore, StoreUnavailable,
@@ -49,6 +51,14 @@ pub(crate) fn now() -> UtcDateTime {
 pub(crate) fn login() -> &'static TestIssuer {
     static LOGIN_ISSUER: OnceLock<TestIssuer> = OnceLock::new();
     LOGIN_ISSUER.get_or_init(|| TestIssuer::new(LOGIN))
+}
+
+/// An issuer of that name that signs with this algorithm. Each has one key, since RSA keys take long to generate.
+pub(crate) fn login_with(algorithm: Algorithm) -> TestIssuer {
+    static ISSUERS: Mutex<BTreeMap<&str, TestIssuer>> = Mutex::new(BTreeMap::new());
+    let mut issuers = ISSUERS.lock().unwrap();
+    let new = || TestIssuer::with_algorithm(LOGIN, algorithm);
+    issuers.entry(algorithm.as_str()).or_insert_with(new).clone()
 }
 
 /// An issuer with the name of the one above, and without its key.

@@ -14,6 +14,7 @@ mod delegation;
 mod detail;
 mod dpop;
 mod explained;
+mod grpc;
 mod key_forms;
 mod keys;
 mod language;

@@ -5,9 +5,11 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// The types that are an answer, or stand for a check that was not made yet. `Remembered` is the answer of a store.
-const MARKED: [&str; 10] = [
+const MARKED: [&str; 12] = [
     "Answer",
     "GuardLayer",
+    "Rules",
+    "RulesLayer",
     "Denial",
     "AccessToken",
     "UnverifiedToken",

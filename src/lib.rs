@@ -19,6 +19,7 @@
 //! [limits]: crate::guide::limits
 //! [kubernetes_and_b2c]: crate::guide::kubernetes_and_b2c
 //! [deployment]: crate::guide::deployment
+//! [grpc_and_streams]: crate::guide::grpc_and_streams
 //! [security]: crate::guide::security
 //! [benchmark]: data:image/gif;base64,R0lGODlhAQABAIAAAAAAAP///yH5BAEAAAAALAAAAAABAAEAAAIBRAA7
 //!

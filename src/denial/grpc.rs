@@ -66,20 +66,26 @@ impl Denial {
     #[must_use = "a denial that is not returned refuses nothing"]
     pub fn respond_grpc<B: Default>(self) -> Response<B> {
         let mut response = Response::new(B::default());
-        let headers = response.headers_mut();
-        *headers = self.grpc_metadata();
-        headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/grpc"));
-        headers.insert(GRPC_STATUS, self.grpc_code().into());
+        *response.headers_mut() = self.grpc_trailers();
+        let content_type = HeaderValue::from_static("application/grpc");
+        response.headers_mut().insert(CONTENT_TYPE, content_type);
+        response.extensions_mut().insert(self);
+        response
+    }
+
+    /// Everything that a client is told: status, message, details and metadata.
+    pub(crate) fn grpc_trailers(&self) -> HeaderMap {
+        let mut trailers = self.grpc_metadata();
+        trailers.insert(GRPC_STATUS, self.grpc_code().into());
         // What was encoded is visible ASCII and spaces, so none of these is left out.
         let mut put = |name, value: String| {
             if let Ok(value) = HeaderValue::try_from(value) {
-                headers.insert(name, value);
+                trailers.insert(name, value);
             }
         };
         put(GRPC_MESSAGE, percent_encoded(&self.to_string()));
         put(GRPC_DETAILS, STANDARD_NO_PAD.encode_to_string(self.grpc_details()));
-        response.extensions_mut().insert(self);
-        response
+        trailers
     }
 
     /// The metadata besides status, message and details.

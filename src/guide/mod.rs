@@ -15,7 +15,8 @@
 //! 10. [Proof of possession](proof_of_possession): DPoP, certificates, tokens that count once.
 //! 11. [Plain functions](plain_functions): without tower, guard, async or clock.
 //! 12. [Other frameworks](other_frameworks): actix-web, Lambda, and any framework that is not built on tower.
-//! 13. [gRPC and streams](grpc_and_streams): what each method requires, and what clients are told.
+//! 13. [gRPC and streams](grpc_and_streams): what each method requires, what clients are told, and streams that end with
+//!     their token.
 //! 14. [JWTs of your own](jwts_of_your_own): plain JWTs, signed with a private key of your service.
 //! 15. [Behind a proxy](behind_a_proxy): what changes if something else terminates TLS, or authenticates users.
 //! 16. [Testing your service](testing_your_service): tokens for your own tests.

@@ -4,6 +4,7 @@
 //! [`GuardLayer`] that you pass to a router. You need the module
 //!
 //! - to guard a gRPC service: [`Rules`], for [`Guard::rules`];
+//! - to end streams with their token: `UntilExpiry` (feature `remote`);
 //! - to give denied responses a body: [`ProblemJson`], a closure ([`body_fn`]), or a [`MakeBody`] of your own;
 //! - to choose one of several guards for each request: [`Guards`];
 //! - to tell the grants of several guards apart: [`OwnGrant`] (feature `axum`);
@@ -99,6 +100,8 @@
 mod future;
 mod rules;
 mod service;
+#[cfg(feature = "remote")]
+mod until_expiry;
 
 #[cfg(feature = "axum")]
 #[cfg_attr(docsrs, doc(cfg(feature = "axum")))]
@@ -107,3 +110,6 @@ pub use crate::guard::{BodyText, GuardBody, GuardLayer, Guards, MakeBody, Proble
 pub use future::ResponseFuture;
 pub use rules::{Rules, RulesLayer, RulesMismatch, RulesService};
 pub use service::GuardService;
+#[cfg(feature = "remote")]
+#[cfg_attr(docsrs, doc(cfg(feature = "remote")))]
+pub use until_expiry::{UntilExpiry, UntilExpiryFuture, UntilExpiryLayer, UntilExpiryService};

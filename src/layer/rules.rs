@@ -271,6 +271,13 @@ struct Settings {
     rules: Rules,
 }
 
+impl RulesLayer {
+    #[cfg(feature = "remote")]
+    pub(super) fn guard(&self) -> &Guard {
+        &self.settings.guard
+    }
+}
+
 impl<S> Layer<S> for RulesLayer {
     type Service = RulesService<S>;
 

@@ -40,6 +40,7 @@ mod router;
 mod spending;
 mod spending_race;
 mod stops_here;
+mod streams;
 mod test_kit;
 mod unnamed_keys;
 mod validation;

@@ -186,7 +186,7 @@ impl Approvals {
 
     /// Returns true if a token is that of a transaction, and therefore authority for nothing else.
     ///
-    /// It is one if it has a `txn`, and if its issuer may be the [server](TransactionServer) and does not
+    /// It is one if it has a `txn`, and if its issuer may be the [server][TransactionServer] and does not
     /// [stamp](Self::issuer_stamps_txn) all its tokens. It is one in any case if its `txn` has the form of those that
     /// this crate makes.
     ///

@@ -19,6 +19,7 @@
 //! [limits]: crate::guide::limits
 //! [kubernetes_and_b2c]: crate::guide::kubernetes_and_b2c
 //! [deployment]: crate::guide::deployment
+//! [grpc_and_streams]: crate::guide::grpc_and_streams
 //! [security]: crate::guide::security
 //! [benchmark]: data:image/gif;base64,R0lGODlhAQABAIAAAAAAAP///yH5BAEAAAAALAAAAAABAAEAAAIBRAA7
 //!
@@ -36,6 +37,8 @@
 //! |---|---|
 //! | guard routes | [`Guard`], [`Guard::require`], [`layer`] |
 //! | guard several resources, or a credential in another field | [`layer::Guards`], [`Guard::credential_field`] |
+//! | guard a gRPC service | [`layer::Rules`], [`Guard::rules`], [the guide](guide::grpc_and_streams) |
+//! | end streams with their token | `Grant::until_expiry`, [the guide](guide::grpc_and_streams#streams-end-with-their-token) |
 //! | say what an operation asks for | [`Require`], [`Scope`], [`Acr`] |
 //! | compare one operation with what was consented to | [`detail`]: [`Detail`](detail::Detail), [`DetailType`](detail::DetailType), [`Require::detail`] |
 //! | read who calls, in a handler | [`Grant`], [`AccessToken`], [`Actor`], [`Party`], [`layer::OwnGrant`] |

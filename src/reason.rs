@@ -84,6 +84,18 @@ macro_rules! oauth_error_in_words {
     };
 }
 
+/// The gRPC status code that stands for an HTTP status.
+pub(crate) const fn grpc_code(status: StatusCode) -> i32 {
+    match status.as_u16() {
+        400 => 3,       // INVALID_ARGUMENT
+        401 => 16,      // UNAUTHENTICATED
+        403 => 7,       // PERMISSION_DENIED
+        429 | 431 => 8, // RESOURCE_EXHAUSTED
+        503 => 14,      // UNAVAILABLE
+        _ => 13,        // INTERNAL
+    }
+}
+
 macro_rules! reasons {
     ($($(#[$doc:meta])* $variant:ident = $name:literal, $status:tt, $error:tt, $remedy:ident, $description:literal;)*) => {
         /// Why a request is refused.
@@ -168,14 +180,7 @@ macro_rules! reasons {
             /// Returns the gRPC status code of the answer, which follows from the HTTP status.
             #[must_use]
             pub const fn grpc_code(self) -> i32 {
-                match self.status().as_u16() {
-                    400 => 3,        // INVALID_ARGUMENT
-                    401 => 16,       // UNAUTHENTICATED
-                    403 => 7,        // PERMISSION_DENIED
-                    429 | 431 => 8,  // RESOURCE_EXHAUSTED
-                    503 => 14,       // UNAVAILABLE
-                    _ => 13,         // INTERNAL
-                }
+                grpc_code(self.status())
             }
 
             /// Returns what the client can do about the denial.

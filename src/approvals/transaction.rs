@@ -189,8 +189,6 @@ impl Approvals {
     /// It is one if it has a `txn`, and if its issuer may be the [server](super::TransactionServer) and does not
     /// [stamp](Self::issuer_stamps_txn) all its tokens. It is one in any case if its `txn` has the form of those that
     /// this crate makes.
-    ///
-    /// [TransactionServer]: super::TransactionServer
     #[must_use]
     pub fn is_transaction(&self, token: &AccessToken) -> bool {
         let Some(raw) = token.raw_claim("txn") else { return false };

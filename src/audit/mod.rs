@@ -12,6 +12,9 @@
 //!   500 is an event of the level ERROR and the target `unconfused`.
 //! - A request whose key source, store or sink panics, or the closure that computes its requirement: the panic goes on to the server, which closes the
 //!   connection or answers 500. Nothing is granted. Put a layer that catches panics outside the guard, and let it log.
+//! - A claim that a handler reads and that does not fit ([`WrongClaimType`](crate::error::WrongClaimType)): the record
+//!   says that the guard allowed the request, and the handler answers 401. If it has to be on record, call
+//!   [`Guard::refuse_for`](crate::Guard::refuse_for).
 //! - A request whose client goes away while it waits for keys, a policy or a store.
 //!
 //! # Writing a sink

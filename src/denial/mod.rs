@@ -1,6 +1,7 @@
 //! A denial: the reason for the operator, and the answer for the client.
 
 mod definition;
+mod grpc;
 mod problem;
 mod task;
 

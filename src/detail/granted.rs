@@ -122,7 +122,7 @@ impl<'a> GrantedDetails<'a> {
             self.entries().any(|entry| asked.is_covered_by(entry, Extent::Exactly))
         };
         if let Some(lacking) = asked.iter().find(|asked| !is_granted(asked)) {
-            return Err(DetailProblem::not_covered(lacking.detail.type_name()));
+            return Err(DetailProblem::not_exactly(lacking.detail.type_name()));
         }
         let is_asked =
             |entry| asked.iter().any(|asked| asked.is_covered_by(entry, Extent::Exactly));

@@ -30,6 +30,13 @@ impl DetailProblem {
         DetailProblem { reason: Reason::AuthorizationDetailsInsufficient, message }
     }
 
+    /// No entry is equal to the detail.
+    pub(super) fn not_exactly(type_name: &str) -> Self {
+        let name = Printable::from(type_name);
+        let message = format!("no entry of the type {name:?} is exactly what is asked");
+        DetailProblem { reason: Reason::AuthorizationDetailsInsufficient, message }
+    }
+
     /// More is granted than is asked.
     pub(super) fn more_than_asked() -> Self {
         let message = "an entry grants something else than what is asked".to_owned();

@@ -7,6 +7,8 @@ use std::time::Duration;
 use super::Guard;
 use super::clock::Clock;
 use crate::credential::Credential;
+#[cfg(feature = "remote")]
+use crate::dates::later;
 use crate::dates::since;
 use crate::evidence::Evidence;
 #[cfg(doc)]
@@ -34,7 +36,7 @@ use crate::token::AccessToken;
 ///
 /// A grant is for its request: for another method or path it counts for nothing. And it ends with its token:
 /// [`Guard::narrow`] then refuses (`token_expired`). Something that outlives the request, such as a stream or a queued
-/// job, must itself stop then; see [`expires_in`](Self::expires_in) and `expired` (feature `remote`).
+/// job, must itself stop then; see [`expires_in`](Self::expires_in), and `until_expiry` and `expired` (feature `remote`).
 ///
 /// ```
 /// # #[cfg(feature = "testing")] {
@@ -110,9 +112,10 @@ impl Grant {
         since(self.clock.now(), self.evidence.request.ends_at).try_into().unwrap_or_default()
     }
 
-    /// Completes when the guard no longer accepts the token of this grant.
+    /// Completes when the token of this grant ends.
     ///
-    /// Use it to end what outlives the request, such as a stream or a WebSocket. It reads the guard's clock once, when
+    /// Use it to end what outlives the request, such as a WebSocket or a queued job. For the body of a response there is
+    /// [`until_expiry`](Self::until_expiry). It reads the guard's clock once, when
     /// it is called, and then waits for [`expires_in`](Self::expires_in) by the timer of Tokio. It does not borrow the
     /// grant.
     ///
@@ -139,6 +142,13 @@ impl Grant {
     pub fn expired(&self) -> impl Future<Output = ()> + Send + Sync + use<> {
         let left = self.expires_in();
         async move { tokio::time::sleep(left).await }
+    }
+
+    /// How long [`Guard::narrow`] still accepts the token: until its end, and the leeway.
+    #[cfg(feature = "remote")]
+    pub(crate) fn accepted_for(&self) -> Duration {
+        let end = later(self.evidence.request.ends_at, self.evidence.token().leeway());
+        since(self.clock.now(), end).try_into().unwrap_or_default()
     }
 
     /// Returns the credential that the guard removed from the request.

@@ -65,8 +65,9 @@ pub(crate) use body::add_missing_body;
 pub use body::{BodyText, GuardBody, MakeBody, ProblemJson, body_fn};
 pub(crate) use grant::Grant;
 pub use guards::Guards;
-pub(crate) use request::{NoCredentials, RequestAnswer};
+pub(crate) use request::{AccessRule, NoCredentials, RequestAnswer};
 pub use route::GuardLayer;
+pub(crate) use route::RouteSettings;
 
 /// Authorizes requests to one resource server.
 ///

@@ -180,4 +180,13 @@ impl Guard {
         let denial = Denial::from(Reason::PolicyDenied).with_detail(rule);
         self.deny_validated(grant, self.inner.clock.now(), denial)
     }
+
+    /// Refuses what goes on after its token has ended, and records it.
+    #[cfg(feature = "remote")]
+    pub(crate) fn refuse_expired(&self, grant: &Grant) -> Denial {
+        let at = self.inner.clock.now();
+        // The clock may be behind the timer that ended it.
+        let ended = self.inner.terms.check_end(grant.token(), at);
+        self.deny_validated(grant, at, ended.err().unwrap_or(Reason::TokenExpired).into())
+    }
 }

@@ -115,7 +115,7 @@ impl Guard {
 
     /// Panics if the requirement can never be met with the settings of this guard.
     #[expect(clippy::panic, reason = "a mistake of set-up")]
-    fn assert_can(&self, requirement: &Require) {
+    pub(crate) fn assert_can(&self, requirement: &Require) {
         assert!(
             !requirement.can_never_be_met(),
             "no token can meet the requirement: {requirement}"

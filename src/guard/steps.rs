@@ -134,19 +134,9 @@ impl Guard {
                 grant.for_later_step(Step { operation, requirement, at, head, policies });
             return RequestAnswer::Decided(self.check_requirement(evidence, step_kind));
         }
+        let mut context = self.context(parts, operation, earlier, step_kind);
         let certificate_source = self.inner.certificate_source.as_ref();
-        let mut context = RequestContext {
-            operation,
-            at: earlier.map_or_else(|| self.inner.clock.now(), |grant| grant.at()),
-            decision: earlier.map_or_else(DecisionId::next, |grant| grant.decision()),
-            query_token: has_query_token(parts),
-            accepts_challenge: self.inner.approvals.is_some() && accepts_challenge(&parts.headers),
-            scheme: None,
-            certificate: certificate_source.and_then(|source| source(parts)),
-            earlier: earlier.map(|grant| grant.request.clone()),
-            step_kind,
-            head: None,
-        };
+        context.certificate = certificate_source.and_then(|source| source(parts));
         let credential = self.find_credential(parts, grant);
         if matches!(credential, Err(Reason::MissingCredentials)) {
             let is_there = |other: &&OtherAuthenticator| (other.is_there)(&parts.extensions);
@@ -170,6 +160,39 @@ impl Guard {
                 Answer::Now(Err(self.deny(&context, &requirement, refused)))
             }
         })
+    }
+
+    /// Refuses and records a request for an operation that has no rule. Its credential is not looked at.
+    pub(crate) fn refuse_operation(&self, parts: &Parts) -> Denial {
+        let operation = Operation::from_parts(parts, None);
+        let grant = parts.extensions.get::<Grant>();
+        let earlier = grant
+            .filter(|grant| !self.has_credential_field(parts) && grant.operation().is_of(parts));
+        let step_kind = StepKind::Layer { approvable: false };
+        let context = self.context(parts, operation, earlier, step_kind);
+        self.deny(&context, &Require::valid_token(), Reason::OperationUnknown.into())
+    }
+
+    /// What is known of a request of which another guard may have granted an earlier step.
+    fn context(
+        &self,
+        parts: &Parts,
+        operation: Operation,
+        earlier: Option<&Grant>,
+        step_kind: StepKind,
+    ) -> RequestContext {
+        RequestContext {
+            operation,
+            at: earlier.map_or_else(|| self.inner.clock.now(), |grant| grant.at()),
+            decision: earlier.map_or_else(DecisionId::next, |grant| grant.decision()),
+            query_token: has_query_token(parts),
+            accepts_challenge: self.inner.approvals.is_some() && accepts_challenge(&parts.headers),
+            scheme: None,
+            certificate: None,
+            earlier: earlier.map(|grant| grant.request.clone()),
+            step_kind,
+            head: None,
+        }
     }
 
     /// Finds the credential in the request, or in the grant of another guard or of another request.

@@ -15,13 +15,15 @@
 //! 10. [Proof of possession](proof_of_possession): DPoP, certificates, tokens that count once.
 //! 11. [Plain functions](plain_functions): without tower, guard, async or clock.
 //! 12. [Other frameworks](other_frameworks): actix-web, Lambda, and any framework that is not built on tower.
-//! 13. [JWTs of your own](jwts_of_your_own): plain JWTs, signed with a private key of your service.
-//! 14. [Behind a proxy](behind_a_proxy): what changes if something else terminates TLS, or authenticates users.
-//! 15. [Testing your service](testing_your_service): tokens for your own tests.
-//! 16. [Deployment](deployment): what the service needs where it runs.
-//! 17. [What is not checked](what_is_not_checked): what a grant does not say.
-//! 18. [Limits](limits): every number, and how to change it.
-//! 19. [Security](security): the threats, and what the guard does about each.
+//! 13. [gRPC and streams](grpc_and_streams): what each method requires, what clients are told, and streams that end with
+//!     their token.
+//! 14. [JWTs of your own](jwts_of_your_own): plain JWTs, signed with a private key of your service.
+//! 15. [Behind a proxy](behind_a_proxy): what changes if something else terminates TLS, or authenticates users.
+//! 16. [Testing your service](testing_your_service): tokens for your own tests.
+//! 17. [Deployment](deployment): what the service needs where it runs.
+//! 18. [What is not checked](what_is_not_checked): what a grant does not say.
+//! 19. [Limits](limits): every number, and how to change it.
+//! 20. [Security](security): the threats, and what the guard does about each.
 //!
 //! The chapters hold no code of the crate. Their examples run as its tests.
 
@@ -39,6 +41,9 @@ pub mod delegation {}
 
 #[doc = include_str!("deployment.md")]
 pub mod deployment {}
+
+#[doc = include_str!("grpc_and_streams.md")]
+pub mod grpc_and_streams {}
 
 #[doc = include_str!("issuers_and_tenants.md")]
 pub mod issuers_and_tenants {}

@@ -3,13 +3,15 @@
 //! You rarely name a type of this module: [`Guard::require`], [`Guard::require_by`] and [`Guard::optional`] return a
 //! [`GuardLayer`] that you pass to a router. You need the module
 //!
+//! - to guard a gRPC service: [`Rules`], for [`Guard::rules`];
+//! - to end streams with their token: `UntilExpiry` (feature `remote`);
 //! - to give denied responses a body: [`ProblemJson`], a closure ([`body_fn`]), or a [`MakeBody`] of your own;
 //! - to choose one of several guards for each request: [`Guards`];
 //! - to tell the grants of several guards apart: [`OwnGrant`] (feature `axum`);
 //! - to write a type down, for example in a function that returns a layer ([`GuardLayer`]), or in a service of your own
 //!   ([`GuardService`], [`ResponseFuture`]).
 //!
-//! A layer answers in HTTP. It decides nothing itself.
+//! A layer answers in HTTP, and that of [`Guard::rules`] in gRPC. It decides nothing itself.
 //!
 //! ```
 //! # #[cfg(all(feature = "axum", feature = "testing"))] {
@@ -93,13 +95,21 @@
 //! [`Guard::require`]: crate::Guard::require
 //! [`Guard::require_by`]: crate::Guard::require_by
 //! [`Guard::optional`]: crate::Guard::optional
+//! [`Guard::rules`]: crate::Guard::rules
 
 mod future;
+mod rules;
 mod service;
+#[cfg(feature = "remote")]
+mod until_expiry;
 
 #[cfg(feature = "axum")]
 #[cfg_attr(docsrs, doc(cfg(feature = "axum")))]
 pub use crate::axum::OwnGrant;
 pub use crate::guard::{BodyText, GuardBody, GuardLayer, Guards, MakeBody, ProblemJson, body_fn};
 pub use future::ResponseFuture;
+pub use rules::{Rules, RulesLayer, RulesMismatch, RulesService};
 pub use service::GuardService;
+#[cfg(feature = "remote")]
+#[cfg_attr(docsrs, doc(cfg(feature = "remote")))]
+pub use until_expiry::{UntilExpiry, UntilExpiryFuture, UntilExpiryLayer, UntilExpiryService};

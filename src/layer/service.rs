@@ -2,9 +2,11 @@
 
 use std::fmt;
 use std::future::poll_fn;
+use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use http::header::CONTENT_TYPE;
+use http::request::Parts;
 use http::{Request, Response};
 use tower_layer::Layer;
 use tower_service::Service;
@@ -12,7 +14,9 @@ use tower_service::Service;
 use super::future::{ResponseChanges, ResponseFuture};
 use crate::answer::Answer;
 use crate::denial::Denial;
-use crate::guard::{GuardLayer, MakeBody, NoCredentials, RequestAnswer};
+use crate::guard::{
+    AccessRule, Guard, GuardLayer, MakeBody, NoCredentials, RequestAnswer, RouteSettings,
+};
 
 impl<S, B> Layer<S> for GuardLayer<B> {
     type Service = GuardService<S, B>;
@@ -59,65 +63,111 @@ where
         let settings = &self.layer.settings;
         let guard = match settings.guard(&mut parts) {
             Ok(guard) => guard,
-            Err(denial) => {
-                reset(&mut self.inner);
-                return ResponseFuture::denied(denied_response(denial, &settings.body));
-            }
+            Err(denial) => return refuse(&mut self.inner, settings, denial),
         };
         let rule = settings.rule(&mut parts);
-        let answer = match guard.answer_request(&parts, rule) {
-            RequestAnswer::Decided(answer) => answer,
-            RequestAnswer::NoCredentials => {
-                guard.remove_possession_fields(&mut parts);
-                parts.extensions.insert(NoCredentials);
-                let changes = ResponseChanges::new(guard, None);
-                let request = Request::from_parts(parts, body);
-                return ResponseFuture::inner(self.inner.call(request), changes);
-            }
-        };
-        match answer {
-            Answer::Now(Err(denial)) => {
-                reset(&mut self.inner);
-                ResponseFuture::denied(denied_response(denial, &settings.body))
-            }
-            Answer::Now(Ok(grant)) => {
-                let changes = ResponseChanges::new(guard, Some(&grant));
-                guard.replace_credential_with_grant(&mut parts, &grant);
-                ResponseFuture::inner(self.inner.call(Request::from_parts(parts, body)), changes)
-            }
-            waiting @ Answer::Later(_) => {
-                let (guard, settings) = (guard.clone(), settings.clone());
-                reset(&mut self.inner);
-                let mut inner = self.inner.clone();
-                ResponseFuture::waiting(async move {
-                    match waiting.await {
-                        Err(denial) => Ok(denied_response(denial, &settings.body)),
-                        Ok(grant) => {
-                            guard.replace_credential_with_grant(&mut parts, &grant);
-                            let changes = ResponseChanges::new(&guard, Some(&grant));
-                            poll_fn(|cx| inner.poll_ready(cx)).await?;
-                            let response = inner.call(Request::from_parts(parts, body)).await?;
-                            Ok(changes.apply(response))
-                        }
+        judge(&mut self.inner, guard, rule, settings, parts, body)
+    }
+}
+
+/// How a layer answers what it refuses.
+pub(super) trait Respond<R>: Clone + Send + 'static {
+    fn respond(&self, denial: Denial) -> Response<R>;
+}
+
+/// In HTTP, with the body of the layer.
+impl<R, B> Respond<R> for Arc<RouteSettings<B>>
+where
+    B: MakeBody<R> + Send + Sync + 'static,
+{
+    fn respond(&self, denial: Denial) -> Response<R> {
+        let (media_type, body) = self.body.make_body(&denial);
+        let mut response = denial.respond(body);
+        if let Some(media_type) = media_type {
+            response.headers_mut().insert(CONTENT_TYPE, media_type);
+        }
+        response
+    }
+}
+
+/// Lets the guard decide about a request, and calls the service if it passes.
+pub(super) fn judge<S, Q, R>(
+    service: &mut S,
+    guard: &Guard,
+    rule: AccessRule<'_>,
+    answers: &impl Respond<R>,
+    mut parts: Parts,
+    body: Q,
+) -> ResponseFuture<S::Future, R, S::Error>
+where
+    S: Service<Request<Q>, Response = Response<R>> + Clone + Send + 'static,
+    S::Future: Send,
+    Q: Send + 'static,
+    R: 'static,
+{
+    let answer = match guard.answer_request(&parts, rule) {
+        RequestAnswer::Decided(answer) => answer,
+        RequestAnswer::NoCredentials => return pass(service, guard, parts, body),
+    };
+    match answer {
+        Answer::Now(Err(denial)) => refuse(service, answers, denial),
+        Answer::Now(Ok(grant)) => {
+            let changes = ResponseChanges::new(guard, Some(&grant));
+            guard.replace_credential_with_grant(&mut parts, &grant);
+            ResponseFuture::inner(service.call(Request::from_parts(parts, body)), changes)
+        }
+        waiting @ Answer::Later(_) => {
+            let (guard, answers) = (guard.clone(), answers.clone());
+            reset(service);
+            let mut service = service.clone();
+            ResponseFuture::waiting(async move {
+                match waiting.await {
+                    Err(denial) => Ok(answers.respond(denial)),
+                    Ok(grant) => {
+                        guard.replace_credential_with_grant(&mut parts, &grant);
+                        let changes = ResponseChanges::new(&guard, Some(&grant));
+                        poll_fn(|cx| service.poll_ready(cx)).await?;
+                        let response = service.call(Request::from_parts(parts, body)).await?;
+                        Ok(changes.apply(response))
                     }
-                })
-            }
+                }
+            })
         }
     }
+}
+
+/// Calls the service without a grant.
+pub(super) fn pass<S, Q, R>(
+    service: &mut S,
+    guard: &Guard,
+    mut parts: Parts,
+    body: Q,
+) -> ResponseFuture<S::Future, R, S::Error>
+where
+    S: Service<Request<Q>, Response = Response<R>>,
+{
+    guard.remove_possession_fields(&mut parts);
+    parts.extensions.insert(NoCredentials);
+    let changes = ResponseChanges::new(guard, None);
+    ResponseFuture::inner(service.call(Request::from_parts(parts, body)), changes)
+}
+
+/// Answers a request that is refused at once.
+pub(super) fn refuse<S, Q, R>(
+    service: &mut S,
+    answers: &impl Respond<R>,
+    denial: Denial,
+) -> ResponseFuture<S::Future, R, S::Error>
+where
+    S: Service<Request<Q>, Response = Response<R>> + Clone,
+{
+    reset(service);
+    ResponseFuture::denied(answers.respond(denial))
 }
 
 /// Drops a service, and with it what it reserved when it became ready. Its clone has reserved nothing.
 fn reset<S: Clone>(service: &mut S) {
     *service = service.clone();
-}
-
-fn denied_response<R>(denial: Denial, make_body: &impl MakeBody<R>) -> Response<R> {
-    let (media_type, body) = make_body.make_body(&denial);
-    let mut response = denial.respond(body);
-    if let Some(media_type) = media_type {
-        response.headers_mut().insert(CONTENT_TYPE, media_type);
-    }
-    response
 }
 
 impl<S: fmt::Debug, B> fmt::Debug for GuardService<S, B> {

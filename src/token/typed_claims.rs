@@ -15,7 +15,7 @@ pub(super) fn read_claim<'a, T: Deserialize<'a>>(
     name: &str,
     raw: &'a str,
 ) -> Result<T, WrongClaimType> {
-    serde_json::from_str(raw).map_err(|_| WrongClaimType::found(name, raw))
+    serde_json::from_str(raw).map_err(|error| WrongClaimType::found(name, raw, &error))
 }
 
 /// Reads all claims. Unlike a deserializer for the whole text, this one knows which claim does not fit.
@@ -97,7 +97,7 @@ impl<'a, I: Iterator<Item = (&'a str, &'a str)>> MapAccess<'a> for Members<'a, I
     fn next_value_seed<V: DeserializeSeed<'a>>(&mut self, seed: V) -> Result<V::Value, Wrong> {
         let Some((name, raw)) = self.value else { return Err(Wrong(WrongClaimType::unnamed())) };
         let value = seed.deserialize(&mut serde_json::Deserializer::from_str(raw));
-        value.map_err(|_| Wrong(WrongClaimType::found(name, raw)))
+        value.map_err(|error| Wrong(WrongClaimType::found(name, raw, &error)))
     }
 }
 
@@ -126,9 +126,13 @@ pub struct WrongClaimType {
 impl WrongClaimType {
     const MISSING: &str = "is missing";
 
-    /// For a claim that has this value.
-    pub(super) fn found(claim: &str, raw: &str) -> Self {
+    /// For a claim that has this value, which could not be read.
+    fn found(claim: &str, raw: &str, error: &serde_json::Error) -> Self {
+        // An error behind the first character is about something inside the value.
+        let is_inside = (error.line(), error.column()) > (1, 1);
         let problem = match raw.bytes().next() {
+            Some(b'{') if is_inside => "has a member of another type, or lacks one",
+            Some(b'[') if is_inside => "has an entry of another type, or lacks one",
             Some(b'"') => "has another type: it is a string",
             Some(b'{') => "has another type: it is an object",
             Some(b'[') => "has another type: it is an array",

@@ -5,9 +5,14 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// The types that are an answer, or stand for a check that was not made yet. `Remembered` is the answer of a store.
-const MARKED: [&str; 10] = [
+const MARKED: [&str; 15] = [
     "Answer",
     "GuardLayer",
+    "Rules",
+    "RulesLayer",
+    "UntilExpiry",
+    "UntilExpiryLayer",
+    "UntilExpiryFuture",
     "Denial",
     "AccessToken",
     "UnverifiedToken",

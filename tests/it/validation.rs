@@ -540,6 +540,11 @@ fn claims_that_do_not_fit_are_named_and_denied_with_their_reason() {
         employee: Value,
         locations: Vec<String>,
     }
+    #[derive(Debug, serde::Deserialize)]
+    #[allow(dead_code, reason = "only read")]
+    struct Roles {
+        roles: Vec<String>,
+    }
     let of = |token: TestToken| validate(&token).unwrap();
     let wrong = |token| of(token).claims::<Employee<'_>>().map(drop).unwrap_err();
     let secret = "a secret value";
@@ -595,6 +600,53 @@ fn claims_that_do_not_fit_are_named_and_denied_with_their_reason() {
             "authorization_details",
             "the claim `authorization_details` has an entry of another type",
             Reason::AuthorizationDetailsInvalid,
+        ),
+        (
+            wrong(employee().claim("locations", json!(["Berlin", 7]))),
+            "locations",
+            "the claim `locations` has an entry of another type, or lacks one",
+            Reason::ClaimTypeInvalid,
+        ),
+        (
+            wrong(employee().claim("access", json!({ "door": { "numbers": secret } }))),
+            "access",
+            "the claim `access` has a member of another type, or lacks one",
+            Reason::ClaimTypeInvalid,
+        ),
+        (
+            of(employee().claim("realm_access", json!({ "roles": secret })))
+                .claim::<Roles>("realm_access")
+                .map(drop)
+                .unwrap_err(),
+            "realm_access",
+            "the claim `realm_access` has a member of another type, or lacks one",
+            Reason::ClaimTypeInvalid,
+        ),
+        (
+            of(employee().claim("realm_access", json!({ "groups": [secret] })))
+                .claim::<Roles>("realm_access")
+                .map(drop)
+                .unwrap_err(),
+            "realm_access",
+            "the claim `realm_access` has a member of another type, or lacks one",
+            Reason::ClaimTypeInvalid,
+        ),
+        (
+            of(employee().claim("realm_access", json!([[secret], secret])))
+                .claim::<Vec<Roles>>("realm_access")
+                .map(drop)
+                .unwrap_err(),
+            "realm_access",
+            "the claim `realm_access` has an entry of another type, or lacks one",
+            Reason::ClaimTypeInvalid,
+        ),
+        (
+            of(employee().claim("realm_access", json!({})))
+                .claim::<Vec<u64>>("realm_access")
+                .unwrap_err(),
+            "realm_access",
+            "the claim `realm_access` has another type: it is an object",
+            Reason::ClaimTypeInvalid,
         ),
         (
             of(employee()).claim::<u64>("sub").unwrap_err(),

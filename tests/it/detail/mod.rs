@@ -545,6 +545,15 @@ fn a_claim_is_exactly_what_is_asked_if_each_has_its_equal() {
     assert!(!exactly(json!([entry("7", "12.5"), entry("8", "1")]), one), "another one");
     assert!(!exactly(json!([entry("7", "12.5"), {"type": "unknown"}]), one), "of an unknown type");
     assert!(!exactly(json!([]), one));
+
+    // More than what is asked covers it, and the message does not say otherwise.
+    let more = json!([entry("7", "13")]).to_string();
+    let problem = GrantedDetails::parse(&more).unwrap().are_exactly(one, &types).unwrap_err();
+    assert_eq!(
+        problem.to_string(),
+        "no entry of the type \"order_refund\" is exactly what is asked"
+    );
+
     let two = [asked.clone(), refund("8", "1")];
     assert!(exactly(json!([entry("8", "1.0"), entry("7", "12.5")]), &two));
     assert!(!exactly(json!([entry("7", "12.5")]), &two));

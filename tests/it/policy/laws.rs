@@ -10,10 +10,6 @@ use unconfused::detail::{Detail, DetailType};
 use unconfused::policy::{ApprovalTask, Ask, Obligation};
 use unconfused::{Acr, Answer};
 
-fn cases(cases: u32) -> ProptestConfig {
-    ProptestConfig { failure_persistence: None, ..ProptestConfig::with_cases(cases) }
-}
-
 /// A requirement of one kind. The guard below can check each.
 fn one() -> impl Strategy<Value = Require> {
     let any = Require::valid_token;
@@ -106,7 +102,7 @@ fn seen(answer: &Result<Grant, Denial>, spent: &MemoryReplayStore) -> Seen {
 }
 
 proptest! {
-    #![proptest_config(cases(600))]
+    #![proptest_config(cases())]
 
     #[test]
     fn a_policy_never_grants_what_the_requirement_refused_and_is_not_asked_about_it(

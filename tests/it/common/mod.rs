@@ -31,7 +31,10 @@ pub(crate) const NOW: i64 = 1_800_000_000;
 
 /// Settings of a property test: 256 cases, or as many as the environment variable `PROPTEST_CASES` says.
 pub(crate) fn cases() -> ProptestConfig {
-    ProptestConfig { failure_persistence: None, ..ProptestConfig::default() }
+    let config = ProptestConfig::default();
+    // Cases that do not meet an assumption are replaced.
+    let max_global_rejects = config.cases.saturating_mul(8);
+    ProptestConfig { failure_persistence: None, max_global_rejects, ..config }
 }
 
 pub(crate) const fn secs(seconds: u64) -> Duration {

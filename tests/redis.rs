@@ -436,12 +436,12 @@ async fn ready_begins_the_epoch_and_says_if_the_policy_is_not_noeviction() {
     let start = || race::guard(&login, dpop(), || server.store_now());
     let guard = start();
     assert_eq!(epoch_of(&server), None);
-    let not_asked = "store of proofs: unreported\nstore of spent tokens: unreported\n";
+    let not_asked = "store of proofs: unreported; store of spent tokens: unreported";
     assert!(guard.readiness().to_string().ends_with(not_asked), "{}", guard.readiness());
 
     let readiness = guard.ready().await;
     assert!(readiness.is_ready(), "{readiness}");
-    let ready = "store of proofs: ready\nstore of spent tokens: ready\n";
+    let ready = "store of proofs: ready; store of spent tokens: ready";
     assert!(readiness.to_string().ends_with(ready), "{readiness}");
     assert!(guard.ready().now().is_some(), "a store that was ready is not asked again");
     let epoch = epoch_of(&server);
@@ -459,7 +459,7 @@ async fn ready_begins_the_epoch_and_says_if_the_policy_is_not_noeviction() {
         assert!(!readiness.is_ready() && !guard.readiness().is_ready(), "{readiness}");
         let problem = format!("the server's maxmemory-policy is {policy}, not noeviction");
         for store in ["proofs", "spent tokens"] {
-            let line = format!("store of {store}: misconfigured problem={problem:?}\n");
+            let line = format!("store of {store}: misconfigured problem={problem:?}");
             assert!(readiness.to_string().contains(&line), "{readiness}");
         }
         let _: String = server.say("CONFIG SET maxmemory-policy noeviction");

@@ -67,8 +67,8 @@ impl<B: Clone> GuardLayer<B> {
                 false => Verdict::Forbid(name.clone()),
             }
         });
-        self.with(|settings| {
-            settings.guard = match &settings.guard {
+        self.with(|route| {
+            route.guard = match &route.guard {
                 RouteGuard::One(guard) => RouteGuard::One(guard.with_rule(rule)),
                 RouteGuard::Chosen(guards) => RouteGuard::Chosen(guards.with_rule(&rule)),
             };

@@ -26,6 +26,19 @@ pub(crate) struct AccessRule<'r> {
     pub(crate) approvable: bool,
 }
 
+impl AccessRule<'_> {
+    /// A rule that requires this of every request and makes no exception.
+    pub(crate) fn new(requirement: Arc<Require>) -> Self {
+        AccessRule {
+            requirement,
+            operation_name: None,
+            optional: false,
+            other_authenticators: &[],
+            approvable: false,
+        }
+    }
+}
+
 /// An authenticator outside the guard, known by the type that it leaves in the extensions of a request.
 #[derive(Clone, Copy)]
 pub(crate) struct OtherAuthenticator {

@@ -78,14 +78,20 @@ pub struct GuardLayer<B = GuardBody> {
 
 #[derive(Clone)]
 pub(crate) struct RouteSettings<B> {
+    route: Route,
+    /// Makes the body of a denied response.
+    pub(crate) body: B,
+}
+
+/// Who judges the requests of a route, and what is asked of them.
+#[derive(Clone)]
+pub(super) struct Route {
     pub(super) guard: RouteGuard,
     requirement: RouteRequirement,
     operation_name: Option<Arc<str>>,
     optional: bool,
     other_authenticators: Vec<OtherAuthenticator>,
     approvable: bool,
-    /// Makes the body of a denied response.
-    pub(crate) body: B,
 }
 
 /// Which guard judges a request.
@@ -104,20 +110,19 @@ pub(super) enum RouteRequirement {
 
 impl GuardLayer {
     pub(super) fn new(guard: RouteGuard, requirement: RouteRequirement) -> Self {
-        let settings = RouteSettings {
+        let route = Route {
             guard,
             requirement,
             operation_name: None,
             optional: false,
             other_authenticators: Vec::new(),
             approvable: false,
-            body: GuardBody,
         };
-        GuardLayer { settings: Arc::new(settings) }
+        GuardLayer { settings: Arc::new(RouteSettings { route, body: GuardBody }) }
     }
 
     pub(super) fn make_optional(self) -> Self {
-        self.with(|settings| settings.optional = true)
+        self.with(|route| route.optional = true)
     }
 }
 
@@ -134,7 +139,7 @@ impl RouteRequirement {
 impl<B: Clone> GuardLayer<B> {
     /// Names the operation in the record. By default it is named by method and path.
     pub fn named(self, name: impl AsRef<str>) -> Self {
-        self.with(|settings| settings.operation_name = Some(name.as_ref().into()))
+        self.with(|route| route.operation_name = Some(name.as_ref().into()))
     }
 
     /// Also lets a request without credentials pass if another authenticator has left a `T` in its extensions.
@@ -199,7 +204,7 @@ impl<B: Clone> GuardLayer<B> {
             name: type_name::<T>(),
             is_there: |extensions: &Extensions| extensions.get::<T>().is_some(),
         };
-        self.with(|settings| settings.other_authenticators.push(other))
+        self.with(|route| route.other_authenticators.push(other))
     }
 
     /// Sets what makes the body of the responses of this layer, instead of what the guard is set up with
@@ -209,25 +214,8 @@ impl<B: Clone> GuardLayer<B> {
     /// ([`body_fn`](crate::layer::body_fn)), or any other [`MakeBody`](crate::layer::MakeBody). Status and all headers
     /// but `Content-Type` stay as they are. A denial that a handler returns has the body of the guard.
     pub fn body<M>(self, body: M) -> GuardLayer<M> {
-        let RouteSettings {
-            guard,
-            requirement,
-            operation_name,
-            optional,
-            other_authenticators,
-            approvable,
-            body: _,
-        } = Arc::unwrap_or_clone(self.settings);
-        let settings = RouteSettings {
-            guard,
-            requirement,
-            operation_name,
-            optional,
-            other_authenticators,
-            approvable,
-            body,
-        };
-        GuardLayer { settings: Arc::new(settings) }
+        let RouteSettings { route, .. } = Arc::unwrap_or_clone(self.settings);
+        GuardLayer { settings: Arc::new(RouteSettings { route, body }) }
     }
 
     /// Also lets tokens of approved transactions pass, for a handler that calls [`Guard::narrow`] with a detail that must
@@ -246,17 +234,17 @@ impl<B: Clone> GuardLayer<B> {
     ///
     /// Panics if the guard, or one of several, cannot ask for approvals: see [`Guard::approvals`].
     pub fn approvable(self) -> Self {
-        match &self.settings.guard {
+        match &self.settings.route.guard {
             RouteGuard::One(guard) => guard.assert_can_approve(),
             RouteGuard::Chosen(guards) => {
                 guards.iter().for_each(|(_, guard)| guard.assert_can_approve())
             }
         }
-        self.with(|settings| settings.approvable = true)
+        self.with(|route| route.approvable = true)
     }
 
-    pub(super) fn with(mut self, change: impl FnOnce(&mut RouteSettings<B>)) -> Self {
-        change(Arc::make_mut(&mut self.settings));
+    pub(super) fn with(mut self, change: impl FnOnce(&mut Route)) -> Self {
+        change(&mut Arc::make_mut(&mut self.settings).route);
         self
     }
 }
@@ -264,17 +252,17 @@ impl<B: Clone> GuardLayer<B> {
 impl<B> RouteSettings<B> {
     /// The guard that judges this request, or the denial if there is none for it.
     pub(crate) fn guard(&self, parts: &mut Parts) -> Result<&Guard, Denial> {
-        let guards = match &self.guard {
+        let guards = match &self.route.guard {
             RouteGuard::One(guard) => return Ok(guard),
             RouteGuard::Chosen(guards) => guards,
         };
-        guards.chosen(parts).ok_or_else(|| match &self.requirement {
+        guards.chosen(parts).ok_or_else(|| match &self.route.requirement {
             RouteRequirement::Fixed(requirement) => {
-                guards.refuse(parts, requirement, self.operation_name.clone())
+                guards.refuse(parts, requirement, self.route.operation_name.clone())
             }
             // The rule is not asked: nothing is known of the resource.
             RouteRequirement::Computed(_) => {
-                guards.refuse(parts, &Require::valid_token(), self.operation_name.clone())
+                guards.refuse(parts, &Require::valid_token(), self.route.operation_name.clone())
             }
         })
     }
@@ -282,16 +270,16 @@ impl<B> RouteSettings<B> {
     /// What the guard requires of this request.
     pub(crate) fn rule(&self, parts: &mut Parts) -> AccessRule<'_> {
         AccessRule {
-            requirement: match &self.requirement {
+            requirement: match &self.route.requirement {
                 RouteRequirement::Fixed(requirement) => requirement.clone(),
                 RouteRequirement::Computed(rule) => {
                     Arc::new(require_for_every_spelling(&**rule, parts))
                 }
             },
-            operation_name: self.operation_name.clone(),
-            optional: self.optional,
-            other_authenticators: &self.other_authenticators,
-            approvable: self.approvable,
+            operation_name: self.route.operation_name.clone(),
+            optional: self.route.optional,
+            other_authenticators: &self.route.other_authenticators,
+            approvable: self.route.approvable,
         }
     }
 }
@@ -305,8 +293,7 @@ impl<B> Clone for GuardLayer<B> {
 impl<B> fmt::Debug for GuardLayer<B> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let mut debug = f.debug_struct("GuardLayer");
-        let RouteSettings { requirement, operation_name, optional, approvable, .. } =
-            &*self.settings;
+        let Route { requirement, operation_name, optional, approvable, .. } = &self.settings.route;
         if let RouteRequirement::Fixed(requirement) = requirement {
             debug.field("requirement", &requirement.to_string());
         }

@@ -77,14 +77,7 @@ impl Guard {
         head: &'a mut Parts,
         requirement: impl Into<Require>,
     ) -> Answer<'a, Result<Grant, Denial>> {
-        let requirement = Arc::new(requirement.into());
-        let rule = AccessRule {
-            requirement,
-            operation_name: None,
-            optional: false,
-            other_authenticators: &[],
-            approvable: false,
-        };
+        let rule = AccessRule::new(Arc::new(requirement.into()));
         if self.has_credential_field(head) {
             head.extensions.remove::<Grant>();
         }
@@ -262,7 +255,7 @@ impl Guard {
             }
             Verification::Waits(admitted, keys) => (admitted.into_owned(), keys),
         };
-        let (guard, credential) = (self.clone(), credential.clone());
+        let guard = self.clone();
         Answer::later(async move {
             let source = ClaimsSource::Token(admitted.verify_with(keys.await));
             guard.authorize_token(context, requirement, credential, source).await

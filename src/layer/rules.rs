@@ -18,7 +18,7 @@ use crate::require::Require;
 /// What each method of a gRPC service requires, by its path. Anything that is not listed is refused.
 ///
 /// [`Guard::rules`] makes a layer of it. The path of a method is `/package.Service/Method`, and it is compared exactly,
-/// as gRPC servers do: a path that is spelled differently, such as one with percent-encoding, is not listed.
+/// as gRPC servers do: `/orders.v1.Orders/%4Cist` is not `/orders.v1.Orders/List`.
 ///
 /// Besides [`on`](Self::on), which requires something of a method, there is [`open`](Self::open), which lets anyone
 /// call it. [`check_methods`](Self::check_methods) compares the rules with the methods that there are.
@@ -325,13 +325,7 @@ where
             Some(MethodRule::Open) => return pass(&mut self.inner, guard, parts, body),
             None => return refuse(&mut self.inner, &InGrpc, guard.refuse_operation(&parts)),
         };
-        let rule = AccessRule {
-            requirement,
-            operation_name: None,
-            optional: false,
-            other_authenticators: &[],
-            approvable: false,
-        };
+        let rule = AccessRule::new(requirement);
         judge(&mut self.inner, guard, rule, &InGrpc, parts, body)
     }
 }

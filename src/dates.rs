@@ -7,6 +7,9 @@ use time::UtcDateTime;
 /// The last second of the year 9999, the latest time that a claim may name.
 const MAX_SECONDS: u64 = 253_402_300_799;
 
+/// How far the clock of another replica may be ahead.
+pub(crate) const MAX_CLOCK_AHEAD: Duration = Duration::from_secs(2);
+
 /// Reads a NumericDate (RFC 7519 section 2): seconds, possibly with a fraction or an exponent, from 1970 to 9999.
 pub(crate) fn numeric_date(raw: &str) -> Option<UtcDateTime> {
     if !raw.starts_with(|first: char| first.is_ascii_digit()) {

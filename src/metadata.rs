@@ -23,6 +23,10 @@ use crate::guard::Guard;
 use crate::jose::Algorithm;
 use crate::names::{Audience, Scope};
 
+/// What [`MetadataUrl::for_resource`] expects of a URL.
+const NOT_A_RESOURCE: &str =
+    "expected https, or http on loopback, without user, fragment, quotes, braces and spaces";
+
 /// The protected resource metadata of a guard's resource: its name, issuers, scopes and types of authorization details
 /// ([RFC 9728](https://www.rfc-editor.org/rfc/rfc9728)).
 ///
@@ -101,13 +105,12 @@ impl Guard {
     ///
     /// # Errors
     ///
-    /// Returns [`ConfigError`] if that audience is not an https URL that can have metadata; see
-    /// [`MetadataUrl::for_resource`]. So must be [`Approvals::jwks_uri`](crate::approvals::Approvals::jwks_uri).
+    /// Returns [`ConfigError`] if that audience, or [`Approvals::jwks_uri`](crate::approvals::Approvals::jwks_uri), is not
+    /// a URL that can have metadata; see [`MetadataUrl::for_resource`].
     pub fn metadata(&self) -> Result<Metadata, ConfigError> {
         let audience = self.audiences().first().map(Audience::to_string).unwrap_or_default();
         let Some(url) = self.metadata_url().cloned() else {
-            let problem = "expected https, without user, fragment, quotes, braces and spaces";
-            return Err(ConfigError::new(&audience, "a resource URL", problem));
+            return Err(ConfigError::new(&audience, "a resource URL", NOT_A_RESOURCE));
         };
         let (dpop, certificates) = (self.dpop_settings(), self.accepts_certificates());
         let (approvals, keys_url) = match self.approvals_settings() {
@@ -164,7 +167,8 @@ impl Guard {
     /// # Errors
     ///
     /// Returns [`ConfigError`] if the audience that the guard was made with, or
-    /// [`Approvals::jwks_uri`](crate::approvals::Approvals::jwks_uri), is not an https URL that can have metadata.
+    /// [`Approvals::jwks_uri`](crate::approvals::Approvals::jwks_uri), is not a URL that can have metadata; see
+    /// [`MetadataUrl::for_resource`].
     ///
     /// # Panics
     ///
@@ -187,8 +191,7 @@ fn keys_url(approvals: &Approvals, audience: &str) -> Result<(String, String), C
         format!("{}/txn-challenge-jwks", base.trim_end_matches('/'))
     };
     let url = approvals.jwks_uri.clone().unwrap_or_else(own);
-    let problem = "expected https, without user, fragment, quotes, braces and spaces";
-    let invalid = || ConfigError::new(&url, "a URL of keys", problem);
+    let invalid = || ConfigError::new(&url, "a URL of keys", NOT_A_RESOURCE);
     let name = Audience::new(&*url).map_err(|_| invalid())?;
     MetadataUrl::for_resource(&name).ok_or_else(invalid)?;
     let uri: Uri = url.parse().map_err(|_| invalid())?;

@@ -14,7 +14,7 @@ use super::requester::Requester;
 use super::settings::Approvals;
 use super::txn::{Bindings, Txn};
 use crate::challenge::TransactionChallenge;
-use crate::dates::{earlier, later};
+use crate::dates::{MAX_CLOCK_AHEAD, earlier, later};
 use crate::detail::{Detail, DetailTypes};
 use crate::jose::{encode, random_bytes};
 use crate::json::string;
@@ -65,7 +65,7 @@ impl Operation {
         let canonical = |detail| types.canonical(detail).map(|detail| (detail.to_json(), detail));
         let details: BTreeMap<_, _> = details.iter().map(canonical).collect::<Result<_, _>>()?;
         match details.is_empty() {
-            true => Err(ApprovalProblem::internal("there is no detail to be approved")),
+            true => Err(ApprovalProblem::internal("the requirement has no detail to be approved")),
             false => Ok(Operation(details)),
         }
     }
@@ -74,8 +74,6 @@ impl Operation {
 impl Approvals {
     /// The largest challenge, in bytes. Common proxies allow 4 KB for all fields of an answer.
     pub const MAX_CHALLENGE_BYTES: usize = 3072;
-    /// How far the clock of another replica may be ahead.
-    const MAX_CLOCK_AHEAD: std::time::Duration = std::time::Duration::from_secs(2);
 
     /// Makes the signed challenge that asks for the approval of these details, for the requester of `token`.
     ///
@@ -128,7 +126,7 @@ impl Approvals {
     ///
     /// # Errors
     ///
-    /// Returns [`ApprovalProblem`] if there is no detail, if one does not fit its type, if the server has no name for
+    /// Returns [`ApprovalProblem`] if `details` is empty, if one does not fit its type, if the server has no name for
     /// the requester, if a value is too long to be shown, or if the challenge exceeds
     /// [`MAX_CHALLENGE_BYTES`](Self::MAX_CHALLENGE_BYTES).
     pub fn challenge(
@@ -245,7 +243,7 @@ impl Approvals {
         }
         let over = || ApprovalProblem::unknown("the transaction is over");
         let (made_at, until) = txn.made_at().zip(txn.until()).ok_or_else(over)?;
-        if now > until || made_at > later(now, Self::MAX_CLOCK_AHEAD) {
+        if now > until || made_at > later(now, MAX_CLOCK_AHEAD) {
             return Err(over());
         }
         Ok(Transaction { txn: text, resource: resource.clone(), made_at, until })
@@ -304,7 +302,7 @@ impl Transaction {
     /// It is made of the resource and the `txn`, so a second token for the same transaction is a second use. It is dated
     /// by the moment at which the challenge was made, so a store that began to remember later refuses it.
     pub fn entry(&self, token: &AccessToken, now: UtcDateTime) -> ReplayEntry {
-        let issued_at = earlier(self.made_at, Approvals::MAX_CLOCK_AHEAD);
+        let issued_at = earlier(self.made_at, MAX_CLOCK_AHEAD);
         // The clock of another guard that shares the store may be behind.
         let expires_at = later(self.until, TokenLimits::MAX_LEEWAY);
         let resource = self.resource.as_str();

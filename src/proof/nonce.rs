@@ -7,11 +7,9 @@ use std::time::Duration;
 use base64_simd::URL_SAFE_NO_PAD;
 use time::UtcDateTime;
 
-use crate::dates::{earlier, later};
+use crate::dates::{MAX_CLOCK_AHEAD, earlier, later};
 use crate::jose::{constant_time_eq, hmac_sha256};
 
-/// How far the clock of another replica may be ahead.
-const MAX_CLOCK_AHEAD: Duration = Duration::from_secs(2);
 /// How much of the HMAC is sent.
 const CODE_BYTES: usize = 16;
 

@@ -29,7 +29,7 @@ async fn of_sixty_four_tasks_at_two_guards_one_passes() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-#[ignore = "takes minutes: cargo test --release --test it spending_race -- --ignored"]
+#[ignore = "takes a minute or more; .ci/run runs it"]
 async fn of_sixty_four_tasks_at_two_guards_one_passes_in_each_of_a_thousand_rounds() {
     run(1000).await;
 }

@@ -123,7 +123,7 @@ async fn transaction(
     }
     let id = fields.get("transaction_authorization_id").ok_or(invalid("nothing is asked for"))?;
     let transaction = server.transaction(id).filter(|transaction| transaction.client == client);
-    let transaction = transaction.ok_or(invalid("there is no such transaction of this client"))?;
+    let transaction = transaction.ok_or(invalid("this client has no such transaction"))?;
     let waits = Refused("authorization_pending", "the user has not decided yet");
     let user = transaction.user.ok_or(waits)?;
     let Transaction { challenge, scope, .. } = transaction;
@@ -143,7 +143,7 @@ async fn transaction(
 
 /// `GET /transaction/{id}`: what the user reads.
 async fn show(State(server): State<Arc<Server>>, Path(id): Path<String>) -> Answer {
-    let transaction = server.transaction(&id).ok_or(invalid("there is no such transaction"))?;
+    let transaction = server.transaction(&id).ok_or(invalid("the transaction is unknown"))?;
     let challenge = &transaction.challenge;
     Ok(Json(json!({
         "resource": challenge["iss"],
@@ -164,7 +164,7 @@ async fn decide(
     let decided = server.remember(|memory| {
         memory.transactions.get_mut(&id).map(|transaction| transaction.user = user)
     });
-    decided.map(|()| Json(json!({}))).ok_or(invalid("there is no such transaction"))
+    decided.map(|()| Json(json!({}))).ok_or(invalid("the transaction is unknown"))
 }
 
 /// `POST /token`: token exchange (RFC 8693). The client that asks acts for the subject of the token from now on.

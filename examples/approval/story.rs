@@ -178,7 +178,7 @@ impl Orders {
             println!("    challenge  {}", shortened(&challenge));
         }
         // The layer has one for itself, and the handler another.
-        let (reason, line) = self.record.try_iter().last().ok_or("there is no record")?;
+        let (reason, line) = self.record.try_iter().last().ok_or("nothing is on record")?;
         println!("    record     {line}");
         // If nothing that the client does helps, it is 403 without a challenge.
         if (status.as_u16(), reason) != expected || (status == 401) == challenge.is_empty() {

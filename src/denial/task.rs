@@ -40,8 +40,8 @@ impl ApprovalTask {
         ApprovalTask { expires_at: Some(at), ..self }
     }
 
-    /// Sets how long the client should wait before it asks: `Retry-After`, in whole seconds and at least 1. Without it
-    /// there is no such field.
+    /// Sets how long the client should wait before it asks: `Retry-After`, in whole seconds and at least 1. By
+    /// default, the answer does not have the field.
     pub fn retry_after(self, wait: Duration) -> Self {
         ApprovalTask { retry_after: Some(wait), ..self }
     }

@@ -32,7 +32,7 @@ impl Guard {
     /// - it trusts an issuer that is not the server, and nothing says how the server names the requesters of that issuer
     ///   ([`Approvals::requester`]).
     ///
-    /// If there is no such layer, the request is answered with 500.
+    /// A requirement that only a handler asks for is answered with 500 then.
     #[must_use]
     pub fn approvals(self, approvals: Approvals) -> Self {
         self.with(|inner| inner.approvals = Some(Arc::new(approvals)))

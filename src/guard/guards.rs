@@ -72,8 +72,8 @@ use crate::require::Require;
 /// # Choosing by path
 ///
 /// A path has many spellings. The function is asked about each, as [`Guard::require_by`] lists them, and has to choose
-/// the same guard every time: otherwise the request is refused as if it had chosen none. In axum, prefer one guard for
-/// each nested router, or ask which route was matched.
+/// the same guard every time. If it does not, the request is refused, as if it had chosen none. In axum, prefer one guard
+/// for each nested router, or ask which route was matched.
 ///
 /// # Metadata
 ///

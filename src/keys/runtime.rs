@@ -18,7 +18,7 @@ fn has_timer() -> bool {
     std::panic::catch_unwind(|| drop(tokio::time::sleep(std::time::Duration::ZERO))).is_ok()
 }
 
-/// Returns true, since a panic cannot be caught. The first fetch then ends the process if there is no timer.
+/// Returns true, since a panic cannot be caught. The first fetch ends the process if the runtime has no timer.
 #[cfg(not(panic = "unwind"))]
 fn has_timer() -> bool {
     true

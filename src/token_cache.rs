@@ -36,8 +36,8 @@ use std::collections::{BTreeMap, VecDeque};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError, Weak};
 use std::time::Duration;
 
-use quick_cache::Weighter;
-use quick_cache::sync::Cache;
+use quick_cache::sync::{Cache, DefaultLifecycle};
+use quick_cache::{DefaultHashBuilder, OptionsBuilder, Weighter};
 use time::UtcDateTime;
 
 use crate::dates::later;
@@ -47,6 +47,9 @@ use crate::token::{Claims, KeyHint};
 
 /// The bytes that each token of the capacity has room for.
 const ROOM: u64 = 4 * 1024;
+/// Every shard has room for at least so many tokens. If it had room for a few only, long tokens of one issuer could fill
+/// it, though all of them together stay within their share.
+const MIN_SHARD: usize = 512;
 /// The longest life of an entry.
 const MAX_LIFE: Duration = Duration::from_secs(5 * 60);
 /// No issuer's share is smaller than the capacity divided by this.
@@ -147,7 +150,7 @@ impl TokenCache {
     fn storage(&self) -> Option<&Storage> {
         let create = || {
             let digest_key = DigestKey::random()?;
-            let entries = Cache::with_weighter(self.capacity, room_for(self.capacity), ByRoom);
+            let entries = new_entries(self.capacity)?;
             Some(Storage { digest_key, entries, shares: Mutex::default() })
         };
         self.storage.get_or_init(create).as_ref()
@@ -218,6 +221,21 @@ impl TokenCache {
         let entries = storage.into_iter().flat_map(|storage| storage.entries.iter());
         entries.map(|(_, entry)| entry.token.claims.bytes()).sum()
     }
+}
+
+fn new_entries(capacity: usize) -> Option<Cache<Digest, Entry, ByRoom>> {
+    let cores = std::thread::available_parallelism().map_or(1, usize::from);
+    let most = (capacity / MIN_SHARD).max(1);
+    // The cache rounds the number of its shards up to a power of two.
+    let shards = cores.saturating_mul(4).next_power_of_two().min(1 << most.ilog2());
+    let options = OptionsBuilder::new()
+        .shards(shards)
+        .estimated_items_capacity(capacity)
+        .weight_capacity(room_for(capacity))
+        .build()
+        .ok()?;
+    let (hasher, lifecycle) = (DefaultHashBuilder::default(), DefaultLifecycle::default());
+    Some(Cache::with_options(options, ByRoom, hasher, lifecycle))
 }
 
 /// The bytes that so many tokens have room for.

@@ -27,7 +27,7 @@ pub(crate) use compact::{
     Compact, Header, Unreadable, decode, encode, is_base64url_of, is_type, without_prefix,
 };
 pub(crate) use digest::{Digest, DigestKey, constant_time_eq, hmac_sha256, random_bytes, sha256};
-pub(crate) use embedded::Embedded;
+pub(crate) use embedded::{Embedded, EmbeddedKey};
 pub(crate) use jwk::Signer;
 pub use key_problem::{KeyProblem, SkippedKey};
 pub(crate) use key_set::Signed;

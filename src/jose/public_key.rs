@@ -8,7 +8,7 @@ use josekit::jwk::Jwk;
 use josekit::jws::{ES256, ES384, ES512, EdDSA, JwsVerifier};
 use josekit::jws::{PS256, PS384, PS512, RS256, RS384, RS512};
 use openssl::bn::{BigNum, BigNumContext};
-use openssl::ec::{EcGroup, EcKey};
+use openssl::ec::{EcGroup, EcPoint};
 use openssl::error::ErrorStack;
 use openssl::nid::Nid;
 use serde_json::Value;
@@ -122,9 +122,10 @@ impl PublicKey {
         };
         let on_curve = || -> Result<(), ErrorStack> {
             let group = EcGroup::from_curve_name(nid)?;
-            let (x, y) = (BigNum::from_slice(x)?, BigNum::from_slice(y)?);
-            // Refuses what is out of range or off the curve (EC_KEY_check_key).
-            EcKey::from_public_key_affine_coordinates(&group, &x, &y).map(drop)
+            // The uncompressed form (SEC 1 section 2.3.3), which does not have the point at infinity. Refuses what is
+            // out of range or off the curve. These curves have the cofactor 1, so every other point has the full order.
+            let point = [&[4], x, y].concat();
+            EcPoint::from_bytes(&group, &point, &mut *BigNumContext::new()?).map(drop)
         };
         if x.len() != len || y.len() != len || on_curve().is_err() {
             return Err(KeyProblem::InvalidPoint);

@@ -21,7 +21,7 @@
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
 #[non_exhaustive]
 pub enum Backend {
-    /// OpenSSL, through josekit. This is the default.
+    /// OpenSSL, through josekit, and directly for ECDSA. This is the default.
     #[default]
     OpenSsl,
     /// AWS-LC, through aws-lc-rs.

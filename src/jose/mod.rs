@@ -2,7 +2,7 @@
 //!
 //! No file outside this folder names josekit, openssl or aws-lc-rs, and none of their types leaves it. Of josekit are
 //! used: `Jwk`, a verifier made from a JWK, `JwsVerifier::verify`, and in `signing` the readers of private keys and
-//! `JwsSigner::sign`. `jwk` and `public_key` check what josekit leaves unchecked in a key, before josekit or AWS-LC sees
+//! `JwsSigner::sign`. openssl verifies ECDSA without josekit. `jwk` and `public_key` check what josekit leaves unchecked in a key, before josekit or AWS-LC sees
 //! it.
 
 mod algorithm;

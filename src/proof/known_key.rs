@@ -13,9 +13,9 @@ pub(crate) struct KnownKey(OnceLock<Arc<EmbeddedKey>>);
 
 impl KnownKey {
     /// The most heap that a key takes, in bytes: its JWK, and what the backends prepare for it.
-    pub(crate) const MAX_BYTES: usize = 4 * 1024;
-    /// The longest JWK that is kept, in bytes. It has room for RSA keys of 4096 bits.
-    const MAX_JWK: usize = 1024;
+    pub(crate) const MAX_BYTES: usize = 5 * 1024;
+    /// The longest JWK that is kept, in bytes. It has room for RSA keys of 3072 bits.
+    const MAX_JWK: usize = 640;
 
     /// Returns the key of this proof if it is the one that is known.
     pub(super) fn of(&self, proof: &Embedded<'_>) -> Option<&Arc<EmbeddedKey>> {

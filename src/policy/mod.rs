@@ -49,12 +49,17 @@
 
 mod answered;
 mod ask;
+#[cfg(feature = "authzen")]
+mod authzen;
 mod question;
 mod seam;
 mod verdict;
 
 pub(crate) use answered::{Unanswered, answered};
 pub use ask::Ask;
+#[cfg(feature = "authzen")]
+#[cfg_attr(docsrs, doc(cfg(feature = "authzen")))]
+pub use authzen::AuthZenPolicy;
 pub use question::Question;
 pub use seam::{Policy, policy_fn};
 pub use verdict::{Obligation, ObligationAnswer, PolicyAnswer, Ruling, Verdict};

@@ -119,7 +119,10 @@ mod tests {
             assert_eq!(at(text), moment, "{text}");
         }
         assert_eq!(at("2016-12-31T23:59:60Z"), at("2016-12-31T23:59:59Z"));
-        assert_eq!(from_rfc3339(&rfc3339(from_rfc3339("2027-01-15T08:00:00Z").unwrap())).map(rfc3339), Some("2027-01-15T08:00:00Z".to_owned()));
+        assert_eq!(
+            from_rfc3339(&rfc3339(from_rfc3339("2027-01-15T08:00:00Z").unwrap())).map(rfc3339),
+            Some("2027-01-15T08:00:00Z".to_owned())
+        );
         for text in [
             "",
             "2027-01-15",

@@ -37,7 +37,10 @@ struct Task {
 enum Progress {
     Pending,
     /// The approval is JSON, exactly as it was given.
-    Approved { approval: String, until: UtcDateTime },
+    Approved {
+        approval: String,
+        until: UtcDateTime,
+    },
     Denied,
     /// It will not be approved, and may be requested again.
     Over(String),
@@ -81,7 +84,8 @@ impl Tasks {
             Some(progress) => progress,
             None => poll(sender, &task, asked).await?,
         };
-        let forbid = |why: String| Ruling { verdict: Verdict::Forbid(why.into()), ..ruling.clone() };
+        let forbid =
+            |why: String| Ruling { verdict: Verdict::Forbid(why.into()), ..ruling.clone() };
         match progress {
             Progress::Pending => Ok(Ruling { verdict: needs_approval(&task), ..ruling }),
             Progress::Approved { approval, until } if at < until => {

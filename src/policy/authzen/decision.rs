@@ -116,8 +116,7 @@ impl Decision {
             };
             for obligation in obligations {
                 let read = self.read_obligation(obligation, &mut step_up);
-                self.obligations
-                    .extend(read.unwrap_or_else(|| Some(Obligation::new(MALFORMED))));
+                self.obligations.extend(read.unwrap_or_else(|| Some(Obligation::new(MALFORMED))));
             }
         }
         if step_up.acr.is_some() || step_up.max_age.is_some() {
@@ -141,9 +140,8 @@ impl Decision {
             let acr = Acr::new(string(properties.get("acr_value")?)?).ok()?;
             let earlier = step_up.acr.take();
             // Of several, each must be met.
-            let all = earlier.map_or(Some(vec![acr.clone()]), |all| {
-                all.contains(&acr).then(|| vec![acr])
-            });
+            let all = earlier
+                .map_or(Some(vec![acr.clone()]), |all| all.contains(&acr).then(|| vec![acr]));
             step_up.acr = Some(all?);
             let methods = properties.get("amr_values").map_or(Some(Vec::new()), strings)?;
             if methods.is_empty() || !self.is_permitted {

@@ -219,7 +219,11 @@ impl AuthZenPolicy {
     /// Returns [`ConfigError`], without the value in it, if the value has a character that no field may have.
     pub fn authorization(mut self, value: &str) -> Result<Self, ConfigError> {
         let mut value = HeaderValue::from_str(value).map_err(|_| {
-            ConfigError::new("..", "the value of an `Authorization` field", "a character is not allowed")
+            ConfigError::new(
+                "..",
+                "the value of an `Authorization` field",
+                "a character is not allowed",
+            )
         })?;
         value.set_sensitive(true);
         self.0.sender.authorization = Some(value);

@@ -65,8 +65,8 @@ impl Location {
         if uri.query().is_some() {
             return Err(unusable(decision_point, "it has a query"));
         }
-        let metadata = metadata_url(&uri)
-            .ok_or_else(|| unusable(decision_point, "it is not well-formed"))?;
+        let metadata =
+            metadata_url(&uri).ok_or_else(|| unusable(decision_point, "it is not well-formed"))?;
         Ok(Location::Discovered(Box::new(Discovered {
             decision_point: decision_point.to_owned(),
             metadata,
@@ -152,7 +152,9 @@ impl Discovered {
         if named != self.decision_point {
             let found = Printable::from(&*named);
             let expected = &self.decision_point;
-            return Err(format!("of another decision point: expected `{expected}`, found {found:?}"));
+            return Err(format!(
+                "of another decision point: expected `{expected}`, found {found:?}"
+            ));
         }
         let url = |name: &str| match text(name)? {
             None => Ok(None),
@@ -231,7 +233,8 @@ mod tests {
         ] {
             assert_eq!(discovered(decision_point).metadata, metadata);
         }
-        for url in ["http://pdp.example", "https://pdp.example?x", "https://me@pdp.example", "pdp"] {
+        for url in ["http://pdp.example", "https://pdp.example?x", "https://me@pdp.example", "pdp"]
+        {
             assert!(Location::discovered(url, AllowedScheme::Https).is_err(), "{url}");
         }
     }
@@ -240,7 +243,8 @@ mod tests {
     fn metadata_of_another_decision_point_is_refused_however_alike() {
         let pdp = discovered("https://pdp.example");
         let endpoint = r#""access_evaluation_endpoint":"https://pdp.example/e""#;
-        let good = format!(r#"{{"policy_decision_point":"https://pdp.example",{endpoint},"x":null}}"#);
+        let good =
+            format!(r#"{{"policy_decision_point":"https://pdp.example",{endpoint},"x":null}}"#);
         let read = pdp.parse(&good).unwrap();
         assert_eq!(read.evaluation, "https://pdp.example/e");
         assert!(read.evaluations.is_none() && read.access_requests.is_none());

@@ -61,8 +61,7 @@ impl Sender {
         id: &str,
         idempotency_key: Option<&str>,
     ) -> Result<Reply, String> {
-        let mut request =
-            Request::post(uri).header(CONTENT_TYPE, JSON).header(&REQUEST_ID, id);
+        let mut request = Request::post(uri).header(CONTENT_TYPE, JSON).header(&REQUEST_ID, id);
         if let Some(key) = idempotency_key {
             request = request.header(&IDEMPOTENCY_KEY, key);
         }

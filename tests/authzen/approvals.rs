@@ -167,13 +167,19 @@ async fn an_approval_is_believed_only_after_a_new_yes() {
     now.lock().unwrap().approved = json!({ "decision": false, "context": context });
     let denied = ask(&guard, &token()).await;
     assert_eq!(told(&denied), "policy_denied: a freeze since then");
+    // Or not yet.
+    let context = json!({ "next_action": "retry", "retry_after": 30 });
+    now.lock().unwrap().approved = json!({ "decision": false, "context": context });
+    let denied = ask(&guard, &token()).await.unwrap_err();
+    assert_eq!(denied.reason(), Reason::ApprovalRequired);
+    assert_eq!(denied.headers()["retry-after"], "30");
     now.lock().unwrap().approved = json!({ "decision": "true" });
     assert_eq!(reason(&ask(&guard, &token()).await), Some(Reason::PolicyUnavailable));
 
     now.lock().unwrap().approved = Service::default().approved;
     assert_eq!(reason(&ask(&guard, &token()).await), None);
     assert_eq!(lines.lock().unwrap().last().unwrap(), "after-approval");
-    assert_eq!(paths(&pdp)[10..], ["evaluation", "t-1", "evaluation+approval"]);
+    assert_eq!(paths(&pdp)[13..], ["evaluation", "t-1", "evaluation+approval"]);
     let last = pdp.asked().pop().unwrap();
     assert!(last.body.ends_with(&format!(r#","approval":{}}}}}"#, approval())), "{}", last.body);
 }
@@ -319,6 +325,7 @@ async fn a_request_that_is_refused_leaves_the_denial_as_it_is_and_one_that_fails
         (Service { created: (202, json!({})), ..default() }, down, 1),
         (Service { created: moved("https://evil.example/t-1"), ..default() }, down, 1),
         (Service { created: moved("/t-1"), ..default() }, down, 1),
+        (Service { created: moved(&format!("URL/{}", "t".repeat(3000))), ..default() }, down, 1),
         (Service { created: untimed, ..default() }, down, 1),
     ] {
         let shown = format!("{} {:?}", service.access_request, service.created);

@@ -1,5 +1,6 @@
 //! Access requests: a denial that an approval may turn becomes a task, and an approved task a new question.
 
+use std::borrow::Cow;
 use std::time::Duration;
 
 use http::{StatusCode, Uri};
@@ -7,7 +8,7 @@ use quick_cache::sync::Cache;
 use time::UtcDateTime;
 
 use super::asked::Asked;
-use super::decision::{AccessRequest, Requestable, ruled};
+use super::decision::{AccessRequest, Requestable, retry_after, ruled};
 use super::endpoints::Endpoints;
 use super::evaluation::evaluate;
 use super::exchange::{Problem, Reply, Sender};
@@ -20,6 +21,8 @@ use crate::printable::Printable;
 
 /// The most tasks that are remembered. Beyond that, those are forgotten that were not asked for lately.
 const MAX_TASKS: usize = 1024;
+/// The most bytes of the URL of a task.
+const MAX_URL: usize = 2048;
 /// How long a task is remembered that does not say when it ends.
 const MAX_LIFE: Duration = Duration::from_secs(24 * 3600);
 
@@ -87,11 +90,18 @@ impl Tasks {
         let forbid =
             |why: String| Ruling { verdict: Verdict::Forbid(why.into()), ..ruling.clone() };
         match progress {
-            Progress::Pending => Ok(Ruling { verdict: needs_approval(&task), ..ruling }),
+            Progress::Pending => {
+                Ok(Ruling { verdict: Verdict::NeedsApproval(told(&task)), ..ruling })
+            }
             Progress::Approved { approval, until } if at < until => {
                 let decisions = evaluate(sender, endpoints, asked, Some(&approval)).await?;
+                let wait = retry_after(&decisions);
                 // Only a new decision permits.
                 let (ruling, again) = ruled(decisions, evidence);
+                if let (Some(wait), Verdict::Forbid(_)) = (wait, &ruling.verdict) {
+                    let verdict = Verdict::NeedsApproval(told(&task).retry_after(wait));
+                    return Ok(Ruling { verdict, ..ruling });
+                }
                 if again.is_some() {
                     self.0.remove(key);
                 }
@@ -111,12 +121,13 @@ impl Tasks {
     }
 }
 
-fn needs_approval(task: &Task) -> Verdict {
+/// What the client is told of a task.
+fn told(task: &Task) -> ApprovalTask {
     let told = ApprovalTask::new(task.status_endpoint.to_string());
-    Verdict::NeedsApproval(match task.expires_at {
+    match task.expires_at {
         Some(at) => told.expires_at(at),
         None => told,
-    })
+    }
 }
 
 /// Requests access, and returns the task.
@@ -147,9 +158,12 @@ async fn submit(
     }
     let answer = reply.json(&[StatusCode::OK, StatusCode::CREATED, StatusCode::ACCEPTED])?;
     let (answer, task) = read(answer).map_err(|problem| reply.problem(problem))?;
-    let told = |problem: &str| reply.problem(&format!("`status_endpoint`: {problem}"));
-    let url = text(&task, "status_endpoint").ok_or_else(|| told("it is missing"))?;
-    let status_endpoint = endpoints.trusted(&url).map_err(told)?;
+    let unusable = |problem: &str| reply.problem(&format!("`status_endpoint`: {problem}"));
+    let url = text(&task, "status_endpoint").ok_or_else(|| unusable("it is missing"))?;
+    if url.len() > MAX_URL {
+        return Err(unusable("it is too long").into());
+    }
+    let status_endpoint = endpoints.trusted(&url).map_err(unusable)?;
     let expires_at = expiry(&task).map_err(|problem| reply.problem(problem))?;
     let forgotten_at = expires_at.unwrap_or(UtcDateTime::MAX).min(later(at, MAX_LIFE));
     let progress = progress(&reply, &answer, &task)?;
@@ -174,7 +188,7 @@ fn read(text: &str) -> Result<(Object<'_>, Object<'_>), &'static str> {
     Ok((answer, task))
 }
 
-fn text<'a>(object: &Object<'a>, name: &str) -> Option<std::borrow::Cow<'a, str>> {
+fn text<'a>(object: &Object<'a>, name: &str) -> Option<Cow<'a, str>> {
     object.get(name).and_then(string)
 }
 

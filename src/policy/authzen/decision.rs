@@ -12,6 +12,8 @@ use crate::require::Require;
 
 /// The name of an obligation that cannot be read. A guard has nothing that executes it.
 const MALFORMED: &str = "(malformed)";
+/// The longest that a client is told to wait.
+const MAX_RETRY_AFTER: Duration = Duration::from_secs(3600);
 
 /// One decision.
 pub(super) struct Decision {
@@ -23,7 +25,9 @@ pub(super) struct Decision {
     ids: Vec<String>,
     /// Why, for the operator.
     reason: Option<String>,
-    pub(super) access_request: Option<AccessRequest>,
+    access_request: Option<AccessRequest>,
+    /// The no may turn into a yes by itself, after this time.
+    retry_after: Option<Duration>,
 }
 
 #[derive(Default, Clone)]
@@ -79,6 +83,7 @@ impl Decision {
             ids: Vec::new(),
             reason: None,
             access_request: None,
+            retry_after: None,
         };
         if let Some(context) = answer.get("context") {
             decision.add(&Object::read(context).ok_or("`context` is not an object")?)?;
@@ -121,6 +126,15 @@ impl Decision {
         }
         if step_up.acr.is_some() || step_up.max_age.is_some() {
             self.step_up = Some(step_up);
+        }
+        let retries = match text("next_action").as_deref() {
+            Some("retry") => true,
+            Some("request" | "none") => false,
+            _ => text("reason").as_deref() == Some("grant_pending"),
+        };
+        if retries && !self.is_permitted {
+            let seconds = context.get("retry_after").and_then(|raw| raw.parse().ok());
+            self.retry_after = Some(Duration::from_secs(seconds.unwrap_or(5)).min(MAX_RETRY_AFTER));
         }
         if let Some(request) = context.get("access_request").filter(|_| !self.is_permitted) {
             let request = Object::read(request).ok_or("`access_request` is not an object")?;
@@ -250,6 +264,13 @@ fn lacks_authentication(requirement: &Require, evidence: &Evidence) -> bool {
                 | Reason::AuthenticationTooOld
         ),
     }
+}
+
+/// How long to wait if every no may turn into a yes by itself.
+pub(super) fn retry_after(decisions: &[Decision]) -> Option<Duration> {
+    let denied = decisions.iter().filter(|decision| !decision.is_permitted);
+    let waits = denied.map(|decision| decision.retry_after).collect::<Option<Vec<_>>>()?;
+    waits.into_iter().max()
 }
 
 /// A denial that an approval may turn.

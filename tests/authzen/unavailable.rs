@@ -14,6 +14,8 @@ use unconfused::{Reason, Require};
 use super::*;
 use crate::pdp::{Seen, Told, all_endpoints, answer};
 
+type Script = fn(&Seen) -> Told;
+
 const YES: &str = r#"{"decision":true}"#;
 
 /// Asserts that the answer is 503, and returns what the operator reads.
@@ -120,7 +122,7 @@ async fn an_answer_that_is_not_a_decision_is_503() {
 
 #[tokio::test]
 async fn html_another_status_and_a_redirect_are_503_whatever_the_body_says() {
-    let scripts: [(&str, fn(&Seen) -> Told); 10] = [
+    let scripts: [(&str, Script); 10] = [
         ("html", |_| with_type("text/html", "<html>Sign in</html>")),
         ("a decision as html", |_| with_type("text/html; charset=utf-8", YES)),
         ("no type", |_| Told::Answer(Response::new(Body::from(YES)))),

@@ -114,6 +114,8 @@ mod require;
 pub mod testing;
 pub mod token;
 mod token_cache;
+#[cfg(feature = "tonic")]
+mod tonic;
 
 pub use crate::answer::Answer;
 pub use crate::audit::event::AuditEvent;

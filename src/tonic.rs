@@ -1,0 +1,65 @@
+//! For tonic: a denial as a status, and the names of guarded services.
+
+use std::sync::Arc;
+
+use ::tonic::metadata::MetadataMap;
+use ::tonic::server::NamedService;
+use ::tonic::{Code, Status};
+
+use crate::denial::Denial;
+use crate::layer::RulesService;
+#[cfg(feature = "remote")]
+use crate::layer::UntilExpiryService;
+
+/// The status has everything that [`Denial::respond_grpc`] tells a client: code, message, details and metadata. So
+/// methods can use `?` on what a guard answers, and a stream may end with such a status at any time.
+///
+/// The denial is the [source](std::error::Error::source) of the status. It stays in the process, and has the reason for
+/// the operator.
+///
+/// ```
+/// use tonic::{Code, Request, Response, Status};
+/// use unconfused::{Denial, Grant, Guard, Scope};
+///
+/// const REFUND_LARGE: Scope = Scope::from_static("orders:refund-large");
+///
+/// async fn refund(guard: &Guard, request: Request<u64>) -> Result<Response<String>, Status> {
+///     let grant = Grant::of(request.extensions())?;
+///     if *request.get_ref() > 1000 {
+///         guard.narrow(grant, REFUND_LARGE).await?;
+///     }
+///     Ok(Response::new(format!("{} refunded", request.get_ref())))
+/// }
+/// # tokio::runtime::Builder::new_current_thread().build()?.block_on(async {
+/// # let issuer = unconfused::Issuer::new("https://login.example", unconfused::keys::KeySet::parse("{\"keys\":[]}").unwrap());
+/// # let guard = Guard::new(unconfused::Audience::from_static("https://orders.example"), issuer);
+///
+/// // No guard stood before this method.
+/// let status = refund(&guard, Request::new(20)).await.unwrap_err();
+/// assert_eq!(status.code(), Code::Internal);
+/// # });
+/// # Ok::<(), std::io::Error>(())
+/// ```
+impl From<Denial> for Status {
+    fn from(denial: Denial) -> Self {
+        let mut status = Status::with_details_and_metadata(
+            Code::from_i32(denial.grpc_code()),
+            denial.to_string(),
+            denial.grpc_details().into(),
+            MetadataMap::from_headers(denial.grpc_metadata()),
+        );
+        status.set_source(Arc::new(denial));
+        status
+    }
+}
+
+/// The name of the inner service, so that tonic's router and its health service know the guarded one.
+impl<S: NamedService> NamedService for RulesService<S> {
+    const NAME: &'static str = S::NAME;
+}
+
+/// The name of the inner service.
+#[cfg(feature = "remote")]
+impl<S: NamedService> NamedService for UntilExpiryService<S> {
+    const NAME: &'static str = S::NAME;
+}

@@ -14,8 +14,9 @@ use crate::layer::UntilExpiryService;
 /// The status has everything that [`Denial::respond_grpc`] tells a client: code, message, details and metadata. So
 /// methods can use `?` on what a guard answers, and a stream may end with such a status at any time.
 ///
-/// The denial is the [source](std::error::Error::source) of the status. It stays in the process, and has the reason for
-/// the operator.
+/// The denial is the [source](std::error::Error::source) of the status, for the operator. It is not sent. But `Display` and
+/// `Debug` of the status name its reason: **do not send these to the client**, for instance as the message of another
+/// status.
 ///
 /// ```
 /// use tonic::{Code, Request, Response, Status};

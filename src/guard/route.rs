@@ -6,11 +6,11 @@ use std::sync::Arc;
 
 use http::request::Parts;
 
+#[cfg(feature = "remote")]
+use super::Grant;
 use super::body::GuardBody;
 use super::path_rule::require_for_every_spelling;
 use super::request::{AccessRule, OtherAuthenticator};
-#[cfg(feature = "remote")]
-use super::Grant;
 use super::{Guard, Guards};
 use crate::denial::Denial;
 use crate::require::Require;

@@ -196,4 +196,3 @@ impl fmt::Display for RulesMismatch {
 }
 
 impl std::error::Error for RulesMismatch {}
-

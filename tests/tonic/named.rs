@@ -95,3 +95,23 @@ async fn a_method_that_is_open_and_asks_for_a_grant_answers_internal() {
     let answer = client.refund(Request::new(RefundRequest { order: 7 })).await.unwrap();
     assert_eq!(answer.into_inner().text, "refunded without a grant");
 }
+
+#[tokio::test]
+async fn a_credential_that_is_too_large_is_told_so_if_the_server_accepts_as_much_metadata() {
+    let guard = guard();
+    let large = format!("Bearer {}", "a".repeat(20_000));
+    for (accepted, code, reached) in
+        [(None, Code::Unknown, false), (Some(1 << 16), Code::ResourceExhausted, true)]
+    {
+        let client = connected(|connections| {
+            let mut server =
+                Server::builder().http2_max_header_list_size(accepted).layer(guard.rules(rules()));
+            server.add_service(Shop::server(&guard)).serve_with_incoming(connections)
+        })
+        .await;
+        let status = client.list(with(&large, ListRequest {})).await.unwrap_err();
+        println!("{status:?}");
+        assert_eq!(status.code(), code);
+        assert_eq!(status.metadata().contains_key("decision-id"), reached);
+    }
+}

@@ -19,9 +19,13 @@ use crate::layer::UntilExpiryService;
 /// status.
 ///
 /// ```
+/// # #[cfg(feature = "testing")] {
 /// use tonic::{Code, Request, Response, Status};
-/// use unconfused::{Denial, Grant, Guard, Scope};
+/// use unconfused::{Audience, Grant, Guard, Scope};
+/// # use unconfused::testing::TestIssuer;
 ///
+/// const ORDERS: Audience = Audience::from_static("https://orders.example");
+/// const REFUND: Scope = Scope::from_static("orders:refund");
 /// const REFUND_LARGE: Scope = Scope::from_static("orders:refund-large");
 ///
 /// async fn refund(guard: &Guard, request: Request<u64>) -> Result<Response<String>, Status> {
@@ -32,13 +36,28 @@ use crate::layer::UntilExpiryService;
 ///     Ok(Response::new(format!("{} refunded", request.get_ref())))
 /// }
 /// # tokio::runtime::Builder::new_current_thread().build()?.block_on(async {
-/// # let issuer = unconfused::Issuer::new("https://login.example", unconfused::keys::KeySet::parse("{\"keys\":[]}").unwrap());
-/// # let guard = Guard::new(unconfused::Audience::from_static("https://orders.example"), issuer);
+/// # let login = TestIssuer::new("https://login.example");
 ///
-/// // No guard stood before this method.
+/// let guard = Guard::new(ORDERS, login.issuer());
+/// let granted = |amount| {
+///     // `guard.rules(..)` does this for each request.
+///     let mut request = Request::new(amount);
+///     let token = login.token(&ORDERS).scope("orders:refund");
+///     request.extensions_mut().insert(token.granted_by(&guard, REFUND));
+///     request
+/// };
+/// assert!(refund(&guard, granted(20)).await.is_ok());
+///
+/// let status = refund(&guard, granted(1200)).await.unwrap_err();
+/// assert_eq!(status.code(), Code::PermissionDenied);
+/// let challenge = status.metadata().get("www-authenticate").unwrap().to_str().unwrap();
+/// assert!(challenge.contains(r#"scope="orders:refund orders:refund-large""#));
+///
+/// // No guard stood before this one.
 /// let status = refund(&guard, Request::new(20)).await.unwrap_err();
 /// assert_eq!(status.code(), Code::Internal);
 /// # });
+/// # }
 /// # Ok::<(), std::io::Error>(())
 /// ```
 impl From<Denial> for Status {

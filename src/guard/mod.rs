@@ -27,6 +27,7 @@ mod body;
 mod cached;
 mod clock;
 pub(crate) mod grant;
+mod in_extensions;
 mod once;
 mod outcome;
 mod path_rule;
@@ -65,9 +66,11 @@ pub(crate) use body::add_missing_body;
 pub use body::{BodyText, GuardBody, MakeBody, ProblemJson, body_fn};
 pub(crate) use grant::Grant;
 pub use guards::Guards;
-pub(crate) use request::{AccessRule, NoCredentials, RequestAnswer};
+#[cfg(feature = "axum")]
+pub(crate) use in_extensions::misplaced;
+pub(crate) use request::{AccessRule, NoCredentials, OtherAuthenticator, RequestAnswer};
 pub use route::GuardLayer;
-pub(crate) use route::RouteSettings;
+pub(crate) use route::{RouteGuard, RouteSettings};
 
 /// Authorizes requests to one resource server.
 ///

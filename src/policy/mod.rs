@@ -49,12 +49,17 @@
 
 mod answered;
 mod ask;
+#[cfg(feature = "cedar")]
+mod cedar;
 mod question;
 mod seam;
 mod verdict;
 
 pub(crate) use answered::{Unanswered, answered};
 pub use ask::Ask;
+#[cfg(feature = "cedar")]
+#[cfg_attr(docsrs, doc(cfg(feature = "cedar")))]
+pub use cedar::CedarPolicy;
 pub use question::Question;
 pub use seam::{Policy, policy_fn};
 pub use verdict::{Obligation, ObligationAnswer, PolicyAnswer, Ruling, Verdict};

@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 use std::str::FromStr as _;
+use std::sync::LazyLock;
 
 use cedar_policy::{
     Entities, EntityId, EntityTypeName, EntityUid, Policy, PolicyId, PolicySet, Schema,
@@ -102,12 +103,18 @@ fn own_type(name: &str) -> Result<EntityTypeName, ConfigError> {
     EntityTypeName::from_str(name).map_err(|error| Text::schema(TYPES).error(&error))
 }
 
-fn read_schema(text: Text<'_>) -> Result<(Schema, Shapes), ConfigError> {
-    let fragment = |text: Text<'_>| match SchemaFragment::from_cedarschema_str(text.as_str()) {
+fn read_fragment(text: Text<'_>) -> Result<SchemaFragment, ConfigError> {
+    match SchemaFragment::from_cedarschema_str(text.as_str()) {
         Ok((fragment, _)) => Ok(fragment),
         Err(error) => Err(text.error(&error)),
-    };
-    let (own, theirs) = (fragment(Text::schema(TYPES))?, fragment(text)?);
+    }
+}
+
+fn read_schema(text: Text<'_>) -> Result<(Schema, Shapes), ConfigError> {
+    // Ours is read once.
+    static OWN: LazyLock<Result<SchemaFragment, ConfigError>> =
+        LazyLock::new(|| read_fragment(Text::schema(TYPES)));
+    let (own, theirs) = (OWN.clone()?, read_fragment(text)?);
     let schema = Schema::from_schema_fragments([own, theirs.clone()]);
     let schema = schema.map_err(|error| text.error(&error))?;
     let shapes = Shapes::of(theirs);

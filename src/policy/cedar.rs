@@ -161,6 +161,7 @@ impl CedarPolicy {
     /// - policies or a schema that Cedar cannot read, and a policy that does not fit the schema, in Cedar's strict mode;
     /// - a policy that never applies, and a policy with a slot;
     /// - two policies of one id;
+    /// - brackets that are nested more than 50 deep, or more than 1,000 operators in one policy;
     /// - an annotation of ours on a permit policy, with a value that it does not accept, or misspelt;
     /// - an action whose context lacks `evidence: Evidence`, or that applies to other principals than `Subject` and
     ///   `Actor`; two actions of one name; a type of entities that has parents.

@@ -10,6 +10,8 @@
 //! refuses, it cannot permit. If it does not answer, the request is answered with 503. The guide has a
 //! [chapter](crate::guide::ask_a_policy_engine) about it.
 //!
+//! With the feature `cedar`, `CedarPolicy` decides by [Cedar](https://docs.cedarpolicy.com) policies.
+//!
 //! ```
 //! # #[cfg(feature = "testing")] {
 //! use std::time::Duration;

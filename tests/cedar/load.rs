@@ -24,7 +24,9 @@ fn an_error_names_the_line_and_the_problem() {
         &["line 3", "permit(principal, action);"],
     );
     says(
-        &error("permit(principal, action, resource)\nwhen { context.amount > 7 };"),
+        &error(
+            "permit(principal, action, resource)\nwhen { context has amount && context.amount > 7 };",
+        ),
         &["line 2", "decimal"],
     );
     says(
@@ -135,4 +137,40 @@ fn the_types_of_the_crate_are_there_for_other_tools() {
         CedarPolicy::SCHEMA.contains("entity Subject")
             && CedarPolicy::SCHEMA.contains("type Evidence")
     );
+}
+
+#[test]
+fn a_text_that_nests_deeply_is_an_error_and_no_crash() {
+    let load = |condition: &str| {
+        let policy = format!(
+            "// ({{[\n@id(\"(((\\\"(\")\npermit(principal, action, resource)\nwhen {{ {condition} }};"
+        );
+        CedarPolicy::new(&policy, SCHEMA).map_err(|error| error.to_string())
+    };
+    let nested = |depth: usize| format!("{}true{}", "(".repeat(depth), ")".repeat(depth));
+    assert!(load(&nested(49)).is_ok());
+    let chains = |length: usize| {
+        [
+            nested(length),
+            format!("true{}", " && true".repeat(length)),
+            format!("1{} > 0", " + 1".repeat(length)),
+            format!("{}true", "!".repeat(length)),
+            format!("{}true", "if true then true else ".repeat(length)),
+            format!("context{}", ".a".repeat(length)),
+            format!("context{} has a", "[\"a\"]".repeat(length)),
+            format!("principal{}", " in principal".repeat(length)),
+        ]
+    };
+    for condition in chains(1_001).into_iter().chain(chains(100_000)) {
+        says(&load(&condition).unwrap_err(), &["line 4", "brackets in each other"]);
+    }
+    // What is as long as it may be is read, or is an error of Cedar's.
+    for condition in chains(900) {
+        let _ = load(&condition);
+    }
+    assert!(load(&format!("true{}", " && true".repeat(900))).is_ok());
+    let deep = format!("type Deep = {}Long{};", "Set<".repeat(100_000), ">".repeat(100_000));
+    says(&schema_error(&deep), &["line 1", "operators"]);
+    let deep = format!("type Deep = {}Long{};", "{ a: ".repeat(100_000), "}".repeat(100_000));
+    says(&schema_error(&deep), &["line 1", "brackets"]);
 }

@@ -6,6 +6,18 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::thread;
 
 #[test]
+fn a_clone_shares_its_policies_between_threads() {
+    fn shared<T: Clone + Send + Sync + std::fmt::Debug + 'static>(it: &T) -> T {
+        it.clone()
+    }
+    let cedar = cedar(ALL);
+    let clone = shared(&cedar);
+    assert_eq!(format!("{clone:?}"), "CedarPolicy(1 policies)");
+    cedar.replace("", SCHEMA).unwrap();
+    assert_eq!(format!("{clone:?}"), "CedarPolicy(0 policies)");
+}
+
+#[test]
 fn a_set_that_cannot_be_read_leaves_the_old_one_in_force() {
     let cedar = cedar(ALL);
     let guard = guard().policy(cedar.clone());

@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 use std::str::FromStr as _;
 use std::sync::LazyLock;
+use std::thread;
 
 use cedar_policy::{
     Entities, EntityId, EntityTypeName, EntityUid, Policy, PolicyId, PolicySet, Schema,
@@ -19,6 +20,9 @@ use crate::token::Party;
 /// The types of the crate, which are part of every schema.
 pub(super) const TYPES: &str = include_str!("types.cedarschema");
 
+/// Bytes of address space. Memory is used as far as the stack grows.
+const STACK: usize = 128 << 20;
+
 /// A set of policies with what a decision needs of its schema.
 pub(super) struct Loaded {
     pub(super) schema: Schema,
@@ -29,7 +33,7 @@ pub(super) struct Loaded {
     pub(super) demands: HashMap<PolicyId, Demand>,
     pub(super) types: Types,
     pub(super) policies: usize,
-    /// Whether a policy may ask for these claims, whose JSON type may be wrong.
+    /// Whether the condition of a policy may ask for these claims, whose JSON type may be wrong.
     pub(super) asks_for_acr: bool,
     pub(super) asks_for_auth_time: bool,
 }
@@ -57,8 +61,20 @@ pub(super) struct Resource {
 }
 
 impl Loaded {
+    /// Reads both on a thread of its own, whose stack is large enough for all that the limits of texts let pass.
     pub(super) fn new(policies: &str, schema: &str) -> Result<Self, ConfigError> {
         let (policies, schema) = (Text::policies(policies), Text::schema(schema));
+        policies.check_depth()?;
+        schema.check_depth()?;
+        thread::scope(|scope| {
+            let reader = thread::Builder::new().name("cedar".to_owned()).stack_size(STACK);
+            let reader = reader.spawn_scoped(scope, || Loaded::read(policies, schema));
+            let reader = reader.map_err(|error| policies.at(None, &error.to_string()))?;
+            reader.join().unwrap_or_else(|_| Err(policies.at(None, "Cedar panicked")))
+        })
+    }
+
+    fn read(policies: Text<'_>, schema: Text<'_>) -> Result<Self, ConfigError> {
         let types = Types { subject: own_type("Subject")?, actor: own_type("Actor")? };
         let (cedar_schema, shapes) = read_schema(schema)?;
         check_entity_types(schema, &cedar_schema)?;
@@ -86,6 +102,8 @@ impl Loaded {
             };
             slices.add(policy, in_group).map_err(wrong)?;
         }
+        // The annotation asks the guard for it, which has an answer of its own.
+        let conditions = policies.as_str().replace("@step_up_acr", "");
         Ok(Loaded {
             schema: cedar_schema,
             actions,
@@ -93,8 +111,8 @@ impl Loaded {
             demands,
             types,
             policies: set.num_of_policies(),
-            asks_for_acr: policies.as_str().contains("acr"),
-            asks_for_auth_time: policies.as_str().contains("auth_time"),
+            asks_for_acr: conditions.contains("acr"),
+            asks_for_auth_time: conditions.contains("auth_time"),
         })
     }
 }
@@ -258,15 +276,10 @@ fn check_contexts(
 /// Checks the policies against the schema. A policy that never applies is an error too: its author meant something else.
 fn validate(text: Text<'_>, set: &PolicySet, validator: &Validator) -> Result<(), ConfigError> {
     let result = validator.validate(set, ValidationMode::Strict);
-    if let Some(error) = result.validation_errors().next() {
-        return Err(text.error(error));
-    }
+    text.first_error(result.validation_errors())?;
     let never =
         |warning: &&ValidationWarning| matches!(warning, ValidationWarning::ImpossiblePolicy(_));
-    match result.validation_warnings().find(never) {
-        None => Ok(()),
-        Some(warning) => Err(text.error(warning)),
-    }
+    text.first_error(result.validation_warnings().filter(never))
 }
 
 impl Types {

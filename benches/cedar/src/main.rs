@@ -1,10 +1,10 @@
-//! What a decision by Cedar costs, beside the signature of the token: `cargo bench --features cedar --bench cedar`.
+//! What a decision by Cedar costs, beside the signature of the token:
+//!
+//!     cargo run --release --manifest-path benches/cedar/Cargo.toml
 //!
 //! With 1,000 policies, a decision about subject and actor takes at most twice the time of one ES256 verification. Both
-//! are measured in one run, in turns, and an optimized build fails if it is not so. The third number is the worst case:
+//! are measured in one run, in turns, and it ends with status 1 if it is not so. The third number is the worst case:
 //! 1,000 policies whose scopes all fit.
-
-mod fixtures;
 
 use std::hint::black_box;
 use std::process::ExitCode;
@@ -16,14 +16,13 @@ use unconfused::policy::{Ask, CedarPolicy, Policy, PolicyAnswer, Question, Verdi
 use unconfused::testing::TestIssuer;
 use unconfused::{Answer, Audience, Guard, Require};
 
-use fixtures::{AUDIENCE, ISSUER};
-
-const ORDERS: Audience = Audience::from_static(AUDIENCE);
+const ORDERS: Audience = Audience::from_static("https://orders.example");
+const ISSUER: &str = "https://login.example";
 const ACTIONS: usize = 100;
 const POLICIES: usize = 1_000;
 /// Decisions and verifications in each of the rounds, of which the fastest counts.
-const TIMES: u32 = if cfg!(debug_assertions) { 1 } else { 200 };
-const ROUNDS: usize = if cfg!(debug_assertions) { 1 } else { 25 };
+const TIMES: u32 = 100;
+const ROUNDS: usize = 50;
 
 fn schema() -> String {
     let names: Vec<String> = (0..ACTIONS).map(|number| format!("\"orders.{number}\"")).collect();
@@ -105,7 +104,7 @@ impl Policy for Measured {
             let mut found = [Duration::MAX; 3];
             found[0] = time(&self.verify);
             found[1] = time(|| drop(black_box(sliced.decide(question))));
-            if round == 0 {
+            if round < 3 {
                 found[2] = time(|| drop(black_box(unsliced.decide(question))));
             }
             for (fastest, found) in fastest.iter_mut().zip(found) {
@@ -151,7 +150,7 @@ fn main() -> ExitCode {
     );
     println!("one decision, all scopes fit       {worst:>10.1?}");
     println!("loading {POLICIES} policies              {loaded:>10.1?}");
-    if ratio > 2.0 && !cfg!(debug_assertions) {
+    if ratio > 2.0 {
         eprintln!("a decision takes too long");
         return ExitCode::FAILURE;
     }

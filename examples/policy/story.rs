@@ -89,7 +89,7 @@ pub(crate) async fn tell() -> Fallible<()> {
     let approved = approved(&agent, &challenge)?;
     orders.refund(&approved, 7, "80.00", (200, None, &both)).await?;
 
-    says("A very large one is not permitted at all, so nobody is asked about it.");
+    says("A very large one is not permitted at all, so no one is asked about it.");
     orders.refund(&agent, 7, "800.00", (no, reason, &[])).await?;
 
     says("Nor is the order of someone else.");

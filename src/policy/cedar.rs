@@ -91,9 +91,9 @@ use crate::require::Require;
 /// | `context.evidence` | the subject and the actor, and what the token and the request say: [`SCHEMA`](Self::SCHEMA) has the type |
 /// | `context`, and attributes of the resource | the attributes that the handler states, by the names and types of the schema |
 ///
-/// A schema has your resources and your actions, and it has `Subject`, `Actor`, `Api` and `Evidence` without being told.
-/// Each action lists `evidence: Evidence` in its context. An action and a resource may be in a namespace: the operation
-/// has the name of the action without it.
+/// A schema declares your resources and your actions; `Subject`, `Actor`, `Api` and `Evidence` need no declaration. Each
+/// action lists `evidence: Evidence` in its context. An action and a resource may be in a namespace: the operation has the
+/// name of the action without it.
 ///
 /// A text becomes a `decimal`, `datetime`, `duration`, `ipaddr` or an entity if the schema says so, and a whole number a
 /// `decimal`. No floating-point number is involved. Entities have no parents.
@@ -172,8 +172,8 @@ impl CedarPolicy {
 
     /// Replaces policies and schema, for this policy and its clones.
     ///
-    /// Each request is decided by the policies before or by those after, never by some of both. It is not delayed while
-    /// the text is read. Reading takes milliseconds for some hundred policies, and blocks the thread that calls this.
+    /// Each request is decided by the policies before or by those after, never by some of both, and none waits while the
+    /// texts are read. The thread that calls this does: in async code, call it where blocking is allowed.
     ///
     /// # Errors
     ///

@@ -105,7 +105,7 @@ fn what_the_schema_does_not_list_is_refused() {
 }
 
 #[test]
-fn an_error_denies_whoever_else_permits() {
+fn an_evaluation_error_denies_even_if_another_policy_permits() {
     let overflow = "when { context has count && context.count + 1 > 0 }";
     let unless = "unless { context has count && context.count + 1 > 0 }";
     for failing in [

@@ -4,7 +4,7 @@ use std::fmt;
 
 use serde_json::{Map, Value, json};
 
-use super::event::{AuditEvent, StepUp};
+use super::event::{AuditEvent, HopStep, StepUp};
 use crate::printable::Printable;
 #[cfg(doc)]
 use crate::reason::Reason;
@@ -36,6 +36,7 @@ impl AuditEvent<'_> {
     /// | `unreadable` | array of strings | [`unreadable`](Self::unreadable) |
     /// | `step_up`, `possession` | string | [`step_up`](Self::step_up), [`possession`](Self::possession) |
     /// | `query_token` | boolean | [`query_token`](Self::query_token) |
+    /// | `next_hop` | object | [`next_hop`](Self::next_hop): `resource`, `scopes`, `server`, `on_own_behalf` |
     ///
     /// A member that does not apply is left out, and so is an empty array.
     /// [`unverified`](Self::unverified) is not among them.
@@ -106,6 +107,7 @@ impl AuditEvent<'_> {
         put("step_up", Some(self.step_up().as_str().into()));
         put("possession", self.possession().map(Value::from));
         put("query_token", Some(self.query_token().into()));
+        put("next_hop", self.next_hop().map(|hop| hop.to_json()));
         Value::Object(members).to_string()
     }
 }
@@ -172,8 +174,37 @@ impl fmt::Display for AuditEvent<'_> {
         if self.query_token() {
             f.write_str(" query_token=ignored")?;
         }
+        if let Some(hop) = self.next_hop() {
+            write!(f, " {hop}")?;
+        }
         let at = self.at().unix_timestamp();
         write!(f, " decision={} step={} at={at}", self.decision(), self.step())
+    }
+}
+
+impl HopStep<'_> {
+    fn to_json(self) -> Value {
+        let text = |text: &str| Printable::from(text).to_string();
+        json!({
+            "resource": text(self.resource),
+            "scopes": self.scopes.iter().map(|scope| text(scope.as_str())).collect::<Vec<_>>(),
+            "server": text(self.server),
+            "on_own_behalf": self.on_own_behalf,
+        })
+    }
+}
+
+impl fmt::Display for HopStep<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (resource, server) = (Printable::from(self.resource), Printable::from(self.server));
+        write!(f, "next_hop={resource:?} next_hop_server={server:?}")?;
+        for scope in self.scopes {
+            write!(f, " next_hop_scope={:?}", Printable::from(scope.as_str()))?;
+        }
+        if self.on_own_behalf {
+            f.write_str(" next_hop_on_own_behalf=true")?;
+        }
+        Ok(())
     }
 }
 

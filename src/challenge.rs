@@ -179,16 +179,6 @@ impl Challenge {
         }
     }
 
-    #[cfg(feature = "remote")]
-    pub(crate) fn with_authentication(
-        mut self,
-        acr_values: Vec<Acr>,
-        max_age: Option<Duration>,
-    ) -> Self {
-        (self.acr_values, self.max_age) = (acr_values, max_age);
-        self
-    }
-
     pub(crate) fn with_transaction(mut self, transaction: TransactionChallenge) -> Self {
         self.transaction = Some(transaction);
         self

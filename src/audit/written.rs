@@ -4,7 +4,7 @@ use std::fmt;
 
 use serde_json::{Map, Value, json};
 
-use super::event::{AuditEvent, HopStep, StepUp};
+use super::event::{AuditEvent, StepUp};
 use crate::printable::Printable;
 #[cfg(doc)]
 use crate::reason::Reason;
@@ -36,7 +36,9 @@ impl AuditEvent<'_> {
     /// | `unreadable` | array of strings | [`unreadable`](Self::unreadable) |
     /// | `step_up`, `possession` | string | [`step_up`](Self::step_up), [`possession`](Self::possession) |
     /// | `query_token` | boolean | [`query_token`](Self::query_token) |
-    /// | `next_hop` | object | [`next_hop`](Self::next_hop): `resource`, `scopes`, `server`, `on_own_behalf` |
+    /// | `next_hop`, `next_hop_server` | string | [`next_hop`](Self::next_hop): the resource, and the authorization server |
+    /// | `next_hop_scopes` | array of strings | its scopes |
+    /// | `next_hop_on_own_behalf` | boolean | only if true |
     ///
     /// A member that does not apply is left out, and so is an empty array.
     /// [`unverified`](Self::unverified) is not among them.
@@ -107,7 +109,13 @@ impl AuditEvent<'_> {
         put("step_up", Some(self.step_up().as_str().into()));
         put("possession", self.possession().map(Value::from));
         put("query_token", Some(self.query_token().into()));
-        put("next_hop", self.next_hop().map(|hop| hop.to_json()));
+        if let Some(hop) = self.next_hop() {
+            put("next_hop", Some(text(hop.resource.into()).into()));
+            put("next_hop_server", Some(text(hop.server.into()).into()));
+            let scopes = hop.scopes.iter().map(|scope| text(scope.as_str().into()).into());
+            put("next_hop_scopes", list(scopes.collect()));
+            put("next_hop_on_own_behalf", hop.on_own_behalf.then_some(true.into()));
+        }
         Value::Object(members).to_string()
     }
 }
@@ -175,36 +183,17 @@ impl fmt::Display for AuditEvent<'_> {
             f.write_str(" query_token=ignored")?;
         }
         if let Some(hop) = self.next_hop() {
-            write!(f, " {hop}")?;
+            let (resource, server) = (Printable::from(hop.resource), Printable::from(hop.server));
+            write!(f, " next_hop={resource:?} next_hop_server={server:?}")?;
+            for scope in hop.scopes {
+                write!(f, " next_hop_scope={:?}", Printable::from(scope.as_str()))?;
+            }
+            if hop.on_own_behalf {
+                f.write_str(" next_hop_on_own_behalf=true")?;
+            }
         }
         let at = self.at().unix_timestamp();
         write!(f, " decision={} step={} at={at}", self.decision(), self.step())
-    }
-}
-
-impl HopStep<'_> {
-    fn to_json(self) -> Value {
-        let text = |text: &str| Printable::from(text).to_string();
-        json!({
-            "resource": text(self.resource),
-            "scopes": self.scopes.iter().map(|scope| text(scope.as_str())).collect::<Vec<_>>(),
-            "server": text(self.server),
-            "on_own_behalf": self.on_own_behalf,
-        })
-    }
-}
-
-impl fmt::Display for HopStep<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let (resource, server) = (Printable::from(self.resource), Printable::from(self.server));
-        write!(f, "next_hop={resource:?} next_hop_server={server:?}")?;
-        for scope in self.scopes {
-            write!(f, " next_hop_scope={:?}", Printable::from(scope.as_str()))?;
-        }
-        if self.on_own_behalf {
-            f.write_str(" next_hop_on_own_behalf=true")?;
-        }
-        Ok(())
     }
 }
 

@@ -13,8 +13,6 @@ use super::task::ApprovalTask;
 use crate::challenge::{Challenge, DetailsDialect, MetadataUrl, Scheme, TransactionChallenge};
 use crate::credential::Credential;
 use crate::evidence::DecisionId;
-#[cfg(feature = "remote")]
-use crate::names::Acr;
 use crate::printable::Explanation;
 use crate::proof::Dpop;
 use crate::reason::Reason;
@@ -263,17 +261,6 @@ impl Denial {
         self.0.challenge = Some(challenge);
         self.0.is_final = false;
         self
-    }
-
-    /// Asks for another authentication of the subject, or for a more recent one, as a resource behind this one does.
-    #[cfg(feature = "remote")]
-    pub(crate) fn step_up(acr_values: Vec<Acr>, max_age: Option<Duration>) -> Self {
-        let reason = match acr_values.is_empty() && max_age.is_some() {
-            true => Reason::AuthenticationTooOld,
-            false => Reason::AuthenticationLevelInsufficient,
-        };
-        let challenge = Challenge::for_reason(reason).with_authentication(acr_values, max_age);
-        Denial::new(reason, challenge)
     }
 
     /// Makes the denial final: 403, without a challenge.

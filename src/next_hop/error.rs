@@ -6,6 +6,7 @@ use std::time::Duration;
 use crate::denial::Denial;
 use crate::names::Acr;
 use crate::reason::Reason;
+use crate::require::Unmet;
 
 /// Why there is no token for what this service calls next.
 ///
@@ -63,8 +64,8 @@ impl HopError {
 impl From<HopError> for Denial {
     fn from(error: HopError) -> Self {
         let detail = error.to_string();
-        let denial = match error {
-            HopError::StepUp { acr_values, max_age } => Denial::step_up(acr_values, max_age),
+        let denial: Denial = match error {
+            HopError::StepUp { acr_values, max_age } => Unmet::step_up(acr_values, max_age).into(),
             HopError::Refused(_) => Reason::NextHopRefused.into(),
             HopError::Unavailable(_) | HopError::Unacceptable(_) => {
                 Reason::NextHopUnavailable.into()

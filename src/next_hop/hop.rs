@@ -189,6 +189,7 @@ impl NextHop {
     /// their scopes and tokens mean nothing to the client.
     ///
     /// Only call it for an answer of the hop's own resource: any other could make the subject log in at will.
+    #[must_use = "a denial that is not returned refuses nothing"]
     pub fn step_up_denial(
         &self,
         guard: &Guard,
@@ -247,7 +248,7 @@ impl NextHop {
             let problem = "the guard does not trust the authorization server of the hop";
             return Some(HopError::Misconfigured(problem).into());
         }
-        // What remains is leeway, which is no time to make a token of.
+        // Within the leeway, nothing is left for another token.
         grant.expires_in().is_zero().then(|| Reason::TokenExpired.into())
     }
 

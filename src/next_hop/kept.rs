@@ -134,8 +134,8 @@ impl KeptTokens {
 impl State {
     fn insert(&mut self, key: Key, token: &OutboundToken) {
         self.remove(&key);
-        let life = token.expires_in();
-        let renew_before = RENEW_BEFORE.min(life / 5);
+        let fifth = token.expires_in().checked_div(5).unwrap_or_default();
+        let renew_before = RENEW_BEFORE.min(fifth);
         let Some(renew_at) = token.ends_at().checked_sub(renew_before) else { return };
         self.bytes = self.bytes.saturating_add(token.bytes());
         self.tokens.insert(key, Kept { token: token.clone(), renew_at });

@@ -19,7 +19,8 @@ use crate::credential::DPOP;
 /// Put the [`OutboundToken`] into the extensions of a request. The layer removes it from there and
 /// [attaches](OutboundToken::attach) it. Each request is checked:
 ///
-/// - one with a token of another hop, or to another origin than the token's, fails with [`AttachError`] and is not sent;
+/// - one with a token of another hop, or to another origin than the token's, is not sent and fails with
+///   [`HopServiceError::Refused`];
 /// - one to another origin that has `Authorization`, `DPoP` or `Txn-Token` fails too, for instance after a redirect, if the
 ///   layer stands inside of what follows redirects;
 /// - one without any of these is sent as it is.

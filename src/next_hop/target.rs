@@ -18,6 +18,17 @@ use crate::names::Scope;
 use crate::require::Require;
 
 /// A hop that does not say yet what a grant must meet: see [`needs`](Self::needs).
+///
+/// It cannot exchange anything:
+///
+/// ```compile_fail,E0599
+/// # use unconfused::next_hop::TokenServer;
+/// # use unconfused::{Grant, Guard};
+/// # async fn charge(server: TokenServer, guard: &Guard, grant: &Grant) {
+/// let payments = server.to("https://payments.example", []).unwrap();
+/// let token = payments.token(guard, grant).await; // no `needs`
+/// # }
+/// ```
 #[must_use = "a hop begins with `needs`"]
 pub struct HopTarget {
     server: TokenServer,
@@ -87,7 +98,8 @@ impl HopTarget {
 
     /// Sends the token to this origin, if the resource is reached at another one than its name says.
     ///
-    /// The path of the URL is ignored.
+    /// The path of the URL is ignored. A proof is for the URL of the request, so a resource that accepts bound tokens must
+    /// know itself by this one.
     ///
     /// # Errors
     ///

@@ -36,7 +36,7 @@ async fn step_up_that_the_next_resource_demands_becomes_one_challenge_of_this_on
     let events = orders.events.lock().unwrap();
     let (_, json) = events.last().unwrap();
     assert_eq!((&json["outcome"], &json["step_up"]), (&"denied".into(), &"asked".into()));
-    assert_eq!(json["next_hop"]["resource"], "https://payments.example");
+    assert_eq!(json["next_hop"], "https://payments.example");
 }
 
 #[tokio::test]

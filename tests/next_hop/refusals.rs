@@ -3,6 +3,7 @@
 use serde_json::{Value, json};
 use time::UtcDateTime;
 use unconfused::approvals::{Approvals, SigningKey};
+use unconfused::detail::{Detail, DetailType};
 use unconfused::keys::{Algorithm, KeySet};
 use unconfused::next_hop::{ClientAuth, NextHop};
 use unconfused::replay::MemoryReplayStore;
@@ -65,15 +66,36 @@ async fn the_token_of_a_transaction_is_exchanged_only_if_the_hop_says_so() {
     let orders = Orders::new();
     let key = SigningKey::generate(Algorithm::Es256, "k");
     let guard = Guard::new(ORDERS, orders.server.login.issuer())
-        .approvals(Approvals::new(key, [1; 32], ISSUER))
-        .replay(MemoryReplayStore::new());
-    let token = orders.server.token().claim("txn", "t-1");
+        .detail_type(DetailType::new("order_refund").exact("order"))
+        .approvals(Approvals::new(key, [1; 32], ISSUER).reason("order_refund", "Refund {order}"))
+        .replay(MemoryReplayStore::new_at(UtcDateTime::UNIX_EPOCH));
+    let refund = || Require::detail(Detail::of("order_refund").with("order", 7_u64).approved());
+    // The resource asks for the approval, and the token that comes back names it.
+    let request = http::Request::post("/refunds")
+        .header("authorization", orders.server.token().bearer())
+        .header("accept-txn-challenge", "?1");
+    let (mut head, ()) = request.body(()).unwrap().into_parts();
+    let denial = guard.authorize(&mut head, refund()).now().unwrap().unwrap_err();
+    let txn = denial.challenge().unwrap().transaction_challenge().unwrap().txn().to_owned();
+    let details = json!([{ "type": "order_refund", "order": "7" }]);
+    let token = orders.server.token().claim("txn", txn).claim("authorization_details", details);
+
     // The layer lets it pass, since its handler may ask for the approval.
-    let service = guard.require(REFUND).approvable();
-    let grant = granted_through(service, &token.bearer()).await;
-    let denial = orders.server.hop().token(&guard, &grant).await.unwrap_err();
+    let grant = granted_through(guard.require(REFUND).approvable(), &token.bearer()).await;
+    let target = || orders.server.token_server().to(PAYMENTS.as_str(), [CHARGE]).unwrap();
+    let (hop, for_transactions) =
+        (target().needs(REFUND), target().accepts_transactions().needs(REFUND));
+    for hop in [&hop, &for_transactions] {
+        let denial = hop.token(&guard, &grant).await.unwrap_err();
+        assert_eq!(denial.reason(), Reason::TransactionTokenMisused);
+    }
+    // Once it is approved for this operation, it is exchanged for a hop that says so.
+    let approved = guard.narrow(&grant, refund()).await.unwrap();
+    let denial = hop.token(&guard, &approved).await.unwrap_err();
     assert_eq!(denial.reason(), Reason::TransactionTokenMisused);
     assert_eq!(orders.server.asked().len(), 0);
+    assert!(for_transactions.token(&guard, &approved).await.is_ok());
+    assert_eq!(orders.server.asked().len(), 1);
 }
 
 /// The grant that a layer leaves for its handler.

@@ -38,7 +38,8 @@ impl AllowedScheme {
         self.check(url).map_err(|problem| unusable(url, problem))
     }
 
-    fn check(self, url: &str) -> Result<Uri, &'static str> {
+    /// Returns the URL, or why it must not be fetched from. A query is allowed.
+    pub(crate) fn check(self, url: &str) -> Result<Uri, &'static str> {
         if url.contains('#') {
             return Err("it has a fragment");
         }

@@ -52,8 +52,8 @@ mod written;
 #[cfg(feature = "tracing")]
 #[cfg_attr(docsrs, doc(cfg(feature = "tracing")))]
 pub use self::tracing::TracingAudit;
-pub use event::StepUp;
 pub(crate) use event::{AuditEvent, KnownClaims};
+pub use event::{HopStep, StepUp};
 pub(crate) use sink::Audit;
 pub use sink::audit_fn;
 

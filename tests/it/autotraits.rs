@@ -14,6 +14,7 @@ use unconfused::detail::*;
 use unconfused::error::*;
 use unconfused::keys::*;
 use unconfused::layer::*;
+use unconfused::next_hop::*;
 use unconfused::policy::*;
 use unconfused::profile::*;
 use unconfused::proof::*;
@@ -47,6 +48,8 @@ fn shared() -> Vec<&'static str> {
         Remedy, Require, Scope, ScopeCycle, ScopeHierarchy, ScopeShape, SkippedKey<'_>, StepUp,
         Consent, Detail, DetailProblem, DetailType, DetailTypes, DetailValue, DetailsDialect, GrantedDetails<'_>, MemberPath, Remediation,
         ApprovalTask, Ask, Attribute, AuthZenPolicy, Obligation, Question<'_>, Ruling, Verdict,
+        AttachError, ClientAuth, DomainGrant, HopError, HopServiceError<HopError>, HopStep<'_>, HopTarget, NextHop, NextHopLayer,
+        NextHopService<()>, OutboundToken, TokenServer,
         TestIssuer, TestToken, TokenLimits, TracingAudit, Unmet, UnverifiedToken<'_>, Validation, WrongClaimType,
     )
 }
@@ -55,7 +58,7 @@ fn shared() -> Vec<&'static str> {
 fn sent() -> Vec<&'static str> {
     hold!(Send Debug;
         HttpAnswer, ReplayAnswer, PolicyAnswer, ObligationAnswer, Answer<'_, Result<Grant, Denial>>, Keys,
-        ResponseFuture<Response, String, ()>, UntilExpiryFuture<Response>,
+        ResponseFuture<Response, String, ()>, UntilExpiryFuture<Response>, HopFuture<Response>,
     )
 }
 

@@ -57,5 +57,5 @@ pub(crate) use event::{AuditEvent, KnownClaims};
 pub(crate) use sink::Audit;
 pub use sink::audit_fn;
 
-pub use crate::evidence::{DecisionId, Evidence, Operation};
+pub use crate::evidence::{DecisionId, Evidence, Operation, TokenSource, TraceParent};
 pub use crate::printable::Printable;

@@ -10,7 +10,7 @@ use super::Grant;
 use crate::answer::Answer;
 use crate::challenge::Scheme;
 use crate::denial::Denial;
-use crate::evidence::{DecisionId, Operation, ValidatedRequest};
+use crate::evidence::{Beginning, DecisionId, Operation, TraceParent, ValidatedRequest};
 use crate::proof::ClientCertificate;
 use crate::require::Require;
 
@@ -79,6 +79,10 @@ pub(super) struct RequestContext {
     pub(super) step_kind: StepKind,
     /// The head without credentials, if a policy is asked.
     pub(super) head: Option<Arc<Parts>>,
+    /// For the record alone, and `None` without one.
+    pub(super) trace: Option<TraceParent>,
+    /// For the record alone.
+    pub(super) beginning: Beginning,
 }
 
 /// What a step is, as far as the token is spent by it.

@@ -1,7 +1,8 @@
 //! The audit record: one event for each decision, allowed or denied.
 //!
 //! A guard keeps no record until it is given a sink with [`Guard::audit`](crate::Guard::audit). A sink implements
-//! [`Audit`]: a closure does, and so does `TracingAudit` with the feature `tracing`. It receives an
+//! [`Audit`]: a closure does, and so do [`JsonLines`], `TracingAudit` (feature `tracing`) and `MetricsAudit` (feature
+//! `metrics`). It receives an
 //! [`AuditEvent`] that says which actor asked for what, on behalf of which subject, and with which
 //! result.
 //!
@@ -44,7 +45,11 @@
 //! ```
 
 pub(crate) mod event;
+mod lines;
+mod ocsf;
+mod queue;
 pub(crate) mod sink;
+mod stream;
 #[cfg(feature = "tracing")]
 mod tracing;
 mod written;
@@ -54,6 +59,7 @@ mod written;
 pub use self::tracing::TracingAudit;
 pub use event::StepUp;
 pub(crate) use event::{AuditEvent, KnownClaims};
+pub use lines::JsonLines;
 pub(crate) use sink::Audit;
 pub use sink::audit_fn;
 

@@ -93,6 +93,12 @@ impl Operation {
 }
 
 impl Operation {
+    /// The name, to be shared.
+    #[cfg(feature = "metrics")]
+    pub(crate) fn shared_name(&self) -> Option<&Arc<str>> {
+        self.name.as_ref()
+    }
+
     fn stated_resource(&self) -> Option<&(String, String)> {
         self.stated.as_ref()?.resource.as_ref()
     }

@@ -46,6 +46,8 @@
 
 pub(crate) mod event;
 mod lines;
+#[cfg(feature = "metrics")]
+mod metrics;
 mod ocsf;
 mod queue;
 pub(crate) mod sink;
@@ -54,6 +56,9 @@ mod stream;
 mod tracing;
 mod written;
 
+#[cfg(feature = "metrics")]
+#[cfg_attr(docsrs, doc(cfg(feature = "metrics")))]
+pub use self::metrics::MetricsAudit;
 #[cfg(feature = "tracing")]
 #[cfg_attr(docsrs, doc(cfg(feature = "tracing")))]
 pub use self::tracing::TracingAudit;

@@ -70,8 +70,8 @@ fn mapped(event: &AuditEvent<'_>) -> Value {
         _ => take("method"),
     };
     let _ = (take("outcome"), take("at"));
-    let (decision, step) = (take("decision"), take("step"));
-    let uid = json!(format!("{}-{step}", decision.as_str().unwrap_or_default()));
+    let decision = take("decision");
+    let uid = json!(format!("{}-{}", event.decision(), event.step()));
     let (subject, client, reason) = (take("subject"), take("client"), take("reason"));
     let session = object([("issuer", take("issuer")), ("uid", take("jti"))]);
     let policies = match take("policies") {

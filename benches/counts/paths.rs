@@ -3,6 +3,7 @@
 
 #[path = "../fixtures/mod.rs"]
 mod fixtures;
+mod sinks;
 
 use std::convert::Infallible;
 use std::future::{Ready, ready};
@@ -41,6 +42,13 @@ pub(crate) fn named(name: &str) -> Option<Box<dyn FnMut()>> {
         "authorize-cold" => authorize(cold()),
         "authorize-new" => authorize(forgetful()),
         "authorize-warm" => authorize(guard()),
+        // Each sink, from which `authorize-warm` is subtracted.
+        "audit-closure" => authorize(guard().audit(sinks::closure())),
+        "audit-json" => authorize(guard().audit(sinks::json())),
+        "audit-queued" => authorize(guard().audit(sinks::queued())),
+        "audit-ocsf" => authorize(guard().audit(sinks::json().ocsf())),
+        "audit-tracing" => authorize(guard().audit(sinks::tracing())),
+        "audit-metrics" => authorize(guard().audit(sinks::metrics())),
         "layer-cold" => pass(cold().require(require()).layer(service_fn(handle))),
         "layer-warm" => pass(guard().require(require()).layer(service_fn(handle))),
         // subtracted

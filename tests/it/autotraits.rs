@@ -47,6 +47,7 @@ fn shared() -> Vec<&'static str> {
         Remedy, Require, Scope, ScopeCycle, ScopeHierarchy, ScopeShape, SkippedKey<'_>, StepUp,
         Consent, Detail, DetailProblem, DetailType, DetailTypes, DetailValue, DetailsDialect, GrantedDetails<'_>, MemberPath, Remediation,
         ApprovalTask, Ask, Attribute, Obligation, Question<'_>, Ruling, Verdict,
+        JsonLines, MetricsAudit, TokenSource, TraceParent,
         TestIssuer, TestToken, TokenLimits, TracingAudit, Unmet, UnverifiedToken<'_>, Validation, WrongClaimType,
     )
 }

@@ -6,6 +6,8 @@
 //! [`AuditEvent`] that says which actor asked for what, on behalf of which subject, and with which
 //! result.
 //!
+//! [What is recorded](crate::guide::what_is_recorded) shows a line and says which sink is for what.
+//!
 //! # What has no record
 //!
 //! - A request without credentials that [`Guard::optional`](crate::Guard::optional) lets pass.

@@ -153,10 +153,15 @@ impl MetricsAudit {
         if known.contains(name) {
             return name.clone().into();
         }
+        let has_room = known.len() < MetricsAudit::MAX_OPERATIONS;
         drop(known);
-        let is_plain = Printable::from(&**name).to_string() == **name;
+        let is_plain = || Printable::from(&**name).to_string() == **name;
+        if !has_room || !is_plain() {
+            return "other".into();
+        }
         let mut known = self.operations.write().unwrap_or_else(PoisonError::into_inner);
-        if !is_plain || known.len() >= MetricsAudit::MAX_OPERATIONS {
+        // Other threads may have taken the room.
+        if known.len() >= MetricsAudit::MAX_OPERATIONS && !known.contains(name) {
             return "other".into();
         }
         known.insert(name.clone());

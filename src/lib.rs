@@ -20,6 +20,8 @@
 //! [limits]: crate::guide::limits
 //! [kubernetes_and_b2c]: crate::guide::kubernetes_and_b2c
 //! [deployment]: crate::guide::deployment
+//! [what_is_recorded]: crate::guide::what_is_recorded
+//! [watch_it]: crate::guide::watch_it
 //! [grpc_and_streams]: crate::guide::grpc_and_streams
 //! [security]: crate::guide::security
 //! [benchmark]: data:image/gif;base64,R0lGODlhAQABAIAAAAAAAP///yH5BAEAAAAALAAAAAABAAEAAAIBRAA7
@@ -53,7 +55,8 @@
 //! | have one operation approved by a human | [`approvals`]: [`Approvals`](approvals::Approvals) |
 //! | accept a proof or a token once | [`replay`]: [`MemoryReplayStore`](replay::MemoryReplayStore), [`ReplayStore`](replay::ReplayStore) |
 //! | call the next service with a token of its own | `next_hop` (feature `remote`), [the guide](guide::call_the_next_service) |
-//! | keep a record | [`Audit`], [`AuditEvent`], [`audit`] |
+//! | keep a record | [`Audit`], [`AuditEvent`], [`audit`]: [`JsonLines`](audit::JsonLines), [the guide](guide::what_is_recorded) |
+//! | watch the service | `MetricsAudit`, [the guide](guide::watch_it) |
 //! | understand a refusal | [`Reason`], [`Denial::for_operator`], [the guide](guide::my_token_is_refused) |
 //! | know what clients are told | [`challenge`]: [`Challenge`](challenge::Challenge), [`Metadata`](challenge::Metadata), [`Remedy`](challenge::Remedy) |
 //! | validate a token without a guard | [`token`]: [`UnverifiedToken`](token::UnverifiedToken), [`Validation`](token::Validation) |

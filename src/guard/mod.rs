@@ -138,6 +138,8 @@ struct Inner {
     require_nonce_if: Option<Arc<RequiresNonce>>,
     policies: Policies,
     audit: Vec<Arc<dyn Audit>>,
+    /// A sink asks how long each step takes.
+    is_timed: bool,
     /// Makes the bodies of denied responses.
     make_text: Option<Arc<MakeText>>,
 }

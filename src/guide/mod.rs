@@ -21,9 +21,11 @@
 //! 15. [Behind a proxy](behind_a_proxy): what changes if something else terminates TLS, or authenticates users.
 //! 16. [Testing your service](testing_your_service): tokens for your own tests.
 //! 17. [Deployment](deployment): what the service needs where it runs.
-//! 18. [What is not checked](what_is_not_checked): what a grant does not say.
-//! 19. [Limits](limits): every number, and how to change it.
-//! 20. [Security](security): the threats, and what the guard does about each.
+//! 18. [What is recorded](what_is_recorded): the record, its sinks, and what is never in it.
+//! 19. [Watch it](watch_it): metrics, alerts and a dashboard.
+//! 20. [What is not checked](what_is_not_checked): what a grant does not say.
+//! 21. [Limits](limits): every number, and how to change it.
+//! 22. [Security](security): the threats, and what the guard does about each.
 //!
 //! The chapters hold no code of the crate. Their examples run as its tests.
 
@@ -89,5 +91,11 @@ pub mod testing_your_service {}
 #[doc = include_str!("vendor_profiles.md")]
 pub mod vendor_profiles {}
 
+#[doc = include_str!("watch_it.md")]
+pub mod watch_it {}
+
 #[doc = include_str!("what_is_not_checked.md")]
 pub mod what_is_not_checked {}
+
+#[doc = include_str!("what_is_recorded.md")]
+pub mod what_is_recorded {}

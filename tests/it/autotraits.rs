@@ -50,6 +50,7 @@ fn shared() -> Vec<&'static str> {
         ApprovalTask, Ask, Attribute, AuthZenPolicy, Obligation, Question<'_>, Ruling, Verdict,
         AttachError, ClientAuth, DomainGrant, HopError, HopServiceError<HopError>, HopStep<'_>, HopTarget, NextHop, NextHopLayer,
         NextHopService<()>, OutboundToken, TokenServer,
+        JsonLines, MetricsAudit, TokenSource, TraceParent,
         TestIssuer, TestToken, TokenLimits, TracingAudit, Unmet, UnverifiedToken<'_>, Validation, WrongClaimType,
     )
 }

@@ -3,6 +3,8 @@
 
 #[path = "../../fixtures/mod.rs"]
 mod fixtures;
+#[path = "sinks.rs"]
+mod sinks;
 
 use std::convert::Infallible;
 use std::future::{Ready, ready};
@@ -49,6 +51,12 @@ pub(crate) fn named(name: &str) -> Box<dyn FnMut()> {
         "authorize-warm" => authorize(guard()),
         "layer-cold" => pass(cold().require(require()).layer(service_fn(handle))),
         "layer-warm" => pass(guard().require(require()).layer(service_fn(handle))),
+        "audit-closure" => authorize(guard().audit(sinks::closure())),
+        "audit-json" => authorize(guard().audit(sinks::json())),
+        "audit-queued" => authorize(guard().audit(sinks::queued())),
+        "audit-ocsf" => authorize(guard().audit(sinks::json().ocsf())),
+        "audit-tracing" => authorize(guard().audit(sinks::tracing())),
+        "audit-metrics" => authorize(guard().audit(sinks::metrics())),
         "proof" => proof(),
         "authorize-proof" => authorize_head(
             guard().dpop(dpop(), |_| ReplayAnswer::Now(Ok(Remembered::First))),

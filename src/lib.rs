@@ -52,12 +52,13 @@
 //! | have one operation approved by a human | [`approvals`]: [`Approvals`](approvals::Approvals) |
 //! | accept a proof or a token once | [`replay`]: [`MemoryReplayStore`](replay::MemoryReplayStore), [`ReplayStore`](replay::ReplayStore) |
 //! | keep a record | [`Audit`], [`AuditEvent`], [`audit`] |
+//! | see whether it is at work | [`audit::Signals`], [`Guard::operations`], [the guide](guide::three_signals) |
 //! | understand a refusal | [`Reason`], [`Denial::for_operator`], [the guide](guide::my_token_is_refused) |
 //! | know what clients are told | [`challenge`]: [`Challenge`](challenge::Challenge), [`Metadata`](challenge::Metadata), [`Remedy`](challenge::Remedy) |
 //! | validate a token without a guard | [`token`]: [`UnverifiedToken`](token::UnverifiedToken), [`Validation`](token::Validation) |
 //! | handle errors of set-up | [`error`]: [`ConfigError`](error::ConfigError) |
 //! | await keys and stores, or not | [`Answer`] |
-//! | test your service | [`testing`]: [`TestIssuer`](testing::TestIssuer) |
+//! | test your service | [`testing`]: [`TestIssuer`](testing::TestIssuer), [`unguarded`](testing::unguarded) |
 #![cfg_attr(docsrs, feature(doc_cfg))]
 // Nothing panics on input. Only set-up does, for mistakes that its documentation lists.
 #![deny(

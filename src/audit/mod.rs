@@ -5,6 +5,9 @@
 //! [`AuditEvent`] that says which actor asked for what, on behalf of which subject, and with which
 //! result.
 //!
+//! [`Signals`] is a sink that counts what shows whether the guard is at work, beside the [`Operations`] that it knows:
+//! [the guide](crate::guide::three_signals) has the page that comes of it.
+//!
 //! # What has no record
 //!
 //! - A request without credentials that [`Guard::optional`](crate::Guard::optional) lets pass.
@@ -44,6 +47,8 @@
 //! ```
 
 pub(crate) mod event;
+mod operations;
+mod signals;
 pub(crate) mod sink;
 #[cfg(feature = "tracing")]
 mod tracing;
@@ -54,6 +59,9 @@ mod written;
 pub use self::tracing::TracingAudit;
 pub use event::StepUp;
 pub(crate) use event::{AuditEvent, KnownClaims};
+pub(crate) use operations::{Asked, Known, KnownIssuer};
+pub use operations::{Finding, FindingKind, ListedOperation, Operations};
+pub use signals::{ActorName, ActorSignals, OperationSignals, Signals, SignalsReport};
 pub(crate) use sink::Audit;
 pub use sink::audit_fn;
 

@@ -19,6 +19,8 @@ mod narrow;
 
 mod readiness;
 
+mod operations;
+
 mod pass;
 
 mod admitted;
@@ -27,6 +29,7 @@ mod body;
 mod cached;
 mod clock;
 pub(crate) mod grant;
+mod listing;
 mod once;
 mod outcome;
 mod path_rule;
@@ -57,6 +60,7 @@ use crate::token::Terms;
 use crate::token_cache::TokenCache;
 
 use clock::Clock;
+use listing::Listings;
 use policy_settings::Policies;
 
 #[cfg(feature = "axum")]
@@ -65,6 +69,7 @@ pub(crate) use body::add_missing_body;
 pub use body::{BodyText, GuardBody, MakeBody, ProblemJson, body_fn};
 pub(crate) use grant::Grant;
 pub use guards::Guards;
+pub(crate) use listing::Listing;
 pub(crate) use request::{AccessRule, NoCredentials, RequestAnswer};
 pub use route::GuardLayer;
 pub(crate) use route::RouteSettings;
@@ -137,6 +142,8 @@ struct Inner {
     audit: Vec<Arc<dyn Audit>>,
     /// Makes the bodies of denied responses.
     make_text: Option<Arc<MakeText>>,
+    /// The operations that layers of this guard stand for.
+    listings: Arc<Listings>,
 }
 
 /// Says whether a request came over TLS.

@@ -20,10 +20,11 @@
 //! 14. [JWTs of your own](jwts_of_your_own): plain JWTs, signed with a private key of your service.
 //! 15. [Behind a proxy](behind_a_proxy): what changes if something else terminates TLS, or authenticates users.
 //! 16. [Testing your service](testing_your_service): tokens for your own tests.
-//! 17. [Deployment](deployment): what the service needs where it runs.
-//! 18. [What is not checked](what_is_not_checked): what a grant does not say.
-//! 19. [Limits](limits): every number, and how to change it.
-//! 20. [Security](security): the threats, and what the guard does about each.
+//! 17. [Is it working? Three signals](three_signals): how a team sees that all of it is at work, and keeps it so in CI.
+//! 18. [Deployment](deployment): what the service needs where it runs.
+//! 19. [What is not checked](what_is_not_checked): what a grant does not say.
+//! 20. [Limits](limits): every number, and how to change it.
+//! 21. [Security](security): the threats, and what the guard does about each.
 //!
 //! The chapters hold no code of the crate. Their examples run as its tests.
 
@@ -82,6 +83,9 @@ pub mod step_up {}
 
 #[doc = include_str!("testing_your_service.md")]
 pub mod testing_your_service {}
+
+#[doc = include_str!("three_signals.md")]
+pub mod three_signals {}
 
 #[doc = include_str!("vendor_profiles.md")]
 pub mod vendor_profiles {}

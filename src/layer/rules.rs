@@ -11,8 +11,9 @@ use tower_service::Service;
 
 use super::future::ResponseFuture;
 use super::service::{Respond, judge, pass, refuse};
+use crate::audit::{Asked, ListedOperation};
 use crate::denial::Denial;
-use crate::guard::{AccessRule, Guard};
+use crate::guard::{AccessRule, Guard, Listing};
 use crate::require::Require;
 
 /// What each method of a gRPC service requires, by its path. Anything that is not listed is refused.
@@ -62,6 +63,17 @@ impl Rules {
     /// Panics if [`on`](Self::on) would.
     pub fn open(self, path: impl Into<String>) -> Self {
         self.with(path.into(), MethodRule::Open)
+    }
+
+    /// The methods, for the list of a guard. Every request of gRPC is a `POST`.
+    fn listed(&self) -> impl Iterator<Item = ListedOperation> {
+        self.by_path.iter().map(|(path, rule)| {
+            let asked = match rule {
+                MethodRule::Requires(requirement) => Asked::Fixed(requirement.clone()),
+                MethodRule::Open => Asked::Nothing,
+            };
+            ListedOperation::new(format!("POST {path}"), asked)
+        })
     }
 
     fn with(mut self, path: String, rule: MethodRule) -> Self {
@@ -252,7 +264,8 @@ impl Guard {
                 self.assert_can(requirement);
             }
         }
-        RulesLayer { settings: Arc::new(Settings { guard: self.clone(), rules }) }
+        let _listing = self.list(rules.listed());
+        RulesLayer { settings: Arc::new(Settings { guard: self.clone(), rules, _listing }) }
     }
 }
 
@@ -269,6 +282,8 @@ pub struct RulesLayer {
 struct Settings {
     guard: Guard,
     rules: Rules,
+    /// Keeps the methods in the list of the guard.
+    _listing: Listing,
 }
 
 impl RulesLayer {
@@ -319,7 +334,7 @@ where
 
     fn call(&mut self, request: Request<Q>) -> Self::Future {
         let (parts, body) = request.into_parts();
-        let Settings { guard, rules } = &*self.layer.settings;
+        let Settings { guard, rules, .. } = &*self.layer.settings;
         let requirement = match rules.by_path.get(parts.uri.path()) {
             Some(MethodRule::Requires(requirement)) => requirement.clone(),
             Some(MethodRule::Open) => return pass(&mut self.inner, guard, parts, body),

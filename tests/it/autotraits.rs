@@ -18,7 +18,9 @@ use unconfused::policy::*;
 use unconfused::profile::*;
 use unconfused::proof::*;
 use unconfused::replay::*;
-use unconfused::testing::{ScriptedClient, TestIssuer, TestProof, TestProofKey, TestToken};
+use unconfused::testing::{
+    NoBody, ScriptedClient, TestIssuer, TestProof, TestProofKey, TestToken, Unguarded,
+};
 use unconfused::token::*;
 use unconfused::*;
 
@@ -47,6 +49,7 @@ fn shared() -> Vec<&'static str> {
         Remedy, Require, Scope, ScopeCycle, ScopeHierarchy, ScopeShape, SkippedKey<'_>, StepUp,
         Consent, Detail, DetailProblem, DetailType, DetailTypes, DetailValue, DetailsDialect, GrantedDetails<'_>, MemberPath, Remediation,
         ApprovalTask, Ask, Attribute, Obligation, Question<'_>, Ruling, Verdict,
+        ActorName, ActorSignals, Finding, FindingKind, ListedOperation, NoBody, OperationSignals, Operations, Signals, SignalsReport, Unguarded,
         TestIssuer, TestToken, TokenLimits, TracingAudit, Unmet, UnverifiedToken<'_>, Validation, WrongClaimType,
     )
 }
@@ -128,6 +131,7 @@ fn what_a_service_holds_can_be_cloned() {
         Profile, Require, Scope, ScopeCycle, ScopeHierarchy, TestIssuer, TestToken, Unmet,
         ApprovalTask, Ask, Attribute, Obligation, Ruling, Verdict,
         Validation, WrongClaimType, Detail, DetailType, DetailTypes, Remediation,
+        ActorName, ActorSignals, Finding, ListedOperation, OperationSignals, Operations, SignalsReport,
     );
 }
 
@@ -136,7 +140,7 @@ fn small_values_can_be_copied() {
     hold!(Copy Send Sync;
         ClientCertificate, Remembered, Actor<'_>, ActorSource, Algorithm, DecisionId, GuardBody, HeaderType, KeyHint<'_>,
         KeyProblem, MayAct<'_>, Printable<'_>, ProblemJson, Reason, Remedy, ScopeShape,
-        SkippedKey<'_>, StepUp, TracingAudit, Consent, DetailsDialect, GrantedDetails<'_>,
+        FindingKind, NoBody, SkippedKey<'_>, StepUp, TracingAudit, Consent, DetailsDialect, GrantedDetails<'_>,
     );
 }
 
@@ -145,7 +149,7 @@ fn every_error_can_be_handed_on() {
     hold!(Error Send Sync;
         StoreUnavailable, ConfigError,
         Denial, DetailProblem, InvalidName, InvalidToken, KeyProblem, KeySetError, KeysUnavailable,
-        Reason, RulesMismatch, ScopeCycle, Unmet, WrongClaimType,
+        Reason, RulesMismatch, ScopeCycle, Unguarded, Unmet, WrongClaimType,
     );
 }
 

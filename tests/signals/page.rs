@@ -42,7 +42,9 @@ fn hostile() -> SignalsReport {
         layers.push(guard.require(of_actor).named(text));
         let any = Scope::from_static("orders:read");
         let token = login.token(&audience).scope("orders:read").subject(text);
-        let token = if n % 2 == 0 { token.actor(text) } else { token };
+        // An actor that is the subject itself would not be one.
+        let agent: String = text.chars().take(100).chain("!".chars()).collect();
+        let token = if n % 2 == 0 { token.actor(&agent) } else { token };
         let path = format!("/{}", "%3Cscript%3E'<".repeat(n).replace('<', "%3C"));
         let request = http::Request::builder().method(Method::POST).uri(path);
         let request = request.header("authorization", token.bearer()).body(()).unwrap();
@@ -133,7 +135,9 @@ fn no_character_of_the_page_is_invisible_or_turns_text_around() {
 
 #[test]
 fn a_name_of_ten_kilobytes_is_cut() {
-    let page = hostile().to_html();
+    let report = hostile();
+    assert_eq!((report.allowed, report.actors.len()), (15, 15), "{report}");
+    let page = report.to_html();
     let cut = format!("{}…", "&lt;b&gt;x".repeat(64));
     assert!(page.contains(&cut));
     assert!(!page.contains(&"&lt;b&gt;x".repeat(65)));

@@ -14,6 +14,9 @@ use crate::printable::Printable;
 const POLICY: &str = "default-src 'none'; style-src 'unsafe-inline'; img-src data:; base-uri 'none'; \
                       form-action 'none'";
 
+/// What the colors of a bar mean, behind a title.
+const KEY: &str = "<span class=\"key\">allowed</span><span class=\"key denied\">denied</span>";
+
 impl SignalsReport {
     /// Writes the report as one page for a browser, to be put into a file or sent as an answer.
     ///
@@ -131,7 +134,7 @@ fn step_up(f: &mut Formatter<'_>, report: &SignalsReport) -> fmt::Result {
         report.operations.iter().map(count).fold(0, u64::saturating_add)
     };
     let rests_on = format!(
-        "Step-up: asked for {} times, met {} times. Approval: asked for {} times, met {} times.",
+        "Step-up: {} asked, {} met. Approval: {} asked, {} met.",
         sum(|row| row.step_up_asked),
         sum(|row| row.step_up_met),
         sum(|row| row.approval_asked),
@@ -181,7 +184,7 @@ fn who(f: &mut Formatter<'_>, report: &SignalsReport) -> fmt::Result {
 fn operations(f: &mut Formatter<'_>, report: &SignalsReport) -> fmt::Result {
     table_head(
         f,
-        "Operations",
+        &format!("Operations{KEY}"),
         "<th>operation</th><th>requires</th><th>requests</th><th>step-up</th><th>approval</th>",
     )?;
     let rows = &report.operations;
@@ -205,7 +208,7 @@ fn operations(f: &mut Formatter<'_>, report: &SignalsReport) -> fmt::Result {
         let approval = listed.map(ListedOperation::asks_for_approval);
         writeln!(
             f,
-            "<td>{}</td><td>{}</td></tr>",
+            "<td class=\"asked\">{}</td><td class=\"asked\">{}</td></tr>",
             asks(step_up, row.step_up_asked, row.step_up_met),
             asks(approval, row.approval_asked, row.approval_met),
         )?;
@@ -214,7 +217,11 @@ fn operations(f: &mut Formatter<'_>, report: &SignalsReport) -> fmt::Result {
 }
 
 fn actors(f: &mut Formatter<'_>, report: &SignalsReport) -> fmt::Result {
-    table_head(f, "Who acted for whom", "<th>agent</th><th>for the subject</th><th>requests</th>")?;
+    table_head(
+        f,
+        &format!("Who acted for whom{KEY}"),
+        "<th>agent</th><th>for the subject</th><th>requests</th>",
+    )?;
     let rows = &report.actors;
     let longest = longest(rows.iter().map(|row| (row.allowed, row.denied)));
     for row in rows {
@@ -273,10 +280,9 @@ fn findings(f: &mut Formatter<'_>, findings: &[Finding]) -> fmt::Result {
 }
 
 fn table_head(f: &mut Formatter<'_>, title: &str, columns: &str) -> fmt::Result {
-    let keys = "<span class=\"key\">allowed</span><span class=\"key denied\">denied</span>";
     writeln!(
         f,
-        "<h2>{title}{keys}</h2>\n<div class=\"box\"><table><thead><tr>{columns}</tr></thead><tbody>"
+        "<h2>{title}</h2>\n<div class=\"box\"><table><thead><tr>{columns}</tr></thead><tbody>"
     )
 }
 

@@ -106,6 +106,18 @@ pub(super) enum RouteGuard {
     Chosen(Guards),
 }
 
+impl RouteGuard {
+    /// Puts this into the list of every guard that may be chosen.
+    fn list(&self, listed: Listed) -> Listing {
+        match self {
+            RouteGuard::One(guard) => Listing::new(listed, [guard.listings()]),
+            RouteGuard::Chosen(guards) => {
+                Listing::new(listed, guards.iter().map(|(_, guard)| guard.listings()))
+            }
+        }
+    }
+}
+
 #[derive(Clone)]
 pub(super) enum RouteRequirement {
     Fixed(Arc<Require>),
@@ -294,12 +306,7 @@ impl Route {
                 Listed::Operations(vec![listed])
             }
         };
-        self._listing = Some(match &self.guard {
-            RouteGuard::One(guard) => Listing::new(listed, [guard.listings()]),
-            RouteGuard::Chosen(guards) => {
-                Listing::new(listed, guards.iter().map(|(_, guard)| guard.listings()))
-            }
-        });
+        self._listing = Some(self.guard.list(listed));
     }
 }
 

@@ -5,7 +5,7 @@ use std::fmt;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
-use http::{Request, Response};
+use http::{Method, Request, Response};
 use tower_layer::Layer;
 use tower_service::Service;
 
@@ -72,7 +72,7 @@ impl Rules {
                 MethodRule::Requires(requirement) => Asked::Fixed(requirement.clone()),
                 MethodRule::Open => Asked::Nothing,
             };
-            ListedOperation::new(format!("POST {path}"), asked)
+            ListedOperation::new(format!("POST {path}"), asked).at(Method::POST, path)
         })
     }
 

@@ -47,4 +47,4 @@ pub use self::access_token::TestToken;
 pub use self::client::ScriptedClient;
 pub use self::issuer::TestIssuer;
 pub use self::proof::{TestProof, TestProofKey};
-pub use self::unguarded::{NoBody, Unguarded, unguarded};
+pub use self::unguarded::{EmptyBody, Unguarded, unguarded};

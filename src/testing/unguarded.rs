@@ -24,7 +24,7 @@ use crate::reason::Reason;
 /// there. So the routes that are open on purpose do not belong in the list.
 ///
 /// The operations of the guard ([`Guard::operations`](crate::Guard::operations)) have to be in the list too, so that it
-/// stays complete: each one whose name is a method and a path must match a route. Those that let requests without a
+/// stays complete: each one whose method and path are known must match a route. Those that let requests without a
 /// token pass need not. If a service has several guards, add their operations up with [`Operations::and`].
 ///
 /// The service is any tower service of `http` requests, such as a router of axum or tonic. Requests have an empty body.
@@ -71,7 +71,7 @@ pub async fn unguarded<S, R, M, P>(
     routes: impl IntoIterator<Item = (M, P)>,
 ) -> Result<(), Unguarded>
 where
-    S: Service<Request<NoBody>, Response = Response<R>> + Clone,
+    S: Service<Request<EmptyBody>, Response = Response<R>> + Clone,
     S::Error: Into<Box<dyn Error + Send + Sync>>,
     M: AsRef<str>,
     P: AsRef<str>,
@@ -104,10 +104,10 @@ where
 /// Sends one request. The error says why the answer is not that of a guard.
 async fn ask<S, R>(mut service: S, method: Method, uri: Uri) -> Result<(), String>
 where
-    S: Service<Request<NoBody>, Response = Response<R>>,
+    S: Service<Request<EmptyBody>, Response = Response<R>>,
     S::Error: Into<Box<dyn Error + Send + Sync>>,
 {
-    let mut request = Request::new(NoBody);
+    let mut request = Request::new(EmptyBody);
     *request.method_mut() = method;
     *request.uri_mut() = uri;
     let failed = |error: S::Error| format!("the service failed: {}", error.into());
@@ -177,14 +177,14 @@ impl Error for Unguarded {}
 ///
 /// With the features `axum` and `tonic` it is a body of the crate `http-body`, so that their routers accept it. For a
 /// service whose requests have a body of another type, map the request first:
-/// `service.map_request(|request: Request<NoBody>| request.map(|_| String::new()))`, with the trait `ServiceExt` of
+/// `service.map_request(|request: Request<EmptyBody>| request.map(|_| String::new()))`, with the trait `ServiceExt` of
 /// tower.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 #[expect(clippy::exhaustive_structs, reason = "has no fields and needs none")]
-pub struct NoBody;
+pub struct EmptyBody;
 
 #[cfg(any(feature = "axum", feature = "tonic"))]
-impl http_body::Body for NoBody {
+impl http_body::Body for EmptyBody {
     type Data = bytes::Bytes;
     type Error = std::convert::Infallible;
 

@@ -19,7 +19,7 @@ use unconfused::profile::*;
 use unconfused::proof::*;
 use unconfused::replay::*;
 use unconfused::testing::{
-    NoBody, ScriptedClient, TestIssuer, TestProof, TestProofKey, TestToken, Unguarded,
+    EmptyBody, ScriptedClient, TestIssuer, TestProof, TestProofKey, TestToken, Unguarded,
 };
 use unconfused::token::*;
 use unconfused::*;
@@ -49,7 +49,7 @@ fn shared() -> Vec<&'static str> {
         Remedy, Require, Scope, ScopeCycle, ScopeHierarchy, ScopeShape, SkippedKey<'_>, StepUp,
         Consent, Detail, DetailProblem, DetailType, DetailTypes, DetailValue, DetailsDialect, GrantedDetails<'_>, MemberPath, Remediation,
         ApprovalTask, Ask, Attribute, Obligation, Question<'_>, Ruling, Verdict,
-        ActorName, ActorSignals, Finding, FindingKind, ListedOperation, NoBody, OperationSignals, Operations, Signals, SignalsReport, Unguarded,
+        ActorName, ActorSignals, Finding, FindingKind, ListedOperation, EmptyBody, OperationSignals, Operations, Signals, SignalsReport, Unguarded,
         TestIssuer, TestToken, TokenLimits, TracingAudit, Unmet, UnverifiedToken<'_>, Validation, WrongClaimType,
     )
 }
@@ -140,7 +140,7 @@ fn small_values_can_be_copied() {
     hold!(Copy Send Sync;
         ClientCertificate, Remembered, Actor<'_>, ActorSource, Algorithm, DecisionId, GuardBody, HeaderType, KeyHint<'_>,
         KeyProblem, MayAct<'_>, Printable<'_>, ProblemJson, Reason, Remedy, ScopeShape,
-        FindingKind, NoBody, SkippedKey<'_>, StepUp, TracingAudit, Consent, DetailsDialect, GrantedDetails<'_>,
+        FindingKind, EmptyBody, SkippedKey<'_>, StepUp, TracingAudit, Consent, DetailsDialect, GrantedDetails<'_>,
     );
 }
 

@@ -6,7 +6,7 @@ use axum::routing::{any, get, post};
 use axum::{Extension, Router};
 use tower::{ServiceExt, service_fn};
 use unconfused::layer::{Guards, Rules};
-use unconfused::testing::{NoBody, Unguarded, unguarded};
+use unconfused::testing::{EmptyBody, Unguarded, unguarded};
 use unconfused::{Grant, Guard, Require};
 
 use crate::{FIVE_MINUTES, READ, REFUND, WRITE, guard, login};
@@ -190,9 +190,9 @@ async fn a_service_with_another_body_is_checked_through_a_map() {
         Ok::<_, std::io::Error>(Response::new(String::new()))
     });
     let service = tower::ServiceBuilder::new().layer(guard.require(READ)).service(inner);
-    let service = service.map_request(|request: Request<NoBody>| request.map(|_| String::new()));
+    let service = service.map_request(|request: Request<EmptyBody>| request.map(|_| String::new()));
     assert_eq!(unguarded(service, &guard.operations(), [("GET", "/")]).await, Ok(()));
-    let failing = service_fn(async |_: Request<NoBody>| {
+    let failing = service_fn(async |_: Request<EmptyBody>| {
         Err::<Response<String>, _>(std::io::Error::other("down"))
     });
     let found = unguarded(failing, &guard.operations(), [("GET", "/")]).await.unwrap_err();

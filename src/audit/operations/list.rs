@@ -15,7 +15,7 @@ use crate::names::Audience;
 /// | member | value |
 /// |---|---|
 /// | `audiences`, `issuers` | arrays of strings |
-/// | `operations` | an array of objects, each with `name`, `requirement` (a string, or null if it is computed for each request), `token_needed`, `step_up` and `approval` (booleans), and with `method` and `path` if the name is both |
+/// | `operations` | an array of objects, each with `name`, `requirement` (a string, or null if it is computed for each request), `token_needed`, `step_up` and `approval` (booleans), and with `method` and `path` if they are known |
 /// | `unnamed_layers` | how many layers have no name |
 /// | `findings` | an array of objects, each with `finding`, `about` and `meaning` |
 ///

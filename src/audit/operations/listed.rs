@@ -10,12 +10,13 @@ use crate::require::Require;
 /// An operation that a guard knows of: its name, and what it requires.
 ///
 /// A layer that has a [name](crate::layer::GuardLayer::named) is one, and so is a method of
-/// [`Rules`](crate::layer::Rules). A name such as `POST /orders/{id}/refund` is also read as a method and a path.
+/// [`Rules`](crate::layer::Rules). A name such as `POST /orders/{id}/refund` is also read as a method and a path. The
+/// method and the path of a gRPC method are known whatever its name is.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ListedOperation {
     name: Arc<str>,
-    /// The name, read as a method and a path.
-    route: Option<(Method, usize)>,
+    /// The method and the path of its requests, if they are known.
+    route: Option<(Method, String)>,
     asked: Asked,
     token_needed: bool,
     /// The handler asks for an approval.
@@ -43,6 +44,11 @@ impl ListedOperation {
         ListedOperation { name, route, asked, token_needed, approvable: false, destructive }
     }
 
+    /// Says which method and path its requests have, if its name does not.
+    pub(crate) fn at(self, method: Method, path: &str) -> Self {
+        ListedOperation { route: Some((method, path.to_owned())), ..self }
+    }
+
     /// Says whether a request without credentials passes, whatever is asked of the others.
     pub(crate) fn optional(self, is_optional: bool) -> Self {
         ListedOperation { token_needed: self.token_needed && !is_optional, ..self }
@@ -59,17 +65,18 @@ impl ListedOperation {
         &self.name
     }
 
-    /// Returns the method, if the name is a method and a path.
+    /// Returns the method of its requests. `None` if the name is not a method and a path.
     #[must_use]
     pub fn method(&self) -> Option<&Method> {
         self.route.as_ref().map(|(method, _)| method)
     }
 
-    /// Returns the path, if the name is a method and a path. A part of it in braces, such as `{id}`, stands for any
-    /// segment, and `{*rest}` at the end for all that follow.
+    /// Returns the path of its requests. `None` if the name is not a method and a path.
+    ///
+    /// A part of it in braces, such as `{id}`, stands for any segment, and `{*rest}` at the end for all that follow.
     #[must_use]
     pub fn path(&self) -> Option<&str> {
-        self.route.as_ref().and_then(|(_, at)| self.name.get(*at..))
+        self.route.as_ref().map(|(_, path)| &**path)
     }
 
     /// Returns what the operation requires. `None` if that is [computed](crate::Guard::require_by) for each request,
@@ -123,8 +130,8 @@ impl ListedOperation {
         }
     }
 
-    /// True if a request with this method and path is one for this operation. False if the name is not a method and a
-    /// path.
+    /// True if a request with this method and path is one for this operation. False if those of the operation are not
+    /// known.
     #[cfg(feature = "testing")]
     pub(crate) fn matches(&self, method: &Method, path: &str) -> bool {
         let (Some(own_method), Some(template)) = (self.method(), self.path()) else { return false };
@@ -159,8 +166,8 @@ impl ListedOperation {
     }
 }
 
-/// Reads a name as a method and a path. Returns where the path begins.
-fn route_of(name: &str) -> Option<(Method, usize)> {
+/// Reads a name as a method and a path.
+fn route_of(name: &str) -> Option<(Method, String)> {
     let (method, path) = name.split_once(' ')?;
     let is_method = !method.is_empty() && method.bytes().all(|byte| byte.is_ascii_uppercase());
     let is_path = path.starts_with('/') && !path.contains(char::is_whitespace);
@@ -168,5 +175,5 @@ fn route_of(name: &str) -> Option<(Method, usize)> {
         return None;
     }
     let method = Method::from_bytes(method.as_bytes()).ok()?;
-    Some((method, name.len().checked_sub(path.len())?))
+    Some((method, path.to_owned()))
 }

@@ -335,7 +335,7 @@ fn stored(issuer: &str, name: &str) -> Party<'static> {
     Party::new(cut(issuer), cut(name)).into_owned()
 }
 
-/// As much of a text as is ever shown, and one character more if it is longer, so that it is shown that it is cut.
+/// Returns as much of a text as is ever shown, and one character more if it is longer, so that it is shown that it is cut.
 fn cut(text: &str) -> &str {
     match text.char_indices().nth(Printable::LIMIT.saturating_add(1)) {
         Some((at, _)) => text.get(..at).unwrap_or(text),

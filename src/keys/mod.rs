@@ -80,5 +80,7 @@ pub(crate) use issuer::Issuer;
 pub use remote::RemoteKeys;
 pub use source::{KeySource, Keys, KeysUnavailable, key_source_fn};
 pub use status::{KeyState, KeyStatus, Readiness};
+#[cfg(feature = "authzen")]
+pub(crate) use url::AllowedScheme;
 
 pub use crate::jose::{Algorithm, Backend, KeyProblem, KeySet, KeySetError, KeySetId, SkippedKey};

@@ -8,7 +8,7 @@ use crate::config_error::ConfigError;
 
 /// The schemes of URLs that may be fetched from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum AllowedScheme {
+pub(crate) enum AllowedScheme {
     Https,
     /// `https`, or `http` to this machine: for development.
     #[cfg_attr(
@@ -38,7 +38,8 @@ impl AllowedScheme {
         self.check(url).map_err(|problem| unusable(url, problem))
     }
 
-    fn check(self, url: &str) -> Result<Uri, &'static str> {
+    /// Returns the URL, or why it must not be fetched from. A query is allowed.
+    pub(crate) fn check(self, url: &str) -> Result<Uri, &'static str> {
         if url.contains('#') {
             return Err("it has a fragment");
         }

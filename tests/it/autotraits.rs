@@ -48,7 +48,7 @@ fn shared() -> Vec<&'static str> {
         MetadataUrl, Operation, OwnGrant, Party<'_>, Printable<'_>, ProblemJson, Profile, Reason,
         Remedy, Require, Scope, ScopeCycle, ScopeHierarchy, ScopeShape, SkippedKey<'_>, StepUp,
         Consent, Detail, DetailProblem, DetailType, DetailTypes, DetailValue, DetailsDialect, GrantedDetails<'_>, MemberPath, Remediation,
-        ApprovalTask, Ask, Attribute, Obligation, Question<'_>, Ruling, Verdict,
+        ApprovalTask, Ask, Attribute, AuthZenPolicy, Obligation, Question<'_>, Ruling, Verdict,
         ActorName, ActorSignals, Finding, FindingKind, ListedOperation, EmptyBody, OperationSignals, Operations, Signals, SignalsReport, Unguarded,
         TestIssuer, TestToken, TokenLimits, TracingAudit, Unmet, UnverifiedToken<'_>, Validation, WrongClaimType,
     )

@@ -42,8 +42,9 @@ impl Operation {
         Operation { name, method: parts.method.clone(), path, stated: None }
     }
 
-    /// Returns the name that [`GuardLayer::named`](crate::layer::GuardLayer::named) or
-    /// [`Ask::operation`](crate::policy::Ask::operation) gave the operation, if any.
+    /// Returns the name that [`GuardLayer::named`](crate::layer::GuardLayer::named),
+    /// [`MethodRule::named`](crate::layer::MethodRule::named) or [`Ask::operation`](crate::policy::Ask::operation) gave
+    /// the operation, if any.
     #[must_use]
     pub fn name(&self) -> Option<&str> {
         self.name.as_deref()

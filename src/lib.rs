@@ -37,7 +37,7 @@
 //! |---|---|
 //! | guard routes | [`Guard`], [`Guard::require`], [`layer`] |
 //! | guard several resources, or a credential in another field | [`layer::Guards`], [`Guard::credential_field`] |
-//! | guard a gRPC service | [`layer::Rules`], [`Guard::rules`], [the guide](guide::grpc_and_streams) |
+//! | guard a gRPC service | [`layer::Rules`], [`Guard::rules`], [`Grant::of`], [the guide](guide::grpc_and_streams) |
 //! | end streams with their token | `Grant::until_expiry`, [the guide](guide::grpc_and_streams#streams-end-with-their-token) |
 //! | say what an operation asks for | [`Require`], [`Scope`], [`Acr`] |
 //! | compare one operation with what was consented to | [`detail`]: [`Detail`](detail::Detail), [`DetailType`](detail::DetailType), [`Require::detail`] |
@@ -115,6 +115,8 @@ mod require;
 pub mod testing;
 pub mod token;
 mod token_cache;
+#[cfg(feature = "tonic")]
+mod tonic;
 
 pub use crate::answer::Answer;
 pub use crate::audit::event::AuditEvent;

@@ -45,7 +45,7 @@ impl Guard {
 
     /// Panics if the guard cannot ask for approvals and recognize them.
     #[expect(clippy::panic, reason = "a mistake of set-up")]
-    pub(super) fn assert_can_approve(&self) {
+    pub(crate) fn assert_can_approve(&self) {
         let Some(approvals) = &self.inner.approvals else {
             panic!("an approval is needed and the guard asks for none: call `Guard::approvals`")
         };

@@ -16,7 +16,8 @@ use crate::token::AccessToken;
 
 /// Permission for one request, granted by a guard.
 ///
-/// Only a guard makes a `Grant`. With the feature `axum` it is an extractor. It is cheap to clone.
+/// Only a guard makes a `Grant`. With the feature `axum` it is an extractor, and in gRPC and elsewhere
+/// [`of`](Self::of) finds it. It is cheap to clone.
 ///
 /// A grant dereferences to its [`Evidence`], and that to the validated [`AccessToken`], so their methods are called on
 /// the grant. These are the most used ones:

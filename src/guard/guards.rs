@@ -232,7 +232,7 @@ impl Guards {
     }
 
     /// Refuses and records a request that no guard is chosen for.
-    pub(super) fn refuse(
+    pub(crate) fn refuse(
         &self,
         parts: &Parts,
         requirement: &Require,

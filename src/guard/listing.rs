@@ -11,7 +11,7 @@ pub(super) struct Listings {
 }
 
 /// What one layer stands for.
-pub(super) enum Listed {
+pub(crate) enum Listed {
     Operations(Vec<ListedOperation>),
     UnnamedLayer,
 }

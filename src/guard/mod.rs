@@ -29,6 +29,7 @@ mod body;
 mod cached;
 mod clock;
 pub(crate) mod grant;
+mod in_extensions;
 mod listing;
 mod once;
 mod outcome;
@@ -69,10 +70,12 @@ pub(crate) use body::add_missing_body;
 pub use body::{BodyText, GuardBody, MakeBody, ProblemJson, body_fn};
 pub(crate) use grant::Grant;
 pub use guards::Guards;
-pub(crate) use listing::Listing;
-pub(crate) use request::{AccessRule, NoCredentials, RequestAnswer};
+#[cfg(feature = "axum")]
+pub(crate) use in_extensions::misplaced;
+pub(crate) use listing::{Listed, Listing};
+pub(crate) use request::{AccessRule, NoCredentials, OtherAuthenticator, RequestAnswer};
 pub use route::GuardLayer;
-pub(crate) use route::RouteSettings;
+pub(crate) use route::{RouteGuard, RouteSettings};
 
 /// Authorizes requests to one resource server.
 ///

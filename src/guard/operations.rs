@@ -1,8 +1,8 @@
 //! Which operations a guard knows of.
 
 use super::Guard;
-use super::listing::{Listed, Listing, Listings};
-use crate::audit::{Known, KnownIssuer, ListedOperation, Operations};
+use super::listing::{Listed, Listings};
+use crate::audit::{Known, KnownIssuer, Operations};
 
 /// # Operations
 impl Guard {
@@ -63,14 +63,6 @@ impl Guard {
         });
         let (audiences, issuers) = (self.audiences().to_vec(), issuers.collect());
         Operations::new(Known { audiences, issuers, listed, unnamed_layers })
-    }
-
-    /// Puts operations into the list of this guard, for as long as what this returns is kept.
-    ///
-    /// A layer that has a table of operations keeps it beside that table.
-    pub(crate) fn list(&self, operations: impl IntoIterator<Item = ListedOperation>) -> Listing {
-        let listed = Listed::Operations(operations.into_iter().collect());
-        Listing::new(listed, [self.listings()])
     }
 
     pub(super) fn listings(&self) -> &Listings {

@@ -1,5 +1,6 @@
 //! What the steps of one request hand to each other.
 
+use std::any::type_name;
 use std::sync::Arc;
 
 use http::Extensions;
@@ -45,6 +46,16 @@ pub(crate) struct OtherAuthenticator {
     /// The name of the type.
     pub(crate) name: &'static str,
     pub(crate) is_there: fn(&Extensions) -> bool,
+}
+
+impl OtherAuthenticator {
+    /// The one that leaves a `T`.
+    pub(crate) fn of<T: Send + Sync + 'static>() -> Self {
+        OtherAuthenticator {
+            name: type_name::<T>(),
+            is_there: |extensions: &Extensions| extensions.get::<T>().is_some(),
+        }
+    }
 }
 
 /// The answer of a guard: at once, or after waiting for keys or for a store.

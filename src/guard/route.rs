@@ -1,13 +1,13 @@
 //! The guard of one route: what the guard requires of requests to it, and how they are answered. The room `layer` makes
 //! a tower layer of it.
 
-use std::any::type_name;
 use std::fmt;
 use std::sync::Arc;
 
-use http::Extensions;
 use http::request::Parts;
 
+#[cfg(feature = "remote")]
+use super::Grant;
 use super::body::GuardBody;
 use super::listing::{Listed, Listing};
 use super::path_rule::require_for_every_spelling;
@@ -100,7 +100,7 @@ pub(super) struct Route {
 
 /// Which guard judges a request.
 #[derive(Clone)]
-pub(super) enum RouteGuard {
+pub(crate) enum RouteGuard {
     One(Guard),
     /// One of these, chosen for each request.
     Chosen(Guards),
@@ -108,12 +108,37 @@ pub(super) enum RouteGuard {
 
 impl RouteGuard {
     /// Puts this into the list of every guard that may be chosen.
-    fn list(&self, listed: Listed) -> Listing {
+    pub(crate) fn list(&self, listed: Listed) -> Listing {
         match self {
             RouteGuard::One(guard) => Listing::new(listed, [guard.listings()]),
             RouteGuard::Chosen(guards) => {
                 Listing::new(listed, guards.iter().map(|(_, guard)| guard.listings()))
             }
+        }
+    }
+
+    /// The guard that judges this request, or the guards of which none is chosen for it.
+    pub(crate) fn of_request(&self, parts: &mut Parts) -> Result<&Guard, &Guards> {
+        match self {
+            RouteGuard::One(guard) => Ok(guard),
+            RouteGuard::Chosen(guards) => guards.chosen(parts).ok_or(guards),
+        }
+    }
+
+    /// The guard that made this grant.
+    #[cfg(feature = "remote")]
+    pub(crate) fn maker_of(&self, grant: &Grant) -> Option<&Guard> {
+        match self {
+            RouteGuard::One(guard) => Some(guard).filter(|guard| grant.made_by(guard)),
+            RouteGuard::Chosen(guards) => guards.maker_of(grant),
+        }
+    }
+
+    /// Shows every guard that may be chosen.
+    pub(crate) fn for_each(&self, mut show: impl FnMut(&Guard)) {
+        match self {
+            RouteGuard::One(guard) => show(guard),
+            RouteGuard::Chosen(guards) => guards.iter().for_each(|(_, guard)| show(guard)),
         }
     }
 }
@@ -239,11 +264,7 @@ impl<B: Clone> GuardLayer<B> {
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
     pub fn or_authenticated<T: Send + Sync + 'static>(self) -> Self {
-        let other = OtherAuthenticator {
-            name: type_name::<T>(),
-            is_there: |extensions: &Extensions| extensions.get::<T>().is_some(),
-        };
-        self.with(|route| route.other_authenticators.push(other))
+        self.with(|route| route.other_authenticators.push(OtherAuthenticator::of::<T>()))
     }
 
     /// Sets what makes the body of the responses of this layer, instead of what the guard is set up with
@@ -273,12 +294,7 @@ impl<B: Clone> GuardLayer<B> {
     ///
     /// Panics if the guard, or one of several, cannot ask for approvals: see [`Guard::approvals`].
     pub fn approvable(self) -> Self {
-        match &self.settings.route.guard {
-            RouteGuard::One(guard) => guard.assert_can_approve(),
-            RouteGuard::Chosen(guards) => {
-                guards.iter().for_each(|(_, guard)| guard.assert_can_approve())
-            }
-        }
+        self.settings.route.guard.for_each(Guard::assert_can_approve);
         self.with(|route| route.approvable = true)
     }
 
@@ -313,17 +329,14 @@ impl Route {
 impl<B> RouteSettings<B> {
     /// The guard that judges this request, or the denial if there is none for it.
     pub(crate) fn guard(&self, parts: &mut Parts) -> Result<&Guard, Denial> {
-        let guards = match &self.route.guard {
-            RouteGuard::One(guard) => return Ok(guard),
-            RouteGuard::Chosen(guards) => guards,
-        };
-        guards.chosen(parts).ok_or_else(|| match &self.route.requirement {
+        let Route { guard, requirement, operation_name, .. } = &self.route;
+        guard.of_request(parts).map_err(|guards| match requirement {
             RouteRequirement::Fixed(requirement) => {
-                guards.refuse(parts, requirement, self.route.operation_name.clone())
+                guards.refuse(parts, requirement, operation_name.clone())
             }
             // The rule is not asked: nothing is known of the resource.
             RouteRequirement::Computed(_) => {
-                guards.refuse(parts, &Require::valid_token(), self.route.operation_name.clone())
+                guards.refuse(parts, &Require::valid_token(), operation_name.clone())
             }
         })
     }

@@ -3,7 +3,7 @@
 //! You rarely name a type of this module: [`Guard::require`], [`Guard::require_by`] and [`Guard::optional`] return a
 //! [`GuardLayer`] that you pass to a router. You need the module
 //!
-//! - to guard a gRPC service: [`Rules`], for [`Guard::rules`];
+//! - to guard a gRPC service: [`Rules`] and [`MethodRule`], for [`Guard::rules`];
 //! - to end streams with their token: `UntilExpiry` (feature `remote`);
 //! - to give denied responses a body: [`ProblemJson`], a closure ([`body_fn`]), or a [`MakeBody`] of your own;
 //! - to choose one of several guards for each request: [`Guards`];
@@ -99,7 +99,9 @@
 //! [`Guard::rules`]: crate::Guard::rules
 
 mod future;
+mod method_rule;
 mod rules;
+mod rules_service;
 mod service;
 #[cfg(feature = "remote")]
 mod until_expiry;
@@ -109,7 +111,9 @@ mod until_expiry;
 pub use crate::axum::OwnGrant;
 pub use crate::guard::{BodyText, GuardBody, GuardLayer, Guards, MakeBody, ProblemJson, body_fn};
 pub use future::ResponseFuture;
-pub use rules::{Rules, RulesLayer, RulesMismatch, RulesService};
+pub use method_rule::MethodRule;
+pub use rules::{Rules, RulesMismatch};
+pub use rules_service::{RulesLayer, RulesService};
 pub use service::GuardService;
 #[cfg(feature = "remote")]
 #[cfg_attr(docsrs, doc(cfg(feature = "remote")))]

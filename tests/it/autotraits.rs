@@ -40,7 +40,7 @@ fn shared() -> Vec<&'static str> {
     hold!(Send Sync Debug;
         AcceptedProof, AccessToken, Backend, ClientCertificate, Dpop, MemoryReplayStore, Nonces, Possession<'_>,
         Remembered, ReplayEntry, StoreStatus, StoreUnavailable, TestProof, TestProofKey, ConfigError, Acr, Actor<'_>, ActorSource, Algorithm, Audience, AuditEvent<'_>, Challenge,
-        Rules, RulesLayer, RulesMismatch, RulesService<()>, UntilExpiry<String>, UntilExpiryLayer, UntilExpiryService<()>,
+        MethodRule, Rules, RulesLayer, RulesMismatch, RulesService<()>, UntilExpiry<String>, UntilExpiryLayer, UntilExpiryService<()>,
         ClaimRule, Credential, DecisionId, Denial, GuardBody, Evidence, Grant, Guard, GuardLayer,
         Guards, GuardService<(), GuardBody>, HeaderType, InvalidName, InvalidToken, Issuer, KeyHint<'_>,
         HttpError, HttpLimits, KeyProblem, KeySet, KeySetError, KeySetId, KeyState, KeyStatus, KeysUnavailable, Readiness, RemoteKeys, ScriptedClient, MayAct<'_>, Metadata, DocumentService, ChallengeKeys, TransactionChallenge,
@@ -125,7 +125,7 @@ fn what_a_service_holds_can_be_cloned() {
     // these are made to be kept by a handler, a layer or the state of a router
     hold!(Clone Send Sync;
         AcceptedProof, Dpop, Nonces, Possession<'_>, ReplayEntry, TestProof, TestProofKey, ConfigError, Acr, Audience, Challenge, ClaimRule, Credential, Denial, Evidence, Grant, Guard, GuardLayer, Guards,
-        GuardLayer<ProblemJson>, GuardService<(), GuardBody>, Rules, RulesLayer, RulesMismatch, RulesService<()>, UntilExpiryLayer, UntilExpiryService<()>, InvalidName, Issuer, KeySet,
+        GuardLayer<ProblemJson>, GuardService<(), GuardBody>, MethodRule, Rules, RulesLayer, RulesMismatch, RulesService<()>, UntilExpiryLayer, UntilExpiryService<()>, InvalidName, Issuer, KeySet,
         KeySetError, Metadata, DocumentService, ChallengeKeys, TransactionChallenge,
         Approvals, ApprovalProblem, Requester, Transaction, TransactionKey, TransactionServer, MetadataUrl, Operation, OwnGrant, Party<'_>,
         Profile, Require, Scope, ScopeCycle, ScopeHierarchy, TestIssuer, TestToken, Unmet,

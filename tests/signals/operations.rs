@@ -3,7 +3,7 @@
 use axum::Router;
 use axum::routing::{delete, get, post};
 use serde_json::json;
-use unconfused::layer::{Guards, ProblemJson, Rules};
+use unconfused::layer::{Guards, MethodRule, ProblemJson, Rules};
 use unconfused::{Audience, Guard, Require};
 
 use crate::{DELETE, FIVE_MINUTES, LOGIN, ORDERS, READ, REFUND, approving, guard, login};
@@ -256,4 +256,19 @@ fn a_name_cannot_forge_a_line_of_the_list() {
     let json = serde_json::to_string(&operations).unwrap();
     assert!(json.contains(r#""name":"GET /a\\nPOST /b\\u{202e}""#), "{json}");
     drop(layer);
+}
+
+#[test]
+fn a_method_of_rules_that_has_a_name_is_listed_under_it_and_known_by_its_path() {
+    let guard = approving(guard(&login()));
+    let guards = Guards::new([("a", guard.clone())], |_, guards| guards.get("a"));
+    let rule = MethodRule::requiring(DELETE).named("orders.delete").approvable();
+    let layer = guards.rules(Rules::new().on("/orders.v1.Orders/Delete", rule));
+    let operations = guard.operations();
+    let [listed] = operations.listed() else { panic!("{operations}") };
+    assert_eq!(listed.name(), "orders.delete");
+    assert_eq!(listed.path(), Some("/orders.v1.Orders/Delete"));
+    assert!(listed.asks_for_approval());
+    drop(layer);
+    assert!(names(&guard).is_empty());
 }

@@ -57,12 +57,13 @@
 //! | call the next service with a token of its own | `next_hop` (feature `remote`), [the guide](guide::call_the_next_service) |
 //! | keep a record | [`Audit`], [`AuditEvent`], [`audit`]: [`JsonLines`](audit::JsonLines), [the guide](guide::what_is_recorded) |
 //! | watch the service | `MetricsAudit`, [the guide](guide::watch_it) |
+//! | see whether it is at work | [`audit::Signals`], [`Guard::operations`], [the guide](guide::three_signals) |
 //! | understand a refusal | [`Reason`], [`Denial::for_operator`], [the guide](guide::my_token_is_refused) |
 //! | know what clients are told | [`challenge`]: [`Challenge`](challenge::Challenge), [`Metadata`](challenge::Metadata), [`Remedy`](challenge::Remedy) |
 //! | validate a token without a guard | [`token`]: [`UnverifiedToken`](token::UnverifiedToken), [`Validation`](token::Validation) |
 //! | handle errors of set-up | [`error`]: [`ConfigError`](error::ConfigError) |
 //! | await keys and stores, or not | [`Answer`] |
-//! | test your service | [`testing`]: [`TestIssuer`](testing::TestIssuer) |
+//! | test your service | [`testing`]: [`TestIssuer`](testing::TestIssuer), [`unguarded`](testing::unguarded) |
 #![cfg_attr(docsrs, feature(doc_cfg))]
 // Nothing panics on input. Only set-up does, for mistakes that its documentation lists.
 #![deny(

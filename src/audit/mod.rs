@@ -8,6 +8,9 @@
 //!
 //! [What is recorded](crate::guide::what_is_recorded) shows a line and says which sink is for what.
 //!
+//! [`Signals`] is a sink that counts what shows whether the guard is at work, beside the [`Operations`] that it knows:
+//! [the guide](crate::guide::three_signals) has the page that comes of it.
+//!
 //! # What has no record
 //!
 //! - A request without credentials that [`Guard::optional`](crate::Guard::optional) lets pass.
@@ -51,7 +54,9 @@ mod lines;
 #[cfg(feature = "metrics")]
 mod metrics;
 mod ocsf;
+mod operations;
 mod queue;
+mod signals;
 pub(crate) mod sink;
 mod stream;
 #[cfg(feature = "tracing")]
@@ -67,6 +72,9 @@ pub use self::tracing::TracingAudit;
 pub(crate) use event::{AuditEvent, KnownClaims};
 pub use event::{HopStep, StepUp};
 pub use lines::JsonLines;
+pub(crate) use operations::{Asked, Known, KnownIssuer};
+pub use operations::{Finding, FindingKind, ListedOperation, Operations};
+pub use signals::{ActorName, ActorSignals, OperationSignals, Signals, SignalsReport};
 pub(crate) use sink::Audit;
 pub use sink::audit_fn;
 

@@ -19,6 +19,8 @@ mod narrow;
 
 mod readiness;
 
+mod operations;
+
 mod pass;
 
 mod admitted;
@@ -28,6 +30,7 @@ mod cached;
 mod clock;
 pub(crate) mod grant;
 mod in_extensions;
+mod listing;
 mod once;
 mod outcome;
 mod path_rule;
@@ -58,6 +61,7 @@ use crate::token::Terms;
 use crate::token_cache::TokenCache;
 
 use clock::Clock;
+use listing::Listings;
 use policy_settings::Policies;
 
 #[cfg(feature = "axum")]
@@ -68,6 +72,7 @@ pub(crate) use grant::Grant;
 pub use guards::Guards;
 #[cfg(feature = "axum")]
 pub(crate) use in_extensions::misplaced;
+pub(crate) use listing::{Listed, Listing};
 pub(crate) use request::{AccessRule, NoCredentials, OtherAuthenticator, RequestAnswer};
 pub use route::GuardLayer;
 pub(crate) use route::{RouteGuard, RouteSettings};
@@ -142,6 +147,8 @@ struct Inner {
     is_timed: bool,
     /// Makes the bodies of denied responses.
     make_text: Option<Arc<MakeText>>,
+    /// The operations that layers of this guard stand for.
+    listings: Arc<Listings>,
 }
 
 /// Says whether a request came over TLS.

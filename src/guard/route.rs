@@ -9,9 +9,11 @@ use http::request::Parts;
 #[cfg(feature = "remote")]
 use super::Grant;
 use super::body::GuardBody;
+use super::listing::{Listed, Listing};
 use super::path_rule::require_for_every_spelling;
 use super::request::{AccessRule, OtherAuthenticator};
 use super::{Guard, Guards};
+use crate::audit::{Asked, ListedOperation};
 use crate::denial::Denial;
 use crate::require::Require;
 
@@ -92,6 +94,8 @@ pub(super) struct Route {
     optional: bool,
     other_authenticators: Vec<OtherAuthenticator>,
     approvable: bool,
+    /// Keeps the route in the list of its guard. `None` while it is made.
+    _listing: Option<Listing>,
 }
 
 /// Which guard judges a request.
@@ -103,6 +107,16 @@ pub(crate) enum RouteGuard {
 }
 
 impl RouteGuard {
+    /// Puts this into the list of every guard that may be chosen.
+    pub(crate) fn list(&self, listed: Listed) -> Listing {
+        match self {
+            RouteGuard::One(guard) => Listing::new(listed, [guard.listings()]),
+            RouteGuard::Chosen(guards) => {
+                Listing::new(listed, guards.iter().map(|(_, guard)| guard.listings()))
+            }
+        }
+    }
+
     /// The guard that judges this request, or the guards of which none is chosen for it.
     pub(crate) fn of_request(&self, parts: &mut Parts) -> Result<&Guard, &Guards> {
         match self {
@@ -137,14 +151,16 @@ pub(super) enum RouteRequirement {
 
 impl GuardLayer {
     pub(super) fn new(guard: RouteGuard, requirement: RouteRequirement) -> Self {
-        let route = Route {
+        let mut route = Route {
             guard,
             requirement,
             operation_name: None,
             optional: false,
             other_authenticators: Vec::new(),
             approvable: false,
+            _listing: None,
         };
+        route.list();
         GuardLayer { settings: Arc::new(RouteSettings { route, body: GuardBody }) }
     }
 
@@ -164,7 +180,28 @@ impl RouteRequirement {
 }
 
 impl<B: Clone> GuardLayer<B> {
-    /// Names the operation in the record. By default it is named by method and path.
+    /// Names the operation in the record and in the [list of the guard](Guard::operations). By default it is named by
+    /// method and path in the record, and is not in the list.
+    ///
+    /// Prefer the method and the path of the route, such as `POST /orders/{id}/refund`, from the root of the router. Such
+    /// a name is read as both. A part of the path in braces stands for any segment, and `{*rest}` at the end for all
+    /// that follow.
+    ///
+    /// ```
+    /// # #[cfg(feature = "testing")] {
+    /// use unconfused::{Audience, Guard, Scope};
+    /// # use unconfused::testing::TestIssuer;
+    ///
+    /// const ORDERS: Audience = Audience::from_static("https://orders.example");
+    /// const REFUND: Scope = Scope::from_static("orders:refund");
+    /// # let issuer = TestIssuer::new("https://login.example").issuer();
+    ///
+    /// let guard = Guard::new(ORDERS, issuer);
+    /// let refunds = guard.require(REFUND).named("POST /orders/{id}/refund");
+    /// assert_eq!(guard.operations().listed()[0].path(), Some("/orders/{id}/refund"));
+    /// # drop(refunds);
+    /// # }
+    /// ```
     pub fn named(self, name: impl AsRef<str>) -> Self {
         self.with(|route| route.operation_name = Some(name.as_ref().into()))
     }
@@ -262,8 +299,30 @@ impl<B: Clone> GuardLayer<B> {
     }
 
     pub(super) fn with(mut self, change: impl FnOnce(&mut Route)) -> Self {
-        change(&mut Arc::make_mut(&mut self.settings).route);
+        let route = &mut Arc::make_mut(&mut self.settings).route;
+        change(route);
+        route.list();
         self
+    }
+}
+
+impl Route {
+    /// Puts this route into the list of its guards, as it is now. What stood for it before leaves the list, unless
+    /// another layer still has it.
+    fn list(&mut self) {
+        let listed = match &self.operation_name {
+            None => Listed::UnnamedLayer,
+            Some(name) => {
+                let asked = match &self.requirement {
+                    RouteRequirement::Fixed(requirement) => Asked::Fixed(requirement.clone()),
+                    RouteRequirement::Computed(_) => Asked::Computed,
+                };
+                let listed = ListedOperation::new(name.clone(), asked);
+                let listed = listed.optional(self.optional).approvable(self.approvable);
+                Listed::Operations(vec![listed])
+            }
+        };
+        self._listing = Some(self.guard.list(listed));
     }
 }
 

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use http::request::Parts;
 
+use crate::audit::{Asked, ListedOperation};
 use crate::denial::Denial;
 use crate::guard::{AccessRule, Guard, Guards, OtherAuthenticator};
 use crate::names::Scope;
@@ -84,6 +85,13 @@ impl MethodRule {
     /// The name of the operation, if it was given one.
     pub(crate) fn name(&self) -> Option<&str> {
         self.operation_name.as_deref()
+    }
+
+    /// The method in the list of a guard, under its name or this one.
+    pub(super) fn listed(&self, unnamed: impl FnOnce() -> String) -> ListedOperation {
+        let name = self.operation_name.clone().unwrap_or_else(|| unnamed().into());
+        let asked = Asked::Fixed(self.requirement.clone());
+        ListedOperation::new(name, asked).approvable(self.approvable)
     }
 
     /// Panics if the guard can never let a request pass by this rule.

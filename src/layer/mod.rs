@@ -77,7 +77,8 @@
 //!
 //! # What stays open without a sound
 //!
-//! axum cannot tell us about these, and no test fails that does not send a request to them:
+//! axum cannot tell us about these, and no test fails that does not send a request to them.
+//! [The recipe for CI](crate::guide::three_signals#in-ci) has one that does.
 //!
 //! - **A method that is chained after a layer**, as above.
 //! - **A `fallback`** of a router is not behind any `route_layer`. If it does more than answer 404, give it a guard of

@@ -3,7 +3,10 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
+use http::Method;
+
 use super::method_rule::MethodRule;
+use crate::audit::{Asked, ListedOperation};
 #[cfg(doc)]
 use crate::guard::Guard;
 
@@ -56,6 +59,18 @@ impl Rules {
     /// Panics if [`on`](Self::on) would.
     pub fn open(self, path: impl Into<String>) -> Self {
         self.with(path.into(), MethodAccess::Open)
+    }
+
+    /// The methods, for the list of a guard. Every request of gRPC is a `POST`.
+    pub(super) fn listed(&self) -> impl Iterator<Item = ListedOperation> {
+        self.by_path.iter().map(|(path, access)| {
+            let unnamed = || format!("POST {path}");
+            let listed = match access {
+                MethodAccess::Guarded(rule) => rule.listed(unnamed),
+                MethodAccess::Open => ListedOperation::new(unnamed(), Asked::Nothing),
+            };
+            listed.at(Method::POST, path)
+        })
     }
 
     fn with(mut self, path: String, access: MethodAccess) -> Self {

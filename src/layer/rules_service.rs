@@ -12,7 +12,7 @@ use super::future::{ResponseChanges, ResponseFuture};
 use super::rules::{MethodAccess, Rules};
 use super::service::{Respond, judge, pass, refuse};
 use crate::denial::Denial;
-use crate::guard::{Guard, Guards, RouteGuard};
+use crate::guard::{Guard, Guards, Listed, Listing, RouteGuard};
 use crate::require::Require;
 
 /// # gRPC
@@ -107,6 +107,8 @@ pub struct RulesLayer {
 struct Settings {
     guard: RouteGuard,
     rules: Rules,
+    /// Keeps the methods in the lists of the guards.
+    _listing: Listing,
 }
 
 impl RulesLayer {
@@ -116,7 +118,8 @@ impl RulesLayer {
                 guard.for_each(|guard| rule.assert_fits(guard));
             }
         }
-        RulesLayer { settings: Arc::new(Settings { guard, rules }) }
+        let _listing = guard.list(Listed::Operations(rules.listed().collect()));
+        RulesLayer { settings: Arc::new(Settings { guard, rules, _listing }) }
     }
 
     #[cfg(feature = "remote")]
@@ -166,7 +169,7 @@ where
 
     fn call(&mut self, request: Request<Q>) -> Self::Future {
         let (mut parts, body) = request.into_parts();
-        let Settings { guard, rules } = &*self.layer.settings;
+        let Settings { guard, rules, .. } = &*self.layer.settings;
         let rule = match rules.access(parts.uri.path()) {
             Some(MethodAccess::Guarded(rule)) => Some(rule),
             Some(MethodAccess::Open) => {

@@ -19,7 +19,9 @@ use unconfused::policy::*;
 use unconfused::profile::*;
 use unconfused::proof::*;
 use unconfused::replay::*;
-use unconfused::testing::{ScriptedClient, TestIssuer, TestProof, TestProofKey, TestToken};
+use unconfused::testing::{
+    EmptyBody, ScriptedClient, TestIssuer, TestProof, TestProofKey, TestToken, Unguarded,
+};
 use unconfused::token::*;
 use unconfused::*;
 
@@ -51,6 +53,7 @@ fn shared() -> Vec<&'static str> {
         AttachError, ClientAuth, DomainGrant, HopError, HopServiceError<HopError>, HopStep<'_>, HopTarget, NextHop, NextHopLayer,
         NextHopService<()>, OutboundToken, TokenServer,
         JsonLines, MetricsAudit, TokenSource, TraceParent,
+        ActorName, ActorSignals, Finding, FindingKind, ListedOperation, EmptyBody, OperationSignals, Operations, Signals, SignalsReport, Unguarded,
         TestIssuer, TestToken, TokenLimits, TracingAudit, Unmet, UnverifiedToken<'_>, Validation, WrongClaimType,
     )
 }
@@ -132,6 +135,7 @@ fn what_a_service_holds_can_be_cloned() {
         Profile, Require, Scope, ScopeCycle, ScopeHierarchy, TestIssuer, TestToken, Unmet,
         ApprovalTask, Ask, Attribute, Obligation, Ruling, Verdict,
         Validation, WrongClaimType, Detail, DetailType, DetailTypes, Remediation,
+        ActorName, ActorSignals, Finding, ListedOperation, OperationSignals, Operations, SignalsReport,
     );
 }
 
@@ -140,7 +144,7 @@ fn small_values_can_be_copied() {
     hold!(Copy Send Sync;
         ClientCertificate, Remembered, Actor<'_>, ActorSource, Algorithm, DecisionId, GuardBody, HeaderType, KeyHint<'_>,
         KeyProblem, MayAct<'_>, Printable<'_>, ProblemJson, Reason, Remedy, ScopeShape,
-        SkippedKey<'_>, StepUp, TracingAudit, Consent, DetailsDialect, GrantedDetails<'_>,
+        FindingKind, EmptyBody, SkippedKey<'_>, StepUp, TracingAudit, Consent, DetailsDialect, GrantedDetails<'_>,
     );
 }
 
@@ -149,7 +153,7 @@ fn every_error_can_be_handed_on() {
     hold!(Error Send Sync;
         StoreUnavailable, ConfigError,
         Denial, DetailProblem, InvalidName, InvalidToken, KeyProblem, KeySetError, KeysUnavailable,
-        Reason, RulesMismatch, ScopeCycle, Unmet, WrongClaimType,
+        Reason, RulesMismatch, ScopeCycle, Unguarded, Unmet, WrongClaimType,
     );
 }
 

@@ -124,6 +124,7 @@ const clients = [
 const approvals = transactions({
   issuer: ISSUER,
   clients: clients.map(({ client_id }) => client_id),
+  isPublic: async (id) => id && (await provider.Client.find(id))?.clientAuthMethod === 'none',
   types: ['payment', 'order_refund'],
   mint,
 })

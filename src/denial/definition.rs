@@ -63,6 +63,9 @@ struct Inner {
     /// Where a human approves the request.
     task: Option<Box<ApprovalTask>>,
     decision: Option<DecisionId>,
+    /// What an MCP layer answers, if that does not follow from the reason: the status, and the code of JSON-RPC.
+    #[cfg(feature = "mcp")]
+    mcp_answer: Option<(StatusCode, i32)>,
     /// Makes the body that the guard is set up with.
     make_text: Option<Arc<MakeText>>,
 }
@@ -82,6 +85,8 @@ impl Denial {
             nonce: None,
             task: None,
             decision: None,
+            #[cfg(feature = "mcp")]
+            mcp_answer: None,
             make_text: None,
         }))
     }
@@ -138,9 +143,14 @@ impl Denial {
     /// Returns the HTTP status of the answer.
     ///
     /// It is that of the reason, but 403 if a [`DetailsDialect`] says so, and if a token with more details or with an
-    /// approval would help but cannot be asked for.
+    /// approval would help but cannot be asked for. A message that an MCP layer cannot read, or for which its table has
+    /// no entry, has the status that the protocol wants (module `mcp`).
     #[must_use]
     pub fn status(&self) -> StatusCode {
+        #[cfg(feature = "mcp")]
+        if let Some((status, _)) = self.0.mcp_answer {
+            return status;
+        }
         let is_step_up = |challenge: &Challenge| {
             challenge.asks_for_details_in(DetailsDialect::StepUpAuthorization)
         };
@@ -325,6 +335,19 @@ impl Denial {
     pub(crate) fn with_text(mut self, make_text: Option<&Arc<MakeText>>) -> Self {
         self.0.make_text = make_text.cloned();
         self
+    }
+
+    /// Sets what an MCP layer answers.
+    #[cfg(feature = "mcp")]
+    pub(crate) fn with_mcp_answer(mut self, status: StatusCode, code: i32) -> Self {
+        self.0.mcp_answer = Some((status, code));
+        self
+    }
+
+    /// The code of JSON-RPC, if it does not follow from the status.
+    #[cfg(feature = "mcp")]
+    pub(crate) fn mcp_code(&self) -> Option<i32> {
+        self.0.mcp_answer.map(|(_, code)| code)
     }
 
     pub(crate) fn with_decision(mut self, decision: DecisionId) -> Self {

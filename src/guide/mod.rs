@@ -17,13 +17,14 @@
 //! 12. [Other frameworks](other_frameworks): actix-web, Lambda, and any framework that is not built on tower.
 //! 13. [gRPC and streams](grpc_and_streams): what each method requires, what clients are told, and streams that end with
 //!     their token.
-//! 14. [JWTs of your own](jwts_of_your_own): plain JWTs, signed with a private key of your service.
-//! 15. [Behind a proxy](behind_a_proxy): what changes if something else terminates TLS, or authenticates users.
-//! 16. [Testing your service](testing_your_service): tokens for your own tests.
-//! 17. [Deployment](deployment): what the service needs where it runs.
-//! 18. [What is not checked](what_is_not_checked): what a grant does not say.
-//! 19. [Limits](limits): every number, and how to change it.
-//! 20. [Security](security): the threats, and what the guard does about each.
+//! 14. [MCP servers](mcp_servers): which tool requires what, what clients are told, sessions and streams.
+//! 15. [JWTs of your own](jwts_of_your_own): plain JWTs, signed with a private key of your service.
+//! 16. [Behind a proxy](behind_a_proxy): what changes if something else terminates TLS, or authenticates users.
+//! 17. [Testing your service](testing_your_service): tokens for your own tests.
+//! 18. [Deployment](deployment): what the service needs where it runs.
+//! 19. [What is not checked](what_is_not_checked): what a grant does not say.
+//! 20. [Limits](limits): every number, and how to change it.
+//! 21. [Security](security): the threats, and what the guard does about each.
 //!
 //! The chapters hold no code of the crate. Their examples run as its tests.
 
@@ -56,6 +57,9 @@ pub mod kubernetes_and_b2c {}
 
 #[doc = include_str!("limits.md")]
 pub mod limits {}
+
+#[doc = include_str!("mcp_servers.md")]
+pub mod mcp_servers {}
 
 #[doc = include_str!("my_token_is_refused.md")]
 pub mod my_token_is_refused {}

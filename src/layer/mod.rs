@@ -98,9 +98,11 @@
 //! [`Guard::rules`]: crate::Guard::rules
 
 mod future;
+#[cfg(feature = "mcp")]
+pub(crate) mod mcp;
 mod rules;
 mod service;
-#[cfg(feature = "remote")]
+#[cfg(any(feature = "mcp", feature = "remote"))]
 mod until_expiry;
 
 #[cfg(feature = "axum")]
@@ -110,6 +112,6 @@ pub use crate::guard::{BodyText, GuardBody, GuardLayer, Guards, MakeBody, Proble
 pub use future::ResponseFuture;
 pub use rules::{Rules, RulesLayer, RulesMismatch, RulesService};
 pub use service::GuardService;
-#[cfg(feature = "remote")]
-#[cfg_attr(docsrs, doc(cfg(feature = "remote")))]
+#[cfg(any(feature = "mcp", feature = "remote"))]
+#[cfg_attr(docsrs, doc(cfg(any(feature = "mcp", feature = "remote"))))]
 pub use until_expiry::{UntilExpiry, UntilExpiryFuture, UntilExpiryLayer, UntilExpiryService};

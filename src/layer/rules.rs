@@ -13,6 +13,7 @@ use super::future::ResponseFuture;
 use super::service::{Respond, judge, pass, refuse};
 use crate::denial::Denial;
 use crate::guard::{AccessRule, Guard};
+use crate::reason::Reason;
 use crate::require::Require;
 
 /// What each method of a gRPC service requires, by its path. Anything that is not listed is refused.
@@ -272,7 +273,7 @@ struct Settings {
 }
 
 impl RulesLayer {
-    #[cfg(feature = "remote")]
+    #[cfg(any(feature = "mcp", feature = "remote"))]
     pub(super) fn guard(&self) -> &Guard {
         &self.settings.guard
     }
@@ -323,7 +324,13 @@ where
         let requirement = match rules.by_path.get(parts.uri.path()) {
             Some(MethodRule::Requires(requirement)) => requirement.clone(),
             Some(MethodRule::Open) => return pass(&mut self.inner, guard, parts, body),
-            None => return refuse(&mut self.inner, &InGrpc, guard.refuse_operation(&parts)),
+            None => {
+                return refuse(
+                    &mut self.inner,
+                    &InGrpc,
+                    guard.refuse_head(&parts, Reason::OperationUnknown.into()),
+                );
+            }
         };
         let rule = AccessRule::new(requirement);
         judge(&mut self.inner, guard, rule, &InGrpc, parts, body)

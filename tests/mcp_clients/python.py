@@ -20,6 +20,7 @@ READ, WRITE, PASSKEY = "orders:read", "orders:write", "passkey"
 # The status and the challenge of each answer, in the order in which they came.
 answers = []
 
+
 async def shown(answer):
     """Prints a line for an answer, and its challenge."""
     request = answer.request
@@ -39,6 +40,7 @@ async def shown(answer):
         challenge = re.sub(r', resource_metadata="[^"]*"', "", challenge)
         print("        " + re.sub(r'"([^"]{60})[^"]*"', r'"\1.."', challenge))
 
+
 class Memory:
     """What the OAuth code of the SDK asks of its client. Everything is kept in memory."""
 
@@ -57,6 +59,7 @@ class Memory:
 
     async def set_client_info(self, client_info):
         self.client_info = client_info
+
 
 class Browser:
     """The user's browser: it goes to the login, and comes back with the parameters of the callback."""
@@ -81,11 +84,13 @@ class Browser:
         back = self.callback
         return AuthorizationCodeResult(code=back["code"], state=back.get("state"), iss=back.get("iss"))
 
+
 def challenged(since, status, *parts):
     """Fails unless one of the answers from this one on was a challenge, with this status and these parts in it."""
     found = [answer for answer in answers[since:] if answer[1]]
     if len(found) != 1 or found[0][0] != status or not all(part in found[0][1] for part in parts):
         raise RuntimeError(f"expected one {status} with {parts}, got {found}")
+
 
 def granted(memory, *scopes):
     """Fails unless the token has exactly these scopes."""
@@ -93,12 +98,14 @@ def granted(memory, *scopes):
     if got != set(scopes):
         raise RuntimeError(f"expected a token for {scopes}, got {got}")
 
+
 async def call(client, name, **arguments):
     result = await client.call_tool(name, arguments)
     said = " ".join(block.text for block in result.content)
     print(f"    the tool says: {said}")
     if result.is_error:
         raise RuntimeError(f"the tool ends with an error: {said}")
+
 
 async def story(mode, era):
     memory, browser, since = Memory(), Browser(), len(answers)
@@ -143,9 +150,11 @@ async def story(mode, era):
             await call(client, "cancel_order", order=7)
             challenged(since, 403, 'error="insufficient_scope"', PASSKEY)
 
+
 async def main():
     for mode, era in (("legacy", "2025-11-25"), ("auto", "2026-07-28")):
         await story(mode, era)
     print(f"  mcp {importlib.metadata.version('mcp')}: all as expected.")
+
 
 asyncio.run(main())

@@ -16,8 +16,7 @@ use crate::evidence::DecisionId;
 use crate::printable::Explanation;
 use crate::proof::Dpop;
 use crate::reason::Reason;
-use crate::require::{Require, Unmet};
-use crate::token::{InvalidToken, WrongClaimType};
+use crate::require::Require;
 
 /// The field for nonces (RFC 9449 section 8.1).
 pub(crate) const DPOP_NONCE: HeaderName = HeaderName::from_static("dpop-nonce");
@@ -74,7 +73,7 @@ struct Inner {
 pub(crate) type MakeText = dyn Fn(&Denial) -> (Option<HeaderValue>, String) + Send + Sync;
 
 impl Denial {
-    fn new(reason: Reason, challenge: Challenge) -> Self {
+    pub(super) fn new(reason: Reason, challenge: Challenge) -> Self {
         Denial(Box::new(Inner {
             reason,
             other_reasons: Vec::new(),
@@ -371,6 +370,12 @@ impl Denial {
         self.0.task.as_deref()
     }
 
+    /// Adds the reasons besides the first.
+    pub(super) fn with_other_reasons(mut self, others: &[Reason]) -> Self {
+        self.0.other_reasons = others.to_vec();
+        self
+    }
+
     pub(crate) fn with_detail(mut self, detail: impl Into<Cow<'static, str>>) -> Self {
         self.0.explanation.detail = Some(detail.into());
         self
@@ -394,59 +399,6 @@ impl fmt::Display for ForOperator<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Inner { reason, explanation, .. } = &*self.0.0;
         write!(f, "{reason}{explanation}")
-    }
-}
-
-impl From<Reason> for Denial {
-    fn from(reason: Reason) -> Self {
-        let denial = Denial::new(reason, Challenge::for_reason(reason));
-        match reason {
-            // It takes a signed challenge, which only a guard can add.
-            Reason::TransactionAuthorizationRequired => denial.without_challenge(),
-            _ => denial,
-        }
-    }
-}
-
-impl From<&InvalidToken> for Denial {
-    fn from(invalid: &InvalidToken) -> Self {
-        Denial::from(invalid.reason()).with_explanation(invalid.explanation().clone())
-    }
-}
-
-impl From<InvalidToken> for Denial {
-    fn from(invalid: InvalidToken) -> Self {
-        let (reason, explanation, _) = invalid.into_parts();
-        Denial::from(reason).with_explanation(explanation)
-    }
-}
-
-/// A claim of another type or a missing one, refused as the guard refuses its own claims. See [`WrongClaimType`].
-impl From<WrongClaimType> for Denial {
-    fn from(wrong: WrongClaimType) -> Self {
-        Denial::from(wrong.reason()).with_detail(wrong.to_string())
-    }
-}
-
-impl From<Unmet> for Denial {
-    fn from(unmet: Unmet) -> Self {
-        Denial::from(&unmet)
-    }
-}
-
-impl From<&Unmet> for Denial {
-    fn from(unmet: &Unmet) -> Self {
-        let mut denial = match unmet.reason() {
-            Reason::TransactionAuthorizationRequired => Denial::from(unmet.reason()),
-            reason => Denial::new(reason, Challenge::for_unmet(unmet)),
-        };
-        if unmet.is_final() {
-            denial = denial.without_challenge();
-        }
-        denial.0.other_reasons = unmet.reasons().iter().skip(1).copied().collect();
-        denial.0.explanation.detail =
-            unmet.details.as_ref().map(|details| details.problem.clone().into());
-        denial
     }
 }
 

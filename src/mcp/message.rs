@@ -242,7 +242,7 @@ impl Message<'_> {
     /// Returns what to ask a guard: the requirement, and the operation for the policies and the record.
     ///
     /// The operation is named by the method. For the policies, the resource that it touches has the type `tool`,
-    /// `resource` or `prompt` and the id that is in the message. The record names the [tool](crate::AuditEvent::tool).
+    /// `resource` or `prompt` and the id that is in the message. The record names the [tool](crate::audit::Operation::tool).
     pub fn ask(&self) -> Ask {
         let requirement = (*self.requirement).clone();
         Ask::message(self.operation_name(), self.stated(), self.tool(), requirement)

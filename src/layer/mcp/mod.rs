@@ -3,6 +3,7 @@
 
 mod body;
 mod call;
+mod list;
 mod read;
 mod service;
 

@@ -68,3 +68,9 @@ pub(super) fn is_json(content_type: &HeaderValue) -> bool {
     };
     essence.eq_ignore_ascii_case("application/json") && parts.all(is_charset_right)
 }
+
+/// True for `text/event-stream`.
+pub(super) fn is_event_stream(content_type: &HeaderValue) -> bool {
+    let essence = content_type.as_bytes().split(|byte| *byte == b';').next().unwrap_or_default();
+    essence.trim_ascii().eq_ignore_ascii_case(b"text/event-stream")
+}

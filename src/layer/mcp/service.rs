@@ -5,6 +5,7 @@ use std::fmt;
 use std::future::{Future, poll_fn};
 use std::pin::Pin;
 use std::ptr;
+use std::str;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
@@ -18,7 +19,8 @@ use tower_service::Service;
 
 use super::body::{MessageBody, ToolsBody};
 use super::call::{Call, error_of};
-use super::read::read;
+use super::list;
+use super::read::{is_event_stream, read};
 use crate::answer::Answer;
 use crate::denial::{DPOP_NONCE, Denial};
 use crate::guard::{AccessRule, Grant, Guard, RequestAnswer};
@@ -192,11 +194,13 @@ impl Shared {
         Q: Body<Data = Bytes>,
         Q::Error: Into<BoxError>,
         R: Body<Data = Bytes>,
+        R::Error: Into<BoxError>,
     {
         let Shared { guard, tools } = self;
         if let Err(denial) = self.check_session(&mut parts.headers, &grant) {
             return Ok(self.respond(guard.refuse_next_step(&grant, denial), None));
         }
+        let (mut id, mut is_list) = (Bytes::new(), false);
         let (bytes, grant) = match &parts.method {
             &Method::POST => {
                 let bytes = match read(tools, &parts.headers, body).await {
@@ -208,7 +212,11 @@ impl Shared {
                     Err(invalid) => return Ok(self.refuse(&grant, &parts, invalid)),
                 };
                 match self.answer_message(&grant, &message).await {
-                    Ok(grant) => (bytes.clone(), grant),
+                    Ok(grant) => {
+                        id = message.id().map_or(id, |id| bytes.slice_ref(id.as_bytes()));
+                        is_list = message.method() == Some("tools/list");
+                        (bytes.clone(), grant)
+                    }
                     Err(denial) => return Ok(self.respond(denial, message.id())),
                 }
             }
@@ -227,7 +235,12 @@ impl Shared {
         parts.extensions.insert(call.clone());
         poll_fn(|cx| inner.poll_ready(cx)).await?;
         let response = inner.call(Request::from_parts(parts, MessageBody::new(bytes))).await?;
-        Ok(self.answer_response(response, &grant, &call))
+        let id = str::from_utf8(&id).ok().filter(|id| !id.is_empty());
+        let response = self.answer_response(response, &grant, &call, id);
+        match is_list && tools.settings.filters_list {
+            true => Ok(self.filter_list(response, &grant, id).await),
+            false => Ok(response),
+        }
     }
 
     /// Judges what the message requires, as the next step of the decision.
@@ -252,6 +265,7 @@ impl Shared {
         mut response: Response<R>,
         grant: &Grant,
         call: &Call,
+        id: Option<&str>,
     ) -> Response<ToolsBody<R>> {
         let denied = call.begin().map(Err).unwrap_or(Ok(()));
         let checked = denied.and_then(|()| {
@@ -259,7 +273,7 @@ impl Shared {
                 .map_err(|denial| self.guard.refuse_next_step(grant, denial))
         });
         if let Err(denial) = checked {
-            return self.respond(denial, None);
+            return self.respond(denial, id);
         }
         if let Some(nonce) = self.guard.next_nonce(grant) {
             response.headers_mut().insert(DPOP_NONCE, nonce);
@@ -269,6 +283,26 @@ impl Shared {
         let last = is_events.then(|| Bytes::from_static(b": token_expired\n\n"));
         let guard = &self.guard;
         response.map(|body| ToolsBody::server(UntilExpiry::recorded(body, guard, grant, last)))
+    }
+
+    /// Shows the client the tools alone that it may call.
+    async fn filter_list<R>(
+        &self,
+        response: Response<ToolsBody<R>>,
+        grant: &Grant,
+        id: Option<&str>,
+    ) -> Response<ToolsBody<R>>
+    where
+        R: Body<Data = Bytes>,
+        R::Error: Into<BoxError>,
+    {
+        match list::filtered(response, &self.tools, grant).await {
+            Ok(response) => response.map(ToolsBody::own),
+            Err(detail) => {
+                let denial = Problem::ListUnreadable.denial(detail);
+                self.respond(self.guard.refuse_next_step(grant, denial), id)
+            }
+        }
     }
 
     /// Takes the code from the id of the session, if there is one.
@@ -339,12 +373,6 @@ impl Shared {
         response.headers_mut().insert(CONTENT_TYPE, json);
         response
     }
-}
-
-/// True for `text/event-stream`.
-fn is_event_stream(content_type: &HeaderValue) -> bool {
-    let essence = content_type.as_bytes().split(|byte| *byte == b';').next().unwrap_or_default();
-    essence.trim_ascii().eq_ignore_ascii_case(b"text/event-stream")
 }
 
 type BoxFuture<T> = Pin<Box<dyn Future<Output = T> + Send>>;

@@ -26,16 +26,18 @@ use rmcp::transport::{StreamableHttpServerConfig, StreamableHttpService};
 use rmcp::{ErrorData, ServerHandler, schemars, tool, tool_handler, tool_router};
 use serde::Deserialize;
 use unconfused::approvals::Approvals;
+use unconfused::audit::Printable;
 use unconfused::detail::{Detail, DetailType};
 use unconfused::error::ConfigError;
 use unconfused::mcp::{Arguments, Call, InvalidArguments, SessionKey, Tools};
+use unconfused::policy::{Question, Verdict, policy_fn};
 use unconfused::{Acr, Audience, Audit, Denial, Guard, Issuer, Party, Require, Scope};
 
 const READ: Scope = Scope::from_static("orders:read");
 const WRITE: Scope = Scope::from_static("orders:write");
 const REFUND: Scope = Scope::from_static("orders:refund");
 /// A login with a passkey, as an acr: phishing-resistant. And as a scope, for clients that cannot ask for an acr: the
-/// login service grants it only in such a login.
+/// login service sends the user to such a login for it.
 const PASSKEY: Acr = Acr::from_static("phr");
 const PASSKEY_SCOPE: Scope = Scope::from_static("passkey");
 const FIVE_MINUTES: Duration = Duration::from_secs(300);
@@ -56,7 +58,19 @@ fn refund(arguments: &Arguments<'_>) -> Result<Require, InvalidArguments> {
     let Refund { order, amount, currency } = arguments.read()?;
     let refund = Detail::of("order_refund").with("order", order).with("currency", currency);
     let approved = Require::detail(refund.with("amount", amount).approved());
-    Ok(Require::scope(REFUND).acr([PASSKEY]).max_age(FIVE_MINUTES).and(approved))
+    Ok(Require::scope(REFUND).and(just_logged_in()).and(approved))
+}
+
+fn just_logged_in() -> Require {
+    Require::valid_token().acr([PASSKEY]).max_age(FIVE_MINUTES)
+}
+
+/// Checks the login for which a scope stands. A policy is asked once the scope is there.
+fn login_of_scope(question: &Question<'_>) -> Verdict {
+    match question.operation().tool().map(Printable::raw) {
+        Some("cancel_order") => Verdict::PermitIf(just_logged_in()),
+        _ => Verdict::Permit,
+    }
 }
 
 fn guard(resource: Audience, issuer: Issuer, approvals: Approvals, record: impl Audit) -> Guard {
@@ -67,7 +81,7 @@ fn guard(resource: Audience, issuer: Issuer, approvals: Approvals, record: impl 
     let words = "Refund {amount} {currency} to the customer of order {order}";
     let approvals = approvals.reason("order_refund", words);
     let guard = Guard::new(resource, issuer).detail_type(refund).approvals(approvals);
-    guard.replay(story::store()).audit(record)
+    guard.policy(policy_fn(login_of_scope)).replay(story::store()).audit(record)
 }
 
 fn app(guard: Guard, key: SessionKey) -> Result<Router, ConfigError> {

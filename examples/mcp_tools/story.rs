@@ -62,7 +62,8 @@ pub(crate) async fn tell() -> Fallible<()> {
     let passkey = |token: TestToken| token.acr("phr").authenticated(Duration::ZERO);
     let reads = token("orders:read");
     let writes = token("orders:read orders:write");
-    let cancels = token("orders:read orders:write passkey");
+    let cancels = token("orders:read orders:write passkey").acr("phr");
+    let cancels_now = passkey(cancels.clone());
     let refunds = token("orders:read orders:refund");
     let elsewhere = Audience::from_static("https://mail.example/mcp");
     let elsewhere = login.token(&elsewhere).subject("alice").scope("orders:read");
@@ -98,11 +99,13 @@ pub(crate) async fn tell() -> Fallible<()> {
 
     says("A scope stands for a login with a passkey, for clients that cannot ask for an acr.");
     agent.call(Some(&writes), "cancel_order", order(7), denied(403, scope)).await?;
-    agent.call(Some(&cancels), "cancel_order", order(7), PASSES).await?;
-    says(
-        "Order 8 is not alice's. The tool itself says no, and the answer is a denial like any other.",
-    );
-    agent.call(Some(&cancels), "cancel_order", order(8), denied(403, Reason::PolicyDenied)).await?;
+    agent.call(Some(&cancels_now), "cancel_order", order(7), PASSES).await?;
+    says("The scope does not say when that was. A policy checks it.");
+    let old = denied(401, Reason::AuthenticationTooOld);
+    agent.call(Some(&cancels), "cancel_order", order(7), old).await?;
+    says("Order 8 is not alice's. The tool itself says no, and the answer is a denial too.");
+    let no = denied(403, Reason::PolicyDenied);
+    agent.call(Some(&cancels_now), "cancel_order", order(8), no).await?;
 
     says(
         "A refund needs a login with a passkey, just now. Alice's was with a password, an hour ago.",

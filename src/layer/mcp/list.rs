@@ -82,7 +82,10 @@ fn shows(tools: &Tools, evidence: &Evidence, name: &str) -> bool {
 fn filtered_events(text: &str, shows: &impl Fn(&str) -> bool) -> Result<String, &'static str> {
     let mut out = String::with_capacity(text.len());
     let mut data: Option<String> = None;
-    // A stream may end its lines in three ways. With another one than these, nothing is data, and a list is not found.
+    if text.starts_with('\u{feff}') {
+        return Err("the stream begins with a byte order mark");
+    }
+    // A lone carriage return ends a line too, which no server here does.
     for line in text.split_inclusive('\n') {
         let bare = line.trim_end_matches(['\n', '\r']);
         if bare.contains('\r') {

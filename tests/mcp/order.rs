@@ -153,7 +153,7 @@ async fn the_record_tells_the_steps_apart_and_names_the_tool() {
     );
     assert_eq!(lines[0]["decision"], lines[1]["decision"]);
     assert_ne!(lines[1]["decision"], lines[3]["decision"]);
-    assert_eq!(lines[5]["detail"], r#"no entry for the tool "nothing""#);
+    assert_eq!(lines[5]["detail"], "no entry for the tool `nothing`");
 }
 
 #[tokio::test]

@@ -1,7 +1,10 @@
 //! A tool that refuses by itself, behind rmcp.
 
 use super::*;
-use rmcp::model::{CallToolRequestParams, CallToolResponse, CallToolResult, ErrorCode, ServerCapabilities, ServerConfig};
+use rmcp::model::{
+    CallToolRequestParams, CallToolResponse, CallToolResult, ErrorCode, ServerCapabilities,
+    ServerConfig,
+};
 use rmcp::service::RequestContext;
 use rmcp::transport::streamable_http_server::session::local::LocalSessionManager;
 use rmcp::transport::streamable_http_server::{StreamableHttpServerConfig, StreamableHttpService};

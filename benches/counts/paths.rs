@@ -13,13 +13,16 @@ use std::task::{Context, Poll, Waker};
 
 use base64::Engine as _;
 use base64::prelude::BASE64_URL_SAFE_NO_PAD as BASE64URL;
-use http::{Request, Response};
+use bytes::Bytes;
+use http::{HeaderValue, Request, Response};
+use http_body_util::Full;
 use josekit::jwk::Jwk;
 use josekit::jws::{ES256, JwsVerifier, RS256};
 use serde_json::Value;
 use time::UtcDateTime;
 use tower::{Layer, Service, service_fn};
 use unconfused::keys::KeySet;
+use unconfused::mcp::Tools;
 use unconfused::token::{KeyHint, UnverifiedToken, Validation};
 use unconfused::{AccessToken, Answer, Audience, Guard, Issuer};
 
@@ -43,11 +46,13 @@ pub(crate) fn named(name: &str) -> Option<Box<dyn FnMut()>> {
         "authorize-warm" => authorize(guard()),
         "layer-cold" => pass(cold().require(require()).layer(service_fn(handle))),
         "layer-warm" => pass(guard().require(require()).layer(service_fn(handle))),
+        "mcp-warm" => through_mcp(guard().mcp(tools()).layer(service_fn(read_message))),
         // subtracted
         "raw-rs256" => raw(RS256_TOKEN, |key| RS256.verifier_from_jwk(key).expect("an RSA key")),
         "raw-es256" => raw(ES256_TOKEN, |key| ES256.verifier_from_jwk(key).expect("an EC key")),
         "head" => head(),
         "request" => pass(service_fn(insert())),
+        "message" => through_mcp(service_fn(insert_message())),
         _ => return None,
     })
 }
@@ -152,6 +157,58 @@ fn pass(
         match answer.as_mut().poll(&mut Context::from_waker(Waker::noop())) {
             Poll::Ready(Ok(response)) => assert!(response.status().is_success()),
             Poll::Pending => unreachable!("ready at once"),
+        }
+    })
+}
+
+/// A table with the tool that is called, among others.
+fn tools() -> Tools {
+    let tools = Tools::new(require()).tool("refund", require());
+    (0..20).fold(tools, |tools, n| tools.tool(format!("tool-{n}"), require()))
+}
+
+/// A call of 2 kB.
+fn message() -> Request<Full<Bytes>> {
+    let note = "Refund what was paid twice, as agreed by phone. ".repeat(38);
+    let body = format!(
+        r#"{{"jsonrpc":"2.0","id":7,"method":"tools/call","params":{{"name":"refund","arguments":{{"order":4711,"amount":"12.50","note":"{note}"}}}}}}"#
+    );
+    let mut message = request().map(|()| Full::new(Bytes::from(body)));
+    let json = HeaderValue::from_static("application/json");
+    message.headers_mut().insert("content-type", json);
+    message
+}
+
+type MessageAnswered = Ready<Result<Response<Full<Bytes>>, Infallible>>;
+
+fn read_message<B>(request: Request<B>) -> MessageAnswered {
+    drop(black_box(request));
+    ready(Ok(Response::new(Full::default())))
+}
+
+/// Like a layer that lets every message pass unread.
+fn insert_message() -> impl FnMut(Request<Full<Bytes>>) -> MessageAnswered {
+    let value = Arc::new(());
+    move |mut request| {
+        request.extensions_mut().insert(value.clone());
+        read_message(request)
+    }
+}
+
+/// A message, which is cloned for each pass, through this service, in a runtime with a timer.
+fn through_mcp<B>(
+    mut service: impl Service<Request<Full<Bytes>>, Response = Response<B>, Error = Infallible>
+    + 'static,
+) -> Box<dyn FnMut()> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build();
+    let entered = Box::leak(Box::new(runtime.expect("a runtime"))).enter();
+    let request = message();
+    Box::new(move || {
+        let _ = &entered;
+        let mut answer = std::pin::pin!(service.call(request.clone()));
+        match answer.as_mut().poll(&mut Context::from_waker(Waker::noop())) {
+            Poll::Ready(Ok(response)) => assert!(response.status().is_success()),
+            Poll::Ready(Err(_)) | Poll::Pending => unreachable!("ready at once"),
         }
     })
 }

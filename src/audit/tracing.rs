@@ -80,6 +80,7 @@ macro_rules! event {
             target: "unconfused::audit",
             tracing::Level::$level,
             operation = $event.operation().to_string(),
+            tool = $event.operation().tool().map(text),
             reason = $event.reason().map(Reason::as_str),
             status = $event.status().map(|status| status.as_u16()),
             other_reasons = list($event.other_reasons().iter().map(|reason| reason.as_str())),

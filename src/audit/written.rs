@@ -19,6 +19,7 @@ impl AuditEvent<'_> {
     /// | `outcome` | string | `allowed` or `denied` |
     /// | `decision`, `step`, `at` | string, number, number | [`decision`](Self::decision), [`step`](Self::step), [`at`](Self::at) in seconds since 1970 |
     /// | `operation`, `requirement` | string | what was asked for, and what that requires |
+    /// | `tool` | string | [`Operation::tool`](crate::audit::Operation::tool): of an MCP server |
     /// | `reason`, `status` | string, number | of a denial: the name of the [`Reason`], and the HTTP status |
     /// | `other_reasons` | array of strings | of a denial: [`other_reasons`](Self::other_reasons) |
     /// | `detail` | string | of a denial: [`detail`](Self::detail) |
@@ -72,6 +73,7 @@ impl AuditEvent<'_> {
         put("step", Some(self.step().into()));
         put("at", Some(self.at().unix_timestamp().into()));
         put("operation", Some(self.operation().to_string().into()));
+        put("tool", self.operation().tool().map(|tool| text(tool).into()));
         put("requirement", Some(text(self.requirement().to_string().as_str().into()).into()));
         put("reason", self.reason().map(|reason| reason.as_str().into()));
         put("status", self.status().map(|status| status.as_u16().into()));
@@ -121,6 +123,7 @@ impl fmt::Display for AuditEvent<'_> {
         }
         f.write_str(if self.allowed() { "allowed" } else { "denied" })?;
         write!(f, " operation=\"{}\"", self.operation())?;
+        pair(f, "tool", self.operation().tool())?;
         if let (Some(reason), Some(status)) = (self.reason(), self.status()) {
             write!(f, " reason={reason} status={}", status.as_u16())?;
         }

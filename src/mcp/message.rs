@@ -156,7 +156,7 @@ impl Tools {
                 return Err(InvalidMessage::new(Problem::InvalidParams, "a call without a name"));
             };
             let Some(entry) = self.tool_entry(name) else {
-                let detail = format!("no entry for the tool {:?}", Printable::from(&**name));
+                let detail = format!("no entry for the tool `{}`", Printable::from(&**name));
                 return Err(InvalidMessage::new(Problem::ToolUnknown, detail));
             };
             (entry, params().and_then(|params| member(params, "arguments")))
@@ -166,7 +166,7 @@ impl Tools {
             let requirement = self.base.clone();
             return Ok(Message { method: Some(method), id, name, entry: None, requirement });
         } else {
-            let detail = format!("no entry for the method {:?}", Printable::from(&*method));
+            let detail = format!("no entry for the method `{}`", Printable::from(&*method));
             return Err(InvalidMessage::new(Problem::MethodUnknown, detail));
         };
         let requirement = match &entry.rule {

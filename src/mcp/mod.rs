@@ -56,5 +56,5 @@ pub use error::JsonRpcError;
 pub use message::Message;
 pub use problem::{InvalidMessage, Problem};
 pub use session::SessionKey;
-pub(crate) use tools::Rule;
 pub use tools::Tools;
+pub(crate) use tools::{Rule, Settings};

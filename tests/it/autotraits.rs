@@ -14,6 +14,7 @@ use unconfused::detail::*;
 use unconfused::error::*;
 use unconfused::keys::*;
 use unconfused::layer::*;
+use unconfused::mcp::*;
 use unconfused::policy::*;
 use unconfused::profile::*;
 use unconfused::proof::*;
@@ -47,6 +48,8 @@ fn shared() -> Vec<&'static str> {
         Remedy, Require, Scope, ScopeCycle, ScopeHierarchy, ScopeShape, SkippedKey<'_>, StepUp,
         Consent, Detail, DetailProblem, DetailType, DetailTypes, DetailValue, DetailsDialect, GrantedDetails<'_>, MemberPath, Remediation,
         ApprovalTask, Ask, Attribute, Obligation, Question<'_>, Ruling, Verdict,
+        Arguments<'_>, Call, InvalidArguments, InvalidMessage, JsonRpcError, Message<'_>, MessageBody, Problem, SessionKey,
+        Tools, ToolsBody<String>, ToolsLayer, ToolsService<()>,
         TestIssuer, TestToken, TokenLimits, TracingAudit, Unmet, UnverifiedToken<'_>, Validation, WrongClaimType,
     )
 }
@@ -56,6 +59,7 @@ fn sent() -> Vec<&'static str> {
     hold!(Send Debug;
         HttpAnswer, ReplayAnswer, PolicyAnswer, ObligationAnswer, Answer<'_, Result<Grant, Denial>>, Keys,
         ResponseFuture<Response, String, ()>, UntilExpiryFuture<Response>,
+        ToolsFuture<String, ()>,
     )
 }
 

@@ -5,7 +5,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// The types that are an answer, or stand for a check that was not made yet. `Remembered` is the answer of a store.
-const MARKED: [&str; 15] = [
+const MARKED: [&str; 19] = [
     "Answer",
     "GuardLayer",
     "Rules",
@@ -21,6 +21,10 @@ const MARKED: [&str; 15] = [
     "ReplayEntry",
     "Transaction",
     "ResponseFuture",
+    "Tools",
+    "ToolsLayer",
+    "ToolsFuture",
+    "Message",
 ];
 
 fn sources(dir: &Path, found: &mut Vec<PathBuf>) {

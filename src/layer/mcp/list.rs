@@ -2,23 +2,19 @@
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
-use std::error::Error;
-use std::pin::pin;
 use std::str;
 
 use bytes::Bytes;
 use http::Response;
 use http::header::{CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE};
 use http_body::Body;
-use http_body_util::{BodyExt, Limited};
 use serde::Deserialize;
 use serde_json::value::RawValue;
-use tokio::time::timeout;
 
-use super::read::{is_event_stream, is_json};
+use super::read::{is_event_stream, is_json, whole};
 use crate::evidence::Evidence;
 use crate::json;
-use crate::mcp::{Rule, Tools};
+use crate::mcp::{Rule, Settings, Tools};
 use crate::reason::Reason;
 use crate::require::TokenRole;
 
@@ -30,15 +26,11 @@ pub(super) async fn filtered<R>(
 ) -> Result<Response<Bytes>, &'static str>
 where
     R: Body<Data = Bytes>,
-    R::Error: Into<Box<dyn Error + Send + Sync>>,
 {
     let (mut head, body) = response.into_parts();
-    let body = pin!(Limited::new(body, tools.settings.body_limit));
-    let body = match timeout(tools.settings.body_timeout, body.collect()).await {
-        Ok(Ok(body)) => body.to_bytes(),
-        Ok(Err(_)) => return Err("the list breaks off, or is larger than the limit of bodies"),
-        Err(_) => return Err("the list did not end within the time for bodies"),
-    };
+    let Settings { body_limit, body_timeout, .. } = tools.settings;
+    let body = whole(body, body_limit, body_timeout).await;
+    let body = body.map_err(|_| "the list breaks off, or is too large, or does not end in time")?;
     // Not the answer to a request that was carried out.
     if !head.status.is_success() {
         return Ok(Response::from_parts(head, body));
@@ -82,7 +74,10 @@ fn shows(tools: &Tools, evidence: &Evidence, name: &str) -> bool {
 fn filtered_events(text: &str, shows: &impl Fn(&str) -> bool) -> Result<String, &'static str> {
     let mut out = String::with_capacity(text.len());
     let mut data: Option<String> = None;
-    // A stream may end its lines in three ways. With another one than these, nothing is data, and a list is not found.
+    if text.starts_with('\u{feff}') {
+        return Err("the stream begins with a byte order mark");
+    }
+    // A lone carriage return ends a line too, which no server here does.
     for line in text.split_inclusive('\n') {
         let bare = line.trim_end_matches(['\n', '\r']);
         if bare.contains('\r') {

@@ -1,15 +1,17 @@
 //! Reads the body of a request, as far as its head and the limits allow.
 
+use std::borrow::Cow;
 use std::pin::pin;
+use std::time::Duration;
 
 use bytes::Bytes;
 use http::header::{CONTENT_ENCODING, CONTENT_TYPE};
 use http::{HeaderMap, HeaderValue};
 use http_body::Body;
-use http_body_util::{BodyExt, LengthLimitError, Limited};
+use http_body_util::BodyExt;
 use tokio::time::timeout;
 
-use crate::mcp::{InvalidMessage, Problem, Tools};
+use crate::mcp::{InvalidMessage, Problem, Settings, Tools};
 
 /// Reads the whole body.
 pub(super) async fn read<B>(
@@ -19,7 +21,6 @@ pub(super) async fn read<B>(
 ) -> Result<Bytes, InvalidMessage>
 where
     B: Body<Data = Bytes>,
-    B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
 {
     if !is_plain_json(headers) {
         return Err(InvalidMessage::new(
@@ -27,25 +28,50 @@ where
             "expected one `Content-Type` of application/json, and no `Content-Encoding`",
         ));
     }
-    let settings = &tools.settings;
-    let limit = settings.body_limit;
-    let too_large = || {
-        InvalidMessage::new(Problem::TooLarge, format!("expected at most {limit} bytes of body"))
-    };
+    let Settings { body_limit, body_timeout, .. } = tools.settings;
+    match whole(body, body_limit, body_timeout).await {
+        Ok(bytes) => Ok(bytes),
+        Err(problem) => Err(InvalidMessage::new(
+            problem,
+            match problem {
+                Problem::TooLarge => format!("expected at most {body_limit} bytes of body").into(),
+                Problem::TooSlow => format!("expected the body within {body_timeout:?}").into(),
+                _ => Cow::Borrowed("the body broke off"),
+            },
+        )),
+    }
+}
+
+/// Reads a whole body of at most so many bytes, within this time. One that arrives in one piece is not copied.
+pub(super) async fn whole<B>(body: B, limit: usize, within: Duration) -> Result<Bytes, Problem>
+where
+    B: Body<Data = Bytes>,
+{
     if body.size_hint().lower() > u64::try_from(limit).unwrap_or(u64::MAX) {
-        return Err(too_large());
+        return Err(Problem::TooLarge);
     }
-    let body = pin!(Limited::new(body, limit));
-    match timeout(settings.body_timeout, body.collect()).await {
-        Ok(Ok(collected)) => Ok(collected.to_bytes()),
-        Ok(Err(error)) if error.is::<LengthLimitError>() => Err(too_large()),
-        Ok(Err(_)) => Err(InvalidMessage::new(Problem::Interrupted, "the body broke off")),
-        Err(_) => {
-            let limit = settings.body_timeout;
-            let detail = format!("expected the body within {limit:?}");
-            Err(InvalidMessage::new(Problem::TooSlow, detail))
+    let read = async {
+        let mut body = pin!(body);
+        let (mut first, mut all) = (Bytes::new(), Vec::new());
+        while let Some(frame) = body.frame().await {
+            let frame = frame.map_err(|_| Problem::Interrupted)?;
+            let Ok(data) = frame.into_data() else { continue };
+            let read = if all.is_empty() { first.len() } else { all.len() };
+            if data.len() > limit.saturating_sub(read) {
+                return Err(Problem::TooLarge);
+            }
+            if read == 0 {
+                first = data;
+                continue;
+            }
+            if all.is_empty() {
+                all.extend_from_slice(&first);
+            }
+            all.extend_from_slice(&data);
         }
-    }
+        Ok(if all.is_empty() { first } else { all.into() })
+    };
+    timeout(within, read).await.unwrap_or(Err(Problem::TooSlow))
 }
 
 /// True if the body is JSON as it is written: no other type, and not encoded.

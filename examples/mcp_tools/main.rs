@@ -188,7 +188,8 @@ fn call_of(head: &Parts) -> Result<&Call, ErrorData> {
     call.ok_or_else(|| ErrorData::internal_error("no guard stands before this server", None))
 }
 
-/// Ends the call with a denial. The client receives its status and its challenge, and not a 200 with an error in it.
+/// Ends the call with a denial. The client receives its status and its challenge, and not a 200 with an error in it. In a
+/// session of 2025-11-25, whose answers begin with 200, the error has the challenge.
 fn denied(call: &Call, denial: Denial) -> ErrorData {
     let error = call.deny(denial);
     ErrorData::new(ErrorCode(error.code()), error.message(), Some(error.data().clone()))

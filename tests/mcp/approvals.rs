@@ -13,7 +13,7 @@ fn approving() -> Guard {
     let key = SigningKey::generate(Algorithm::Es256, "c1");
     let refund = DetailType::new("refund").exact("order").exact("amount");
     let approvals = Approvals::new(key, [1; 32], LOGIN);
-    let store = MemoryReplayStore::new_at(now());
+    let store = MemoryReplayStore::new_at(now() - std::time::Duration::from_secs(3600));
     guard().detail_type(refund).approvals(approvals).replay(store)
 }
 

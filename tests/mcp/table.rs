@@ -187,7 +187,7 @@ fn a_mistake_that_is_visible_at_set_up_panics() {
     panics(|| drop(guard().mcp(tools().tool("pay", Require::scope(READ).single_use()))));
     drop(
         guard()
-            .replay(MemoryReplayStore::new_at(now()))
+            .replay(MemoryReplayStore::new_at(now() - std::time::Duration::from_secs(3600)))
             .mcp(tools().tool("pay", Require::scope(READ).single_use())),
     );
 }

@@ -62,9 +62,9 @@ struct Inner {
     /// Where a human approves the request.
     task: Option<Box<ApprovalTask>>,
     decision: Option<DecisionId>,
-    /// What an MCP layer answers, if that does not follow from the reason: the status, and the code of JSON-RPC.
+    /// What an MCP layer answers, if that does not follow from the reason: the status, and code and message of JSON-RPC.
     #[cfg(feature = "mcp")]
-    mcp_answer: Option<(StatusCode, i32)>,
+    mcp_answer: Option<(StatusCode, i32, &'static str)>,
     /// Makes the body that the guard is set up with.
     make_text: Option<Arc<MakeText>>,
 }
@@ -147,7 +147,7 @@ impl Denial {
     #[must_use]
     pub fn status(&self) -> StatusCode {
         #[cfg(feature = "mcp")]
-        if let Some((status, _)) = self.0.mcp_answer {
+        if let Some((status, ..)) = self.0.mcp_answer {
             return status;
         }
         let is_step_up = |challenge: &Challenge| {
@@ -336,17 +336,22 @@ impl Denial {
         self
     }
 
-    /// Sets what an MCP layer answers.
+    /// Sets what an MCP layer answers: the status, and code and message of JSON-RPC.
     #[cfg(feature = "mcp")]
-    pub(crate) fn with_mcp_answer(mut self, status: StatusCode, code: i32) -> Self {
-        self.0.mcp_answer = Some((status, code));
+    pub(crate) fn with_mcp_answer(
+        mut self,
+        status: StatusCode,
+        code: i32,
+        message: &'static str,
+    ) -> Self {
+        self.0.mcp_answer = Some((status, code, message));
         self
     }
 
-    /// The code of JSON-RPC, if it does not follow from the status.
+    /// Code and message of JSON-RPC, if they do not follow from status and reason.
     #[cfg(feature = "mcp")]
-    pub(crate) fn mcp_code(&self) -> Option<i32> {
-        self.0.mcp_answer.map(|(_, code)| code)
+    pub(crate) fn mcp_error(&self) -> Option<(i32, &'static str)> {
+        self.0.mcp_answer.map(|(_, code, message)| (code, message))
     }
 
     pub(crate) fn with_decision(mut self, decision: DecisionId) -> Self {

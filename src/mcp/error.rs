@@ -105,10 +105,8 @@ impl From<&Denial> for JsonRpcError {
         if !challenges.is_empty() {
             data.insert("www_authenticate".to_owned(), challenges.into());
         }
-        JsonRpcError {
-            code: denial.mcp_code().unwrap_or(code_for(denial.status())),
-            message: denial.reason().for_client().description(),
-            data: data.into(),
-        }
+        let by_reason = (code_for(denial.status()), denial.reason().for_client().description());
+        let (code, message) = denial.mcp_error().unwrap_or(by_reason);
+        JsonRpcError { code, message, data: data.into() }
     }
 }

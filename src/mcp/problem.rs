@@ -114,7 +114,11 @@ impl std::error::Error for Problem {}
 impl Problem {
     /// The denial, with words for the operator.
     pub(crate) fn denial(self, detail: impl Into<Cow<'static, str>>) -> Denial {
-        Denial::from(self.reason()).with_detail(detail).with_mcp_answer(self.status(), self.code())
+        Denial::from(self.reason()).with_detail(detail).with_mcp_answer(
+            self.status(),
+            self.code(),
+            self.message(),
+        )
     }
 }
 

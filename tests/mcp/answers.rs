@@ -25,6 +25,24 @@ async fn the_error_stands_beside_status_and_challenge_with_the_id_of_the_request
 }
 
 #[tokio::test]
+async fn a_problem_is_told_in_its_own_words() {
+    let server = Server::new();
+    for (body, problem) in [
+        (call("nothing"), Problem::ToolUnknown),
+        ("[]".to_owned(), Problem::NotJson),
+        (r#"{"jsonrpc":"2.0","id":1,"method":"x"}"#.to_owned(), Problem::MethodUnknown),
+    ] {
+        let received = send(&guard(), tools(), &server, post(&token(), body)).await;
+        let error = received.json()["error"].clone();
+        assert_eq!(error["message"], problem.message());
+        assert_eq!(error["data"]["reason"], problem.reason().as_str());
+        assert_eq!(error["data"]["status"], problem.status().as_u16());
+        let denial = received.head.extensions.get::<Denial>().unwrap();
+        assert_eq!((denial.status(), denial.reason()), (problem.status(), problem.reason()));
+    }
+}
+
+#[tokio::test]
 async fn a_body_of_the_guard_changes_nothing() {
     let guard = guard().body(unconfused::layer::ProblemJson);
     let server = Server::new();

@@ -1,6 +1,7 @@
 //! The layer in front of an MCP server: what reaches the server, and what clients are told.
 
 mod answers;
+mod approvals;
 mod differential;
 mod guide;
 mod hostile;

@@ -76,7 +76,8 @@ async fn step_up_is_asked_for_by_the_tool_that_needs_it() {
 
 #[tokio::test]
 async fn a_token_is_spent_by_the_call_alone() {
-    let guard = guard().replay(MemoryReplayStore::new());
+    let guard =
+        guard().replay(MemoryReplayStore::new_at(now() - std::time::Duration::from_secs(3600)));
     let tools =
         || Tools::new(READ).tool("search", READ).tool("pay", Require::scope(READ).single_use());
     let server = Server::new();
@@ -91,7 +92,8 @@ async fn a_token_is_spent_by_the_call_alone() {
 #[tokio::test]
 async fn a_proof_is_stored_once_for_both_steps() {
     let dpop = Dpop::for_base_url("https://notes.example").unwrap();
-    let guard = guard().dpop(dpop, MemoryReplayStore::new());
+    let guard =
+        guard().dpop(dpop, MemoryReplayStore::new_at(now() - std::time::Duration::from_secs(3600)));
     let key = TestProofKey::new();
     let signed = token().bound_to(&key).sign();
     let proof = key.proof("POST", "https://notes.example/mcp").issued_at(now()).token(&signed);

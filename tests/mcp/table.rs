@@ -33,7 +33,9 @@ async fn the_base_covers_what_every_client_needs() {
         let received =
             send(&guard(), tools(), &server, request.body(Full::from("x")).unwrap()).await;
         assert_eq!(received.status(), 200);
-        assert_eq!(server.seen().pop().unwrap().1, "", "no body behind {method}");
+        let (head, body) = server.seen().pop().unwrap();
+        assert_eq!(body, "", "no body behind {method}");
+        assert!(!head.headers.contains_key("content-length"));
         let without = Request::builder().method(method).uri("/mcp").body(Full::default()).unwrap();
         assert_eq!(send(&guard(), tools(), &server, without).await.status(), 401);
     }
@@ -185,7 +187,7 @@ fn a_mistake_that_is_visible_at_set_up_panics() {
     panics(|| drop(guard().mcp(tools().tool("pay", Require::scope(READ).single_use()))));
     drop(
         guard()
-            .replay(MemoryReplayStore::new())
+            .replay(MemoryReplayStore::new_at(now() - std::time::Duration::from_secs(3600)))
             .mcp(tools().tool("pay", Require::scope(READ).single_use())),
     );
 }

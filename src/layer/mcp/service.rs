@@ -10,7 +10,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use bytes::Bytes;
-use http::header::{ALLOW, CONTENT_TYPE, ORIGIN};
+use http::header::{ALLOW, CONTENT_LENGTH, CONTENT_TYPE, ORIGIN, TRANSFER_ENCODING};
 use http::request::Parts;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Response};
 use http_body::Body;
@@ -143,18 +143,19 @@ where
         let (parts, body) = request.into_parts();
         // What it reserved is dropped: the body is read first.
         self.inner = self.inner.clone();
-        let (inner, shared) = (self.inner.clone(), self.shared.clone());
-        match shared.answer_head(&parts) {
+        let answer = match self.shared.answer_head(&parts) {
             Err(denial) | Ok(Answer::Now(Err(denial))) => {
-                ToolsFuture::denied(shared.respond(denial, None))
+                return ToolsFuture::denied(self.shared.respond(denial, None));
             }
-            Ok(answer) => ToolsFuture::waiting(async move {
-                match answer.await {
-                    Ok(grant) => shared.answer_granted(inner, parts, body, grant).await,
-                    Err(denial) => Ok(shared.respond(denial, None)),
-                }
-            }),
-        }
+            Ok(answer) => answer,
+        };
+        let (inner, shared) = (self.inner.clone(), self.shared.clone());
+        ToolsFuture::waiting(async move {
+            match answer.await {
+                Ok(grant) => shared.answer_granted(inner, parts, body, grant).await,
+                Err(denial) => Ok(shared.respond(denial, None)),
+            }
+        })
     }
 }
 
@@ -220,7 +221,12 @@ impl Shared {
                     Err(denial) => return Ok(self.respond(denial, message.id())),
                 }
             }
-            &Method::GET | &Method::DELETE => (Bytes::new(), grant),
+            &Method::GET | &Method::DELETE => {
+                // The body is left out, and what says how long it is.
+                parts.headers.remove(CONTENT_LENGTH);
+                parts.headers.remove(TRANSFER_ENCODING);
+                (Bytes::new(), grant)
+            }
             _ => {
                 let denial = Problem::HttpMethod.denial("expected POST, GET or DELETE");
                 let denial = guard.refuse_next_step(&grant, denial);

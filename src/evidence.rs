@@ -37,12 +37,13 @@ pub struct Operation {
     method: Method,
     path: Option<PathAndQuery>,
     stated: Option<Arc<Stated>>,
+    tool: Option<Arc<str>>,
 }
 
 impl Operation {
     pub(crate) fn from_parts(parts: &Parts, name: Option<Arc<str>>) -> Self {
         let path = own_uri(parts).path_and_query().cloned();
-        Operation { name, method: parts.method.clone(), path, stated: None }
+        Operation { name, method: parts.method.clone(), path, stated: None, tool: None }
     }
 
     /// Returns the name that [`GuardLayer::named`](crate::layer::GuardLayer::named),
@@ -66,6 +67,13 @@ impl Operation {
     #[must_use]
     pub fn path(&self) -> Printable<'_> {
         self.uri_path().into()
+    }
+
+    /// Returns the tool of an MCP server that the request calls, if a layer or [`Ask`](crate::policy::Ask) named it. It
+    /// stays when the handler says more of the operation.
+    #[must_use]
+    pub fn tool(&self) -> Option<Printable<'_>> {
+        self.tool.as_deref().map(Printable::from)
     }
 
     /// Returns the type of the resource that the operation touches, if the handler stated it.
@@ -105,13 +113,16 @@ impl Operation {
     }
 
     /// What the handler is about to do with the request.
-    pub(crate) fn stated(self, name: Option<Arc<str>>, stated: Option<Stated>) -> Self {
+    pub(crate) fn stated(self, name: Option<Arc<str>>, stated: Option<Arc<Stated>>) -> Self {
         match (name, stated) {
             (None, None) => self,
-            (name, stated) => {
-                Operation { name: name.or(self.name), stated: stated.map(Arc::new), ..self }
-            }
+            (name, stated) => Operation { name: name.or(self.name), stated, ..self },
         }
+    }
+
+    /// The operation of a message that calls this tool.
+    pub(crate) fn calling(self, tool: Option<Arc<str>>) -> Self {
+        Operation { tool: tool.or(self.tool), ..self }
     }
 
     /// The path as it was sent, which is what proofs are made for.

@@ -23,6 +23,7 @@
 //! [what_is_recorded]: crate::guide::what_is_recorded
 //! [watch_it]: crate::guide::watch_it
 //! [grpc_and_streams]: crate::guide::grpc_and_streams
+//! [mcp_servers]: crate::guide::mcp_servers
 //! [security]: crate::guide::security
 //! [benchmark]: data:image/gif;base64,R0lGODlhAQABAIAAAAAAAP///yH5BAEAAAAALAAAAAABAAEAAAIBRAA7
 //!
@@ -41,6 +42,7 @@
 //! | guard routes | [`Guard`], [`Guard::require`], [`layer`] |
 //! | guard several resources, or a credential in another field | [`layer::Guards`], [`Guard::credential_field`] |
 //! | guard a gRPC service | [`layer::Rules`], [`Guard::rules`], [`Grant::of`], [the guide](guide::grpc_and_streams) |
+//! | guard an MCP server | `mcp::Tools`, `Guard::mcp`, [the guide](guide::mcp_servers) |
 //! | end streams with their token | `Grant::until_expiry`, [the guide](guide::grpc_and_streams#streams-end-with-their-token) |
 //! | say what an operation asks for | [`Require`], [`Scope`], [`Acr`] |
 //! | compare one operation with what was consented to | [`detail`]: [`Detail`](detail::Detail), [`DetailType`](detail::DetailType), [`Require::detail`] |
@@ -104,6 +106,9 @@ mod jose;
 mod json;
 pub mod keys;
 pub mod layer;
+#[cfg(feature = "mcp")]
+#[cfg_attr(docsrs, doc(cfg(feature = "mcp")))]
+pub mod mcp;
 mod metadata;
 mod names;
 #[cfg(feature = "remote")]

@@ -26,6 +26,9 @@ use crate::names::{Audience, Scope};
 /// What [`MetadataUrl::for_resource`] expects of a URL.
 const NOT_A_RESOURCE: &str =
     "expected https, or http on loopback, without user, fragment, quotes, braces and spaces";
+/// The same for the URL of an authorization server, which has no query either (RFC 8414 section 2).
+const NOT_A_SERVER: &str =
+    "expected https, or http on loopback, without user, query, fragment, quotes, braces and spaces";
 
 /// The protected resource metadata of a guard's resource: its name, issuers, scopes and types of authorization details
 /// ([RFC 9728](https://www.rfc-editor.org/rfc/rfc9728)).
@@ -34,7 +37,11 @@ const NOT_A_RESOURCE: &str =
 /// route for it. Serve it outside the guard, since clients read it before they have a token.
 ///
 /// It is made from the set-up and never from a request: the `Host` field does not change it. It is not signed, and
-/// scripts of every web origin may read it. Issuers that are named by a template are not listed.
+/// scripts of every web origin may read it.
+///
+/// It names at least one authorization server, which MCP clients rely on: the guard's issuers, or those that
+/// [`authorization_servers`](Self::authorization_servers) sets. An issuer whose name is a template or not an http(s)
+/// URL is not one that a client can ask, so it is not listed by itself.
 ///
 /// An issuer whose tokens may lack an audience, because
 /// [`Profile::client_list_instead_of_audience`](crate::profile::Profile::client_list_instead_of_audience) is set, is
@@ -66,7 +73,7 @@ pub struct Metadata {
 #[derive(Debug, Clone, Serialize)]
 struct Members {
     resource: String,
-    #[serde(skip_serializing_if = "Vec::is_empty")]
+    /// Not empty in a document that is served (MCP).
     authorization_servers: Vec<String>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     scopes_supported: Vec<String>,
@@ -123,6 +130,7 @@ impl Guard {
                 .issuers()
                 .filter(|issuer| !issuer.is_template())
                 .map(|issuer| issuer.name().to_owned())
+                .filter(|name| name.starts_with("https://") || name.starts_with("http://"))
                 .collect(),
             scopes_supported: Vec::new(),
             bearer_methods_supported: if self.reads_authorization() { &["header"] } else { &[] },
@@ -260,6 +268,53 @@ impl ChallengeKeys {
 }
 
 impl Metadata {
+    /// Sets the authorization servers that clients are sent to. Defaults to the guard's issuers.
+    ///
+    /// Set them if they are not the issuers that tokens name: if the issuers are
+    /// [tenants](crate::Issuer::tenants) and clients log in at one common place, if clients register at a facade in
+    /// front of the issuer, or if a broker passes on the tokens of another server. Most clients ask the first one.
+    ///
+    /// The list is for clients alone. Which tokens are accepted is decided by the guard's issuers: naming a server here
+    /// trusts none of its tokens.
+    ///
+    /// ```
+    /// # #[cfg(feature = "testing")] {
+    /// use unconfused::{Audience, Guard};
+    /// # use unconfused::testing::TestIssuer;
+    /// # let issuer = TestIssuer::new("https://login.example").issuer();
+    ///
+    /// let guard = Guard::new(Audience::from_static("https://api.example/mcp"), issuer);
+    /// let metadata = guard.metadata()?.authorization_servers(["https://register.example"])?;
+    /// assert!(metadata.to_json().contains(r#""authorization_servers":["https://register.example"]"#));
+    ///
+    /// assert!(guard.metadata()?.authorization_servers([] as [&str; 0]).is_err());
+    /// # }
+    /// # Ok::<(), unconfused::error::ConfigError>(())
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// Returns [`ConfigError`] if the list is empty, or if one of them is not an https URL without user, query and
+    /// fragment (RFC 8414 section 2). An http URL is accepted for the hosts `localhost`, `127.0.0.1` and `[::1]`.
+    pub fn authorization_servers(
+        mut self,
+        servers: impl IntoIterator<Item = impl Into<String>>,
+    ) -> Result<Self, ConfigError> {
+        let servers: Vec<String> = servers.into_iter().map(Into::into).collect();
+        if servers.is_empty() {
+            return Err(ConfigError::new("[]", "a list of authorization servers", "it is empty"));
+        }
+        for server in &servers {
+            let name = Audience::new(server.as_str()).ok();
+            let url = name.as_ref().and_then(MetadataUrl::for_resource);
+            if url.is_none() || server.contains('?') {
+                return Err(ConfigError::new(server, "an authorization server", NOT_A_SERVER));
+            }
+        }
+        self.members.authorization_servers = servers;
+        Ok(self)
+    }
+
     /// Sets the scopes that a client may ask for. The list need not be complete.
     #[must_use]
     pub fn scopes_supported(mut self, scopes: impl IntoIterator<Item = Scope>) -> Self {
@@ -309,12 +364,28 @@ impl Metadata {
     }
 
     /// Returns the document as JSON.
+    ///
+    /// # Panics
+    ///
+    /// Panics if it would name no authorization server: none of the guard's issuers has a name that a client can ask,
+    /// and [`authorization_servers`](Self::authorization_servers) was not called.
     #[must_use]
+    #[expect(clippy::panic, reason = "a mistake of set-up")]
     pub fn to_json(&self) -> String {
+        if self.members.authorization_servers.is_empty() {
+            panic!(
+                "the metadata of `{}` names no authorization server: call `Metadata::authorization_servers`",
+                self.members.resource
+            )
+        }
         serde_json::to_string(&self.members).unwrap_or_default()
     }
 
     /// Returns a service that serves the document, at any path.
+    ///
+    /// # Panics
+    ///
+    /// Panics if the document would name no authorization server; see [`to_json`](Self::to_json).
     #[must_use]
     pub fn service(&self) -> DocumentService {
         DocumentService {

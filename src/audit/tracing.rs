@@ -84,6 +84,7 @@ macro_rules! event {
             path = text($event.operation().path()),
             resource_type = $event.operation().resource_type().map(|kind| text(kind.into())),
             resource_id = $event.operation().resource_id().map(|id| text(id.into())),
+            tool = $event.operation().tool().map(text),
             reason = $event.reason().map(Reason::as_str),
             status = $event.status().map(|status| status.as_u16()),
             other_reasons = list($event.other_reasons().iter().map(|reason| reason.as_str())),

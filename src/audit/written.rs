@@ -23,6 +23,7 @@ use crate::token::Actor;
 /// | `decision`, `step`, `at` | string, number, number | [`decision`](Self::decision), [`step`](Self::step), [`at`](Self::at) in seconds since 1970 |
 /// | `operation`, `requirement` | string | what was asked for, and what that requires |
 /// | `method`, `path` | string | of the request |
+/// | `tool` | string | [`Operation::tool`](crate::audit::Operation::tool): of an MCP server |
 /// | `resource_type`, `resource_id` | string | what the operation touches, if the handler [stated it](crate::policy::Ask::resource) |
 /// | `reason`, `status` | string, number | of a denial: the name of the [`Reason`], and the HTTP status |
 /// | `other_reasons` | array of strings | of a denial: [`other_reasons`](Self::other_reasons) |
@@ -120,6 +121,7 @@ fn write_members<M: SerializeMap>(event: &AuditEvent<'_>, m: &mut M) -> Result<(
     put(m, "operation", Some(Text(operation)))?;
     put(m, "method", Some(Printable::from(operation.method().as_str())))?;
     put(m, "path", Some(operation.path()))?;
+    put(m, "tool", operation.tool())?;
     put(m, "resource_type", operation.resource_type().map(Printable::from))?;
     put(m, "resource_id", operation.resource_id().map(Printable::from))?;
     put(m, "requirement", Some(Printable::from(&*event.requirement().to_string())))?;
@@ -234,6 +236,7 @@ impl fmt::Display for AuditEvent<'_> {
             let method = Printable::from(operation.method().as_str());
             write!(f, " method={method:?} path={:?}", operation.path())?;
         }
+        pair(f, "tool", operation.tool())?;
         pair(f, "resource_type", operation.resource_type().map(Printable::from))?;
         pair(f, "resource_id", operation.resource_id().map(Printable::from))?;
         if let (Some(reason), Some(status)) = (self.reason(), self.status()) {

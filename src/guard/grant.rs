@@ -7,7 +7,7 @@ use std::time::Duration;
 use super::Guard;
 use super::clock::Clock;
 use crate::credential::Credential;
-#[cfg(feature = "remote")]
+#[cfg(any(feature = "mcp", feature = "remote"))]
 use crate::dates::later;
 use crate::dates::since;
 use crate::evidence::Evidence;
@@ -140,15 +140,15 @@ impl Grant {
     /// # Panics
     ///
     /// The future panics if it is polled outside of a Tokio runtime that has its timer enabled.
-    #[cfg(feature = "remote")]
-    #[cfg_attr(docsrs, doc(cfg(feature = "remote")))]
+    #[cfg(any(feature = "mcp", feature = "remote"))]
+    #[cfg_attr(docsrs, doc(cfg(any(feature = "mcp", feature = "remote"))))]
     pub fn expired(&self) -> impl Future<Output = ()> + Send + Sync + use<> {
         let left = self.expires_in();
         async move { tokio::time::sleep(left).await }
     }
 
     /// How long [`Guard::narrow`] still accepts the token: until its end, and the leeway.
-    #[cfg(feature = "remote")]
+    #[cfg(any(feature = "mcp", feature = "remote"))]
     pub(crate) fn accepted_for(&self) -> Duration {
         let end = later(self.evidence.request.ends_at, self.evidence.token().leeway());
         since(self.clock.now(), end).try_into().unwrap_or_default()

@@ -17,6 +17,9 @@ mod steps;
 
 mod narrow;
 
+#[cfg(feature = "mcp")]
+mod next_step;
+
 mod readiness;
 
 mod operations;

@@ -204,7 +204,7 @@ impl Guard {
     }
 
     /// Refuses what goes on after its token has ended, and records it.
-    #[cfg(feature = "remote")]
+    #[cfg(any(feature = "mcp", feature = "remote"))]
     pub(crate) fn refuse_expired(&self, grant: &Grant) -> Denial {
         let at = self.inner.clock.now();
         // The clock may be behind the timer that ended it.

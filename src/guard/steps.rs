@@ -30,6 +30,7 @@ use crate::evidence::{
 };
 use crate::jose::Digest;
 use crate::path::other_spellings;
+use crate::policy::Ask;
 use crate::proof::Possession;
 use crate::reason::Reason;
 use crate::require::Require;
@@ -77,15 +78,17 @@ impl Guard {
     pub fn authorize<'a>(
         &'a self,
         head: &'a mut Parts,
-        requirement: impl Into<Require>,
+        ask: impl Into<Ask>,
     ) -> Answer<'a, Result<Grant, Denial>> {
-        let rule = AccessRule::new(Arc::new(requirement.into()));
+        let mut ask = ask.into();
+        let operation = ask.operation_of(Operation::from_parts(head, None));
+        let rule = AccessRule::new(Arc::new(ask.into_requirement()));
         if self.has_credential_field(head) {
             head.extensions.remove::<Grant>();
         }
         let is_own =
             head.extensions.get::<Grant>().is_none_or(|grant| grant.operation().is_of(head));
-        let answer = match self.answer_request(head, rule) {
+        let answer = match self.answer_operation(head, operation, rule) {
             RequestAnswer::Decided(answer) => answer,
             // Only the rule of a layer lets a request pass without credentials.
             RequestAnswer::NoCredentials => Answer::Now(Err(Reason::InternalError.into())),
@@ -109,11 +112,19 @@ impl Guard {
     }
 
     /// Answers a request: finds its credential, then runs all further steps.
-    pub(crate) fn answer_request(&self, parts: &Parts, rule: AccessRule<'_>) -> RequestAnswer {
-        let AccessRule { requirement, operation_name, optional, other_authenticators, approvable } =
-            rule;
+    pub(crate) fn answer_request(&self, parts: &Parts, mut rule: AccessRule<'_>) -> RequestAnswer {
+        let operation = Operation::from_parts(parts, rule.operation_name.take());
+        self.answer_operation(parts, operation, rule)
+    }
+
+    fn answer_operation(
+        &self,
+        parts: &Parts,
+        operation: Operation,
+        rule: AccessRule<'_>,
+    ) -> RequestAnswer {
+        let AccessRule { requirement, optional, other_authenticators, approvable, .. } = rule;
         let step_kind = StepKind::Layer { approvable };
-        let operation = Operation::from_parts(parts, operation_name);
         // A grant replaced the credential. If a request has both, the grant does not belong to this credential and
         // counts for nothing.
         let grant = parts.extensions.get::<Grant>();
@@ -158,15 +169,15 @@ impl Guard {
         })
     }
 
-    /// Refuses and records a request for an operation that has no rule. Its credential is not looked at.
-    pub(crate) fn refuse_operation(&self, parts: &Parts) -> Denial {
+    /// Refuses and records a request by its head alone. Its credential is not looked at.
+    pub(crate) fn refuse_head(&self, parts: &Parts, denial: Denial) -> Denial {
         let operation = Operation::from_parts(parts, None);
         let grant = parts.extensions.get::<Grant>();
         let earlier = grant
             .filter(|grant| !self.has_credential_field(parts) && grant.operation().is_of(parts));
         let step_kind = StepKind::Layer { approvable: false };
         let context = self.context(parts, operation, earlier, step_kind);
-        self.deny(&context, &Require::valid_token(), Reason::OperationUnknown.into())
+        self.deny(&context, &Require::valid_token(), denial.into())
     }
 
     /// What is known of a request of which another guard may have granted an earlier step.

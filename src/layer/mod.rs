@@ -99,11 +99,13 @@
 //! [`Guard::rules`]: crate::Guard::rules
 
 mod future;
+#[cfg(feature = "mcp")]
+pub(crate) mod mcp;
 mod method_rule;
 mod rules;
 mod rules_service;
 mod service;
-#[cfg(feature = "remote")]
+#[cfg(any(feature = "mcp", feature = "remote"))]
 mod until_expiry;
 
 #[cfg(feature = "axum")]
@@ -115,6 +117,6 @@ pub use method_rule::MethodRule;
 pub use rules::{Rules, RulesMismatch};
 pub use rules_service::{RulesLayer, RulesService};
 pub use service::GuardService;
-#[cfg(feature = "remote")]
-#[cfg_attr(docsrs, doc(cfg(feature = "remote")))]
+#[cfg(any(feature = "mcp", feature = "remote"))]
+#[cfg_attr(docsrs, doc(cfg(any(feature = "mcp", feature = "remote"))))]
 pub use until_expiry::{UntilExpiry, UntilExpiryFuture, UntilExpiryLayer, UntilExpiryService};

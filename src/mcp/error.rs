@@ -47,8 +47,8 @@ impl JsonRpcError {
         &self.data
     }
 
-    /// Returns the error as one JSON-RPC message with this id, which is written as it is: it must be JSON. Without an id
-    /// it is `null`.
+    /// Returns the error as one JSON-RPC message with this id, which is written as it is: it must be JSON. Without an
+    /// id it is `null`.
     #[must_use]
     pub fn to_json(&self, id: Option<&str>) -> String {
         let error = json!({ "code": self.code, "message": self.message, "data": self.data });

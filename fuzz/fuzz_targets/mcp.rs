@@ -1,6 +1,6 @@
 #![no_main]
-//! The first line: `Mcp-Method`, a tab, and `Mcp-Name`; the rest is a body. A message that is accepted is one that another
-//! parser reads alike: one object, with the method and the name that were authorized, and with no member twice.
+//! The first line: `Mcp-Method`, a tab, and `Mcp-Name`; the rest is a body. A message that is accepted is one that
+//! another parser reads alike: one object, with the method and the name that were authorized, and with no member twice.
 
 use std::collections::BTreeMap;
 use std::sync::LazyLock;

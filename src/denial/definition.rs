@@ -28,8 +28,8 @@ pub(crate) const DPOP_NONCE: HeaderName = HeaderName::from_static("dpop-nonce");
 /// [`reason`](Self::reason) and [`for_operator`](Self::for_operator): do not send them to the client.
 ///
 /// Status and headers follow from the reason and cannot be changed. A denied response carries its denial in its
-/// extensions, so that an outer layer can see it. With the feature `axum` a denial is a response itself, so that handlers
-/// can return `Result<_, Denial>`. Its body is that of [`Guard::body`](crate::Guard::body).
+/// extensions, so that an outer layer can see it. With the feature `axum` a denial is a response itself, so that
+/// handlers can return `Result<_, Denial>`. Its body is that of [`Guard::body`](crate::Guard::body).
 ///
 /// ```
 /// use http::StatusCode;
@@ -62,7 +62,8 @@ struct Inner {
     /// Where a human approves the request.
     task: Option<Box<ApprovalTask>>,
     decision: Option<DecisionId>,
-    /// What an MCP layer answers, if that does not follow from the reason: the status, and code and message of JSON-RPC.
+    /// What an MCP layer answers, if that does not follow from the reason: the status, and code and message of
+    /// JSON-RPC.
     #[cfg(feature = "mcp")]
     mcp_answer: Option<(StatusCode, i32, &'static str)>,
     /// Makes the body that the guard is set up with.

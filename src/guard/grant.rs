@@ -36,7 +36,8 @@ use crate::token::AccessToken;
 ///
 /// A grant is for its request: for another method or path it counts for nothing. And it ends with its token:
 /// [`Guard::narrow`] then refuses (`token_expired`). Something that outlives the request, such as a stream or a queued
-/// job, must itself stop then; see [`expires_in`](Self::expires_in), and `until_expiry` and `expired` (feature `remote`).
+/// job, must itself stop then; see [`expires_in`](Self::expires_in), and `until_expiry` and `expired` (feature `remote`
+/// or `mcp`).
 ///
 /// ```
 /// # #[cfg(feature = "testing")] {
@@ -114,10 +115,9 @@ impl Grant {
 
     /// Completes when the token of this grant ends.
     ///
-    /// Use it to end what outlives the request, such as a WebSocket or a queued job. For the body of a response there is
-    /// [`until_expiry`](Self::until_expiry). It reads the guard's clock once, when
-    /// it is called, and then waits for [`expires_in`](Self::expires_in) by the timer of Tokio. It does not borrow the
-    /// grant.
+    /// Use it to end what outlives the request, such as a WebSocket or a queued job. For the body of a response there
+    /// is [`until_expiry`](Self::until_expiry). It reads the guard's clock once, when it is called, and then waits for
+    /// [`expires_in`](Self::expires_in) by the timer of Tokio. It does not borrow the grant.
     ///
     /// ```
     /// use unconfused::Grant;

@@ -12,8 +12,8 @@ use crate::require::Require;
 impl Guard {
     /// Judges the next step of a request that this guard has granted: another operation, and what it requires besides.
     ///
-    /// Reading the body took time, so the guard's clock is read again. A token that is spent is spent by this step, like
-    /// by any other layer.
+    /// Reading the body took time, so the guard's clock is read again. A token that is spent is spent by this step,
+    /// like by any other layer.
     pub(crate) fn answer_next_step(
         &self,
         grant: &Grant,

@@ -49,7 +49,8 @@ impl Guard {
     /// Authorizes one request: checks its credential, its token and the requirement.
     ///
     /// The checks run in the order of [`Reason::ALL`], and the first that fails is the reason of the denial. The
-    /// [policies](Self::policy) are asked once the requirement is met.
+    /// [policies](Self::policy) are asked once the requirement is met. A [`Require`] or a scope is an [`Ask`] that says
+    /// nothing else; with another one, the policies and the record learn what the operation is.
     ///
     /// If the request is granted, its head changes:
     ///

@@ -7,7 +7,8 @@ use serde::Deserialize;
 
 use crate::json;
 
-/// The arguments of a call, or the parameters of another method: a JSON object, for [`Tools::call`](super::Tools::call).
+/// The arguments of a call, or the parameters of another method: a JSON object, for
+/// [`Tools::call`](super::Tools::call).
 ///
 /// No member stands in it twice, so that what is read here is what the server behind reads.
 ///

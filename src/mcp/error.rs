@@ -1,6 +1,6 @@
 //! A denial as an error of JSON-RPC.
 
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 
 use super::problem::code_for;
 use crate::denial::Denial;
@@ -47,8 +47,8 @@ impl JsonRpcError {
         &self.data
     }
 
-    /// Returns the error as one JSON-RPC message with this id, which is written as it is: it must be JSON. Without an id
-    /// it is `null`.
+    /// Returns the error as one JSON-RPC message with this id, which is written as it is: it must be JSON. Without an
+    /// id it is `null`.
     #[must_use]
     pub fn to_json(&self, id: Option<&str>) -> String {
         let error = json!({ "code": self.code, "message": self.message, "data": self.data });
@@ -72,23 +72,24 @@ impl JsonRpcError {
             return self;
         }
         let is_transaction = denial.reason() == Reason::TransactionAuthorizationRequired;
-        let mut authorization = json!({
-            "reason": "insufficient_authorization",
-            "credentialDisposition": if is_transaction { "additional" } else { "replacement" },
-        });
+        let disposition = if is_transaction { "additional" } else { "replacement" };
+        let mut authorization = Map::new();
+        let mut put = |name: &str, value: Value| authorization.insert(name.to_owned(), value);
+        put("reason", "insufficient_authorization".into());
+        put("credentialDisposition", disposition.into());
         if let Some(decision) = denial.decision() {
-            authorization["authorizationContextId"] = decision.to_string().into();
+            put("authorizationContextId", decision.to_string().into());
         }
         let details =
             challenge.remediation().and_then(|it| serde_json::from_str(&it.to_json()).ok());
         let details = details.and_then(|it: Value| it.get("authorization_details").cloned());
         if let Some(details) = details {
-            authorization["remediationHints"] = json!([
-                { "type": "oauth_authorization_details", "authorization_details": details }
-            ]);
+            let hint =
+                json!({ "type": "oauth_authorization_details", "authorization_details": details });
+            put("remediationHints", json!([hint]));
         }
         if let Value::Object(data) = &mut self.data {
-            data.insert("authorization".to_owned(), authorization);
+            data.insert("authorization".to_owned(), authorization.into());
         }
         self
     }

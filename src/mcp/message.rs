@@ -44,13 +44,14 @@ impl Tools {
     ///
     /// The body must be one JSON-RPC message in UTF-8: one object, nested at most 32 levels, in which no member stands
     /// twice at any level. Batches and anything behind the object are refused, so that what was read here is what the
-    /// server reads, whichever parser it has. `Mcp-Method` and `Mcp-Name` must equal the body if they are there, in every
-    /// version of the protocol.
+    /// server reads, whichever parser it has. `Mcp-Method` and `Mcp-Name` must equal the body if they are there, in
+    /// every version of the protocol.
     ///
-    /// This is for servers that are not tower services. Pass [`Message::ask`] to [`Guard::authorize`](crate::Guard::authorize),
-    /// and the bytes to the server only if it grants. [`Guard::mcp`](crate::Guard::mcp) does this itself, and checks more:
-    /// **not** checked here are the size of the body, its type, `Origin` and `Mcp-Session-Id`. Read no body before you
-    /// know that the caller has a token; [`base`](Self::base) is what every message requires.
+    /// This is for servers that are not tower services. Pass [`Message::ask`] to
+    /// [`Guard::authorize`](crate::Guard::authorize), and the bytes to the server only if it grants.
+    /// [`Guard::mcp`](crate::Guard::mcp) does this itself, and checks more: **not** checked here are the size of the
+    /// body, its type, `Origin` and `Mcp-Session-Id`. Read no body before you know that the caller has a token;
+    /// [`base`](Self::base) is what every message requires.
     ///
     /// ```
     /// # #[cfg(feature = "testing")] {
@@ -242,7 +243,8 @@ impl Message<'_> {
     /// Returns what to ask a guard: the requirement, and the operation for the policies and the record.
     ///
     /// The operation is named by the method. For the policies, the resource that it touches has the type `tool`,
-    /// `resource` or `prompt` and the id that is in the message. The record names the [tool](crate::audit::Operation::tool).
+    /// `resource` or `prompt` and the id that is in the message. The record names the
+    /// [tool](crate::audit::Operation::tool).
     pub fn ask(&self) -> Ask {
         let requirement = (*self.requirement).clone();
         Ask::message(self.operation_name(), self.stated(), self.tool(), requirement)

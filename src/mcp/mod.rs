@@ -1,8 +1,8 @@
 //! MCP servers: the tool that is called is the tool that is authorized.
 //!
 //! You need this module if agents reach your API through an MCP server (Model Context Protocol, versions 2026-07-28 and
-//! 2025-11-25). Only the body of such a request says which tool it calls. [`Guard::mcp`](crate::Guard::mcp) makes a layer
-//! of a table, [`Tools`], and stands in front of any MCP server that is an HTTP service. [The
+//! 2025-11-25). Only the body of such a request says which tool it calls. [`Guard::mcp`](crate::Guard::mcp) makes a
+//! layer of a table, [`Tools`], and stands in front of any MCP server that is an HTTP service. [The
 //! guide](crate::guide::mcp_servers) says what clients are told, and how a tool refuses by itself.
 //!
 //! ```

@@ -82,8 +82,8 @@ problems! {
     HeaderMismatch = PolicyInputInvalid, BAD_REQUEST, -32020, "The header fields do not match the body";
     /// The table has no entry for the method.
     MethodUnknown = OperationUnknown, NOT_FOUND, -32601, "The method is not known";
-    /// The table has no entry for the method, and the request is one of a session. There, 404 would say that the session
-    /// has ended.
+    /// The table has no entry for the method, and the request is one of a session. There, 404 would say that the
+    /// session has ended.
     MethodUnknownInSession = OperationUnknown, FORBIDDEN, -32601, "The method is not known";
     /// The table has no entry for the tool.
     ToolUnknown = OperationUnknown, FORBIDDEN, -32602, "The tool is not known";

@@ -15,8 +15,9 @@ use crate::require::Require;
 /// [`Guard::mcp`](crate::Guard::mcp) makes a layer of it. Names are compared byte for byte: `Delete` is not `delete`.
 ///
 /// The base requirement is checked first, before one byte of the body is read, and is required of every operation
-/// besides its own. It alone covers `initialize`, `server/discover`, `ping`, `logging/*`, `notifications/*`, what a client
-/// responds to the server, and the methods GET and DELETE of HTTP. An entry of its own for one of these requires more.
+/// besides its own. It alone covers `initialize`, `server/discover`, `ping`, `logging/*`, `notifications/*`, what a
+/// client responds to the server, and the methods GET and DELETE of HTTP. An entry of its own for one of these requires
+/// more.
 ///
 /// ```
 /// use unconfused::mcp::Tools;
@@ -79,9 +80,9 @@ impl Tools {
     ///
     /// # Panics
     ///
-    /// Panics if the base spends tokens ([`Require::single_use`]) or asks for an approval, since every message of a client
-    /// would use a token up; if no token can meet it; or if it names the scope `offline_access`, which clients are not
-    /// asked for by a resource.
+    /// Panics if the base spends tokens ([`Require::single_use`]) or asks for an approval, since every message of a
+    /// client would use a token up; if no token can meet it; or if it names the scope `offline_access`, which clients
+    /// are not asked for by a resource.
     pub fn new(base: impl Into<Require>) -> Self {
         let base = base.into();
         assert!(
@@ -108,8 +109,8 @@ impl Tools {
     ///
     /// # Panics
     ///
-    /// Panics if the tool has an entry already, if its name is empty, if no token can meet the requirement together with
-    /// the base, or if it names the scope `offline_access`.
+    /// Panics if the tool has an entry already, if its name is empty, if no token can meet the requirement together
+    /// with the base, or if it names the scope `offline_access`.
     pub fn tool(self, name: impl Into<String>, requirement: impl Into<Require>) -> Self {
         let rule = self.fixed(requirement.into());
         self.with_tool(name.into(), rule)
@@ -118,11 +119,11 @@ impl Tools {
     /// Requires of a call of the tool with this name what the function returns for its arguments.
     ///
     /// So amount and destination are compared with what was consented to, and approved, before the server runs. The
-    /// function reads the arguments with the type that the tool reads them with: [`Arguments::read`]. What it returns as
-    /// an error is answered with 400 and the JSON-RPC error -32602.
+    /// function reads the arguments with the type that the tool reads them with: [`Arguments::read`]. What it returns
+    /// as an error is answered with 400 and the JSON-RPC error -32602.
     ///
-    /// The function is called once for each call, after the base requirement was met. It should not panic or wait: a panic
-    /// is not caught. If it returns a requirement that no token can meet, the call is refused for good (403). A
+    /// The function is called once for each call, after the base requirement was met. It should not panic or wait: a
+    /// panic is not caught. If it returns a requirement that no token can meet, the call is refused for good (403). A
     /// requirement that the guard cannot check, such as `single_use` without a store, is answered with 500.
     ///
     /// # Panics
@@ -245,9 +246,10 @@ impl Tools {
 
     /// Lets requests pass that have this `Origin`, such as `https://app.example`.
     ///
-    /// A request with an `Origin` that is not listed is refused before its credential is looked at (403). None is listed
-    /// by default. A request without the field comes from a client that is not a browser, and passes. The text is compared
-    /// byte for byte with the field, which browsers write in lower case and without the port if that is the scheme's own.
+    /// A request with an `Origin` that is not listed is refused before its credential is looked at (403). None is
+    /// listed by default. A request without the field comes from a client that is not a browser, and passes. The text
+    /// is compared byte for byte with the field, which browsers write in lower case and without the port if that is the
+    /// scheme's own.
     ///
     /// # Panics
     ///
@@ -263,14 +265,14 @@ impl Tools {
 
     /// Binds the sessions of the server to who began them, with this key.
     ///
-    /// Versions of the protocol before 2026-07-28 have sessions, whose id is in the field `Mcp-Session-Id`. The layer adds
-    /// a code to the id that the server sends, over the id, the audience of the guard, and issuer, subject and client of
-    /// the token. It accepts an id only with that code, from the same subject and client, and removes the code before the
-    /// server sees the id. Any other id is answered with 404, as if the session had ended. Nothing is stored, and replicas
-    /// that have the same key recognize each other's ids.
+    /// Versions of the protocol before 2026-07-28 have sessions, whose id is in the field `Mcp-Session-Id`. The layer
+    /// adds a code to the id that the server sends, over the id, the audience of the guard, and issuer, subject and
+    /// client of the token. It accepts an id only with that code, from the same subject and client, and removes the
+    /// code before the server sees the id. Any other id is answered with 404, as if the session had ended. Nothing is
+    /// stored, and replicas that have the same key recognize each other's ids.
     ///
-    /// Without a key, `Mcp-Session-Id` is removed from requests, and a response that has the field is answered with 500:
-    /// a session could be taken over by anyone who learns its id.
+    /// Without a key, `Mcp-Session-Id` is removed from requests, and a response that has the field is answered with
+    /// 500: a session could be taken over by anyone who learns its id.
     pub fn sessions(mut self, key: impl Into<SessionKey>) -> Self {
         self.settings.session_key = Some(key.into());
         self

@@ -20,10 +20,17 @@ fn rows(cells: usize, status: usize) -> Vec<Vec<&'static str>> {
     rows.filter(|row| row.len() == cells + 2 && row[status].parse::<u16>().is_ok()).collect()
 }
 
+/// What denials of one status have.
+#[derive(Default)]
+struct Seen {
+    codes: BTreeSet<i32>,
+    fields: BTreeSet<String>,
+    names: BTreeSet<&'static str>,
+}
+
 #[test]
 fn the_table_of_denials_is_the_one_in_the_code() {
-    let mut seen: BTreeMap<u16, (BTreeSet<i32>, BTreeSet<String>, BTreeSet<&str>)> =
-        BTreeMap::new();
+    let mut seen: BTreeMap<u16, Seen> = BTreeMap::new();
     for reason in Reason::ALL {
         let dpop =
             Dpop::for_base_url("https://notes.example").unwrap().nonces(Nonces::new([7; 32]));
@@ -31,7 +38,7 @@ fn the_table_of_denials_is_the_one_in_the_code() {
         if denial.status() != reason.status() {
             continue;
         }
-        let (codes, fields, names) = seen.entry(denial.status().as_u16()).or_default();
+        let Seen { codes, fields, names } = seen.entry(denial.status().as_u16()).or_default();
         codes.insert(JsonRpcError::from(&denial).code());
         fields.extend(denial.headers().keys().map(|name| name.as_str().to_owned()));
         names.insert(reason.as_str());
@@ -40,7 +47,7 @@ fn the_table_of_denials_is_the_one_in_the_code() {
     let told: BTreeSet<u16> = rows.iter().map(|row| row[3].parse().unwrap()).collect();
     assert_eq!(told, seen.keys().copied().collect());
     for row in rows {
-        let (codes, fields, names) = &seen[&row[3].parse().unwrap()];
+        let Seen { codes, fields, names } = &seen[&row[3].parse().unwrap()];
         let examples = quoted(row[2]);
         assert!(!examples.is_empty() && examples.is_subset(names), "{row:?}");
         let fields: BTreeSet<_> =

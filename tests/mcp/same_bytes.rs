@@ -33,7 +33,7 @@ fn body() -> impl Strategy<Value = Vec<u8>> {
             let arguments =
                 if arguments.is_object() { arguments } else { json!({ "a": arguments }) };
             let mut members = [
-                format!(r#""jsonrpc":"2.0""#),
+                r#""jsonrpc":"2.0""#.to_owned(),
                 format!(r#""id":{id}"#),
                 r#""method":"tools\/call""#.to_owned(),
                 format!(

@@ -1,4 +1,5 @@
-//! Streams end when the guard no longer accepts their token. The clock of the guard stands still, that of Tokio is paused.
+//! Streams end when the guard no longer accepts their token. The clock of the guard stands still, that of Tokio is
+//! paused.
 
 use super::*;
 use std::time::Duration;

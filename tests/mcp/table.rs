@@ -167,8 +167,6 @@ fn one_member_of_the_arguments_can_be_read_by_its_name() {
 #[test]
 fn a_mistake_that_is_visible_at_set_up_panics() {
     let panics = |make: fn()| assert!(catch_unwind(make).is_err());
-    let offline = Scope::from_static("offline_access");
-    drop(offline);
     panics(|| drop(Tools::new(Require::scope(READ).single_use())));
     panics(|| drop(Tools::new(Scope::from_static("offline_access"))));
     panics(|| drop(tools().tool("x", Scope::from_static("offline_access"))));

@@ -12,8 +12,8 @@ use pin_project_lite::pin_project;
 
 use crate::layer::until_expiry::UntilExpiry;
 
-/// The body of a request that reaches the server behind a [`ToolsLayer`](super::ToolsLayer): the bytes that were read and
-/// authorized. Empty for GET and DELETE.
+/// The body of a request that reaches the server behind a [`ToolsLayer`](super::ToolsLayer): the bytes that were read
+/// and authorized. Empty for GET and DELETE.
 #[derive(Clone, Default)]
 pub struct MessageBody(Option<Bytes>);
 
@@ -51,8 +51,8 @@ impl fmt::Debug for MessageBody {
 }
 
 pin_project! {
-    /// The body of a response of a [`ToolsService`](super::ToolsService): that of the server, which ends with its token, or
-    /// the JSON-RPC error of a denial.
+    /// The body of a response of a [`ToolsService`](super::ToolsService): that of the server, which ends with its
+    /// token, or the JSON-RPC error of a denial.
     pub struct ToolsBody<B: Body> {
         #[pin]
         kind: Kind<B>,

@@ -10,8 +10,8 @@ use crate::mcp::JsonRpcError;
 
 /// A message that was granted, in the extensions of the request: the grant, and the way to answer with a denial.
 ///
-/// It is cheap to clone. Server libraries hand the head of the request to a tool; [the guide](crate::guide::mcp_servers)
-/// shows how for rmcp.
+/// It is cheap to clone. Server libraries hand the head of the request to a tool; [the
+/// guide](crate::guide::mcp_servers) shows how for rmcp.
 #[derive(Clone)]
 pub struct Call {
     guard: Guard,
@@ -45,10 +45,10 @@ impl Call {
     /// Answers the call with this denial, and returns the error that the tool ends with.
     ///
     /// A tool's own error leaves a server as HTTP 200, which no client takes for a reason to get another token. So the
-    /// layer needs to know: if the head of the response is not out yet when the tool ends, the client receives status and
-    /// challenge of the denial instead of what the server answers. If it is out, as in a session of 2025-11-25, which
-    /// begins with 200, the error is all that the client sees: its [data](JsonRpcError::data) has the challenge, and a
-    /// further step of the record says that the client saw no status.
+    /// layer needs to know: if the head of the response is not out yet when the tool ends, the client receives status
+    /// and challenge of the denial instead of what the server answers. If it is out, as in a session of 2025-11-25,
+    /// which begins with 200, the error is all that the client sees: its [data](JsonRpcError::data) has the challenge,
+    /// and a further step of the record says that the client saw no status.
     ///
     /// The denial should be one of the guard ([`narrow`](Guard::narrow), [`refuse`](Guard::refuse)), which has recorded
     /// it.

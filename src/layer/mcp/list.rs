@@ -1,4 +1,5 @@
-//! The answer to `tools/list`, with the tools alone that a client may call. For display: calls are checked all the same.
+//! The answer to `tools/list`, with the tools alone that a client may call. For display: calls are checked all the
+//! same.
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;

@@ -32,8 +32,8 @@ const SESSION_ID: HeaderName = HeaderName::from_static("mcp-session-id");
 
 /// # MCP
 impl Guard {
-    /// Returns a layer for an MCP server that requires of each tool and method what the table says, and refuses anything
-    /// else.
+    /// Returns a layer for an MCP server that requires of each tool and method what the table says, and refuses
+    /// anything else.
     ///
     /// For a POST, the layer
     ///
@@ -45,9 +45,9 @@ impl Guard {
     /// 6. hands the bytes that it has read to the server, with a [`Grant`] and a [`Call`](crate::mcp::Call) in the
     ///    extensions of the request.
     ///
-    /// GET and DELETE need the base requirement, and reach the server without a body. Any other method is refused (405).
-    /// Responses end when the guard no longer accepts the token of their request, and that is recorded: a stream of events
-    /// ends, and any other body fails, as [`Grant::until_expiry`] says.
+    /// GET and DELETE need the base requirement, and reach the server without a body. Any other method is refused
+    /// (405). Responses end when the guard no longer accepts the token of their request, and that is recorded: a stream
+    /// of events ends, and any other body fails, as [`Grant::until_expiry`] says.
     ///
     /// The layer **always answers in JSON-RPC**: status and challenge are those of the [`Denial`], and the body has the
     /// error with the id of the request. [`Guard::body`] is ignored. A response that was denied has the denial in its
@@ -103,8 +103,8 @@ impl fmt::Debug for ToolsLayer {
 
 /// An MCP server behind a guard, made by a [`ToolsLayer`].
 ///
-/// It is ready when the inner service is, and gives back what that reserved: it waits for the body first, and then until
-/// the inner service is ready again. The inner service receives a [`MessageBody`].
+/// It is ready when the inner service is, and gives back what that reserved: it waits for the body first, and then
+/// until the inner service is ready again. The inner service receives a [`MessageBody`].
 #[derive(Clone)]
 pub struct ToolsService<S> {
     inner: S,

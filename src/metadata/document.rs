@@ -1,20 +1,9 @@
-//! The metadata document of this resource (RFC 9728), which tells clients where to get a token, and the keys of its
-//! transaction challenges.
+//! The document itself.
 
-use std::convert::Infallible;
-use std::fmt;
-use std::future::{Ready, ready};
-use std::sync::Arc;
-use std::task::{Context, Poll};
-
-use http::header::{
-    ACCESS_CONTROL_ALLOW_HEADERS, ACCESS_CONTROL_ALLOW_METHODS, ACCESS_CONTROL_ALLOW_ORIGIN,
-    ACCESS_CONTROL_MAX_AGE, ALLOW, CACHE_CONTROL, CONTENT_LENGTH, CONTENT_TYPE,
-};
-use http::{HeaderValue, Method, Request, Response, StatusCode, Uri};
 use serde::Serialize;
-use tower_service::Service;
 
+use super::challenge_keys::{NOT_A_RESOURCE, keys_url};
+use super::service::DocumentService;
 use crate::approvals::Approvals;
 use crate::challenge::{DetailsDialect, MetadataUrl};
 use crate::config_error::ConfigError;
@@ -23,10 +12,7 @@ use crate::guard::Guard;
 use crate::jose::Algorithm;
 use crate::names::{Audience, Scope};
 
-/// What [`MetadataUrl::for_resource`] expects of a URL.
-const NOT_A_RESOURCE: &str =
-    "expected https, or http on loopback, without user, fragment, quotes, braces and spaces";
-/// The same for the URL of an authorization server, which has no query either (RFC 8414 section 2).
+/// What the URL of an authorization server must be: that of a resource, and without a query (RFC 8414 section 2).
 const NOT_A_SERVER: &str =
     "expected https, or http on loopback, without user, query, fragment, quotes, braces and spaces";
 
@@ -169,102 +155,6 @@ impl Guard {
         };
         Ok(Metadata { url, members })
     }
-
-    /// Returns the public keys of this guard's transaction challenges, to be served as the metadata says.
-    ///
-    /// # Errors
-    ///
-    /// Returns [`ConfigError`] if the audience that the guard was made with, or
-    /// [`Approvals::jwks_uri`](crate::approvals::Approvals::jwks_uri), is not a URL that can have metadata; see
-    /// [`MetadataUrl::for_resource`].
-    ///
-    /// # Panics
-    ///
-    /// Panics if the guard has no [`approvals`](Self::approvals).
-    #[expect(clippy::panic, reason = "a mistake of set-up")]
-    pub fn challenge_keys(&self) -> Result<ChallengeKeys, ConfigError> {
-        let Some(approvals) = self.approvals_settings() else {
-            panic!("the guard signs no challenges: call `Guard::approvals`")
-        };
-        let audience = self.audiences().first().map(Audience::as_str).unwrap_or_default();
-        let (url, path) = keys_url(approvals, audience)?;
-        Ok(ChallengeKeys { url, path, json: approvals.jwks() })
-    }
-}
-
-/// The URL of the keys of challenges, and its path.
-fn keys_url(approvals: &Approvals, audience: &str) -> Result<(String, String), ConfigError> {
-    let own = || {
-        let base = audience.split('?').next().unwrap_or_default();
-        format!("{}/txn-challenge-jwks", base.trim_end_matches('/'))
-    };
-    let url = approvals.jwks_uri.clone().unwrap_or_else(own);
-    let invalid = || ConfigError::new(&url, "a URL of keys", NOT_A_RESOURCE);
-    let name = Audience::new(&*url).map_err(|_| invalid())?;
-    MetadataUrl::for_resource(&name).ok_or_else(invalid)?;
-    let uri: Uri = url.parse().map_err(|_| invalid())?;
-    let path = uri.path().to_owned();
-    Ok((url, path))
-}
-
-/// The public keys of transaction challenges, as a JWK Set ([RFC 7517](https://www.rfc-editor.org/rfc/rfc7517)).
-///
-/// [`Guard::challenge_keys`] makes it, [`service`](Self::service) serves it, and with the feature `axum` `router`
-/// returns the route for it. Serve it outside the guard, since authorization servers read it without a token. They may
-/// cache it for 15 minutes.
-///
-/// ```
-/// # #[cfg(feature = "testing")] {
-/// use unconfused::approvals::{Approvals, SigningKey};
-/// use unconfused::keys::Algorithm;
-/// use unconfused::{Audience, Guard};
-/// # use unconfused::testing::TestIssuer;
-/// # let issuer = TestIssuer::new("https://login.example").issuer();
-/// # let (key, secret) = (SigningKey::generate(Algorithm::Es256, "2026-11"), [1; 32]);
-///
-/// let guard = Guard::new(Audience::from_static("https://api.example/mcp"), issuer)
-///     .approvals(Approvals::new(key, secret, "https://login.example"));
-/// let keys = guard.challenge_keys()?;
-/// assert_eq!(keys.url(), "https://api.example/mcp/txn-challenge-jwks");
-/// assert!(guard.metadata()?.to_json().contains(r#""txn_challenge_jwks_uri":"https://api.example/mcp/txn-challenge-jwks""#));
-/// # }
-/// # Ok::<(), unconfused::error::ConfigError>(())
-/// ```
-#[derive(Debug, Clone)]
-pub struct ChallengeKeys {
-    url: String,
-    path: String,
-    json: String,
-}
-
-impl ChallengeKeys {
-    /// Returns the URL of the keys, which the metadata names.
-    #[must_use]
-    pub fn url(&self) -> &str {
-        &self.url
-    }
-
-    /// Returns the path at which the keys must be served.
-    #[must_use]
-    pub fn path(&self) -> &str {
-        &self.path
-    }
-
-    /// Returns the JWK Set as JSON.
-    #[must_use]
-    pub fn to_json(&self) -> &str {
-        &self.json
-    }
-
-    /// Returns a service that serves the keys, at any path.
-    #[must_use]
-    pub fn service(&self) -> DocumentService {
-        DocumentService {
-            json: self.json.as_str().into(),
-            media_type: "application/jwk-set+json",
-            cache_control: "public, max-age=900",
-        }
-    }
 }
 
 impl Metadata {
@@ -388,90 +278,6 @@ impl Metadata {
     /// Panics if the document would name no authorization server; see [`to_json`](Self::to_json).
     #[must_use]
     pub fn service(&self) -> DocumentService {
-        DocumentService {
-            json: self.to_json().into(),
-            media_type: "application/json",
-            cache_control: "public, max-age=3600",
-        }
-    }
-}
-
-/// A service that serves a document: the metadata, or the keys of challenges.
-///
-/// [`Metadata::service`] and [`ChallengeKeys::service`] make it. It answers `GET` and `HEAD` with the document, `OPTIONS` with 204 for preflights,
-/// and any other method with 405. It does not look at the path, so route the path of the document to it.
-///
-/// ```
-/// # #[cfg(feature = "testing")] {
-/// use http::{Method, Request};
-/// use tower_service::Service as _;
-/// use unconfused::{Audience, Guard};
-/// # use unconfused::testing::TestIssuer;
-/// # let issuer = TestIssuer::new("https://login.example").issuer();
-///
-/// let guard = Guard::new(Audience::from_static("https://api.example/mcp"), issuer);
-/// let mut service = guard.metadata()?.service();
-/// # tokio::runtime::Builder::new_current_thread().build().unwrap().block_on(async {
-///
-/// let response = service.call(Request::new(())).await.unwrap();
-/// assert_eq!(response.headers()["content-type"], "application/json");
-///
-/// let delete = Request::builder().method(Method::DELETE).body(()).unwrap();
-/// assert_eq!(service.call(delete).await.unwrap().status(), 405);
-/// # });
-/// # }
-/// # Ok::<(), unconfused::error::ConfigError>(())
-/// ```
-#[derive(Clone)]
-pub struct DocumentService {
-    json: Arc<str>,
-    media_type: &'static str,
-    cache_control: &'static str,
-}
-
-impl<B> Service<Request<B>> for DocumentService {
-    type Response = Response<String>;
-    type Error = Infallible;
-    type Future = Ready<Result<Response<String>, Infallible>>;
-
-    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
-        Poll::Ready(Ok(()))
-    }
-
-    fn call(&mut self, request: Request<B>) -> Self::Future {
-        const METHODS: HeaderValue = HeaderValue::from_static("GET, HEAD, OPTIONS");
-        const ANY: HeaderValue = HeaderValue::from_static("*");
-        let mut response = Response::new(String::new());
-        let headers = response.headers_mut();
-        headers.insert(ACCESS_CONTROL_ALLOW_ORIGIN, ANY);
-        match *request.method() {
-            Method::GET | Method::HEAD => {
-                headers.insert(CONTENT_TYPE, HeaderValue::from_static(self.media_type));
-                headers.insert(CACHE_CONTROL, HeaderValue::from_static(self.cache_control));
-                if request.method() == Method::GET {
-                    *response.body_mut() = self.json.to_string();
-                } else {
-                    // The length that the answer to GET has (RFC 9110 section 8.6).
-                    headers.insert(CONTENT_LENGTH, self.json.len().into());
-                }
-            }
-            Method::OPTIONS => {
-                headers.insert(ACCESS_CONTROL_ALLOW_METHODS, METHODS);
-                headers.insert(ACCESS_CONTROL_ALLOW_HEADERS, ANY);
-                headers.insert(ACCESS_CONTROL_MAX_AGE, HeaderValue::from_static("86400"));
-                *response.status_mut() = StatusCode::NO_CONTENT;
-            }
-            _ => {
-                headers.insert(ALLOW, METHODS);
-                *response.status_mut() = StatusCode::METHOD_NOT_ALLOWED;
-            }
-        }
-        ready(Ok(response))
-    }
-}
-
-impl fmt::Debug for DocumentService {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("DocumentService(..)")
+        DocumentService::new(&self.to_json(), "application/json", "public, max-age=3600")
     }
 }

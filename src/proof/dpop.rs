@@ -33,7 +33,7 @@ const MAX_JTI: usize = 256;
 /// | rule | default | set by |
 /// |---|---|---|
 /// | algorithms | ES256 and Ed25519 | [`algorithms`](Self::algorithms) |
-/// | library that verifies signatures | OpenSSL | [`backend`](Self::backend) |
+/// | library that verifies signatures | [`Backend::default`] | [`backend`](Self::backend) |
 /// | age of a proof | at most 60 seconds | [`window`](Self::window) |
 /// | clock of the client | at most 10 seconds ahead | [`window`](Self::window) |
 /// | nonces | none, and one that a proof has is ignored | [`nonces`](Self::nonces) |
@@ -109,7 +109,7 @@ impl Dpop {
 
     /// Sets the library that verifies the signatures of proofs.
     ///
-    /// Defaults to OpenSSL.
+    /// Defaults to [`Backend::default`].
     #[must_use]
     pub fn backend(mut self, backend: Backend) -> Self {
         self.backend = backend;

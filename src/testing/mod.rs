@@ -37,6 +37,8 @@ mod access_token;
 mod client;
 mod issuer;
 mod json_object;
+#[cfg(test)]
+mod known_key;
 mod proof;
 mod published;
 #[cfg(test)]

@@ -24,7 +24,7 @@ fn a_known_key_changes_no_answer() {
         json!({ "alg": "ES384", "crv": jwk["crv"], "kty": "EC", "x": jwk["x"], "y": jwk["y"] });
     let off_the_curve = json!({ "crv": jwk["crv"], "kty": "EC", "x": jwk["y"], "y": jwk["x"] });
     let proofs = [
-        good().forged_by(&other_key()),
+        good().forged_by(other_key()),
         other_key().proof("GET", URL).issued_at(now()).token(&raw),
         good(),
         good(),
@@ -35,8 +35,8 @@ fn a_known_key_changes_no_answer() {
         good().header("jwk", &for_another_algorithm),
         good().header("jwk", &off_the_curve),
         good().without_header("jwk"),
-        good().forged_by(&other_key()),
-        good().header("jwk", &others).forged_by(&other_key()),
+        good().forged_by(other_key()),
+        good().header("jwk", &others).forged_by(other_key()),
         good().token("another token"),
         good().claim("htm", "POST"),
         good().issued_at(at(-600)),

@@ -114,6 +114,25 @@ pub(crate) fn every_kind(sink: impl unconfused::Audit) {
     }
 
     other_authenticator(&base);
+    next_hop(&base);
+}
+
+/// The service gets a token for what it calls next.
+fn next_hop(guard: &Guard) {
+    use unconfused::next_hop::{ClientAuth, NextHop};
+
+    let client = login().client();
+    let metadata = json!({ "issuer": LOGIN, "token_endpoint": "https://login.example/token" });
+    let well_known = "https://login.example/.well-known/oauth-authorization-server";
+    client.serve(well_known, metadata.to_string());
+    let issued = json!({ "access_token": "s3cr3t", "token_type": "Bearer", "expires_in": 60 });
+    client.serve("https://login.example/token", issued.to_string());
+    let server = NextHop::discover(LOGIN, ClientAuth::tls("orders"), client).unwrap();
+    let hop = server.to("https://payments.example", [Scope::from_static("payments:pay")]).unwrap();
+    let hop = hop.on_own_behalf().needs(READ);
+    let grant = ask(guard, &token().scope("orders:read"), READ).unwrap();
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    assert!(runtime.block_on(hop.token(guard, &grant)).is_ok());
 }
 
 /// Another authenticator lets a request pass.
@@ -253,6 +272,7 @@ fn a_line_says_what_the_json_says() {
         "policies" => "policy".to_owned(),
         "scopes" => "scope".to_owned(),
         "prior_actors" => "prior_actor".to_owned(),
+        "next_hop_scopes" => "next_hop_scope".to_owned(),
         name => name.to_owned(),
     };
     for Seen { line, json } in all() {

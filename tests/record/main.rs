@@ -61,7 +61,7 @@ fn head(token: Option<&TestToken>) -> Parts {
 }
 
 fn ask(guard: &Guard, token: &TestToken, requirement: impl Into<Require>) -> Result<Grant, Denial> {
-    guard.authorize(&mut head(Some(token)), requirement).now().unwrap()
+    guard.authorize(&mut head(Some(token)), requirement.into()).now().unwrap()
 }
 
 /// Keeps what `see` makes of each event.

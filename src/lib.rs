@@ -6,6 +6,7 @@
 //! [approve_one_operation]: crate::guide::approve_one_operation
 //! [ask_a_policy_engine]: crate::guide::ask_a_policy_engine
 //! [delegation]: crate::guide::delegation
+//! [call_the_next_service]: crate::guide::call_the_next_service
 //! [issuers_and_tenants]: crate::guide::issuers_and_tenants
 //! [vendor_profiles]: crate::guide::vendor_profiles
 //! [my_token_is_refused]: crate::guide::my_token_is_refused
@@ -51,6 +52,7 @@
 //! | bind tokens to their sender | [`proof`]: [`Dpop`](proof::Dpop), [`ClientCertificate`](proof::ClientCertificate) |
 //! | have one operation approved by a human | [`approvals`]: [`Approvals`](approvals::Approvals) |
 //! | accept a proof or a token once | [`replay`]: [`MemoryReplayStore`](replay::MemoryReplayStore), [`ReplayStore`](replay::ReplayStore) |
+//! | call the next service with a token of its own | `next_hop` (feature `remote`), [the guide](guide::call_the_next_service) |
 //! | keep a record | [`Audit`], [`AuditEvent`], [`audit`] |
 //! | see whether it is at work | [`audit::Signals`], [`Guard::operations`], [the guide](guide::three_signals) |
 //! | understand a refusal | [`Reason`], [`Denial::for_operator`], [the guide](guide::my_token_is_refused) |
@@ -101,6 +103,9 @@ pub mod keys;
 pub mod layer;
 mod metadata;
 mod names;
+#[cfg(feature = "remote")]
+#[cfg_attr(docsrs, doc(cfg(feature = "remote")))]
+pub mod next_hop;
 mod outbound;
 mod path;
 pub mod policy;
@@ -132,9 +137,9 @@ pub use crate::token::access_token::AccessToken;
 pub use crate::token::actor::{Actor, Party};
 
 pub mod client {
-    //! How the crate sends HTTP requests: to fetch the keys of an issuer, and for nothing else.
+    //! How the crate sends HTTP requests: to fetch the keys of an issuer, and to get tokens for the next hop.
     //!
-    //! You need this module if you fetch keys through something other than `reqwest`. With the feature `reqwest`, a
+    //! You need this module if you send them through something other than `reqwest`. With the feature `reqwest`, a
     //! `reqwest::Client` is an [`HttpClient`]: build it without redirects, and choose its TLS. In tests, use a
     //! `testing::ScriptedClient`, or a closure.
     //!

@@ -10,7 +10,7 @@ use crate::challenge::TransactionChallenge;
 use crate::denial::Denial;
 use crate::evidence::{DecisionId, Evidence, Operation};
 use crate::json::string;
-use crate::names::Audience;
+use crate::names::{Audience, Scope};
 use crate::printable::Printable;
 use crate::reason::{Reason, Remedy};
 use crate::require::Require;
@@ -79,6 +79,23 @@ pub struct AuditEvent<'a> {
     pub(crate) query_token: bool,
     pub(crate) known_claims: KnownClaims<'a>,
     pub(crate) denial: Option<&'a Denial>,
+    pub(crate) next_hop: Option<HopStep<'a>>,
+}
+
+/// What this service calls next with a token of its own, as the record has it.
+///
+/// [`AuditEvent::next_hop`](crate::AuditEvent::next_hop) returns it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct HopStep<'a> {
+    /// The name of the resource that the token is for.
+    pub resource: &'a str,
+    /// The scopes that were asked for. They are names of that resource.
+    pub scopes: &'a [Scope],
+    /// The issuer name of the authorization server.
+    pub server: &'a str,
+    /// True if the token names this service alone, and not the subject of the request.
+    pub on_own_behalf: bool,
 }
 
 /// The claims that an event may show.
@@ -231,6 +248,14 @@ impl<'a> AuditEvent<'a> {
             Some(Cow::Owned(_)) | None => None,
         };
         asked.map(TransactionChallenge::txn).or_else(claimed).map(Printable::from)
+    }
+
+    /// Returns what this service calls next, if this step asked for a token for that.
+    ///
+    /// The step is allowed if there is a token, which may be one that was kept.
+    #[must_use]
+    pub fn next_hop(&self) -> Option<HopStep<'a>> {
+        self.next_hop
     }
 
     /// Returns the operation that was asked for.

@@ -57,8 +57,8 @@ mod written;
 #[cfg(feature = "tracing")]
 #[cfg_attr(docsrs, doc(cfg(feature = "tracing")))]
 pub use self::tracing::TracingAudit;
-pub use event::StepUp;
 pub(crate) use event::{AuditEvent, KnownClaims};
+pub use event::{HopStep, StepUp};
 pub(crate) use operations::{Asked, Known, KnownIssuer};
 pub use operations::{Finding, FindingKind, ListedOperation, Operations};
 pub use signals::{ActorName, ActorSignals, OperationSignals, Signals, SignalsReport};

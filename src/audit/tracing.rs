@@ -110,6 +110,11 @@ macro_rules! event {
             step_up = $event.step_up().as_str(),
             possession = $event.possession(),
             query_token = $event.query_token(),
+            next_hop = $event.next_hop().map(|hop| text(hop.resource.into())),
+            next_hop_server = $event.next_hop().map(|hop| text(hop.server.into())),
+            next_hop_scopes = list($event.next_hop().into_iter().flat_map(|hop| hop.scopes)),
+            next_hop_on_own_behalf =
+                $event.next_hop().and_then(|hop| hop.on_own_behalf.then_some(true)),
             decision = $event.decision().to_string(),
             step = $event.step(),
             at = $event.at().unix_timestamp(),

@@ -36,6 +36,9 @@ impl AuditEvent<'_> {
     /// | `unreadable` | array of strings | [`unreadable`](Self::unreadable) |
     /// | `step_up`, `possession` | string | [`step_up`](Self::step_up), [`possession`](Self::possession) |
     /// | `query_token` | boolean | [`query_token`](Self::query_token) |
+    /// | `next_hop`, `next_hop_server` | string | [`next_hop`](Self::next_hop): the resource, and the authorization server |
+    /// | `next_hop_scopes` | array of strings | its scopes |
+    /// | `next_hop_on_own_behalf` | boolean | only if true |
     ///
     /// A member that does not apply is left out, and so is an empty array.
     /// [`unverified`](Self::unverified) is not among them.
@@ -106,6 +109,13 @@ impl AuditEvent<'_> {
         put("step_up", Some(self.step_up().as_str().into()));
         put("possession", self.possession().map(Value::from));
         put("query_token", Some(self.query_token().into()));
+        if let Some(hop) = self.next_hop() {
+            put("next_hop", Some(text(hop.resource.into()).into()));
+            put("next_hop_server", Some(text(hop.server.into()).into()));
+            let scopes = hop.scopes.iter().map(|scope| text(scope.as_str().into()).into());
+            put("next_hop_scopes", list(scopes.collect()));
+            put("next_hop_on_own_behalf", hop.on_own_behalf.then_some(true.into()));
+        }
         Value::Object(members).to_string()
     }
 }
@@ -171,6 +181,16 @@ impl fmt::Display for AuditEvent<'_> {
         }
         if self.query_token() {
             f.write_str(" query_token=ignored")?;
+        }
+        if let Some(hop) = self.next_hop() {
+            let (resource, server) = (Printable::from(hop.resource), Printable::from(hop.server));
+            write!(f, " next_hop={resource:?} next_hop_server={server:?}")?;
+            for scope in hop.scopes {
+                write!(f, " next_hop_scope={:?}", Printable::from(scope.as_str()))?;
+            }
+            if hop.on_own_behalf {
+                f.write_str(" next_hop_on_own_behalf=true")?;
+            }
         }
         let at = self.at().unix_timestamp();
         write!(f, " decision={} step={} at={at}", self.decision(), self.step())

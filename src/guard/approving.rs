@@ -93,6 +93,16 @@ impl Guard {
         }
     }
 
+    /// True if the token of a grant is that of a transaction.
+    #[cfg(feature = "remote")]
+    pub(crate) fn is_of_transaction(&self, evidence: &Evidence) -> bool {
+        let token = evidence.token();
+        match &self.inner.approvals {
+            Some(approvals) => approvals.is_transaction(token),
+            None => has_own_txn(token),
+        }
+    }
+
     /// True if the token is that of a transaction, and meets all else that is required.
     pub(super) fn lacks_only_its_approval(&self, evidence: &Evidence) -> bool {
         let (token, at) = (evidence.token(), evidence.at());

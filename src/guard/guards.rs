@@ -250,6 +250,7 @@ impl Guards {
             query_token: has_query_token(parts),
             known_claims: KnownClaims::None,
             denial: Some(&denial),
+            next_hop: None,
         };
         for sink in &self.inner.audit {
             sink.record(&event);

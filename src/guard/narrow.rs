@@ -6,6 +6,8 @@ use std::sync::Arc;
 use super::request::{RequestContext, StepKind};
 use super::{Grant, Guard};
 use crate::answer::Answer;
+#[cfg(feature = "remote")]
+use crate::audit::HopStep;
 use crate::denial::Denial;
 use crate::evidence::Step;
 use crate::policy::Ask;
@@ -179,6 +181,23 @@ impl Guard {
     pub fn refuse_for(&self, grant: &Grant, rule: impl Into<Cow<'static, str>>) -> Denial {
         let denial = Denial::from(Reason::PolicyDenied).with_detail(rule);
         self.deny_validated(grant, self.inner.clock.now(), denial)
+    }
+
+    /// Records a token for what this service calls next, or refuses the request that needs it.
+    #[cfg(feature = "remote")]
+    pub(crate) fn record_hop(
+        &self,
+        grant: &Grant,
+        hop: HopStep<'_>,
+        denied: Option<Denial>,
+    ) -> Result<(), Denial> {
+        self.decided_hop(grant, self.inner.clock.now(), hop, denied)
+    }
+
+    /// True if the guard trusts an issuer of this name.
+    #[cfg(feature = "remote")]
+    pub(crate) fn trusts(&self, issuer: &str) -> bool {
+        self.issuer(issuer, self.inner.clock.now()).is_some()
     }
 
     /// Refuses what goes on after its token has ended, and records it.

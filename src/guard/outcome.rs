@@ -5,7 +5,7 @@ use time::UtcDateTime;
 use super::refused::Refused;
 use super::request::RequestContext;
 use super::{Grant, Guard};
-use crate::audit::{AuditEvent, KnownClaims};
+use crate::audit::{AuditEvent, HopStep, KnownClaims};
 use crate::challenge::Scheme;
 use crate::denial::Denial;
 use crate::evidence::{DecisionId, Evidence};
@@ -39,6 +39,22 @@ impl Guard {
         let denial = self.complete(denial, evidence.decision(), scheme, at);
         self.record_validated(evidence, at, Some(&denial));
         denial
+    }
+
+    /// Records that a request was granted a token for what this service calls next, or why it was not.
+    #[cfg(feature = "remote")]
+    pub(super) fn decided_hop(
+        &self,
+        evidence: &Evidence,
+        at: UtcDateTime,
+        hop: HopStep<'_>,
+        denied: Option<Denial>,
+    ) -> Result<(), Denial> {
+        let scheme = Some(evidence.request.credential.scheme());
+        let complete = |denial| self.complete(denial, evidence.decision(), scheme, at);
+        let denial = denied.map(complete);
+        self.record_step(evidence, at, denial.as_ref(), Some(hop));
+        denial.map_or(Ok(()), Err)
     }
 
     /// Completes and records the denial of a request whose token was not validated.
@@ -83,6 +99,7 @@ impl Guard {
             query_token: context.query_token,
             known_claims,
             denial,
+            next_hop: None,
         });
     }
 
@@ -106,6 +123,16 @@ impl Guard {
     }
 
     fn record_validated(&self, evidence: &Evidence, at: UtcDateTime, denial: Option<&Denial>) {
+        self.record_step(evidence, at, denial, None);
+    }
+
+    fn record_step(
+        &self,
+        evidence: &Evidence,
+        at: UtcDateTime,
+        denial: Option<&Denial>,
+        next_hop: Option<HopStep<'_>>,
+    ) {
         self.record(&AuditEvent {
             at,
             decision: evidence.decision(),
@@ -115,6 +142,7 @@ impl Guard {
             query_token: evidence.request.query_token,
             known_claims: KnownClaims::Validated(evidence),
             denial,
+            next_hop,
         });
     }
 

@@ -37,6 +37,9 @@ pub mod ask_a_policy_engine {}
 #[doc = include_str!("behind_a_proxy.md")]
 pub mod behind_a_proxy {}
 
+#[doc = include_str!("call_the_next_service.md")]
+pub mod call_the_next_service {}
+
 #[doc = include_str!("delegation.md")]
 pub mod delegation {}
 

@@ -26,7 +26,7 @@ pub(crate) enum AllowedScheme {
 
 impl AllowedScheme {
     /// Parses a URL that has a host and neither user, query, fragment nor dot segments.
-    pub(super) fn parse(self, url: &str) -> Result<Uri, ConfigError> {
+    pub(crate) fn parse(self, url: &str) -> Result<Uri, ConfigError> {
         if url.contains('?') {
             return Err(unusable(url, "it has a query"));
         }
@@ -34,7 +34,7 @@ impl AllowedScheme {
     }
 
     /// Parses like [`parse`](Self::parse), but a query is allowed.
-    pub(super) fn parse_with_query(self, url: &str) -> Result<Uri, ConfigError> {
+    pub(crate) fn parse_with_query(self, url: &str) -> Result<Uri, ConfigError> {
         self.check(url).map_err(|problem| unusable(url, problem))
     }
 

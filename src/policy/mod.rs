@@ -11,6 +11,8 @@
 //! refuses, it cannot permit. If it does not answer, the request is answered with 503. The guide has a
 //! [chapter](crate::guide::ask_a_policy_engine) about it.
 //!
+//! With the feature `cedar`, `CedarPolicy` decides by [Cedar](https://docs.cedarpolicy.com) policies.
+//!
 //! ```
 //! # #[cfg(feature = "testing")] {
 //! use std::time::Duration;
@@ -52,6 +54,8 @@ mod answered;
 mod ask;
 #[cfg(feature = "authzen")]
 mod authzen;
+#[cfg(feature = "cedar")]
+mod cedar;
 mod question;
 mod seam;
 mod verdict;
@@ -61,6 +65,9 @@ pub use ask::Ask;
 #[cfg(feature = "authzen")]
 #[cfg_attr(docsrs, doc(cfg(feature = "authzen")))]
 pub use authzen::AuthZenPolicy;
+#[cfg(feature = "cedar")]
+#[cfg_attr(docsrs, doc(cfg(feature = "cedar")))]
+pub use cedar::CedarPolicy;
 pub use question::Question;
 pub use seam::{Policy, policy_fn};
 pub use verdict::{Obligation, ObligationAnswer, PolicyAnswer, Ruling, Verdict};

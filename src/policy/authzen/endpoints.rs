@@ -36,7 +36,7 @@ pub(super) enum Location {
 }
 
 pub(super) struct Discovered {
-    /// As it must stand in the metadata.
+    /// The URL that the metadata must name, character for character.
     decision_point: String,
     metadata: Uri,
     scheme: AllowedScheme,

@@ -13,6 +13,9 @@
 //   service             client_credentials; with a DPoP proof, which must have a nonce, the token is bound to its key
 //   web                 authorization_code with PKCE, for the user `login_hint`, else alice; redirects to REDIRECT
 //   agent-a, agent-b    token exchange (RFC 8693): the client becomes the actor, `act`, before those that were there
+//   service-a, service-b, service-c    token exchange by the rules of `hops.mjs`, and client_credentials; service-b
+//                       authenticates with the key of RFC 7515, appendix A.3 (`private_key_jwt`); service-c redeems grants
+//                       of partners (RFC 7523)
 //
 // The back door, JSON in and JSON out. A generation is one key each of P-256, RSA and Ed25519.
 //
@@ -36,8 +39,10 @@ import { transactions } from './transactions.mjs'
 // The library says that a newer Node would be better, and what must be set up otherwise in production.
 console.info = console.warn = () => {}
 const { default: Provider, errors, interactionPolicy } = await import('oidc-provider')
+const { hops } = await import('./hops.mjs')
 
 const EXCHANGE = 'urn:ietf:params:oauth:grant-type:token-exchange'
+const JWT_BEARER = 'urn:ietf:params:oauth:grant-type:jwt-bearer'
 const REDIRECT = 'http://127.0.0.1:9/callback' // nothing listens there: the client stops before it
 const SCOPES = 'orders:read orders:write'
 const LIFE = 300
@@ -96,10 +101,10 @@ function resource(uri) {
   return { scope: SCOPES, accessTokenFormat: 'jwt', accessTokenTTL: LIFE, jwt: { sign: { alg } } }
 }
 
-const client = (client_id, grant, redirect_uris = []) => ({
+const client = (client_id, grants, redirect_uris = []) => ({
   client_id,
   client_secret: `${client_id}-secret`,
-  grant_types: [grant],
+  grant_types: [grants].flat(),
   response_types: redirect_uris.length ? ['code'] : [],
   redirect_uris,
 })
@@ -107,11 +112,30 @@ const nonceSecret = randomBytes(32)
 const cookies = { keys: [randomBytes(16).toString('hex')] }
 const actors = new WeakMap() // what token exchange puts into a token
 
+// RFC 7515, appendix A.3.
+const KEY_OF_SERVICE_B = {
+  kty: 'EC',
+  crv: 'P-256',
+  x: 'f83OJ3D2xF1Bg8vub9tLe1gHMzV76e8Tus9uPHvRVEU',
+  y: 'x_FEzRu9m36HLN_tue659LNpXW6pCyStikYjKIWI5a0',
+  kid: 'service-b',
+  use: 'sig',
+  alg: 'ES256',
+}
+
 const clients = [
   client('service', 'client_credentials'),
   client('web', 'authorization_code', [REDIRECT]),
   client('agent-a', EXCHANGE),
   client('agent-b', EXCHANGE),
+  client('service-a', [EXCHANGE, 'client_credentials']),
+  {
+    ...client('service-b', [EXCHANGE, 'client_credentials']),
+    token_endpoint_auth_method: 'private_key_jwt',
+    token_endpoint_auth_signing_alg: 'ES256',
+    jwks: { keys: [KEY_OF_SERVICE_B] },
+  },
+  client('service-c', JWT_BEARER),
 ]
 const approvals = transactions({
   issuer: ISSUER,
@@ -119,6 +143,9 @@ const approvals = transactions({
   types: ['payment', 'order_refund'],
   mint,
 })
+
+const open = () => published().map(({ d, p, q, dp, dq, qi, ...key }) => key)
+const services = hops({ issuer: ISSUER, life: LIFE, keys: open, mint, describe: resource, claims: actors })
 
 let provider
 let callback
@@ -157,7 +184,9 @@ function build() {
     },
     extraTokenClaims: (_, token) => actors.get(token),
   })
-  provider.registerGrantType(EXCHANGE, exchange, ['subject_token', 'subject_token_type', 'resource'])
+  const asked = ['subject_token', 'subject_token_type', 'requested_token_type', 'resource', 'audience', 'scope']
+  provider.registerGrantType(EXCHANGE, exchange, asked)
+  provider.registerGrantType(JWT_BEARER, (ctx) => services.assert(provider, ctx), ['assertion', 'resource', 'scope'])
   provider.on('server_error', (_, error) => console.error(error))
   callback = provider.callback()
 }
@@ -170,9 +199,12 @@ async function login(req, res) {
 // The token of the subject, of this server's own; the client that asks is who acts for it from now on.
 async function exchange(ctx) {
   const { params, client } = ctx.oidc
-  const open = published().map(({ d, p, q, dp, dq, qi, ...key }) => key)
+  if (client.clientId.startsWith('service-')) {
+    if (!services.knows(client.clientId)) throw new errors.UnauthorizedClient('the service has no hops')
+    return services.exchange(provider, ctx)
+  }
   const ours = { issuer: ISSUER, typ: 'at+jwt' }
-  const verified = jose.jwtVerify(params.subject_token, jose.createLocalJWKSet({ keys: open }), ours)
+  const verified = jose.jwtVerify(params.subject_token, jose.createLocalJWKSet({ keys: open() }), ours)
   const { payload: subject } = await verified.catch(() => {
     throw new errors.InvalidRequest('subject_token is no token of this server')
   })
@@ -217,6 +249,7 @@ const admin = {
   },
   'GET /admin/requests': () => requests,
   ...approvals.admin,
+  ...services.admin,
 }
 
 async function handle(req, res) {

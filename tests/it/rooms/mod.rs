@@ -20,7 +20,7 @@ const FLOORS: &[(&str, &[&str])] = &[
     ("decisions", &["challenge", "credential", "evidence", "denial"]),
     ("seams", &["outbound", "replay", "keys", "token_cache", "approvals", "policy", "audit"]),
     ("shell", &["guard"]),
-    ("adapters", &["layer", "metadata", "axum", "tonic", "testing"]),
+    ("adapters", &["layer", "metadata", "next_hop", "axum", "tonic", "testing"]),
     ("documentation", &["guide"]),
 ];
 

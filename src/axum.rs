@@ -144,6 +144,10 @@ impl Metadata {
     /// Returns a router whose only route serves the document.
     ///
     /// Merge it **after** the guarded routes and any guard on the whole router, so that it needs no token.
+    ///
+    /// # Panics
+    ///
+    /// Panics if the document would name no authorization server; see [`to_json`](Self::to_json).
     pub fn router<S: Clone + Send + Sync + 'static>(&self) -> Router<S> {
         route(self.path(), self.service())
     }

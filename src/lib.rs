@@ -20,7 +20,10 @@
 //! [limits]: crate::guide::limits
 //! [kubernetes_and_b2c]: crate::guide::kubernetes_and_b2c
 //! [deployment]: crate::guide::deployment
+//! [what_is_recorded]: crate::guide::what_is_recorded
+//! [watch_it]: crate::guide::watch_it
 //! [grpc_and_streams]: crate::guide::grpc_and_streams
+//! [mcp_servers]: crate::guide::mcp_servers
 //! [security]: crate::guide::security
 //! [benchmark]: data:image/gif;base64,R0lGODlhAQABAIAAAAAAAP///yH5BAEAAAAALAAAAAABAAEAAAIBRAA7
 //!
@@ -39,6 +42,7 @@
 //! | guard routes | [`Guard`], [`Guard::require`], [`layer`] |
 //! | guard several resources, or a credential in another field | [`layer::Guards`], [`Guard::credential_field`] |
 //! | guard a gRPC service | [`layer::Rules`], [`Guard::rules`], [`Grant::of`], [the guide](guide::grpc_and_streams) |
+//! | guard an MCP server | `mcp::Tools`, `Guard::mcp`, [the guide](guide::mcp_servers) |
 //! | end streams with their token | `Grant::until_expiry`, [the guide](guide::grpc_and_streams#streams-end-with-their-token) |
 //! | say what an operation asks for | [`Require`], [`Scope`], [`Acr`] |
 //! | compare one operation with what was consented to | [`detail`]: [`Detail`](detail::Detail), [`DetailType`](detail::DetailType), [`Require::detail`] |
@@ -53,7 +57,8 @@
 //! | have one operation approved by a human | [`approvals`]: [`Approvals`](approvals::Approvals) |
 //! | accept a proof or a token once | [`replay`]: [`MemoryReplayStore`](replay::MemoryReplayStore), [`ReplayStore`](replay::ReplayStore) |
 //! | call the next service with a token of its own | `next_hop` (feature `remote`), [the guide](guide::call_the_next_service) |
-//! | keep a record | [`Audit`], [`AuditEvent`], [`audit`] |
+//! | keep a record | [`Audit`], [`AuditEvent`], [`audit`]: [`JsonLines`](audit::JsonLines), [the guide](guide::what_is_recorded) |
+//! | watch the service | `MetricsAudit`, [the guide](guide::watch_it) |
 //! | see whether it is at work | [`audit::Signals`], [`Guard::operations`], [the guide](guide::three_signals) |
 //! | understand a refusal | [`Reason`], [`Denial::for_operator`], [the guide](guide::my_token_is_refused) |
 //! | know what clients are told | [`challenge`]: [`Challenge`](challenge::Challenge), [`Metadata`](challenge::Metadata), [`Remedy`](challenge::Remedy) |
@@ -101,6 +106,9 @@ mod jose;
 mod json;
 pub mod keys;
 pub mod layer;
+#[cfg(feature = "mcp")]
+#[cfg_attr(docsrs, doc(cfg(feature = "mcp")))]
+pub mod mcp;
 mod metadata;
 mod names;
 #[cfg(feature = "remote")]

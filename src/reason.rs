@@ -200,7 +200,8 @@ macro_rules! reasons {
 
 reasons! {
     // The operation.
-    /// No rule, or none of several guards, is for what the request asks for.
+    /// No rule, or none of several guards, is for what the request asks for. If only the body says it, as at an MCP
+    /// server, this is checked after what every request must meet.
     OperationUnknown = "operation_unknown", 403, none, Stop, "The operation is not known";
     // The transport and the credential.
     /// The request did not arrive over TLS.
@@ -348,7 +349,8 @@ reasons! {
     /// No entry of the token's `authorization_details` covers what the operation asks for.
     AuthorizationDetailsInsufficient = "authorization_details_insufficient", 401, "insufficient_authorization", MoreDetail, "Additional authorization is required";
     // Policy and spending.
-    /// The operation that the request asks for cannot be understood: an authorization detail has a malformed value.
+    /// The operation that the request asks for cannot be understood: an authorization detail has a malformed value, or
+    /// an MCP server is sent something that is not one message.
     PolicyInputInvalid = "policy_input_invalid", 400, none, FixRequest, "The request cannot be understood";
     /// The operation must be approved as one transaction, and the token is not that of a transaction.
     ///

@@ -20,7 +20,7 @@ use unconfused::replay::MemoryReplayStore;
 use unconfused::testing::{TestIssuer, TestToken};
 use unconfused::{Audience, AuditEvent, Guard, Party, Reason};
 
-use crate::{AGENT_APP, LOGIN, ORDERS, WEB_SHOP, api, guard};
+use super::{AGENT_APP, LOGIN, ORDERS, WEB_SHOP, api, guard};
 
 /// A token with which `actor` acts for alice, who logged in with a password an hour ago.
 fn acting(login: &TestIssuer, audience: &Audience, actor: &str, scope: &str) -> TestToken {
@@ -63,7 +63,9 @@ fn denied(reason: Reason) -> (StatusCode, Option<Reason>) {
 }
 
 /// Sends requests as agents do, and prints what happens. Fails if an answer is not as expected.
-pub(crate) async fn story() -> Result<(), Box<dyn Error>> {
+///
+/// `observe` may add more sinks to the guard.
+pub(crate) async fn story(observe: impl FnOnce(Guard) -> Guard) -> Result<(), Box<dyn Error>> {
     // Your service uses `Issuer::discover` instead, with the URL of your login service.
     let login = TestIssuer::new(LOGIN);
     let (sink, record) = mpsc::channel();
@@ -74,7 +76,7 @@ pub(crate) async fn story() -> Result<(), Box<dyn Error>> {
     // A store refuses what may have been used before it was there. With keys that are new, nothing was.
     let guard = guard.replay(MemoryReplayStore::new_at(UtcDateTime::UNIX_EPOCH));
     let signals = Arc::new(Signals::new());
-    let guard = guard.audit(signals.clone());
+    let guard = observe(guard.audit(signals.clone()));
     // Plain HTTP, so only on the loopback address. A real API needs TLS.
     let listener = TcpListener::bind(("127.0.0.1", 0)).await?;
     let url = format!("http://{}", listener.local_addr()?);

@@ -6,7 +6,7 @@
 //! This file is what you would write. `agents.rs` stands in for the login service and the agents. The run ends by writing
 //! a page for your browser: the three signals that tell a team whether its guard is at work.
 
-mod agents;
+pub(crate) mod agents;
 
 use std::process::ExitCode;
 use std::time::Duration;
@@ -174,7 +174,7 @@ async fn main() -> ExitCode {
     let args: Vec<String> = std::env::args().skip(1).collect();
     let args: Vec<&str> = args.iter().map(String::as_str).collect();
     let done = match (&args[..], args.get(1).unwrap_or(&"0").parse()) {
-        ([], _) => agents::story().await,
+        ([], _) => agents::story(|guard| guard).await,
         (["--serve"] | ["--serve", _], Ok(port)) => agents::serve(port).await,
         _ => {
             eprintln!("usage: quickstart [--serve [PORT]]");

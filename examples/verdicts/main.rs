@@ -29,6 +29,7 @@
 //! | `cert_thumbprint` | is `value` the `x5t#S256` of `client_cert_der_b64` (RFC 8705)? |
 //! | `ath` | is `value` the `ath` of `token` (RFC 9449)? |
 //! | `detail` | does `granted_json`, the text of a claim `authorization_details`, cover `asked`? `types` maps the name of a type to its `exact`, `at_most`, `sets` and `ignored`: lists of members, each a name or a list of names that leads into nested objects |
+//! | `mcp` | what does this request to an MCP server ask for? `headers` are its fields, pairs of name and value; `body` is text, or `body_b64` bytes in base64. `table` has the label `base`, and `tools` and `methods` map names to labels. Accepted, `check.requires` is the label (feature `mcp`) |
 //!
 //! | member of `policy` | meaning |
 //! |---|---|
@@ -63,6 +64,8 @@ mod access_token;
 mod case;
 mod detail;
 mod expected;
+#[cfg(feature = "mcp")]
+mod mcp;
 mod policy;
 mod proof;
 mod signature;
@@ -141,6 +144,8 @@ fn judge(case: &Case<'_>) -> Option<Outcome> {
         "cert_thumbprint" => proof::cert_thumbprint(case),
         "ath" => proof::ath(case),
         "detail" => detail::detail(case),
+        #[cfg(feature = "mcp")]
+        "mcp" => mcp::mcp(case),
         _ => None,
     }
 }

@@ -16,8 +16,7 @@ use crate::evidence::DecisionId;
 use crate::printable::Explanation;
 use crate::proof::Dpop;
 use crate::reason::Reason;
-use crate::require::{Require, Unmet};
-use crate::token::{InvalidToken, WrongClaimType};
+use crate::require::Require;
 
 /// The field for nonces (RFC 9449 section 8.1).
 pub(crate) const DPOP_NONCE: HeaderName = HeaderName::from_static("dpop-nonce");
@@ -29,8 +28,8 @@ pub(crate) const DPOP_NONCE: HeaderName = HeaderName::from_static("dpop-nonce");
 /// [`reason`](Self::reason) and [`for_operator`](Self::for_operator): do not send them to the client.
 ///
 /// Status and headers follow from the reason and cannot be changed. A denied response carries its denial in its
-/// extensions, so that an outer layer can see it. With the feature `axum` a denial is a response itself, so that handlers
-/// can return `Result<_, Denial>`. Its body is that of [`Guard::body`](crate::Guard::body).
+/// extensions, so that an outer layer can see it. With the feature `axum` a denial is a response itself, so that
+/// handlers can return `Result<_, Denial>`. Its body is that of [`Guard::body`](crate::Guard::body).
 ///
 /// ```
 /// use http::StatusCode;
@@ -63,6 +62,10 @@ struct Inner {
     /// Where a human approves the request.
     task: Option<Box<ApprovalTask>>,
     decision: Option<DecisionId>,
+    /// What an MCP layer answers, if that does not follow from the reason: the status, and code and message of
+    /// JSON-RPC.
+    #[cfg(feature = "mcp")]
+    mcp_answer: Option<(StatusCode, i32, &'static str)>,
     /// Makes the body that the guard is set up with.
     make_text: Option<Arc<MakeText>>,
 }
@@ -71,7 +74,7 @@ struct Inner {
 pub(crate) type MakeText = dyn Fn(&Denial) -> (Option<HeaderValue>, String) + Send + Sync;
 
 impl Denial {
-    fn new(reason: Reason, challenge: Challenge) -> Self {
+    pub(super) fn new(reason: Reason, challenge: Challenge) -> Self {
         Denial(Box::new(Inner {
             reason,
             other_reasons: Vec::new(),
@@ -82,6 +85,8 @@ impl Denial {
             nonce: None,
             task: None,
             decision: None,
+            #[cfg(feature = "mcp")]
+            mcp_answer: None,
             make_text: None,
         }))
     }
@@ -138,9 +143,14 @@ impl Denial {
     /// Returns the HTTP status of the answer.
     ///
     /// It is that of the reason, but 403 if a [`DetailsDialect`] says so, and if a token with more details or with an
-    /// approval would help but cannot be asked for.
+    /// approval would help but cannot be asked for. A message that an MCP layer cannot read, or for which its table has
+    /// no entry, has the status that the protocol wants (module `mcp`).
     #[must_use]
     pub fn status(&self) -> StatusCode {
+        #[cfg(feature = "mcp")]
+        if let Some((status, ..)) = self.0.mcp_answer {
+            return status;
+        }
         let is_step_up = |challenge: &Challenge| {
             challenge.asks_for_details_in(DetailsDialect::StepUpAuthorization)
         };
@@ -330,6 +340,24 @@ impl Denial {
         self
     }
 
+    /// Sets what an MCP layer answers: the status, and code and message of JSON-RPC.
+    #[cfg(feature = "mcp")]
+    pub(crate) fn with_mcp_answer(
+        mut self,
+        status: StatusCode,
+        code: i32,
+        message: &'static str,
+    ) -> Self {
+        self.0.mcp_answer = Some((status, code, message));
+        self
+    }
+
+    /// Code and message of JSON-RPC, if they do not follow from status and reason.
+    #[cfg(feature = "mcp")]
+    pub(crate) fn mcp_error(&self) -> Option<(i32, &'static str)> {
+        self.0.mcp_answer.map(|(_, code, message)| (code, message))
+    }
+
     pub(crate) fn with_decision(mut self, decision: DecisionId) -> Self {
         self.0.decision = Some(decision);
         self
@@ -349,6 +377,12 @@ impl Denial {
 
     pub(super) fn task(&self) -> Option<&ApprovalTask> {
         self.0.task.as_deref()
+    }
+
+    /// Adds the reasons besides the first.
+    pub(super) fn with_other_reasons(mut self, others: &[Reason]) -> Self {
+        self.0.other_reasons = others.to_vec();
+        self
     }
 
     pub(crate) fn with_detail(mut self, detail: impl Into<Cow<'static, str>>) -> Self {
@@ -374,59 +408,6 @@ impl fmt::Display for ForOperator<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Inner { reason, explanation, .. } = &*self.0.0;
         write!(f, "{reason}{explanation}")
-    }
-}
-
-impl From<Reason> for Denial {
-    fn from(reason: Reason) -> Self {
-        let denial = Denial::new(reason, Challenge::for_reason(reason));
-        match reason {
-            // It takes a signed challenge, which only a guard can add.
-            Reason::TransactionAuthorizationRequired => denial.without_challenge(),
-            _ => denial,
-        }
-    }
-}
-
-impl From<&InvalidToken> for Denial {
-    fn from(invalid: &InvalidToken) -> Self {
-        Denial::from(invalid.reason()).with_explanation(invalid.explanation().clone())
-    }
-}
-
-impl From<InvalidToken> for Denial {
-    fn from(invalid: InvalidToken) -> Self {
-        let (reason, explanation, _) = invalid.into_parts();
-        Denial::from(reason).with_explanation(explanation)
-    }
-}
-
-/// A claim of another type or a missing one, refused as the guard refuses its own claims. See [`WrongClaimType`].
-impl From<WrongClaimType> for Denial {
-    fn from(wrong: WrongClaimType) -> Self {
-        Denial::from(wrong.reason()).with_detail(wrong.to_string())
-    }
-}
-
-impl From<Unmet> for Denial {
-    fn from(unmet: Unmet) -> Self {
-        Denial::from(&unmet)
-    }
-}
-
-impl From<&Unmet> for Denial {
-    fn from(unmet: &Unmet) -> Self {
-        let mut denial = match unmet.reason() {
-            Reason::TransactionAuthorizationRequired => Denial::from(unmet.reason()),
-            reason => Denial::new(reason, Challenge::for_unmet(unmet)),
-        };
-        if unmet.is_final() {
-            denial = denial.without_challenge();
-        }
-        denial.0.other_reasons = unmet.reasons().iter().skip(1).copied().collect();
-        denial.0.explanation.detail =
-            unmet.details.as_ref().map(|details| details.problem.clone().into());
-        denial
     }
 }
 

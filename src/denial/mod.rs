@@ -1,5 +1,6 @@
 //! A denial: the reason for the operator, and the answer for the client.
 
+mod conversions;
 mod definition;
 mod grpc;
 mod problem;

@@ -49,6 +49,11 @@ impl Denial {
     /// ```
     #[must_use]
     pub fn problem_json(&self) -> String {
+        Value::Object(self.problem_members()).to_string()
+    }
+
+    /// The members of the problem.
+    pub(crate) fn problem_members(&self) -> Map<String, Value> {
         let reason = self.reason().for_client();
         let mut problem = Map::new();
         let mut put = |name: &str, value: Value| problem.insert(name.to_owned(), value);
@@ -93,6 +98,6 @@ impl Denial {
         if let Some(decision) = self.decision() {
             put("decision", decision.to_string().into());
         }
-        Value::Object(problem).to_string()
+        problem
     }
 }

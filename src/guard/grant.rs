@@ -7,7 +7,7 @@ use std::time::Duration;
 use super::Guard;
 use super::clock::Clock;
 use crate::credential::Credential;
-#[cfg(feature = "remote")]
+#[cfg(any(feature = "mcp", feature = "remote"))]
 use crate::dates::later;
 use crate::dates::since;
 use crate::evidence::Evidence;
@@ -39,7 +39,8 @@ use crate::token::AccessToken;
 ///
 /// A grant is for its request: for another method or path it counts for nothing. And it ends with its token:
 /// [`Guard::narrow`] then refuses (`token_expired`). Something that outlives the request, such as a stream or a queued
-/// job, must itself stop then; see [`expires_in`](Self::expires_in), and `until_expiry` and `expired` (feature `remote`).
+/// job, must itself stop then; see [`expires_in`](Self::expires_in), and `until_expiry` and `expired` (feature `remote`
+/// or `mcp`).
 ///
 /// ```
 /// # #[cfg(feature = "testing")] {
@@ -117,10 +118,9 @@ impl Grant {
 
     /// Completes when the token of this grant ends.
     ///
-    /// Use it to end what outlives the request, such as a WebSocket or a queued job. For the body of a response there is
-    /// [`until_expiry`](Self::until_expiry). It reads the guard's clock once, when
-    /// it is called, and then waits for [`expires_in`](Self::expires_in) by the timer of Tokio. It does not borrow the
-    /// grant.
+    /// Use it to end what outlives the request, such as a WebSocket or a queued job. For the body of a response there
+    /// is [`until_expiry`](Self::until_expiry). It reads the guard's clock once, when it is called, and then waits for
+    /// [`expires_in`](Self::expires_in) by the timer of Tokio. It does not borrow the grant.
     ///
     /// ```
     /// use unconfused::Grant;
@@ -140,15 +140,15 @@ impl Grant {
     /// # Panics
     ///
     /// The future panics if it is polled outside of a Tokio runtime that has its timer enabled.
-    #[cfg(feature = "remote")]
-    #[cfg_attr(docsrs, doc(cfg(feature = "remote")))]
+    #[cfg(any(feature = "mcp", feature = "remote"))]
+    #[cfg_attr(docsrs, doc(cfg(any(feature = "mcp", feature = "remote"))))]
     pub fn expired(&self) -> impl Future<Output = ()> + Send + Sync + use<> {
         let left = self.expires_in();
         async move { tokio::time::sleep(left).await }
     }
 
     /// How long [`Guard::narrow`] still accepts the token: until its end, and the leeway.
-    #[cfg(feature = "remote")]
+    #[cfg(any(feature = "mcp", feature = "remote"))]
     pub(crate) fn accepted_for(&self) -> Duration {
         let end = later(self.evidence.request.ends_at, self.evidence.token().leeway());
         since(self.clock.now(), end).try_into().unwrap_or_default()

@@ -17,6 +17,9 @@ mod steps;
 
 mod narrow;
 
+#[cfg(feature = "mcp")]
+mod next_step;
+
 mod readiness;
 
 mod operations;
@@ -143,6 +146,8 @@ struct Inner {
     require_nonce_if: Option<Arc<RequiresNonce>>,
     policies: Policies,
     audit: Vec<Arc<dyn Audit>>,
+    /// A sink asks how long each step takes.
+    is_timed: bool,
     /// Makes the bodies of denied responses.
     make_text: Option<Arc<MakeText>>,
     /// The operations that layers of this guard stand for.

@@ -11,7 +11,7 @@ use super::Grant;
 use crate::answer::Answer;
 use crate::challenge::Scheme;
 use crate::denial::Denial;
-use crate::evidence::{DecisionId, Operation, ValidatedRequest};
+use crate::evidence::{Beginning, DecisionId, Operation, TraceParent, ValidatedRequest};
 use crate::proof::ClientCertificate;
 use crate::require::Require;
 
@@ -90,6 +90,10 @@ pub(super) struct RequestContext {
     pub(super) step_kind: StepKind,
     /// The head without credentials, if a policy is asked.
     pub(super) head: Option<Arc<Parts>>,
+    /// For the record alone, and `None` without one.
+    pub(super) trace: Option<TraceParent>,
+    /// For the record alone.
+    pub(super) beginning: Beginning,
 }
 
 /// What a step is, as far as the token is spent by it.

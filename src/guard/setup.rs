@@ -53,6 +53,7 @@ impl Guard {
             require_nonce_if: None,
             policies: Policies::default(),
             audit: Vec::new(),
+            is_timed: false,
             make_text: None,
             listings: Arc::default(),
         };
@@ -437,6 +438,9 @@ impl Guard {
     /// A closure is a sink; [`audit_fn`](crate::audit::audit_fn) gives it its signature.
     #[must_use]
     pub fn audit(self, sink: impl Audit) -> Self {
-        self.with(|inner| inner.audit.push(Arc::new(sink)))
+        self.with(|inner| {
+            inner.is_timed |= sink.wants_time();
+            inner.audit.push(Arc::new(sink));
+        })
     }
 }

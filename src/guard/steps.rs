@@ -25,9 +25,12 @@ use crate::approvals::Transaction;
 use crate::approvals::accepts_challenge;
 use crate::credential::{Credential, has_query_token};
 use crate::denial::Denial;
-use crate::evidence::{DecisionId, Evidence, Operation, Step, ValidatedRequest};
+use crate::evidence::{
+    DecisionId, Evidence, Operation, Step, TokenSource, TraceParent, ValidatedRequest,
+};
 use crate::jose::Digest;
 use crate::path::other_spellings;
+use crate::policy::Ask;
 use crate::proof::Possession;
 use crate::reason::Reason;
 use crate::require::Require;
@@ -48,7 +51,8 @@ impl Guard {
     /// Authorizes one request: checks its credential, its token and the requirement.
     ///
     /// The checks run in the order of [`Reason::ALL`], and the first that fails is the reason of the denial. The
-    /// [policies](Self::policy) are asked once the requirement is met.
+    /// [policies](Self::policy) are asked once the requirement is met. A [`Require`] or a scope is an [`Ask`] that says
+    /// nothing else; with another one, the policies and the record learn what the operation is.
     ///
     /// If the request is granted, its head changes:
     ///
@@ -75,15 +79,17 @@ impl Guard {
     pub fn authorize<'a>(
         &'a self,
         head: &'a mut Parts,
-        requirement: impl Into<Require>,
+        ask: impl Into<Ask>,
     ) -> Answer<'a, Result<Grant, Denial>> {
-        let rule = AccessRule::new(Arc::new(requirement.into()));
+        let mut ask = ask.into();
+        let operation = ask.operation_of(Operation::from_parts(head, None));
+        let rule = AccessRule::new(Arc::new(ask.into_requirement()));
         if self.has_credential_field(head) {
             head.extensions.remove::<Grant>();
         }
         let is_own =
             head.extensions.get::<Grant>().is_none_or(|grant| grant.operation().is_of(head));
-        let answer = match self.answer_request(head, rule) {
+        let answer = match self.answer_operation(head, operation, rule) {
             RequestAnswer::Decided(answer) => answer,
             // Only the rule of a layer lets a request pass without credentials.
             RequestAnswer::NoCredentials => Answer::Now(Err(Reason::InternalError.into())),
@@ -107,11 +113,19 @@ impl Guard {
     }
 
     /// Answers a request: finds its credential, then runs all further steps.
-    pub(crate) fn answer_request(&self, parts: &Parts, rule: AccessRule<'_>) -> RequestAnswer {
-        let AccessRule { requirement, operation_name, optional, other_authenticators, approvable } =
-            rule;
+    pub(crate) fn answer_request(&self, parts: &Parts, mut rule: AccessRule<'_>) -> RequestAnswer {
+        let operation = Operation::from_parts(parts, rule.operation_name.take());
+        self.answer_operation(parts, operation, rule)
+    }
+
+    fn answer_operation(
+        &self,
+        parts: &Parts,
+        operation: Operation,
+        rule: AccessRule<'_>,
+    ) -> RequestAnswer {
+        let AccessRule { requirement, optional, other_authenticators, approvable, .. } = rule;
         let step_kind = StepKind::Layer { approvable };
-        let operation = Operation::from_parts(parts, operation_name);
         // A grant replaced the credential. If a request has both, the grant does not belong to this credential and
         // counts for nothing.
         let grant = parts.extensions.get::<Grant>();
@@ -123,8 +137,9 @@ impl Guard {
             let requirement = grant.requirement().clone().and(&*requirement).into();
             let head = self.head_for_policies(parts, grant.credential());
             let (at, policies) = (grant.at(), Vec::new());
-            let evidence =
-                grant.for_later_step(Step { operation, requirement, at, head, policies });
+            let beginning = self.begin(TokenSource::Grant);
+            let step = Step { operation, requirement, at, head, policies, beginning };
+            let evidence = grant.for_later_step(step);
             return RequestAnswer::Decided(self.check_requirement(evidence, step_kind));
         }
         let mut context = self.context(parts, operation, earlier, step_kind);
@@ -155,15 +170,15 @@ impl Guard {
         })
     }
 
-    /// Refuses and records a request for an operation that has no rule. Its credential is not looked at.
-    pub(crate) fn refuse_operation(&self, parts: &Parts) -> Denial {
+    /// Refuses and records a request by its head alone. Its credential is not looked at.
+    pub(crate) fn refuse_head(&self, parts: &Parts, denial: Denial) -> Denial {
         let operation = Operation::from_parts(parts, None);
         let grant = parts.extensions.get::<Grant>();
         let earlier = grant
             .filter(|grant| !self.has_credential_field(parts) && grant.operation().is_of(parts));
         let step_kind = StepKind::Layer { approvable: false };
         let context = self.context(parts, operation, earlier, step_kind);
-        self.deny(&context, &Require::valid_token(), Reason::OperationUnknown.into())
+        self.deny(&context, &Require::valid_token(), denial.into())
     }
 
     /// What is known of a request of which another guard may have granted an earlier step.
@@ -185,6 +200,8 @@ impl Guard {
             earlier: earlier.map(|grant| grant.request.clone()),
             step_kind,
             head: None,
+            trace: if self.has_record() { TraceParent::of(&parts.headers) } else { None },
+            beginning: self.begin(TokenSource::Verified),
         }
     }
 
@@ -233,6 +250,7 @@ impl Guard {
             // No token can meet this, so there is no challenge.
             Err(Reason::PolicyDenied.into())
         } else if let Some(cached) = self.cached_token(cache_slot, &credential, context.at) {
+            context.beginning.token_source = TokenSource::Cache;
             let source = ClaimsSource::Cache(cached);
             return self.authorize_token(context, requirement, credential, source);
         } else {
@@ -296,10 +314,12 @@ impl Guard {
             earlier,
             step_kind,
             head,
+            trace,
+            beginning,
             ..
         } = context;
         let ends_at = self.inner.terms.end_of(&token);
-        let step = Step { operation, requirement, at, head, policies: Vec::new() };
+        let step = Step { operation, requirement, at, head, policies: Vec::new(), beginning };
         let request = ValidatedRequest::new(
             token,
             ends_at,
@@ -308,6 +328,7 @@ impl Guard {
             decision,
             query_token,
             accepts_challenge,
+            trace,
             earlier,
         );
         let evidence = Evidence::new(request);

@@ -17,14 +17,18 @@
 //! 12. [Other frameworks](other_frameworks): actix-web, Lambda, and any framework that is not built on tower.
 //! 13. [gRPC and streams](grpc_and_streams): what each method requires, what clients are told, and streams that end with
 //!     their token.
-//! 14. [JWTs of your own](jwts_of_your_own): plain JWTs, signed with a private key of your service.
-//! 15. [Behind a proxy](behind_a_proxy): what changes if something else terminates TLS, or authenticates users.
-//! 16. [Testing your service](testing_your_service): tokens for your own tests.
-//! 17. [Is it working? Three signals](three_signals): how a team sees that all of it is at work, and keeps it so in CI.
-//! 18. [Deployment](deployment): what the service needs where it runs.
-//! 19. [What is not checked](what_is_not_checked): what a grant does not say.
-//! 20. [Limits](limits): every number, and how to change it.
-//! 21. [Security](security): the threats, and what the guard does about each.
+//! 14. [MCP servers](mcp_servers): which tool requires what, what clients are told, sessions and streams.
+//! 15. [Call the next service](call_the_next_service): a token of its own for each hop, and what cannot be done with it.
+//! 16. [JWTs of your own](jwts_of_your_own): plain JWTs, signed with a private key of your service.
+//! 17. [Behind a proxy](behind_a_proxy): what changes if something else terminates TLS, or authenticates users.
+//! 18. [Testing your service](testing_your_service): tokens for your own tests.
+//! 19. [Deployment](deployment): what the service needs where it runs.
+//! 20. [What is recorded](what_is_recorded): the record, its sinks, and what is never in it.
+//! 21. [Watch it](watch_it): metrics, alerts and a dashboard.
+//! 22. [Is it working? Three signals](three_signals): how a team sees that all of it is at work, and keeps it so in CI.
+//! 23. [What is not checked](what_is_not_checked): what a grant does not say.
+//! 24. [Limits](limits): every number, and how to change it.
+//! 25. [Security](security): the threats, and what the guard does about each.
 //!
 //! The chapters hold no code of the crate. Their examples run as its tests.
 
@@ -61,6 +65,9 @@ pub mod kubernetes_and_b2c {}
 #[doc = include_str!("limits.md")]
 pub mod limits {}
 
+#[doc = include_str!("mcp_servers.md")]
+pub mod mcp_servers {}
+
 #[doc = include_str!("my_token_is_refused.md")]
 pub mod my_token_is_refused {}
 
@@ -93,5 +100,11 @@ pub mod three_signals {}
 #[doc = include_str!("vendor_profiles.md")]
 pub mod vendor_profiles {}
 
+#[doc = include_str!("watch_it.md")]
+pub mod watch_it {}
+
 #[doc = include_str!("what_is_not_checked.md")]
 pub mod what_is_not_checked {}
+
+#[doc = include_str!("what_is_recorded.md")]
+pub mod what_is_recorded {}

@@ -15,4 +15,6 @@ mod object;
 mod scanner;
 
 pub(crate) use document::{Document, Json, Span};
+#[cfg(feature = "mcp")]
+pub(crate) use object::each_member;
 pub(crate) use object::{Object, array, is_sound_value, members, nested_members, string, strings};

@@ -38,6 +38,16 @@ impl<'a> Object<'a> {
     }
 }
 
+/// Reads one object and calls `each` with the name and the value of every member, the value as it was written. Returns
+/// whether it is [sound](Object::is_sound), or `None` if `text` is not one JSON object.
+#[cfg(feature = "mcp")]
+pub(crate) fn each_member<'a>(
+    text: &'a str,
+    each: impl FnMut(Cow<'a, str>, &'a str),
+) -> Option<bool> {
+    read_object(text, each).map(|findings| findings.sound)
+}
+
 /// Returns true if `text` is one JSON value with no space around it, nested one level less than an object may be, in
 /// which no object has a name twice, no string has half a surrogate pair, and no number inside is out of range.
 pub(crate) fn is_sound_value(text: &str) -> bool {

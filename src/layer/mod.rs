@@ -4,14 +4,15 @@
 //! [`GuardLayer`] that you pass to a router. You need the module
 //!
 //! - to guard a gRPC service: [`Rules`] and [`MethodRule`], for [`Guard::rules`];
-//! - to end streams with their token: `UntilExpiry` (feature `remote`);
+//! - to end streams with their token: `UntilExpiry` (feature `remote` or `mcp`);
 //! - to give denied responses a body: [`ProblemJson`], a closure ([`body_fn`]), or a [`MakeBody`] of your own;
 //! - to choose one of several guards for each request: [`Guards`];
 //! - to tell the grants of several guards apart: [`OwnGrant`] (feature `axum`);
 //! - to write a type down, for example in a function that returns a layer ([`GuardLayer`]), or in a service of your own
 //!   ([`GuardService`], [`ResponseFuture`]).
 //!
-//! A layer answers in HTTP, and that of [`Guard::rules`] in gRPC. It decides nothing itself.
+//! A layer answers in HTTP, that of [`Guard::rules`] in gRPC, and that of `Guard::mcp` (module `mcp`) in JSON-RPC. It
+//! decides nothing itself.
 //!
 //! ```
 //! # #[cfg(all(feature = "axum", feature = "testing"))] {
@@ -72,8 +73,8 @@
 //!   and the scopes if the answer depends on them. A granted request has `Cache-Control: no-store`, which caches that
 //!   follow RFC 9111 obey. Many can be told to ignore it.
 //! - **A handler that asks for a `Grant` behind no guard answers 500**, never a pass. `Option<Grant>` is `None` only
-//!   behind `guard.optional(..)` and [`or_authenticated`](GuardLayer::or_authenticated). With several guards, ask for an [`OwnGrant`]: it answers 500 behind another guard
-//!   than the one in the router's state.
+//!   behind `guard.optional(..)` and [`or_authenticated`](GuardLayer::or_authenticated). With several guards, ask for
+//!   an [`OwnGrant`]: it answers 500 behind another guard than the one in the router's state.
 //!
 //! # What stays open without a sound
 //!
@@ -99,11 +100,13 @@
 //! [`Guard::rules`]: crate::Guard::rules
 
 mod future;
+#[cfg(feature = "mcp")]
+pub(crate) mod mcp;
 mod method_rule;
 mod rules;
 mod rules_service;
 mod service;
-#[cfg(feature = "remote")]
+#[cfg(any(feature = "mcp", feature = "remote"))]
 mod until_expiry;
 
 #[cfg(feature = "axum")]
@@ -115,6 +118,6 @@ pub use method_rule::MethodRule;
 pub use rules::{Rules, RulesMismatch};
 pub use rules_service::{RulesLayer, RulesService};
 pub use service::GuardService;
-#[cfg(feature = "remote")]
-#[cfg_attr(docsrs, doc(cfg(feature = "remote")))]
+#[cfg(any(feature = "mcp", feature = "remote"))]
+#[cfg_attr(docsrs, doc(cfg(any(feature = "mcp", feature = "remote"))))]
 pub use until_expiry::{UntilExpiry, UntilExpiryFuture, UntilExpiryLayer, UntilExpiryService};

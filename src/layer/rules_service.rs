@@ -13,6 +13,7 @@ use super::rules::{MethodAccess, Rules};
 use super::service::{Respond, judge, pass, refuse};
 use crate::denial::Denial;
 use crate::guard::{Guard, Guards, Listed, Listing, RouteGuard};
+use crate::reason::Reason;
 use crate::require::Require;
 
 /// # gRPC
@@ -122,7 +123,7 @@ impl RulesLayer {
         RulesLayer { settings: Arc::new(Settings { guard, rules, _listing }) }
     }
 
-    #[cfg(feature = "remote")]
+    #[cfg(any(feature = "mcp", feature = "remote"))]
     pub(super) fn guard(&self) -> &RouteGuard {
         &self.settings.guard
     }
@@ -182,7 +183,7 @@ where
             (Ok(guard), Some(rule)) => {
                 return judge(&mut self.inner, guard, rule.access_rule(), &InGrpc, parts, body);
             }
-            (Ok(guard), None) => guard.refuse_operation(&parts),
+            (Ok(guard), None) => guard.refuse_head(&parts, Reason::OperationUnknown.into()),
             (Err(guards), Some(rule)) => rule.refuse(guards, &parts),
             (Err(guards), None) => guards.refuse(&parts, &Require::valid_token(), None),
         };

@@ -106,6 +106,9 @@ enum End<D> {
     Last(D),
     /// With trailers of gRPC, and with a record.
     Grpc { guard: Guard, grant: Grant },
+    /// With this data, or else with an error, and with a record.
+    #[cfg(feature = "mcp")]
+    Recorded { guard: Guard, grant: Grant, last: Option<D> },
     /// It has ended.
     Ended,
 }
@@ -115,6 +118,16 @@ impl<B: Body> UntilExpiry<B> {
         // A time that no clock can name is never reached.
         let ends_at = Instant::now().checked_add(grant.accepted_for());
         UntilExpiry { body: Some(body), timer: None, ends_at, begun: false, end }
+    }
+
+    /// A body whose end is recorded if the token expires before.
+    #[cfg(feature = "mcp")]
+    pub(super) fn recorded(body: B, guard: &Guard, grant: &Grant, last: Option<B::Data>) -> Self {
+        if body.is_end_stream() {
+            return UntilExpiry::unlimited(body);
+        }
+        let (guard, made_by) = (guard.clone(), grant.clone());
+        UntilExpiry::new(body, grant, End::Recorded { guard, grant: made_by, last })
     }
 
     /// A body that is sent as it is.
@@ -183,6 +196,11 @@ where
             End::Fail => Some(Err(Reason::TokenExpired.into())),
             End::Last(last) => Some(Ok(Frame::data(last))),
             End::Grpc { guard, grant } => Some(Ok(Frame::trailers(trailers(&guard, &grant)))),
+            #[cfg(feature = "mcp")]
+            End::Recorded { guard, grant, last } => {
+                let denial = guard.refuse_expired(&grant);
+                Some(last.map(Frame::data).ok_or_else(|| denial.reason().into()))
+            }
             End::Ended => None,
         })
     }
@@ -196,6 +214,10 @@ where
             (None, _) => SizeHint::with_exact(0),
             // If it is broken off, a length that was promised shows it.
             (Some(body), End::Fail | End::Ended) => body.size_hint(),
+            #[cfg(feature = "mcp")]
+            (Some(body), End::Recorded { last: None, .. }) => body.size_hint(),
+            #[cfg(feature = "mcp")]
+            (Some(_), End::Recorded { .. }) => SizeHint::default(),
             (Some(_), End::Last(_) | End::Grpc { .. }) => SizeHint::default(),
         }
     }

@@ -6,8 +6,8 @@ use crate::evidence::{Attribute, Operation, Stated};
 use crate::names::Scope;
 use crate::require::Require;
 
-/// What a handler is about to do, for [`Guard::narrow`](crate::Guard::narrow): the operation for the policies and the
-/// record, and what it requires.
+/// What a request is about to do, for [`Guard::narrow`](crate::Guard::narrow) and
+/// [`Guard::authorize`](crate::Guard::authorize): the operation for the policies and the record, and what it requires.
 ///
 /// A [`Require`], a [`Scope`] or an array of scopes is an `Ask` that requires more and says nothing else.
 ///
@@ -29,7 +29,8 @@ use crate::require::Require;
 #[must_use = "nothing is asked until a guard narrows with it"]
 pub struct Ask {
     name: Option<Arc<str>>,
-    stated: Option<Stated>,
+    stated: Option<Arc<Stated>>,
+    tool: Option<Arc<str>>,
     requirement: Require,
 }
 
@@ -42,7 +43,7 @@ impl Ask {
     /// Names the resource that the operation touches, by its type and its id.
     #[expect(clippy::needless_pass_by_value, reason = "an id or a reference to one")]
     pub fn resource(mut self, resource_type: impl Into<String>, id: impl ToString) -> Self {
-        let stated = self.stated.get_or_insert_default();
+        let stated = Arc::make_mut(self.stated.get_or_insert_default());
         stated.resource = Some((resource_type.into(), id.to_string()));
         self
     }
@@ -51,7 +52,7 @@ impl Ask {
     ///
     /// Attributes are for the policies alone: they are not in the record.
     pub fn attribute(mut self, name: impl Into<String>, value: impl Into<Attribute>) -> Self {
-        let stated = self.stated.get_or_insert_default();
+        let stated = Arc::make_mut(self.stated.get_or_insert_default());
         stated.attributes.insert(name.into(), value.into());
         self
     }
@@ -63,7 +64,23 @@ impl Ask {
 
     /// Makes the operation out of that of the grant.
     pub(crate) fn operation_after(&mut self, granted: &Operation) -> Operation {
-        granted.clone().stated(self.name.take(), self.stated.take())
+        self.operation_of(granted.clone())
+    }
+
+    /// Makes the operation out of that of the request.
+    pub(crate) fn operation_of(&mut self, operation: Operation) -> Operation {
+        operation.stated(self.name.take(), self.stated.take()).calling(self.tool.take())
+    }
+
+    /// What a message asks for that an MCP server reads.
+    #[cfg(feature = "mcp")]
+    pub(crate) fn message(
+        name: Option<Arc<str>>,
+        stated: Option<Arc<Stated>>,
+        tool: Option<Arc<str>>,
+        requirement: Require,
+    ) -> Self {
+        Ask { name, stated, tool, requirement }
     }
 
     pub(crate) fn into_requirement(self) -> Require {
@@ -73,7 +90,7 @@ impl Ask {
 
 impl From<Require> for Ask {
     fn from(requirement: Require) -> Self {
-        Ask { name: None, stated: None, requirement }
+        Ask { name: None, stated: None, tool: None, requirement }
     }
 }
 

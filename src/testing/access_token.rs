@@ -222,7 +222,7 @@ impl TestToken {
         if let Ok(value) = self.bearer().try_into() {
             head.headers.insert(AUTHORIZATION, value);
         }
-        match guard.authorize(&mut head, requirement).now() {
+        match guard.authorize(&mut head, requirement.into()).now() {
             Some(Ok(grant)) => grant,
             Some(Err(denial)) => panic!("the guard refused the token: {}", denial.for_operator()),
             None => {

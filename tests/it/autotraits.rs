@@ -14,6 +14,7 @@ use unconfused::detail::*;
 use unconfused::error::*;
 use unconfused::keys::*;
 use unconfused::layer::*;
+use unconfused::mcp::*;
 use unconfused::next_hop::*;
 use unconfused::policy::*;
 use unconfused::profile::*;
@@ -52,7 +53,10 @@ fn shared() -> Vec<&'static str> {
         ApprovalTask, Ask, Attribute, AuthZenPolicy, Obligation, Question<'_>, Ruling, Verdict,
         AttachError, ClientAuth, DomainGrant, HopError, HopServiceError<HopError>, HopStep<'_>, HopTarget, NextHop, NextHopLayer,
         NextHopService<()>, OutboundToken, TokenServer,
+        JsonLines, MetricsAudit, TokenSource, TraceParent,
         ActorName, ActorSignals, Finding, FindingKind, ListedOperation, EmptyBody, OperationSignals, Operations, Signals, SignalsReport, Unguarded,
+        Arguments<'_>, Call, InvalidArguments, InvalidMessage, JsonRpcError, Message<'_>, MessageBody, Problem, SessionKey,
+        Tools, ToolsBody<String>, ToolsLayer, ToolsService<()>,
         TestIssuer, TestToken, TokenLimits, TracingAudit, Unmet, UnverifiedToken<'_>, Validation, WrongClaimType,
     )
 }
@@ -62,6 +66,7 @@ fn sent() -> Vec<&'static str> {
     hold!(Send Debug;
         HttpAnswer, ReplayAnswer, PolicyAnswer, ObligationAnswer, Answer<'_, Result<Grant, Denial>>, Keys,
         ResponseFuture<Response, String, ()>, UntilExpiryFuture<Response>, HopFuture<Response>,
+        ToolsFuture<String, ()>,
     )
 }
 

@@ -24,7 +24,7 @@ const METADATA: &str =
 /// What a guard answers to these `Authorization` fields.
 fn answer(guard: &Guard, fields: &[&str], requirement: impl Into<Require>) -> Denial {
     let mut head = head("/orders", fields);
-    let answer = guard.authorize(&mut head, requirement).now().unwrap();
+    let answer = guard.authorize(&mut head, requirement.into()).now().unwrap();
     answer.unwrap_err()
 }
 

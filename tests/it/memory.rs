@@ -20,7 +20,7 @@ const WRITE: Scope = Scope::from_static("orders:write");
 fn ask(guard: &Guard, token: &str, requirement: impl Into<Require>) -> Result<String, Reason> {
     let request = Request::get("/orders").header("authorization", format!("Bearer {token}"));
     let (mut head, ()) = request.body(()).unwrap().into_parts();
-    let granted = guard.authorize(&mut head, requirement).now().unwrap();
+    let granted = guard.authorize(&mut head, requirement.into()).now().unwrap();
     granted.map(|grant| grant.subject().name().to_owned()).map_err(|denial| denial.reason())
 }
 

@@ -5,7 +5,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// The types that are an answer, or stand for a check that was not made yet. `Remembered` is the answer of a store.
-const MARKED: [&str; 16] = [
+const MARKED: [&str; 20] = [
     "Answer",
     "GuardLayer",
     "MethodRule",
@@ -22,6 +22,10 @@ const MARKED: [&str; 16] = [
     "ReplayEntry",
     "Transaction",
     "ResponseFuture",
+    "Tools",
+    "ToolsLayer",
+    "ToolsFuture",
+    "Message",
 ];
 
 fn sources(dir: &Path, found: &mut Vec<PathBuf>) {

@@ -3,6 +3,8 @@
 
 #[path = "../../fixtures/mod.rs"]
 mod fixtures;
+#[path = "sinks.rs"]
+mod sinks;
 
 use std::convert::Infallible;
 use std::future::{Ready, ready};
@@ -13,14 +15,17 @@ use std::task::{Context, Poll, Waker};
 
 use base64::Engine as _;
 use base64::prelude::BASE64_URL_SAFE_NO_PAD as BASE64URL;
+use bytes::Bytes;
 use http::request::Parts;
-use http::{Method, Request, Response};
+use http::{HeaderValue, Method, Request, Response};
+use http_body_util::Full;
 use josekit::jwk::Jwk;
 use josekit::jws::{ES256, JwsVerifier, RS256};
 use serde_json::Value;
 use time::UtcDateTime;
 use tower::{Layer, Service, service_fn};
 use unconfused::keys::KeySet;
+use unconfused::mcp::Tools;
 use unconfused::proof::{Dpop, Possession};
 use unconfused::replay::{Remembered, ReplayAnswer};
 use unconfused::token::{KeyHint, UnverifiedToken, Validation};
@@ -49,6 +54,13 @@ pub(crate) fn named(name: &str) -> Box<dyn FnMut()> {
         "authorize-warm" => authorize(guard()),
         "layer-cold" => pass(cold().require(require()).layer(service_fn(handle))),
         "layer-warm" => pass(guard().require(require()).layer(service_fn(handle))),
+        "audit-closure" => authorize(guard().audit(sinks::closure())),
+        "audit-json" => authorize(guard().audit(sinks::json())),
+        "audit-queued" => authorize(guard().audit(sinks::queued())),
+        "audit-ocsf" => authorize(guard().audit(sinks::json().ocsf())),
+        "audit-tracing" => authorize(guard().audit(sinks::tracing())),
+        "audit-metrics" => authorize(guard().audit(sinks::metrics())),
+        "mcp-warm" => through_mcp(guard().mcp(tools()).layer(service_fn(read_message))),
         "proof" => proof(),
         "authorize-proof" => authorize_head(
             guard().dpop(dpop(), |_| ReplayAnswer::Now(Ok(Remembered::First))),
@@ -90,6 +102,7 @@ pub(crate) fn named(name: &str) -> Box<dyn FnMut()> {
         "head" => head(request().into_parts().0),
         "head-proof" => head(bound()),
         "request" => pass(service_fn(insert())),
+        "message" => through_mcp(service_fn(insert_message())),
         _ => panic!("there is no path {name}"),
     }
 }
@@ -210,6 +223,58 @@ fn pass(
         match answer.as_mut().poll(&mut Context::from_waker(Waker::noop())) {
             Poll::Ready(Ok(response)) => assert!(response.status().is_success()),
             Poll::Pending => unreachable!("ready at once"),
+        }
+    })
+}
+
+/// A table with the tool that is called, among others.
+fn tools() -> Tools {
+    let tools = Tools::new(require()).tool("refund", require());
+    (0..20).fold(tools, |tools, n| tools.tool(format!("tool-{n}"), require()))
+}
+
+/// A call of 2 kB.
+fn message() -> Request<Full<Bytes>> {
+    let note = "Refund what was paid twice, as agreed by phone. ".repeat(38);
+    let body = format!(
+        r#"{{"jsonrpc":"2.0","id":7,"method":"tools/call","params":{{"name":"refund","arguments":{{"order":4711,"amount":"12.50","note":"{note}"}}}}}}"#
+    );
+    let mut message = request().map(|()| Full::new(Bytes::from(body)));
+    let json = HeaderValue::from_static("application/json");
+    message.headers_mut().insert("content-type", json);
+    message
+}
+
+type MessageAnswered = Ready<Result<Response<Full<Bytes>>, Infallible>>;
+
+fn read_message<B>(request: Request<B>) -> MessageAnswered {
+    drop(black_box(request));
+    ready(Ok(Response::new(Full::default())))
+}
+
+/// Like a layer that lets every message pass unread.
+fn insert_message() -> impl FnMut(Request<Full<Bytes>>) -> MessageAnswered {
+    let value = Arc::new(());
+    move |mut request| {
+        request.extensions_mut().insert(value.clone());
+        read_message(request)
+    }
+}
+
+/// A message, which is cloned for each pass, through this service, in a runtime with a timer.
+fn through_mcp<B>(
+    mut service: impl Service<Request<Full<Bytes>>, Response = Response<B>, Error = Infallible>
+    + 'static,
+) -> Box<dyn FnMut()> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build();
+    let entered = Box::leak(Box::new(runtime.expect("a runtime"))).enter();
+    let request = message();
+    Box::new(move || {
+        let _ = &entered;
+        let mut answer = std::pin::pin!(service.call(request.clone()));
+        match answer.as_mut().poll(&mut Context::from_waker(Waker::noop())) {
+            Poll::Ready(Ok(response)) => assert!(response.status().is_success()),
+            Poll::Ready(Err(_)) | Poll::Pending => unreachable!("ready at once"),
         }
     })
 }

@@ -79,7 +79,7 @@ pub(super) fn send(
     token: &TestToken,
     requirement: impl Into<Require>,
 ) -> Result<Grant, Denial> {
-    guard.authorize(&mut request(token), requirement).now().unwrap()
+    guard.authorize(&mut request(token), requirement.into()).now().unwrap()
 }
 
 /// Why a request with this token is refused, or `None`.

@@ -118,7 +118,7 @@ pub(crate) fn ask(
     requirement: impl Into<Require>,
 ) -> Result<Grant, Denial> {
     let mut head = head("/orders", &[&token.bearer()]);
-    guard.authorize(&mut head, requirement).now().unwrap()
+    guard.authorize(&mut head, requirement.into()).now().unwrap()
 }
 
 /// The challenge of a denial, as the field is sent.
@@ -197,7 +197,7 @@ pub(crate) fn ask_with_proof(
     requirement: impl Into<Require>,
 ) -> Result<Grant, Denial> {
     let mut head = dpop_head("/orders", raw, &[&proof.sign()]);
-    guard.authorize(&mut head, requirement).now().unwrap()
+    guard.authorize(&mut head, requirement.into()).now().unwrap()
 }
 
 /// A store that always gives this answer, and counts how often it is asked.

@@ -18,7 +18,10 @@ const FLOORS: &[(&str, &[&str])] = &[
     ("tokens", &["profile", "proof", "detail", "token"]),
     ("requirements", &["require"]),
     ("decisions", &["challenge", "credential", "evidence", "denial"]),
-    ("seams", &["outbound", "replay", "keys", "token_cache", "approvals", "policy", "audit"]),
+    (
+        "seams",
+        &["outbound", "replay", "keys", "token_cache", "approvals", "policy", "audit", "mcp"],
+    ),
     ("shell", &["guard"]),
     ("adapters", &["layer", "metadata", "next_hop", "axum", "tonic", "testing"]),
     ("documentation", &["guide"]),

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use super::arguments::{Arguments, InvalidArguments};
 use super::session::SessionKey;
+use crate::audit::{Asked, ListedOperation};
 use crate::evidence::Stated;
 use crate::require::Require;
 
@@ -308,6 +309,20 @@ impl Tools {
 
     pub(crate) fn method_entry(&self, method: &str) -> Option<&Entry> {
         self.methods.get(method)
+    }
+
+    /// The tools and the methods, for the list of a guard, named as the record has them.
+    pub(crate) fn listed(&self) -> impl Iterator<Item = ListedOperation> {
+        let listed = |name: String, entry: &Entry| {
+            let asked = match &entry.rule {
+                Rule::Fixed(requirement) => Asked::Fixed(requirement.clone()),
+                Rule::Computed(_) => Asked::Computed,
+            };
+            ListedOperation::new(name, asked)
+        };
+        let tools = self.tools.iter();
+        let tools = tools.map(move |(name, entry)| listed(format!("{CALL} {name}"), entry));
+        tools.chain(self.methods.iter().map(move |(name, entry)| listed(name.clone(), entry)))
     }
 
     /// All requirements that are fixed.

@@ -4,6 +4,7 @@ use axum::Router;
 use axum::routing::{delete, get, post};
 use serde_json::json;
 use unconfused::layer::{Guards, MethodRule, ProblemJson, Rules};
+use unconfused::mcp::Tools;
 use unconfused::{Audience, Guard, Require};
 
 use crate::{DELETE, FIVE_MINUTES, LOGIN, ORDERS, READ, REFUND, approving, guard, login};
@@ -269,6 +270,35 @@ fn a_method_of_rules_that_has_a_name_is_listed_under_it_and_known_by_its_path() 
     assert_eq!(listed.name(), "orders.delete");
     assert_eq!(listed.path(), Some("/orders.v1.Orders/Delete"));
     assert!(listed.asks_for_approval());
+    drop(layer);
+    assert!(names(&guard).is_empty());
+}
+
+#[test]
+fn the_tools_of_an_mcp_server_are_listed_as_long_as_a_layer_has_them() {
+    let guard = guard(&login());
+    let tools = Tools::new(READ)
+        .tool("search", READ)
+        .tool("refund", Require::scope(REFUND).max_age(FIVE_MINUTES))
+        .call("write", |_| Ok(Require::scope(REFUND)))
+        .method("tools/list", READ);
+    let layer = guard.mcp(tools);
+    let operations = guard.operations();
+    let shown: Vec<_> = operations
+        .listed()
+        .iter()
+        .map(|listed| (listed.name(), listed.requirement().map(ToString::to_string)))
+        .collect();
+    let some = |text: &str| Some(text.to_owned());
+    assert_eq!(
+        shown,
+        [
+            ("tools/call refund", some("scope=orders:read scope=orders:refund max_age=300")),
+            ("tools/call search", some("scope=orders:read")),
+            ("tools/call write", None),
+            ("tools/list", some("scope=orders:read")),
+        ]
+    );
     drop(layer);
     assert!(names(&guard).is_empty());
 }

@@ -6,7 +6,10 @@ use axum::Router;
 use axum::extract::State;
 use axum::http::Method;
 use axum::routing::{delete, get, post};
+use http_body_util::Full;
+use tower::ServiceExt;
 use unconfused::audit::{ActorName, ActorSignals, Signals, SignalsReport};
+use unconfused::mcp::{MessageBody, Tools};
 use unconfused::policy::Ask;
 use unconfused::profile::Profile;
 use unconfused::testing::TestToken;
@@ -344,4 +347,32 @@ fn rows_are_found_again_when_many_threads_count() {
     let report = signals.report(&guard.operations());
     assert_eq!(actors(&report), ["agent-7 for alice: 0 2000"]);
     assert_eq!(operations(&report), [("GET /orders", [0, 2000, 0, 0, 0, 0])]);
+}
+
+#[tokio::test]
+async fn the_tools_of_an_mcp_server_are_counted_apart() {
+    let login = login();
+    let (guard, signals) = counted(&login);
+    let tools = Tools::new(READ).tool("search", READ).tool("refund", REFUND);
+    let server = tower::service_fn(async |_: http::Request<MessageBody>| {
+        Ok::<_, std::convert::Infallible>(http::Response::new(Full::<bytes::Bytes>::default()))
+    });
+    let server = tower::ServiceBuilder::new().layer(guard.mcp(tools)).service(server);
+    let token = login.token(&crate::ORDERS).scope("orders:read").bearer();
+    for tool in ["search", "search", "refund"] {
+        let message = serde_json::json!({
+            "jsonrpc": "2.0", "id": 1, "method": "tools/call",
+            "params": {"name": tool, "arguments": {}},
+        });
+        let request = http::Request::post("https://orders.example/mcp")
+            .header("content-type", "application/json")
+            .header("authorization", &token)
+            .body(Full::<bytes::Bytes>::from(message.to_string()));
+        let _ = server.clone().oneshot(request.unwrap()).await.unwrap();
+    }
+    let report = signals.report(&guard.operations());
+    assert_eq!(
+        operations(&report),
+        [("tools/call refund", [0, 1, 0, 0, 0, 0]), ("tools/call search", [2, 0, 0, 0, 0, 0]),]
+    );
 }

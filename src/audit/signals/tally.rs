@@ -9,7 +9,7 @@ use time::UtcDateTime;
 use crate::audit::event::{AuditEvent, StepUp};
 use crate::evidence::DecisionId;
 use crate::printable::Printable;
-use crate::reason::{Reason, Remedy};
+use crate::reason::Reason;
 use crate::token::Party;
 
 /// How many operations have a row of their own.
@@ -152,6 +152,10 @@ struct Marks {
 }
 
 impl Marks {
+    fn of(step_up: StepUp) -> Marks {
+        Marks { asked: step_up == StepUp::Asked, met: step_up == StepUp::Met }
+    }
+
     fn or(self, other: Marks) -> Marks {
         Marks { asked: self.asked || other.asked, met: self.met || other.met }
     }
@@ -232,10 +236,6 @@ impl Tally {
 
     fn read(&mut self, event: &AuditEvent<'_>) -> Request {
         let has_token = event.possession().is_some();
-        let approval_asked = matches!(
-            event.reason().map(Reason::remedy),
-            Some(Remedy::Transaction | Remedy::Approval)
-        );
         Request {
             decision: event.decision(),
             step: event.step(),
@@ -247,14 +247,8 @@ impl Tally {
                 (None, false) => Audience::NoToken,
             },
             denied: event.reason(),
-            step_up: Marks {
-                asked: event.step_up() == StepUp::Asked,
-                met: event.step_up() == StepUp::Met,
-            },
-            approval: Marks {
-                asked: approval_asked,
-                met: event.allowed() && has_token && event.requirement().asks_for_approval(),
-            },
+            step_up: Marks::of(event.step_up()),
+            approval: Marks::of(event.approval()),
         }
     }
 
@@ -264,6 +258,10 @@ impl Tally {
         self.key.clear();
         // Writing to a string cannot fail.
         let _ = write!(self.key, "{}", event.operation());
+        // One method of MCP calls all tools.
+        if let Some(tool) = event.operation().tool() {
+            let _ = write!(self.key, " {tool}");
+        }
         let may_add = has_token || event.operation().name().is_some();
         self.operations.find(&self.key, may_add, OperationCounts::default)
     }

@@ -23,7 +23,7 @@ use super::list;
 use super::read::{is_event_stream, read};
 use crate::answer::Answer;
 use crate::denial::{DPOP_NONCE, Denial};
-use crate::guard::{AccessRule, Grant, Guard, RequestAnswer};
+use crate::guard::{AccessRule, Grant, Guard, Listed, Listing, RequestAnswer, RouteGuard};
 use crate::layer::until_expiry::UntilExpiry;
 use crate::mcp::{InvalidMessage, Message, Problem, Tools};
 use crate::reason::Reason;
@@ -71,7 +71,9 @@ impl Guard {
     /// outside of a Tokio runtime that has its timer enabled.
     pub fn mcp(&self, tools: Tools) -> ToolsLayer {
         tools.requirements().for_each(|requirement| self.assert_can(requirement));
-        ToolsLayer { shared: Arc::new(Shared { guard: self.clone(), tools }) }
+        let listed = Listed::Operations(tools.listed().collect());
+        let _listing = RouteGuard::One(self.clone()).list(listed);
+        ToolsLayer { shared: Arc::new(Shared { guard: self.clone(), tools, _listing }) }
     }
 }
 
@@ -85,6 +87,8 @@ pub struct ToolsLayer {
 struct Shared {
     guard: Guard,
     tools: Tools,
+    /// Keeps the tools in the list of the guard.
+    _listing: Listing,
 }
 
 impl<S> Layer<S> for ToolsLayer {
@@ -162,7 +166,7 @@ where
 impl Shared {
     /// Judges the head alone: where it comes from, its credential, and the base requirement.
     fn answer_head(&self, parts: &Parts) -> Result<Answer<'static, Result<Grant, Denial>>, Denial> {
-        let Shared { guard, tools } = self;
+        let Shared { guard, tools, .. } = self;
         let mut origins = parts.headers.get_all(ORIGIN).iter();
         let is_listed = |origin: &HeaderValue| {
             tools.settings.origins.iter().any(|listed| listed.as_bytes() == origin.as_bytes())
@@ -197,7 +201,7 @@ impl Shared {
         R: Body<Data = Bytes>,
         R::Error: Into<BoxError>,
     {
-        let Shared { guard, tools } = self;
+        let Shared { guard, tools, .. } = self;
         if let Err(denial) = self.check_session(&mut parts.headers, &grant) {
             return Ok(self.respond(guard.refuse_next_step(&grant, denial), None));
         }

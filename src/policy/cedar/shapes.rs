@@ -11,7 +11,7 @@ use serde_json::{Map, Value};
 /// How a value is made of what a handler states.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Kind {
-    /// As it is: a string, a number, a boolean, a list.
+    /// A string, a number, a boolean or a list, as it is stated.
     Plain,
     Decimal,
     Datetime,

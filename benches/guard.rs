@@ -29,10 +29,9 @@ use unconfused::testing::{TestIssuer, TestProofKey, TestToken};
 use unconfused::token::{ScopeHierarchy, TokenLimits, UnverifiedToken, Validation};
 use unconfused::{Audience, Grant, Guard, Issuer, Require, Scope};
 
-use fixtures::{AUDIENCE, ISSUER, PATH, SCOPE, large, require};
+use fixtures::{AUDIENCE, BASE, ISSUER, PATH, SCOPE, large, require};
 
 const ORDERS: Audience = Audience::from_static(AUDIENCE);
-const BASE: &str = "https://orders.example";
 const REFUND: Scope = Scope::from_static(SCOPE);
 
 static LOGIN: LazyLock<TestIssuer> = LazyLock::new(|| TestIssuer::new(ISSUER));

@@ -10,9 +10,8 @@ use http::header::CONTENT_TYPE;
 use http::request::Parts;
 
 use crate::denial::Denial;
-use crate::guard::{Grant, Guard, NoCredentials, WithoutBody};
+use crate::guard::{Grant, Guard, WithoutBody, misplaced};
 use crate::metadata::{ChallengeKeys, DocumentService, Metadata};
-use crate::reason::Reason;
 
 /// Extracts the grant of the guard that stands before the handler. If there is no guard, the answer is 500.
 ///
@@ -25,16 +24,7 @@ impl<S: Sync> FromRequestParts<S> for Grant {
     type Rejection = Denial;
 
     async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Denial> {
-        find_grant(parts)?.cloned().ok_or_else(|| {
-            let hint = match parts.extensions.get::<NoCredentials>() {
-                Some(_) => {
-                    "a handler behind a guard that lets requests without credentials pass asks for a `Grant` and the \
-                     request has none: extract an `Option<Grant>`"
-                }
-                None => NO_GUARD,
-            };
-            misplaced(hint)
-        })
+        own(Grant::of(&parts.extensions)?, parts).cloned()
     }
 }
 
@@ -45,11 +35,8 @@ impl<S: Sync> OptionalFromRequestParts<S> for Grant {
     type Rejection = Denial;
 
     async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Option<Self>, Denial> {
-        match find_grant(parts)? {
-            Some(grant) => Ok(Some(grant.clone())),
-            None if parts.extensions.get::<NoCredentials>().is_some() => Ok(None),
-            None => Err(misplaced(NO_GUARD)),
-        }
+        let grant = Grant::option_of(&parts.extensions)?;
+        grant.map(|grant| own(grant, parts).cloned()).transpose()
     }
 }
 
@@ -124,25 +111,15 @@ where
     }
 }
 
-const NO_GUARD: &str = "a handler asks for a `Grant` and there is no guard before it: \
-                        add `.route_layer(guard.require(..))` after its method";
-
-/// The grant of this request, if there is one.
-fn find_grant(parts: &Parts) -> Result<Option<&Grant>, Denial> {
-    match parts.extensions.get::<Grant>() {
-        Some(grant) if !grant.operation().is_of(parts) => Err(misplaced(
+/// The grant, unless it was made for another method or path.
+fn own<'g>(grant: &'g Grant, parts: &Parts) -> Result<&'g Grant, Denial> {
+    match grant.operation().is_of(parts) {
+        true => Ok(grant),
+        false => Err(misplaced(
             "a handler asks for a `Grant` and finds that of another method or path: put what rewrites requests outside \
              the guard, and a guard before what copies of requests are sent to",
         )),
-        grant => Ok(grant),
     }
-}
-
-/// The answer to a request whose router is set up wrongly.
-fn misplaced(hint: &'static str) -> Denial {
-    #[cfg(feature = "tracing")]
-    tracing::error!(target: "unconfused", "{hint}");
-    Denial::from(Reason::InternalError).with_detail(hint)
 }
 
 /// The response has the status and headers of the denial, and the denial in its extensions. Its body is that of
@@ -167,6 +144,10 @@ impl Metadata {
     /// Returns a router whose only route serves the document.
     ///
     /// Merge it **after** the guarded routes and any guard on the whole router, so that it needs no token.
+    ///
+    /// # Panics
+    ///
+    /// Panics if the document would name no authorization server; see [`to_json`](Self::to_json).
     pub fn router<S: Clone + Send + Sync + 'static>(&self) -> Router<S> {
         route(self.path(), self.service())
     }

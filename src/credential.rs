@@ -304,7 +304,7 @@ fn is_tchar(byte: u8) -> bool {
 }
 
 /// True if this is a `token68` of RFC 9110 section 11.2.
-fn is_token68(mut body: &[u8]) -> bool {
+pub(crate) fn is_token68(mut body: &[u8]) -> bool {
     while let [rest @ .., b'='] = body {
         body = rest;
     }

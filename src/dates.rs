@@ -54,9 +54,98 @@ pub(crate) fn rfc3339(at: UtcDateTime) -> String {
     format!("{year:04}-{:02}-{day:02}T{hour:02}:{minute:02}:{second:02}Z", u8::from(month))
 }
 
+/// Reads a time as RFC 3339 section 5.6 writes it, with `Z` or an offset. A fraction of a second is left out.
+#[cfg(feature = "authzen")]
+pub(crate) fn from_rfc3339(text: &str) -> Option<UtcDateTime> {
+    use time::{Date, Month, Time};
+
+    fn number<N: std::str::FromStr>(digits: &str) -> Option<N> {
+        digits.bytes().all(|byte| byte.is_ascii_digit()).then(|| digits.parse().ok())?
+    }
+    let separator = |at: usize, one_of: &[&str]| {
+        text.get(at..at.checked_add(1)?).filter(|found| one_of.contains(found))
+    };
+    separator(4, &["-"]).and(separator(7, &["-"])).and(separator(10, &["T", "t"]))?;
+    separator(13, &[":"]).and(separator(16, &[":"]))?;
+    let month = Month::try_from(number::<u8>(text.get(5..7)?)?).ok()?;
+    let year = number(text.get(..4)?)?;
+    let date = Date::from_calendar_date(year, month, number(text.get(8..10)?)?).ok()?;
+    // A leap second counts as the second before it.
+    let second = number::<u8>(text.get(17..19)?).filter(|second| *second <= 60)?.min(59);
+    let (hour, minute) = (number(text.get(11..13)?)?, number(text.get(14..16)?)?);
+    let local = UtcDateTime::new(date, Time::from_hms(hour, minute, second).ok()?);
+    let rest = text.get(19..)?;
+    let offset = match rest.strip_prefix('.') {
+        None => rest,
+        Some(fraction) => {
+            let offset = fraction.trim_start_matches(|c: char| c.is_ascii_digit());
+            (offset.len() < fraction.len()).then_some(offset)?
+        }
+    };
+    if offset.eq_ignore_ascii_case("z") {
+        return Some(local);
+    }
+    let (hours, minutes) = offset.get(1..)?.split_once(':')?;
+    if hours.len() != 2 || minutes.len() != 2 {
+        return None;
+    }
+    let hours = number::<u64>(hours).filter(|hours| *hours < 24)?;
+    let minutes = number::<u64>(minutes).filter(|minutes| *minutes < 60)?;
+    let ahead = Duration::from_secs(hours.checked_mul(60)?.checked_add(minutes)?.checked_mul(60)?);
+    match offset.as_bytes().first()? {
+        b'+' => Some(earlier(local, ahead)),
+        b'-' => Some(later(local, ahead)),
+        _ => None,
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[cfg(feature = "authzen")]
+    #[test]
+    fn a_time_of_rfc_3339_is_read_and_nothing_like_it() {
+        let at = |text| from_rfc3339(text).map(|at| at.unix_timestamp());
+        let moment = Some(1_800_000_000);
+        for text in [
+            "2027-01-15T08:00:00Z",
+            "2027-01-15t08:00:00z",
+            "2027-01-15T08:00:00.123456Z",
+            "2027-01-15T10:30:00+02:30",
+            "2027-01-15T00:00:00-08:00",
+            "2027-01-15T08:00:00-00:00",
+        ] {
+            assert_eq!(at(text), moment, "{text}");
+        }
+        assert_eq!(at("2016-12-31T23:59:60Z"), at("2016-12-31T23:59:59Z"));
+        assert_eq!(
+            from_rfc3339(&rfc3339(from_rfc3339("2027-01-15T08:00:00Z").unwrap())).map(rfc3339),
+            Some("2027-01-15T08:00:00Z".to_owned())
+        );
+        for text in [
+            "",
+            "2027-01-15",
+            "2027-01-15T08:00:00",
+            "2027-01-15 08:00:00Z",
+            "2027-01-15T08:00Z",
+            "2027-13-15T08:00:00Z",
+            "2027-02-30T08:00:00Z",
+            "2027-01-15T24:00:00Z",
+            "2027-01-15T08:00:61Z",
+            "2027-01-15T08:00:00.Z",
+            "2027-01-15T08:00:00+2:00",
+            "2027-01-15T08:00:00+02:60",
+            "2027-01-15T08:00:00*02:00",
+            "2027-01-15T08:00:00ZZ",
+            "+027-01-15T08:00:00Z",
+            "2027-01-15T+8:00:00Z",
+            "２027-01-15T08:00:00Z",
+            "1800000000",
+        ] {
+            assert_eq!(at(text), None, "{text}");
+        }
+    }
 
     #[test]
     fn dates_may_have_fractions_and_end_with_the_year_9999() {

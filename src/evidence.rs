@@ -1,6 +1,7 @@
 //! What a decision rests on: the operation, its requirement, the token and the time.
 
 mod attribute;
+mod trace;
 
 use std::cell::Cell;
 use std::fmt;
@@ -8,6 +9,7 @@ use std::hash::{BuildHasher, RandomState};
 use std::ops::Deref;
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
+use std::time::Duration;
 
 use http::request::Parts;
 use http::uri::PathAndQuery;
@@ -21,6 +23,7 @@ use crate::token::AccessToken;
 
 pub use attribute::Attribute;
 pub(crate) use attribute::Stated;
+pub use trace::TraceParent;
 
 /// The operation that a request asks for: its method and path, and the name that it was given, if any.
 ///
@@ -43,8 +46,9 @@ impl Operation {
         Operation { name, method: parts.method.clone(), path, stated: None, tool: None }
     }
 
-    /// Returns the name that [`GuardLayer::named`](crate::layer::GuardLayer::named) or
-    /// [`Ask::operation`](crate::policy::Ask::operation) gave the operation, if any.
+    /// Returns the name that [`GuardLayer::named`](crate::layer::GuardLayer::named),
+    /// [`MethodRule::named`](crate::layer::MethodRule::named) or [`Ask::operation`](crate::policy::Ask::operation) gave
+    /// the operation, if any.
     #[must_use]
     pub fn name(&self) -> Option<&str> {
         self.name.as_deref()
@@ -98,6 +102,12 @@ impl Operation {
 }
 
 impl Operation {
+    /// The name, to be shared.
+    #[cfg(feature = "metrics")]
+    pub(crate) fn shared_name(&self) -> Option<&Arc<str>> {
+        self.name.as_ref()
+    }
+
     fn stated_resource(&self) -> Option<&(String, String)> {
         self.stated.as_ref()?.resource.as_ref()
     }
@@ -207,6 +217,42 @@ pub(crate) struct Step {
     pub(crate) head: Option<Arc<Parts>>,
     /// The ids of the policies that decided.
     pub(crate) policies: Vec<String>,
+    /// For the record alone.
+    pub(crate) beginning: Beginning,
+}
+
+/// How a step began, for the record.
+#[derive(Clone, Copy)]
+pub(crate) struct Beginning {
+    /// What the stopwatch showed, if a sink asks how long a step takes.
+    pub(crate) stopwatch: Option<Duration>,
+    pub(crate) token_source: TokenSource,
+}
+
+/// Where the validated token of a step came from.
+///
+/// [`AuditEvent::token_source`](crate::AuditEvent::token_source) returns it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum TokenSource {
+    /// Its signature was verified.
+    Verified,
+    /// It was in the cache of validated tokens, since it was sent before.
+    Cache,
+    /// An earlier step of the request had validated it.
+    Grant,
+}
+
+impl TokenSource {
+    /// Returns the name: `verified`, `cache` or `grant`.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            TokenSource::Verified => "verified",
+            TokenSource::Cache => "cache",
+            TokenSource::Grant => "grant",
+        }
+    }
 }
 
 /// A request whose token was validated: what all steps of its decision share.
@@ -221,6 +267,8 @@ pub(crate) struct ValidatedRequest {
     pub(crate) query_token: bool,
     /// The client said that it understands a challenge that asks for an approval.
     pub(crate) accepts_challenge: bool,
+    /// For the record alone.
+    pub(crate) trace: Option<TraceParent>,
     /// The request as the first of its guards validated it. `None` if this is the first.
     root: Option<Arc<ValidatedRequest>>,
     once: OncePerRequest,
@@ -280,6 +328,7 @@ impl ValidatedRequest {
         decision: DecisionId,
         query_token: bool,
         accepts_challenge: bool,
+        trace: Option<TraceParent>,
         earlier: Option<Arc<ValidatedRequest>>,
     ) -> Self {
         // Not the earlier request itself: guards that narrow in turn would make a list of any length.
@@ -293,6 +342,7 @@ impl ValidatedRequest {
             decision,
             query_token,
             accepts_challenge,
+            trace,
             root,
             once,
         }
@@ -365,6 +415,11 @@ impl Evidence {
     #[must_use]
     pub fn policies(&self) -> &[String] {
         &self.current_step().policies
+    }
+
+    /// How this step began.
+    pub(crate) fn beginning(&self) -> Beginning {
+        self.current_step().beginning
     }
 
     /// The head of the request without credentials, if a policy is asked.

@@ -6,6 +6,7 @@
 //! [approve_one_operation]: crate::guide::approve_one_operation
 //! [ask_a_policy_engine]: crate::guide::ask_a_policy_engine
 //! [delegation]: crate::guide::delegation
+//! [call_the_next_service]: crate::guide::call_the_next_service
 //! [issuers_and_tenants]: crate::guide::issuers_and_tenants
 //! [vendor_profiles]: crate::guide::vendor_profiles
 //! [my_token_is_refused]: crate::guide::my_token_is_refused
@@ -19,6 +20,8 @@
 //! [limits]: crate::guide::limits
 //! [kubernetes_and_b2c]: crate::guide::kubernetes_and_b2c
 //! [deployment]: crate::guide::deployment
+//! [what_is_recorded]: crate::guide::what_is_recorded
+//! [watch_it]: crate::guide::watch_it
 //! [grpc_and_streams]: crate::guide::grpc_and_streams
 //! [mcp_servers]: crate::guide::mcp_servers
 //! [security]: crate::guide::security
@@ -38,7 +41,7 @@
 //! |---|---|
 //! | guard routes | [`Guard`], [`Guard::require`], [`layer`] |
 //! | guard several resources, or a credential in another field | [`layer::Guards`], [`Guard::credential_field`] |
-//! | guard a gRPC service | [`layer::Rules`], [`Guard::rules`], [the guide](guide::grpc_and_streams) |
+//! | guard a gRPC service | [`layer::Rules`], [`Guard::rules`], [`Grant::of`], [the guide](guide::grpc_and_streams) |
 //! | guard an MCP server | `mcp::Tools`, `Guard::mcp`, [the guide](guide::mcp_servers) |
 //! | end streams with their token | `Grant::until_expiry`, [the guide](guide::grpc_and_streams#streams-end-with-their-token) |
 //! | say what an operation asks for | [`Require`], [`Scope`], [`Acr`] |
@@ -53,13 +56,16 @@
 //! | bind tokens to their sender | [`proof`]: [`Dpop`](proof::Dpop), [`ClientCertificate`](proof::ClientCertificate) |
 //! | have one operation approved by a human | [`approvals`]: [`Approvals`](approvals::Approvals) |
 //! | accept a proof or a token once | [`replay`]: [`MemoryReplayStore`](replay::MemoryReplayStore), [`ReplayStore`](replay::ReplayStore) |
-//! | keep a record | [`Audit`], [`AuditEvent`], [`audit`] |
+//! | call the next service with a token of its own | `next_hop` (feature `remote`), [the guide](guide::call_the_next_service) |
+//! | keep a record | [`Audit`], [`AuditEvent`], [`audit`]: [`JsonLines`](audit::JsonLines), [the guide](guide::what_is_recorded) |
+//! | watch the service | `MetricsAudit`, [the guide](guide::watch_it) |
+//! | see whether it is at work | [`audit::Signals`], [`Guard::operations`], [the guide](guide::three_signals) |
 //! | understand a refusal | [`Reason`], [`Denial::for_operator`], [the guide](guide::my_token_is_refused) |
 //! | know what clients are told | [`challenge`]: [`Challenge`](challenge::Challenge), [`Metadata`](challenge::Metadata), [`Remedy`](challenge::Remedy) |
 //! | validate a token without a guard | [`token`]: [`UnverifiedToken`](token::UnverifiedToken), [`Validation`](token::Validation) |
 //! | handle errors of set-up | [`error`]: [`ConfigError`](error::ConfigError) |
 //! | await keys and stores, or not | [`Answer`] |
-//! | test your service | [`testing`]: [`TestIssuer`](testing::TestIssuer) |
+//! | test your service | [`testing`]: [`TestIssuer`](testing::TestIssuer), [`unguarded`](testing::unguarded) |
 #![cfg_attr(docsrs, feature(doc_cfg))]
 // Nothing panics on input. Only set-up does, for mistakes that its documentation lists.
 #![deny(
@@ -105,6 +111,9 @@ pub mod layer;
 pub mod mcp;
 mod metadata;
 mod names;
+#[cfg(feature = "remote")]
+#[cfg_attr(docsrs, doc(cfg(feature = "remote")))]
+pub mod next_hop;
 mod outbound;
 mod path;
 pub mod policy;
@@ -119,6 +128,8 @@ mod require;
 pub mod testing;
 pub mod token;
 mod token_cache;
+#[cfg(feature = "tonic")]
+mod tonic;
 
 pub use crate::answer::Answer;
 pub use crate::audit::event::AuditEvent;
@@ -134,9 +145,9 @@ pub use crate::token::access_token::AccessToken;
 pub use crate::token::actor::{Actor, Party};
 
 pub mod client {
-    //! How the crate sends HTTP requests: to fetch the keys of an issuer, and for nothing else.
+    //! How the crate sends HTTP requests: to fetch the keys of an issuer, and to get tokens for the next hop.
     //!
-    //! You need this module if you fetch keys through something other than `reqwest`. With the feature `reqwest`, a
+    //! You need this module if you send them through something other than `reqwest`. With the feature `reqwest`, a
     //! `reqwest::Client` is an [`HttpClient`]: build it without redirects, and choose its TLS. In tests, use a
     //! `testing::ScriptedClient`, or a closure.
     //!

@@ -65,6 +65,13 @@ impl fmt::Display for Printable<'_> {
     }
 }
 
+/// Writes what `Display` writes, as a string.
+impl serde::Serialize for Printable<'_> {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}
+
 impl fmt::Debug for Printable<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "\"{self}\"")

@@ -372,6 +372,12 @@ reasons! {
     ApprovalRequired = "approval_required", 403, none, Approval, "The request needs an approval";
     /// The operation accepts a token only once, and this one was spent, may have been spent, or cannot be spent.
     TokenSpent = "token_spent", 401, "invalid_token", NewToken, "The access token can be used only once and has already been used";
+    // The next hop.
+    /// The authorization server does not issue the token that this service needs for what it calls next.
+    NextHopRefused = "next_hop_refused", 403, none, Stop, "The request is not permitted";
+    /// The authorization server cannot be reached, or its answer is not one that this service can use, so there is no
+    /// token for what this service calls next.
+    NextHopUnavailable = "next_hop_unavailable", 503, none, RetryLater, "The request cannot be completed at the moment";
     /// The service is set up wrongly.
     InternalError = "internal_error", 500, none, RetryLater, "An internal error occurred";
 }
@@ -387,7 +393,8 @@ impl Reason {
             | Reason::TenantMismatch
             | Reason::ClaimNotMet
             | Reason::ObligationUnsupported
-            | Reason::ObligationFailed => Reason::PolicyDenied,
+            | Reason::ObligationFailed
+            | Reason::NextHopRefused => Reason::PolicyDenied,
             Reason::ActorUntrusted => Reason::ActorUnauthorized,
             same => same,
         }

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use http::Method;
 use openssl::bn::{BigNum, BigNumContext};
 use openssl::ec::EcGroup;
 use openssl::hash::MessageDigest;
@@ -13,7 +14,8 @@ use openssl::sign::{RsaPssSaltlen, Signer};
 use serde_json::{Value, json};
 use time::UtcDateTime;
 use unconfused::keys::{Algorithm, Backend, KeySet};
-use unconfused::testing::TestIssuer;
+use unconfused::proof::{Dpop, Possession};
+use unconfused::testing::{TestIssuer, TestProofKey};
 use unconfused::token::{TokenLimits, UnverifiedToken, Validation};
 use unconfused::{Audience, Issuer, Reason};
 
@@ -185,6 +187,39 @@ fn no_byte_of_any_algorithms_token_can_be_changed_in_either() {
             changed[at] = if changed[at] == b'A' { b'B' } else { b'A' };
             let changed = String::from_utf8(changed).unwrap();
             assert!(agreed(&keys, &jws(&changed, &signature), &[algorithm]).is_err());
+        }
+    }
+}
+
+#[test]
+fn no_byte_of_a_proof_can_be_changed_in_either() {
+    for algorithm in ALL {
+        let key = TestProofKey::with_algorithm(algorithm);
+        let dpop = Dpop::for_base_url("https://orders.example").unwrap().algorithms([algorithm]);
+        let dpops = [Backend::OpenSsl, Backend::AwsLc].map(|it| dpop.clone().backend(it));
+        let agreed = |proof: &str| {
+            let possession = Possession::dpop(proof, &Method::GET, "/");
+            let [one, other] = dpops.each_ref().map(|dpop| {
+                dpop.check(&possession, "token", &key.thumbprint(), UtcDateTime::now()).map(|_| ())
+            });
+            assert_eq!(one, other, "OpenSSL and AWS-LC about {proof}");
+            one
+        };
+        let proof = key.proof("GET", "https://orders.example/").token("token").sign();
+        assert_eq!(agreed(&proof), Ok(()), "{algorithm}");
+        let (signed, signature) = proof.rsplit_once('.').unwrap();
+        let signature = unbase64(signature);
+        for at in 0..signature.len() {
+            let mut changed = signature.clone();
+            changed[at] ^= 1 << (at % 8);
+            let found = agreed(&jws(signed, &changed));
+            assert_eq!(found, Err(Reason::DpopSignatureInvalid), "{algorithm} {at}");
+        }
+        for at in 0..signed.len() {
+            let mut changed = signed.as_bytes().to_vec();
+            changed[at] = if changed[at] == b'A' { b'B' } else { b'A' };
+            let changed = jws(&String::from_utf8(changed).unwrap(), &signature);
+            assert!(changed == proof || agreed(&changed).is_err(), "{algorithm} {at}");
         }
     }
 }

@@ -1,8 +1,9 @@
 //! Stands in for the login service, the agents, and the reader of the record.
 
-use std::collections::BTreeMap;
 use std::error::Error;
-use std::sync::mpsc;
+use std::fs;
+use std::path::Path;
+use std::sync::{Arc, mpsc};
 use std::time::Duration;
 
 use axum::http::StatusCode;
@@ -13,13 +14,13 @@ use serde_json::Value;
 use time::UtcDateTime;
 use tokio::net::TcpListener;
 use unconfused::approvals::{Approvals, SigningKey};
-use unconfused::audit::{Printable, StepUp};
+use unconfused::audit::{Printable, Signals, StepUp};
 use unconfused::keys::Algorithm;
 use unconfused::replay::MemoryReplayStore;
 use unconfused::testing::{TestIssuer, TestToken};
-use unconfused::{Audience, AuditEvent, Party, Reason};
+use unconfused::{Audience, AuditEvent, Guard, Party, Reason};
 
-use crate::{AGENT_APP, LOGIN, ORDERS, WEB_SHOP, api, guard};
+use super::{AGENT_APP, LOGIN, ORDERS, WEB_SHOP, api, guard};
 
 /// A token with which `actor` acts for alice, who logged in with a password an hour ago.
 fn acting(login: &TestIssuer, audience: &Audience, actor: &str, scope: &str) -> TestToken {
@@ -62,7 +63,9 @@ fn denied(reason: Reason) -> (StatusCode, Option<Reason>) {
 }
 
 /// Sends requests as agents do, and prints what happens. Fails if an answer is not as expected.
-pub(crate) async fn story() -> Result<(), Box<dyn Error>> {
+///
+/// `observe` may add more sinks to the guard.
+pub(crate) async fn story(observe: impl FnOnce(Guard) -> Guard) -> Result<(), Box<dyn Error>> {
     // Your service uses `Issuer::discover` instead, with the URL of your login service.
     let login = TestIssuer::new(LOGIN);
     let (sink, record) = mpsc::channel();
@@ -72,10 +75,12 @@ pub(crate) async fn story() -> Result<(), Box<dyn Error>> {
     });
     // A store refuses what may have been used before it was there. With keys that are new, nothing was.
     let guard = guard.replay(MemoryReplayStore::new_at(UtcDateTime::UNIX_EPOCH));
+    let signals = Arc::new(Signals::new());
+    let guard = observe(guard.audit(signals.clone()));
     // Plain HTTP, so only on the loopback address. A real API needs TLS.
     let listener = TcpListener::bind(("127.0.0.1", 0)).await?;
     let url = format!("http://{}", listener.local_addr()?);
-    tokio::spawn(axum::serve(listener, api(guard)?).into_future());
+    tokio::spawn(axum::serve(listener, api(guard.clone())?).into_future());
 
     println!("{ORDERS} runs at {url} for this example. It accepts tokens of {LOGIN}.");
     println!(
@@ -128,7 +133,7 @@ pub(crate) async fn story() -> Result<(), Box<dyn Error>> {
 
     // The requests stay on this machine, even if a proxy is configured.
     let http = reqwest::Client::builder().no_proxy().build()?;
-    let mut story = Story { http, url, record, seen: Vec::new() };
+    let mut story = Story { http, url, record, requests: 0 };
     let mut challenge = String::new();
     for request in requests {
         challenge = story.tell(request).await?;
@@ -155,23 +160,23 @@ pub(crate) async fn story() -> Result<(), Box<dyn Error>> {
     for request in requests {
         story.tell(request).await?;
     }
-    summary(&story.seen);
-    Ok(())
+    three_signals(&signals, &guard)
 }
 
 struct Story {
     http: reqwest::Client,
     url: String,
     record: mpsc::Receiver<Line>,
-    /// The records of each request.
-    seen: Vec<Vec<Line>>,
+    /// How many requests were sent.
+    requests: usize,
 }
 
 impl Story {
     /// Sends one request, prints what happens, and returns the challenge, if there is one.
     async fn tell(&mut self, request: Request<'_>) -> Result<String, Box<dyn Error>> {
         let (what, request, token, expected) = request;
-        let number = self.seen.len() + 1;
+        self.requests += 1;
+        let number = self.requests;
         println!("\n{number:>2}  {what}");
         let (status, challenge) = self.send(request, token).await?;
         let lines: Vec<Line> = self.record.try_iter().collect();
@@ -182,7 +187,6 @@ impl Story {
         if got != expected {
             return Err(format!("request {number}: expected {expected:?}, got {got:?}").into());
         }
-        self.seen.push(lines);
         Ok(challenge)
     }
 
@@ -248,9 +252,6 @@ fn show(label: &str, text: &str, between: &str) {
 struct Line {
     text: String,
     reason: Option<Reason>,
-    audience: bool,
-    step_up: StepUp,
-    acted: Option<(String, String)>,
 }
 
 impl From<&AuditEvent<'_>> for Line {
@@ -273,47 +274,19 @@ impl From<&AuditEvent<'_>> for Line {
         if event.step_up() != StepUp::NotRequired {
             text += &format!(" step_up={}", event.step_up().as_str());
         }
-        let [(_, subject), (_, actor), _] = names;
-        Line {
-            text,
-            reason: event.reason(),
-            audience: event.audience().is_some(),
-            step_up: event.step_up(),
-            acted: actor.zip(subject),
-        }
+        Line { text, reason: event.reason() }
     }
 }
 
-/// Prints three signals, counted from the record: audiences validated, step-ups asked for and met, and who acted.
-fn summary(requests: &[Vec<Line>]) {
-    let count = |is: fn(&Line) -> bool| {
-        let with = requests.iter().filter(|lines| lines.iter().any(is));
-        with.count()
-    };
-    let judged = count(|_| true);
-    let validated = count(|line| line.audience);
-    let elsewhere = count(|line| line.reason == Some(Reason::AudienceMismatch));
-    let none = count(|line| line.reason == Some(Reason::MissingCredentials));
-    let asked = count(|line| line.step_up == StepUp::Asked);
-    let met = count(|line| line.step_up == StepUp::Met);
-    // The last line of a request is its outcome.
-    let mut acted: BTreeMap<_, [u32; 2]> = BTreeMap::new();
-    for line in requests.iter().filter_map(|lines| lines.last()) {
-        if let Some(who) = &line.acted {
-            acted.entry(who).or_default()[usize::from(line.reason.is_some())] += 1;
-        }
-    }
-    let acted: Vec<_> = acted
-        .iter()
-        .map(|((actor, subject), [yes, no])| {
-            format!("{actor} for {subject}: {yes} allowed, {no} denied")
-        })
-        .collect();
-    println!("\nThree signals, counted from the record:");
-    print!("  audience   validated in {validated} of {judged} requests; ");
-    println!("denied: {none} without a token, {elsewhere} with a token for another API");
-    println!("  step-up    asked for in {asked} request, met in {met}");
-    println!("  who acted  {}", acted.join("; "));
+/// Prints what was counted, and writes it as a page.
+fn three_signals(signals: &Signals, guard: &Guard) -> Result<(), Box<dyn Error>> {
+    let report = signals.report(&guard.operations());
+    println!("\nThree signals, counted from the record:\n\n{report}");
+    let page = Path::new(env!("CARGO_MANIFEST_DIR")).join("target/three_signals.html");
+    fs::create_dir_all(page.parent().unwrap_or(&page))?;
+    fs::write(&page, report.to_html())?;
+    println!("The same as a page: {}", page.display());
+    Ok(())
 }
 
 /// Runs until Ctrl-C, and prints the whole record.

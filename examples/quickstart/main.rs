@@ -3,9 +3,10 @@
 //!     cargo run --example quickstart
 //!     cargo run --example quickstart -- --serve 8080     keeps running, and prints curl commands to try
 //!
-//! This file is what you would write. `agents.rs` stands in for the login service and the agents.
+//! This file is what you would write. `agents.rs` stands in for the login service and the agents. The run ends by writing
+//! a page for your browser: the three signals that tell a team whether its guard is at work.
 
-mod agents;
+pub(crate) mod agents;
 
 use std::process::ExitCode;
 use std::time::Duration;
@@ -62,25 +63,34 @@ fn api(guard: Guard) -> Result<Router, ConfigError> {
     let challenge_keys = guard.challenge_keys()?;
 
     // One layer for each method of a route, so that even the first 401 names the scope.
+    // Each has the name of its route, for the record and for the list of operations.
+    let protect = |name: &str, requirement: Require| guard.require(requirement).named(name);
     Ok(Router::new()
-        .route("/orders", get(list).route_layer(guard.require(READ)))
-        .route("/orders", post(create).route_layer(guard.require(WRITE)))
+        .route(
+            "/orders",
+            get(list).route_layer(protect("GET /orders", READ.into())),
+        )
+        .route(
+            "/orders",
+            post(create).route_layer(protect("POST /orders", WRITE.into())),
+        )
         .route(
             "/orders/{id}/refund",
-            post(refund).route_layer(guard.require(refunds)),
+            post(refund).route_layer(protect("POST /orders/{id}/refund", refunds)),
         )
         // Approvable: the handler asks for the approval, since it knows what is deleted.
         .route(
             "/orders/{id}",
-            delete(remove).route_layer(guard.require(DELETE).approvable()),
+            delete(remove)
+                .route_layer(protect("DELETE /orders/{id}", DELETE.into()).approvable()),
         )
         .route(
             "/agent/inbox",
-            get(inbox).route_layer(guard.require(support_agent)),
+            get(inbox).route_layer(protect("GET /agent/inbox", support_agent)),
         )
         .route(
             "/account",
-            delete(close).route_layer(guard.require(in_person)),
+            delete(close).route_layer(protect("DELETE /account", in_person)),
         )
         .with_state(guard)
         // Need no token: these tell a client where to get one, and the login service who signs challenges.
@@ -164,7 +174,7 @@ async fn main() -> ExitCode {
     let args: Vec<String> = std::env::args().skip(1).collect();
     let args: Vec<&str> = args.iter().map(String::as_str).collect();
     let done = match (&args[..], args.get(1).unwrap_or(&"0").parse()) {
-        ([], _) => agents::story().await,
+        ([], _) => agents::story(|guard| guard).await,
         (["--serve"] | ["--serve", _], Ok(port)) => agents::serve(port).await,
         _ => {
             eprintln!("usage: quickstart [--serve [PORT]]");

@@ -9,7 +9,7 @@ use libfuzzer_sys::fuzz_target;
 use serde_json::{Map, Value};
 use time::UtcDateTime;
 use unconfused::Reason;
-use unconfused::keys::Algorithm;
+use unconfused::keys::{Algorithm, Backend};
 use unconfused::proof::{ClientCertificate, Dpop, Nonces, Possession};
 use unconfused::testing::TestProofKey;
 use unconfused_fuzz::NOW;
@@ -29,7 +29,11 @@ fn now() -> UtcDateTime {
 
 fn check(dpop: &Dpop, field: &str, path: &str) -> Result<(), Reason> {
     let possession = Possession::dpop(field, &Method::GET, path);
-    let proof = dpop.check(&possession, TOKEN, &KEY.thumbprint(), now())?;
+    let checked = dpop.check(&possession, TOKEN, &KEY.thumbprint(), now());
+    let other_backend = dpop.clone().backend(Backend::AwsLc);
+    let other = other_backend.check(&possession, TOKEN, &KEY.thumbprint(), now());
+    assert_eq!(checked.as_ref().err(), other.as_ref().err());
+    let proof = checked?;
     assert_eq!(proof.key(), KEY.thumbprint());
     assert!((1..=256).contains(&proof.jti().len()));
     assert!(proof.issued_at() <= now() && now() <= proof.expires_at());

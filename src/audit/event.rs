@@ -8,27 +8,28 @@ use time::UtcDateTime;
 
 use crate::challenge::TransactionChallenge;
 use crate::denial::Denial;
-use crate::evidence::{DecisionId, Evidence, Operation};
+use crate::evidence::{DecisionId, Evidence, Operation, TokenSource, TraceParent};
 use crate::json::string;
-use crate::names::Audience;
+use crate::names::{Audience, Scope};
 use crate::printable::Printable;
 use crate::reason::{Reason, Remedy};
 use crate::require::Require;
 use crate::token::{Actor, Claims, Party};
 
-/// Whether a decision asked the subject to authenticate again, or rests on such a login
-/// ([RFC 9470](https://www.rfc-editor.org/rfc/rfc9470)).
+/// Whether a decision asked a human for more, or rests on what a human did.
 ///
-/// [`AuditEvent::step_up`](crate::AuditEvent::step_up) returns it. A high-risk operation that is allowed with
-/// [`NotRequired`](Self::NotRequired) lacks a requirement of a strong or recent login.
+/// [`AuditEvent::step_up`](crate::AuditEvent::step_up) returns it for a stronger or more recent login
+/// ([RFC 9470](https://www.rfc-editor.org/rfc/rfc9470)), and [`AuditEvent::approval`](crate::AuditEvent::approval) for
+/// an [approval](crate::approvals) of this one operation. A high-risk operation that is allowed with
+/// [`NotRequired`](Self::NotRequired) for both was carried out without a human.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum StepUp {
-    /// The operation does not require step-up, or the request was denied for another reason.
+    /// The operation does not require it, or the request was denied for another reason.
     NotRequired,
-    /// The request was denied, and the client was asked to have the subject authenticate again.
+    /// The request was denied for lack of it, and the client was told so.
     Asked,
-    /// The operation requires step-up, and the token satisfies it.
+    /// The operation requires it, the token satisfies it, and the request was allowed.
     Met,
 }
 
@@ -79,6 +80,26 @@ pub struct AuditEvent<'a> {
     pub(crate) query_token: bool,
     pub(crate) known_claims: KnownClaims<'a>,
     pub(crate) denial: Option<&'a Denial>,
+    pub(crate) next_hop: Option<HopStep<'a>>,
+    pub(crate) trace: Option<TraceParent>,
+    pub(crate) token_source: TokenSource,
+    pub(crate) took: Option<Duration>,
+}
+
+/// What this service calls next with a token of its own, as the record has it.
+///
+/// [`AuditEvent::next_hop`](crate::AuditEvent::next_hop) returns it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct HopStep<'a> {
+    /// The name of the resource that the token is for.
+    pub resource: &'a str,
+    /// The scopes that were asked for. They are names of that resource.
+    pub scopes: &'a [Scope],
+    /// The issuer name of the authorization server.
+    pub server: &'a str,
+    /// True if the token names this service alone, and not the subject of the request.
+    pub on_own_behalf: bool,
 }
 
 /// The claims that an event may show.
@@ -233,6 +254,14 @@ impl<'a> AuditEvent<'a> {
         asked.map(TransactionChallenge::txn).or_else(claimed).map(Printable::from)
     }
 
+    /// Returns what this service calls next, if this step asked for a token for that.
+    ///
+    /// The step is allowed if there is a token, which may be one that was kept.
+    #[must_use]
+    pub fn next_hop(&self) -> Option<HopStep<'a>> {
+        self.next_hop
+    }
+
     /// Returns the operation that was asked for.
     #[must_use]
     pub fn operation(&self) -> &'a Operation {
@@ -350,15 +379,70 @@ impl<'a> AuditEvent<'a> {
             .flat_map(|evidence| evidence.token().parsed_claims().unreadable())
     }
 
-    /// Returns whether the decision asked for step-up or rests on it.
+    /// Returns whether the decision asked the subject to authenticate again, or rests on such a login.
     #[must_use]
     pub fn step_up(&self) -> StepUp {
         match self.reason().map(Reason::remedy) {
             Some(Remedy::StepUp) => StepUp::Asked,
-            Some(_) => StepUp::NotRequired,
             None if self.evidence().is_some() && self.requirement.asks_for_step_up() => StepUp::Met,
-            None => StepUp::NotRequired,
+            Some(_) | None => StepUp::NotRequired,
         }
+    }
+
+    /// Returns whether the decision asked for an approval of this one operation, or rests on one.
+    ///
+    /// [`Asked`](StepUp::Asked) if the operation must be approved as a transaction (`transaction_authorization_required`),
+    /// or by a task that a policy names (`approval_required`). [`Met`](StepUp::Met) if the token is that of an approved
+    /// transaction: [`txn`](Self::txn) is its id, and [`spent`](Self::spent) says that it is used up. A policy that
+    /// permits once its task is done does not say so, so the record has no `Met` for it; [`policies`](Self::policies)
+    /// names the policies.
+    #[must_use]
+    pub fn approval(&self) -> StepUp {
+        // An operation that accepts what was granted too may be allowed without an approval.
+        let is_approved = || {
+            let is_spent = |evidence: &Evidence| evidence.request.once().transaction_spent.is_set();
+            self.requirement.asks_for_approval() && self.evidence().is_some_and(is_spent)
+        };
+        match self.reason().map(Reason::remedy) {
+            Some(Remedy::Transaction | Remedy::Approval) => StepUp::Asked,
+            None if is_approved() => StepUp::Met,
+            Some(_) | None => StepUp::NotRequired,
+        }
+    }
+
+    /// Returns what the request has used up so far: `token` if its token counts once and was spent, and `transaction` if
+    /// its approval was.
+    ///
+    /// Also an event that denies has it, if an earlier step of the same request spent it.
+    pub fn spent(&self) -> impl Iterator<Item = &'static str> {
+        let once = self.evidence().map(|evidence| evidence.request.once());
+        let flags = once
+            .map(|once| [("token", &once.token_spent), ("transaction", &once.transaction_spent)]);
+        flags.into_iter().flatten().filter(|(_, flag)| flag.is_set()).map(|(what, _)| what)
+    }
+
+    /// Returns the `traceparent` of the request, if it has one that is well formed. It joins the record with traces.
+    ///
+    /// The client wrote it, and no decision rests on it.
+    #[must_use]
+    pub fn traceparent(&self) -> Option<TraceParent> {
+        self.trace
+    }
+
+    /// Returns where the token of this step came from. `None` if no signature was verified.
+    #[must_use]
+    pub fn token_source(&self) -> Option<TokenSource> {
+        self.claims().map(|_| self.token_source)
+    }
+
+    /// Returns how long the guard took for this step, from the request to this event, with everything that it waited for:
+    /// keys, policies, stores.
+    ///
+    /// `None` if no sink [asks for it](crate::Audit::wants_time), and for a refusal by the handler. It is measured by a
+    /// clock that only runs forward, not by [`Guard::clock`](crate::Guard::clock), and is in no written form of the event.
+    #[must_use]
+    pub fn took(&self) -> Option<Duration> {
+        self.took
     }
 
     /// Returns how the sender proved possession of the token: `dpop`, `mtls`, `dpop+mtls`, or `bearer` if the token

@@ -1,9 +1,15 @@
 //! The audit record: one event for each decision, allowed or denied.
 //!
 //! A guard keeps no record until it is given a sink with [`Guard::audit`](crate::Guard::audit). A sink implements
-//! [`Audit`]: a closure does, and so does `TracingAudit` with the feature `tracing`. It receives an
+//! [`Audit`]: a closure does, and so do [`JsonLines`], `TracingAudit` (feature `tracing`) and `MetricsAudit` (feature
+//! `metrics`). It receives an
 //! [`AuditEvent`] that says which actor asked for what, on behalf of which subject, and with which
 //! result.
+//!
+//! [What is recorded](crate::guide::what_is_recorded) shows a line and says which sink is for what.
+//!
+//! [`Signals`] is a sink that counts what shows whether the guard is at work, beside the [`Operations`] that it knows:
+//! [the guide](crate::guide::three_signals) has the page that comes of it.
 //!
 //! # What has no record
 //!
@@ -44,18 +50,33 @@
 //! ```
 
 pub(crate) mod event;
+mod lines;
+#[cfg(feature = "metrics")]
+mod metrics;
+mod ocsf;
+mod operations;
+mod queue;
+mod signals;
 pub(crate) mod sink;
+mod stream;
 #[cfg(feature = "tracing")]
 mod tracing;
 mod written;
 
+#[cfg(feature = "metrics")]
+#[cfg_attr(docsrs, doc(cfg(feature = "metrics")))]
+pub use self::metrics::MetricsAudit;
 #[cfg(feature = "tracing")]
 #[cfg_attr(docsrs, doc(cfg(feature = "tracing")))]
 pub use self::tracing::TracingAudit;
-pub use event::StepUp;
 pub(crate) use event::{AuditEvent, KnownClaims};
+pub use event::{HopStep, StepUp};
+pub use lines::JsonLines;
+pub(crate) use operations::{Asked, Known, KnownIssuer};
+pub use operations::{Finding, FindingKind, ListedOperation, Operations};
+pub use signals::{ActorName, ActorSignals, OperationSignals, Signals, SignalsReport};
 pub(crate) use sink::Audit;
 pub use sink::audit_fn;
 
-pub use crate::evidence::{DecisionId, Evidence, Operation};
+pub use crate::evidence::{DecisionId, Evidence, Operation, TokenSource, TraceParent};
 pub use crate::printable::Printable;

@@ -34,6 +34,14 @@ use super::event::AuditEvent;
 pub trait Audit: Send + Sync + 'static {
     /// Writes one event.
     fn record(&self, event: &AuditEvent<'_>);
+
+    /// Returns true if the sink reads [`AuditEvent::took`]. Then the guard reads a stopwatch at the beginning and at the
+    /// end of each step. Defaults to false.
+    ///
+    /// A guard asks once, when the sink is added to it.
+    fn wants_time(&self) -> bool {
+        false
+    }
 }
 
 impl<F: Fn(&AuditEvent<'_>) + Send + Sync + ?Sized + 'static> Audit for F {
@@ -67,5 +75,9 @@ where
 impl<A: Audit + ?Sized> Audit for Arc<A> {
     fn record(&self, event: &AuditEvent<'_>) {
         (**self).record(event);
+    }
+
+    fn wants_time(&self) -> bool {
+        (**self).wants_time()
     }
 }

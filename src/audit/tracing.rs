@@ -14,7 +14,7 @@ use crate::reason::Reason;
 /// field. `subject` is the name of the subject, in the namespace of `issuer`, and `actor` that of the actor, in the
 /// namespace of `actor_issuer`.
 ///
-/// A field of `tracing` cannot hold a list. `other_reasons`, `policies`, `scopes`, `prior_actors` and `prior_actor_issuers` are
+/// A field of `tracing` cannot hold a list. `other_reasons`, `policies`, `scopes`, `spent`, `prior_actors` and `prior_actor_issuers` are
 /// strings with a space between the items, and a space in an item is written as `\u{20}`. For arrays, write
 /// [`AuditEvent::to_json`] with a sink of your own.
 ///
@@ -80,6 +80,10 @@ macro_rules! event {
             target: "unconfused::audit",
             tracing::Level::$level,
             operation = $event.operation().to_string(),
+            method = text($event.operation().method().as_str().into()),
+            path = text($event.operation().path()),
+            resource_type = $event.operation().resource_type().map(|kind| text(kind.into())),
+            resource_id = $event.operation().resource_id().map(|id| text(id.into())),
             tool = $event.operation().tool().map(text),
             reason = $event.reason().map(Reason::as_str),
             status = $event.status().map(|status| status.as_u16()),
@@ -109,8 +113,17 @@ macro_rules! event {
             unreadable = list($event.unreadable()),
             requirement = text(Printable::from(&*$event.requirement().to_string())),
             step_up = $event.step_up().as_str(),
+            approval = $event.approval().as_str(),
+            spent = list($event.spent()),
             possession = $event.possession(),
             query_token = $event.query_token(),
+            next_hop = $event.next_hop().map(|hop| text(hop.resource.into())),
+            next_hop_server = $event.next_hop().map(|hop| text(hop.server.into())),
+            next_hop_scopes = list($event.next_hop().into_iter().flat_map(|hop| hop.scopes)),
+            next_hop_on_own_behalf =
+                $event.next_hop().and_then(|hop| hop.on_own_behalf.then_some(true)),
+            trace_id = $event.traceparent().map(|trace| trace.trace_id().to_string()),
+            parent_id = $event.traceparent().map(|trace| trace.parent_id().to_string()),
             decision = $event.decision().to_string(),
             step = $event.step(),
             at = $event.at().unix_timestamp(),

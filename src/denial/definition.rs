@@ -288,7 +288,10 @@ impl Denial {
 
     /// The nonce for the next proof, as a header.
     fn nonce(&self) -> Option<HeaderValue> {
-        HeaderValue::try_from(self.0.nonce.as_deref()?).ok()
+        let mut nonce = HeaderValue::try_from(self.0.nonce.as_deref()?).ok()?;
+        // `Debug` does not show it, also not that of a `tonic::Status`.
+        nonce.set_sensitive(true);
+        Some(nonce)
     }
 
     /// Adds what a resource that accepts DPoP proofs answers.

@@ -45,7 +45,7 @@ impl Guard {
 
     /// Panics if the guard cannot ask for approvals and recognize them.
     #[expect(clippy::panic, reason = "a mistake of set-up")]
-    pub(super) fn assert_can_approve(&self) {
+    pub(crate) fn assert_can_approve(&self) {
         let Some(approvals) = &self.inner.approvals else {
             panic!("an approval is needed and the guard asks for none: call `Guard::approvals`")
         };
@@ -90,6 +90,16 @@ impl Guard {
                 can_be_challenged: asks
                     && (evidence.request.accepts_challenge || approvals.is_known_client(token)),
             },
+        }
+    }
+
+    /// True if the token of a grant is that of a transaction.
+    #[cfg(feature = "remote")]
+    pub(crate) fn is_of_transaction(&self, evidence: &Evidence) -> bool {
+        let token = evidence.token();
+        match &self.inner.approvals {
+            Some(approvals) => approvals.is_transaction(token),
+            None => has_own_txn(token),
         }
     }
 

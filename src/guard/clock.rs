@@ -1,6 +1,7 @@
 //! The clock of a guard.
 
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
+use std::time::{Duration, Instant};
 
 use time::UtcDateTime;
 
@@ -20,4 +21,10 @@ impl Clock {
             Clock::Custom(clock) => clock(),
         }
     }
+}
+
+/// How long the stopwatch of the process has run. It only measures how long a step takes, for the sinks that ask.
+pub(super) fn stopwatch() -> Duration {
+    static START: LazyLock<Instant> = LazyLock::new(Instant::now);
+    START.elapsed()
 }

@@ -16,7 +16,8 @@ use crate::token::AccessToken;
 
 /// Permission for one request, granted by a guard.
 ///
-/// Only a guard makes a `Grant`. With the feature `axum` it is an extractor. It is cheap to clone.
+/// Only a guard makes a `Grant`. With the feature `axum` it is an extractor, and in gRPC and elsewhere
+/// [`of`](Self::of) finds it. It is cheap to clone.
 ///
 /// A grant dereferences to its [`Evidence`], and that to the validated [`AccessToken`], so their methods are called on
 /// the grant. These are the most used ones:
@@ -32,7 +33,9 @@ use crate::token::AccessToken;
 /// | [`expires_in()`](Grant::expires_in) | how long the grant still lasts |
 /// | [`operation()`](Evidence::operation) | the name, method and path of the operation |
 /// | [`decision()`](Evidence::decision) | the id of this decision in the audit record |
-/// | [`credential()`](Grant::credential) | the token as it was sent, for token exchange |
+///
+/// The token itself is not among them: it stops at the guard. For what your service calls next, get a token of its own
+/// with a `NextHop` (feature `remote`).
 ///
 /// A grant is for its request: for another method or path it counts for nothing. And it ends with its token:
 /// [`Guard::narrow`] then refuses (`token_expired`). Something that outlives the request, such as a stream or a queued
@@ -151,11 +154,9 @@ impl Grant {
         since(self.clock.now(), end).try_into().unwrap_or_default()
     }
 
-    /// Returns the credential that the guard removed from the request.
-    ///
-    /// Use it for token exchange ([RFC 8693](https://www.rfc-editor.org/rfc/rfc8693)) and for nothing else.
-    #[must_use]
-    pub fn credential(&self) -> &Credential {
+    /// The credential that the guard removed from the request. The next hop sends it to the authorization server, and no
+    /// one else reads it.
+    pub(crate) fn credential(&self) -> &Credential {
         &self.evidence.request.credential
     }
 }

@@ -13,7 +13,7 @@ use super::{Grant, Guard};
 use crate::audit::{Audit, AuditEvent, KnownClaims};
 use crate::credential::has_query_token;
 use crate::denial::{Denial, MakeText};
-use crate::evidence::{DecisionId, Operation};
+use crate::evidence::{DecisionId, Operation, TokenSource, TraceParent};
 use crate::policy::Policy;
 use crate::reason::Reason;
 use crate::require::Require;
@@ -232,7 +232,7 @@ impl Guards {
     }
 
     /// Refuses and records a request that no guard is chosen for.
-    pub(super) fn refuse(
+    pub(crate) fn refuse(
         &self,
         parts: &Parts,
         requirement: &Require,
@@ -250,6 +250,10 @@ impl Guards {
             query_token: has_query_token(parts),
             known_claims: KnownClaims::None,
             denial: Some(&denial),
+            next_hop: None,
+            trace: TraceParent::of(&parts.headers),
+            token_source: TokenSource::Verified,
+            took: None,
         };
         for sink in &self.inner.audit {
             sink.record(&event);

@@ -22,6 +22,8 @@ mod next_step;
 
 mod readiness;
 
+mod operations;
+
 mod pass;
 
 mod admitted;
@@ -30,6 +32,8 @@ mod body;
 mod cached;
 mod clock;
 pub(crate) mod grant;
+mod in_extensions;
+mod listing;
 mod once;
 mod outcome;
 mod path_rule;
@@ -60,6 +64,7 @@ use crate::token::Terms;
 use crate::token_cache::TokenCache;
 
 use clock::Clock;
+use listing::Listings;
 use policy_settings::Policies;
 
 #[cfg(feature = "axum")]
@@ -68,9 +73,12 @@ pub(crate) use body::add_missing_body;
 pub use body::{BodyText, GuardBody, MakeBody, ProblemJson, body_fn};
 pub(crate) use grant::Grant;
 pub use guards::Guards;
-pub(crate) use request::{AccessRule, NoCredentials, RequestAnswer};
+#[cfg(feature = "axum")]
+pub(crate) use in_extensions::misplaced;
+pub(crate) use listing::{Listed, Listing};
+pub(crate) use request::{AccessRule, NoCredentials, OtherAuthenticator, RequestAnswer};
 pub use route::GuardLayer;
-pub(crate) use route::RouteSettings;
+pub(crate) use route::{RouteGuard, RouteSettings};
 
 /// Authorizes requests to one resource server.
 ///
@@ -138,8 +146,12 @@ struct Inner {
     require_nonce_if: Option<Arc<RequiresNonce>>,
     policies: Policies,
     audit: Vec<Arc<dyn Audit>>,
+    /// A sink asks how long each step takes.
+    is_timed: bool,
     /// Makes the bodies of denied responses.
     make_text: Option<Arc<MakeText>>,
+    /// The operations that layers of this guard stand for.
+    listings: Arc<Listings>,
 }
 
 /// Says whether a request came over TLS.

@@ -6,8 +6,10 @@ use std::sync::Arc;
 use super::request::{RequestContext, StepKind};
 use super::{Grant, Guard};
 use crate::answer::Answer;
+#[cfg(feature = "remote")]
+use crate::audit::HopStep;
 use crate::denial::Denial;
-use crate::evidence::Step;
+use crate::evidence::{Step, TokenSource};
 use crate::policy::Ask;
 use crate::reason::Reason;
 #[cfg(doc)]
@@ -81,8 +83,9 @@ impl Guard {
         let at = self.inner.clock.now();
         if grant.made_by(self) {
             let (head, policies) = (grant.head().cloned(), Vec::new());
-            let evidence =
-                grant.for_later_step(Step { operation, requirement, at, head, policies });
+            let beginning = self.begin(TokenSource::Grant);
+            let step = Step { operation, requirement, at, head, policies, beginning };
+            let evidence = grant.for_later_step(step);
             return match self.inner.terms.check_end(evidence.token(), at) {
                 Ok(()) => self.check_requirement(evidence, step_kind),
                 Err(reason) => Answer::Now(self.decided(evidence, Err(reason.into()))),
@@ -100,6 +103,8 @@ impl Guard {
             earlier: Some(grant.request.clone()),
             step_kind,
             head: None,
+            trace: grant.request.trace,
+            beginning: self.begin(TokenSource::Verified),
         };
         match self.credential_of(grant) {
             Ok(credential) => self.authorize_credential(context, requirement, credential),
@@ -141,7 +146,7 @@ impl Guard {
     /// # }
     /// ```
     pub fn refuse(&self, grant: &Grant) -> Denial {
-        self.deny_validated(grant, self.inner.clock.now(), Reason::PolicyDenied.into())
+        self.deny_granted(grant, self.inner.clock.now(), Reason::PolicyDenied.into())
     }
 
     /// Refuses a request that was granted, as [`refuse`](Self::refuse) does, and records the name of the rule.
@@ -178,7 +183,24 @@ impl Guard {
     /// ```
     pub fn refuse_for(&self, grant: &Grant, rule: impl Into<Cow<'static, str>>) -> Denial {
         let denial = Denial::from(Reason::PolicyDenied).with_detail(rule);
-        self.deny_validated(grant, self.inner.clock.now(), denial)
+        self.deny_granted(grant, self.inner.clock.now(), denial)
+    }
+
+    /// Records a token for what this service calls next, or refuses the request that needs it.
+    #[cfg(feature = "remote")]
+    pub(crate) fn record_hop(
+        &self,
+        grant: &Grant,
+        hop: HopStep<'_>,
+        denied: Option<Denial>,
+    ) -> Result<(), Denial> {
+        self.decided_hop(grant, self.inner.clock.now(), hop, denied)
+    }
+
+    /// True if the guard trusts an issuer of this name.
+    #[cfg(feature = "remote")]
+    pub(crate) fn trusts(&self, issuer: &str) -> bool {
+        self.issuer(issuer, self.inner.clock.now()).is_some()
     }
 
     /// Refuses what goes on after its token has ended, and records it.
@@ -187,6 +209,6 @@ impl Guard {
         let at = self.inner.clock.now();
         // The clock may be behind the timer that ended it.
         let ended = self.inner.terms.check_end(grant.token(), at);
-        self.deny_validated(grant, at, ended.err().unwrap_or(Reason::TokenExpired).into())
+        self.deny_granted(grant, at, ended.err().unwrap_or(Reason::TokenExpired).into())
     }
 }

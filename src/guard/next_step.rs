@@ -6,7 +6,7 @@ use super::request::{GuardAnswer, StepKind};
 use super::{Grant, Guard};
 use crate::answer::Answer;
 use crate::denial::Denial;
-use crate::evidence::{Operation, Step};
+use crate::evidence::{Operation, Step, TokenSource};
 use crate::require::Require;
 
 impl Guard {
@@ -22,7 +22,9 @@ impl Guard {
     ) -> GuardAnswer {
         let at = self.inner.clock.now();
         let (head, policies) = (grant.head().cloned(), Vec::new());
-        let evidence = grant.for_later_step(Step { operation, requirement, at, head, policies });
+        let beginning = self.begin(TokenSource::Grant);
+        let step = Step { operation, requirement, at, head, policies, beginning };
+        let evidence = grant.for_later_step(step);
         match self.inner.terms.check_end(evidence.token(), at) {
             Ok(()) => self.check_requirement(evidence, StepKind::Layer { approvable: false }),
             Err(reason) => Answer::Now(self.decided(evidence, Err(reason.into()))),
@@ -31,7 +33,7 @@ impl Guard {
 
     /// Refuses a request that was granted, and records it as a further step.
     pub(crate) fn refuse_next_step(&self, grant: &Grant, denial: Denial) -> Denial {
-        self.deny_validated(grant, self.inner.clock.now(), denial)
+        self.deny_granted(grant, self.inner.clock.now(), denial)
     }
 
     /// True if the guard can ask for approvals, so that an operation behind a layer may need one.

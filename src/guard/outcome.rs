@@ -1,15 +1,21 @@
 //! The end of each step: the grant or the denial, and the record.
 
+use std::time::Duration;
+
 use time::UtcDateTime;
 
+use super::clock::stopwatch;
 use super::refused::Refused;
 use super::request::RequestContext;
 use super::{Grant, Guard};
-use crate::audit::{AuditEvent, KnownClaims};
+use crate::audit::{AuditEvent, HopStep, KnownClaims};
 use crate::challenge::Scheme;
 use crate::denial::Denial;
-use crate::evidence::{DecisionId, Evidence};
+use crate::evidence::{Beginning, DecisionId, Evidence, TokenSource};
 use crate::require::Require;
+
+/// How a step of a request that was granted before begins. Since the grant, the time is the handler's.
+const AFTER_THE_GRANT: Beginning = Beginning { stopwatch: None, token_source: TokenSource::Grant };
 
 impl Guard {
     /// Records the step of a request whose token was validated, and makes the grant or the denial.
@@ -18,27 +24,50 @@ impl Guard {
         evidence: Evidence,
         checked: Result<(), Denial>,
     ) -> Result<Grant, Denial> {
+        let (at, beginning) = (evidence.at(), evidence.beginning());
         match checked {
             Ok(()) => {
-                self.record_validated(&evidence, evidence.at(), None);
+                self.record_validated(&evidence, at, beginning, None);
                 Ok(Grant::new(evidence, self))
             }
-            Err(denial) => Err(self.deny_validated(&evidence, evidence.at(), denial)),
+            Err(denial) => Err(self.deny_validated(&evidence, at, beginning, denial)),
         }
     }
 
+    /// Completes and records the denial of a request that was granted before.
+    pub(super) fn deny_granted(&self, grant: &Grant, at: UtcDateTime, denial: Denial) -> Denial {
+        self.deny_validated(grant, at, AFTER_THE_GRANT, denial)
+    }
+
     /// Completes and records the denial of a request whose token was validated.
-    pub(super) fn deny_validated(
+    fn deny_validated(
         &self,
         evidence: &Evidence,
         at: UtcDateTime,
+        beginning: Beginning,
         denial: Denial,
     ) -> Denial {
         let scheme = Some(evidence.request.credential.scheme());
         let denial = denial.with_scope_hint(evidence.requirement());
         let denial = self.complete(denial, evidence.decision(), scheme, at);
-        self.record_validated(evidence, at, Some(&denial));
+        self.record_validated(evidence, at, beginning, Some(&denial));
         denial
+    }
+
+    /// Records that a request was granted a token for what this service calls next, or why it was not.
+    #[cfg(feature = "remote")]
+    pub(super) fn decided_hop(
+        &self,
+        evidence: &Evidence,
+        at: UtcDateTime,
+        hop: HopStep<'_>,
+        denied: Option<Denial>,
+    ) -> Result<(), Denial> {
+        let scheme = Some(evidence.request.credential.scheme());
+        let complete = |denial| self.complete(denial, evidence.decision(), scheme, at);
+        let denial = denied.map(complete);
+        self.record_step(evidence, at, AFTER_THE_GRANT, denial.as_ref(), Some(hop));
+        denial.map_or(Ok(()), Err)
     }
 
     /// Completes and records the denial of a request whose token was not validated.
@@ -83,6 +112,10 @@ impl Guard {
             query_token: context.query_token,
             known_claims,
             denial,
+            next_hop: None,
+            trace: context.trace,
+            token_source: context.beginning.token_source,
+            took: took(context.beginning),
         });
     }
 
@@ -105,7 +138,24 @@ impl Guard {
         }
     }
 
-    fn record_validated(&self, evidence: &Evidence, at: UtcDateTime, denial: Option<&Denial>) {
+    fn record_validated(
+        &self,
+        evidence: &Evidence,
+        at: UtcDateTime,
+        beginning: Beginning,
+        denial: Option<&Denial>,
+    ) {
+        self.record_step(evidence, at, beginning, denial, None);
+    }
+
+    fn record_step(
+        &self,
+        evidence: &Evidence,
+        at: UtcDateTime,
+        beginning: Beginning,
+        denial: Option<&Denial>,
+        next_hop: Option<HopStep<'_>>,
+    ) {
         self.record(&AuditEvent {
             at,
             decision: evidence.decision(),
@@ -115,6 +165,10 @@ impl Guard {
             query_token: evidence.request.query_token,
             known_claims: KnownClaims::Validated(evidence),
             denial,
+            next_hop,
+            trace: evidence.request.trace,
+            token_source: beginning.token_source,
+            took: took(beginning),
         });
     }
 
@@ -123,4 +177,19 @@ impl Guard {
             sink.record(event);
         }
     }
+
+    /// True if there is a sink.
+    pub(super) fn has_record(&self) -> bool {
+        !self.inner.audit.is_empty()
+    }
+
+    /// How a step begins whose token comes from there.
+    pub(super) fn begin(&self, token_source: TokenSource) -> Beginning {
+        Beginning { stopwatch: self.inner.is_timed.then(stopwatch), token_source }
+    }
+}
+
+/// How long a step took, if a sink asks.
+fn took(beginning: Beginning) -> Option<Duration> {
+    beginning.stopwatch.map(|began| stopwatch().saturating_sub(began))
 }

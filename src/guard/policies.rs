@@ -276,6 +276,7 @@ fn ruled(evidence: &Evidence, requirement: Option<&Require>, policies: Vec<Strin
         at: evidence.at(),
         head: evidence.head().cloned(),
         policies,
+        beginning: evidence.beginning(),
     })
 }
 

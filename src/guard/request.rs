@@ -1,5 +1,6 @@
 //! What the steps of one request hand to each other.
 
+use std::any::type_name;
 use std::sync::Arc;
 
 use http::Extensions;
@@ -10,7 +11,7 @@ use super::Grant;
 use crate::answer::Answer;
 use crate::challenge::Scheme;
 use crate::denial::Denial;
-use crate::evidence::{DecisionId, Operation, ValidatedRequest};
+use crate::evidence::{Beginning, DecisionId, Operation, TraceParent, ValidatedRequest};
 use crate::proof::ClientCertificate;
 use crate::require::Require;
 
@@ -47,6 +48,16 @@ pub(crate) struct OtherAuthenticator {
     pub(crate) is_there: fn(&Extensions) -> bool,
 }
 
+impl OtherAuthenticator {
+    /// The one that leaves a `T`.
+    pub(crate) fn of<T: Send + Sync + 'static>() -> Self {
+        OtherAuthenticator {
+            name: type_name::<T>(),
+            is_there: |extensions: &Extensions| extensions.get::<T>().is_some(),
+        }
+    }
+}
+
 /// The answer of a guard: at once, or after waiting for keys or for a store.
 pub(crate) type GuardAnswer = Answer<'static, Result<Grant, Denial>>;
 
@@ -79,6 +90,10 @@ pub(super) struct RequestContext {
     pub(super) step_kind: StepKind,
     /// The head without credentials, if a policy is asked.
     pub(super) head: Option<Arc<Parts>>,
+    /// For the record alone, and `None` without one.
+    pub(super) trace: Option<TraceParent>,
+    /// For the record alone.
+    pub(super) beginning: Beginning,
 }
 
 /// What a step is, as far as the token is spent by it.

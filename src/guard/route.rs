@@ -1,17 +1,19 @@
 //! The guard of one route: what the guard requires of requests to it, and how they are answered. The room `layer` makes
 //! a tower layer of it.
 
-use std::any::type_name;
 use std::fmt;
 use std::sync::Arc;
 
-use http::Extensions;
 use http::request::Parts;
 
+#[cfg(feature = "remote")]
+use super::Grant;
 use super::body::GuardBody;
+use super::listing::{Listed, Listing};
 use super::path_rule::require_for_every_spelling;
 use super::request::{AccessRule, OtherAuthenticator};
 use super::{Guard, Guards};
+use crate::audit::{Asked, ListedOperation};
 use crate::denial::Denial;
 use crate::require::Require;
 
@@ -92,14 +94,53 @@ pub(super) struct Route {
     optional: bool,
     other_authenticators: Vec<OtherAuthenticator>,
     approvable: bool,
+    /// Keeps the route in the list of its guard. `None` while it is made.
+    _listing: Option<Listing>,
 }
 
 /// Which guard judges a request.
 #[derive(Clone)]
-pub(super) enum RouteGuard {
+pub(crate) enum RouteGuard {
     One(Guard),
     /// One of these, chosen for each request.
     Chosen(Guards),
+}
+
+impl RouteGuard {
+    /// Puts this into the list of every guard that may be chosen.
+    pub(crate) fn list(&self, listed: Listed) -> Listing {
+        match self {
+            RouteGuard::One(guard) => Listing::new(listed, [guard.listings()]),
+            RouteGuard::Chosen(guards) => {
+                Listing::new(listed, guards.iter().map(|(_, guard)| guard.listings()))
+            }
+        }
+    }
+
+    /// The guard that judges this request, or the guards of which none is chosen for it.
+    pub(crate) fn of_request(&self, parts: &mut Parts) -> Result<&Guard, &Guards> {
+        match self {
+            RouteGuard::One(guard) => Ok(guard),
+            RouteGuard::Chosen(guards) => guards.chosen(parts).ok_or(guards),
+        }
+    }
+
+    /// The guard that made this grant.
+    #[cfg(feature = "remote")]
+    pub(crate) fn maker_of(&self, grant: &Grant) -> Option<&Guard> {
+        match self {
+            RouteGuard::One(guard) => Some(guard).filter(|guard| grant.made_by(guard)),
+            RouteGuard::Chosen(guards) => guards.maker_of(grant),
+        }
+    }
+
+    /// Shows every guard that may be chosen.
+    pub(crate) fn for_each(&self, mut show: impl FnMut(&Guard)) {
+        match self {
+            RouteGuard::One(guard) => show(guard),
+            RouteGuard::Chosen(guards) => guards.iter().for_each(|(_, guard)| show(guard)),
+        }
+    }
 }
 
 #[derive(Clone)]
@@ -110,14 +151,16 @@ pub(super) enum RouteRequirement {
 
 impl GuardLayer {
     pub(super) fn new(guard: RouteGuard, requirement: RouteRequirement) -> Self {
-        let route = Route {
+        let mut route = Route {
             guard,
             requirement,
             operation_name: None,
             optional: false,
             other_authenticators: Vec::new(),
             approvable: false,
+            _listing: None,
         };
+        route.list();
         GuardLayer { settings: Arc::new(RouteSettings { route, body: GuardBody }) }
     }
 
@@ -137,7 +180,28 @@ impl RouteRequirement {
 }
 
 impl<B: Clone> GuardLayer<B> {
-    /// Names the operation in the record. By default it is named by method and path.
+    /// Names the operation in the record and in the [list of the guard](Guard::operations). By default it is named by
+    /// method and path in the record, and is not in the list.
+    ///
+    /// Prefer the method and the path of the route, such as `POST /orders/{id}/refund`, from the root of the router. Such
+    /// a name is read as both. A part of the path in braces stands for any segment, and `{*rest}` at the end for all
+    /// that follow.
+    ///
+    /// ```
+    /// # #[cfg(feature = "testing")] {
+    /// use unconfused::{Audience, Guard, Scope};
+    /// # use unconfused::testing::TestIssuer;
+    ///
+    /// const ORDERS: Audience = Audience::from_static("https://orders.example");
+    /// const REFUND: Scope = Scope::from_static("orders:refund");
+    /// # let issuer = TestIssuer::new("https://login.example").issuer();
+    ///
+    /// let guard = Guard::new(ORDERS, issuer);
+    /// let refunds = guard.require(REFUND).named("POST /orders/{id}/refund");
+    /// assert_eq!(guard.operations().listed()[0].path(), Some("/orders/{id}/refund"));
+    /// # drop(refunds);
+    /// # }
+    /// ```
     pub fn named(self, name: impl AsRef<str>) -> Self {
         self.with(|route| route.operation_name = Some(name.as_ref().into()))
     }
@@ -200,11 +264,7 @@ impl<B: Clone> GuardLayer<B> {
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
     pub fn or_authenticated<T: Send + Sync + 'static>(self) -> Self {
-        let other = OtherAuthenticator {
-            name: type_name::<T>(),
-            is_there: |extensions: &Extensions| extensions.get::<T>().is_some(),
-        };
-        self.with(|route| route.other_authenticators.push(other))
+        self.with(|route| route.other_authenticators.push(OtherAuthenticator::of::<T>()))
     }
 
     /// Sets what makes the body of the responses of this layer, instead of what the guard is set up with
@@ -234,35 +294,49 @@ impl<B: Clone> GuardLayer<B> {
     ///
     /// Panics if the guard, or one of several, cannot ask for approvals: see [`Guard::approvals`].
     pub fn approvable(self) -> Self {
-        match &self.settings.route.guard {
-            RouteGuard::One(guard) => guard.assert_can_approve(),
-            RouteGuard::Chosen(guards) => {
-                guards.iter().for_each(|(_, guard)| guard.assert_can_approve())
-            }
-        }
+        self.settings.route.guard.for_each(Guard::assert_can_approve);
         self.with(|route| route.approvable = true)
     }
 
     pub(super) fn with(mut self, change: impl FnOnce(&mut Route)) -> Self {
-        change(&mut Arc::make_mut(&mut self.settings).route);
+        let route = &mut Arc::make_mut(&mut self.settings).route;
+        change(route);
+        route.list();
         self
+    }
+}
+
+impl Route {
+    /// Puts this route into the list of its guards, as it is now. What stood for it before leaves the list, unless
+    /// another layer still has it.
+    fn list(&mut self) {
+        let listed = match &self.operation_name {
+            None => Listed::UnnamedLayer,
+            Some(name) => {
+                let asked = match &self.requirement {
+                    RouteRequirement::Fixed(requirement) => Asked::Fixed(requirement.clone()),
+                    RouteRequirement::Computed(_) => Asked::Computed,
+                };
+                let listed = ListedOperation::new(name.clone(), asked);
+                let listed = listed.optional(self.optional).approvable(self.approvable);
+                Listed::Operations(vec![listed])
+            }
+        };
+        self._listing = Some(self.guard.list(listed));
     }
 }
 
 impl<B> RouteSettings<B> {
     /// The guard that judges this request, or the denial if there is none for it.
     pub(crate) fn guard(&self, parts: &mut Parts) -> Result<&Guard, Denial> {
-        let guards = match &self.route.guard {
-            RouteGuard::One(guard) => return Ok(guard),
-            RouteGuard::Chosen(guards) => guards,
-        };
-        guards.chosen(parts).ok_or_else(|| match &self.route.requirement {
+        let Route { guard, requirement, operation_name, .. } = &self.route;
+        guard.of_request(parts).map_err(|guards| match requirement {
             RouteRequirement::Fixed(requirement) => {
-                guards.refuse(parts, requirement, self.route.operation_name.clone())
+                guards.refuse(parts, requirement, operation_name.clone())
             }
             // The rule is not asked: nothing is known of the resource.
             RouteRequirement::Computed(_) => {
-                guards.refuse(parts, &Require::valid_token(), self.route.operation_name.clone())
+                guards.refuse(parts, &Require::valid_token(), operation_name.clone())
             }
         })
     }

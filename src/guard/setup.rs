@@ -10,6 +10,7 @@ use http::{HeaderName, Method};
 use time::UtcDateTime;
 
 use super::clock::Clock;
+use super::listing::Listings;
 use super::policy_settings::Policies;
 use super::{Guard, Inner};
 use crate::audit::Audit;
@@ -52,16 +53,19 @@ impl Guard {
             require_nonce_if: None,
             policies: Policies::default(),
             audit: Vec::new(),
+            is_timed: false,
             make_text: None,
+            listings: Arc::default(),
         };
         Guard { inner: Arc::new(inner) }.trust(issuer)
     }
 
-    /// Changes the settings, which makes another guard with an empty cache.
+    /// Changes the settings, which makes another guard with an empty cache and without layers.
     pub(super) fn with(mut self, change: impl FnOnce(&mut Inner)) -> Self {
         static NEXT_ID: AtomicU64 = AtomicU64::new(1);
         let inner = Arc::make_mut(&mut self.inner);
         inner.id = NEXT_ID.fetch_add(1, Ordering::Relaxed);
+        inner.listings = Arc::new(Listings::default());
         change(inner);
         // Tokens that were validated under other settings must not be found.
         let has_tenants = !inner.templates.is_empty();
@@ -434,6 +438,9 @@ impl Guard {
     /// A closure is a sink; [`audit_fn`](crate::audit::audit_fn) gives it its signature.
     #[must_use]
     pub fn audit(self, sink: impl Audit) -> Self {
-        self.with(|inner| inner.audit.push(Arc::new(sink)))
+        self.with(|inner| {
+            inner.is_timed |= sink.wants_time();
+            inner.audit.push(Arc::new(sink));
+        })
     }
 }

@@ -25,7 +25,9 @@ use crate::approvals::Transaction;
 use crate::approvals::accepts_challenge;
 use crate::credential::{Credential, has_query_token};
 use crate::denial::Denial;
-use crate::evidence::{DecisionId, Evidence, Operation, Step, ValidatedRequest};
+use crate::evidence::{
+    DecisionId, Evidence, Operation, Step, TokenSource, TraceParent, ValidatedRequest,
+};
 use crate::jose::Digest;
 use crate::path::other_spellings;
 use crate::policy::Ask;
@@ -135,8 +137,9 @@ impl Guard {
             let requirement = grant.requirement().clone().and(&*requirement).into();
             let head = self.head_for_policies(parts, grant.credential());
             let (at, policies) = (grant.at(), Vec::new());
-            let evidence =
-                grant.for_later_step(Step { operation, requirement, at, head, policies });
+            let beginning = self.begin(TokenSource::Grant);
+            let step = Step { operation, requirement, at, head, policies, beginning };
+            let evidence = grant.for_later_step(step);
             return RequestAnswer::Decided(self.check_requirement(evidence, step_kind));
         }
         let mut context = self.context(parts, operation, earlier, step_kind);
@@ -197,6 +200,8 @@ impl Guard {
             earlier: earlier.map(|grant| grant.request.clone()),
             step_kind,
             head: None,
+            trace: if self.has_record() { TraceParent::of(&parts.headers) } else { None },
+            beginning: self.begin(TokenSource::Verified),
         }
     }
 
@@ -245,6 +250,7 @@ impl Guard {
             // No token can meet this, so there is no challenge.
             Err(Reason::PolicyDenied.into())
         } else if let Some(cached) = self.cached_token(cache_slot, &credential, context.at) {
+            context.beginning.token_source = TokenSource::Cache;
             let source = ClaimsSource::Cache(cached);
             return self.authorize_token(context, requirement, credential, source);
         } else {
@@ -308,10 +314,12 @@ impl Guard {
             earlier,
             step_kind,
             head,
+            trace,
+            beginning,
             ..
         } = context;
         let ends_at = self.inner.terms.end_of(&token);
-        let step = Step { operation, requirement, at, head, policies: Vec::new() };
+        let step = Step { operation, requirement, at, head, policies: Vec::new(), beginning };
         let request = ValidatedRequest::new(
             token,
             ends_at,
@@ -320,6 +328,7 @@ impl Guard {
             decision,
             query_token,
             accepts_challenge,
+            trace,
             earlier,
         );
         let evidence = Evidence::new(request);

@@ -18,13 +18,17 @@
 //! 13. [gRPC and streams](grpc_and_streams): what each method requires, what clients are told, and streams that end with
 //!     their token.
 //! 14. [MCP servers](mcp_servers): which tool requires what, what clients are told, sessions and streams.
-//! 15. [JWTs of your own](jwts_of_your_own): plain JWTs, signed with a private key of your service.
-//! 16. [Behind a proxy](behind_a_proxy): what changes if something else terminates TLS, or authenticates users.
-//! 17. [Testing your service](testing_your_service): tokens for your own tests.
-//! 18. [Deployment](deployment): what the service needs where it runs.
-//! 19. [What is not checked](what_is_not_checked): what a grant does not say.
-//! 20. [Limits](limits): every number, and how to change it.
-//! 21. [Security](security): the threats, and what the guard does about each.
+//! 15. [Call the next service](call_the_next_service): a token of its own for each hop, and what cannot be done with it.
+//! 16. [JWTs of your own](jwts_of_your_own): plain JWTs, signed with a private key of your service.
+//! 17. [Behind a proxy](behind_a_proxy): what changes if something else terminates TLS, or authenticates users.
+//! 18. [Testing your service](testing_your_service): tokens for your own tests.
+//! 19. [Deployment](deployment): what the service needs where it runs.
+//! 20. [What is recorded](what_is_recorded): the record, its sinks, and what is never in it.
+//! 21. [Watch it](watch_it): metrics, alerts and a dashboard.
+//! 22. [Is it working? Three signals](three_signals): how a team sees that all of it is at work, and keeps it so in CI.
+//! 23. [What is not checked](what_is_not_checked): what a grant does not say.
+//! 24. [Limits](limits): every number, and how to change it.
+//! 25. [Security](security): the threats, and what the guard does about each.
 //!
 //! The chapters hold no code of the crate. Their examples run as its tests.
 
@@ -36,6 +40,9 @@ pub mod ask_a_policy_engine {}
 
 #[doc = include_str!("behind_a_proxy.md")]
 pub mod behind_a_proxy {}
+
+#[doc = include_str!("call_the_next_service.md")]
+pub mod call_the_next_service {}
 
 #[doc = include_str!("delegation.md")]
 pub mod delegation {}
@@ -87,8 +94,17 @@ pub mod step_up {}
 #[doc = include_str!("testing_your_service.md")]
 pub mod testing_your_service {}
 
+#[doc = include_str!("three_signals.md")]
+pub mod three_signals {}
+
 #[doc = include_str!("vendor_profiles.md")]
 pub mod vendor_profiles {}
 
+#[doc = include_str!("watch_it.md")]
+pub mod watch_it {}
+
 #[doc = include_str!("what_is_not_checked.md")]
 pub mod what_is_not_checked {}
+
+#[doc = include_str!("what_is_recorded.md")]
+pub mod what_is_recorded {}

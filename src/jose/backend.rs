@@ -6,8 +6,8 @@
 /// every backend, and the backends are tested against each other: they accept and refuse the same signatures.
 ///
 /// [`Issuer::backend`](crate::Issuer::backend) and [`Validation::backend`](crate::token::Validation::backend) choose
-/// the backend, and nothing else does: the feature `aws-lc` alone changes no guard. DPoP proofs are always verified
-/// with the default.
+/// the backend for tokens, [`Dpop::backend`](crate::proof::Dpop::backend) chooses it for proofs, and nothing else does:
+/// the feature `aws-lc` alone changes no guard.
 ///
 #[cfg_attr(feature = "aws-lc", doc = "```")]
 #[cfg_attr(not(feature = "aws-lc"), doc = "```ignore")]
@@ -21,7 +21,7 @@
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
 #[non_exhaustive]
 pub enum Backend {
-    /// OpenSSL, through josekit. This is the default.
+    /// OpenSSL, through josekit, and directly for ECDSA. This is the default.
     #[default]
     OpenSsl,
     /// AWS-LC, through aws-lc-rs.

@@ -130,7 +130,7 @@ fn malformed(token: &str, found: &'static str) -> Unreadable {
     let dots = memchr::memchr_iter(b'.', token.as_bytes()).count();
     let other_format = if token.starts_with(['{', '[']) {
         "a JWT in JSON serialization"
-    } else if token.contains('~') {
+    } else if memchr::memchr(b'~', token.as_bytes()).is_some() {
         "an SD-JWT"
     } else if dots == 0 {
         "one part, as in an opaque token"

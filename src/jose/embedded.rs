@@ -1,10 +1,11 @@
 //! A JWS that carries its own key (RFC 7515 section 4.1.3). Only a proof of possession may.
 
+use std::sync::Arc;
+
 use super::algorithm::{Algorithm, AlgorithmSet};
 use super::backend::Backend;
 use super::compact::{Header, Parts, decode, is_type};
 use super::jwk::ParsedJwk;
-use super::key_problem::KeyProblem;
 use crate::reason::Reason;
 
 /// A compact JWS with a `jwk` in its header. Nothing in it is verified.
@@ -16,9 +17,15 @@ pub(crate) struct Embedded<'a> {
     signature: Vec<u8>,
 }
 
-/// The key of a header, known to fit the algorithm.
+/// The key of a header.
 #[derive(Debug)]
-pub(crate) struct EmbeddedKey(ParsedJwk);
+pub(crate) struct EmbeddedKey {
+    /// The JWK as it was sent.
+    jwk: Box<str>,
+    key: ParsedJwk,
+    /// The SHA-256 thumbprint (RFC 7638).
+    thumbprint: Arc<str>,
+}
 
 impl<'a> Embedded<'a> {
     /// Parses `jws`. Returns `None` if it is not such a JWS.
@@ -40,25 +47,46 @@ impl<'a> Embedded<'a> {
         self.header.algorithm(allowed).ok()
     }
 
-    /// Returns the key of the header if it is a public key for this algorithm.
-    pub(crate) fn key(&self, algorithm: Algorithm) -> Option<EmbeddedKey> {
-        let key = ParsedJwk::parse(self.header.jwk()?);
-        key.fits(algorithm).then_some(EmbeddedKey(key))
+    /// Returns the key of the header if it is a public key.
+    pub(crate) fn key(&self) -> Option<EmbeddedKey> {
+        let jwk = self.header.jwk()?;
+        let key = ParsedJwk::parse(jwk);
+        let thumbprint = key.thumbprint().ok()?.into();
+        Some(EmbeddedKey { jwk: jwk.into(), key, thumbprint })
+    }
+
+    /// Returns true if the key of the header is this one, written in the same way.
+    pub(crate) fn has_key(&self, key: &EmbeddedKey) -> bool {
+        self.header.jwk() == Some(&*key.jwk)
     }
 
     pub(crate) fn payload(&self) -> &[u8] {
         &self.payload
     }
 
-    pub(crate) fn verify(&self, key: &EmbeddedKey, algorithm: Algorithm) -> Result<(), Reason> {
-        let signed = self.signing_input.as_bytes();
-        key.0.verify(algorithm, signed, &self.signature, Backend::default())
+    pub(crate) fn verify(
+        &self,
+        key: &EmbeddedKey,
+        algorithm: Algorithm,
+        backend: Backend,
+    ) -> Result<(), Reason> {
+        key.key.verify(algorithm, self.signing_input.as_bytes(), &self.signature, backend)
     }
 }
 
 impl EmbeddedKey {
+    /// Returns true if it is a key for this algorithm.
+    pub(crate) fn fits(&self, algorithm: Algorithm) -> bool {
+        self.key.fits(algorithm)
+    }
+
     /// Returns the SHA-256 thumbprint (RFC 7638).
-    pub(crate) fn thumbprint(&self) -> Result<String, KeyProblem> {
-        self.0.thumbprint()
+    pub(crate) fn thumbprint(&self) -> &Arc<str> {
+        &self.thumbprint
+    }
+
+    /// The length of the JWK as it was sent, in bytes.
+    pub(crate) fn jwk_len(&self) -> usize {
+        self.jwk.len()
     }
 }

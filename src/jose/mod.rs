@@ -2,7 +2,7 @@
 //!
 //! No file outside this folder names josekit, openssl or aws-lc-rs, and none of their types leaves it. Of josekit are
 //! used: `Jwk`, a verifier made from a JWK, `JwsVerifier::verify`, and in `signing` the readers of private keys and
-//! `JwsSigner::sign`. `jwk` and `public_key` check what josekit leaves unchecked in a key, before josekit or AWS-LC sees
+//! `JwsSigner::sign`. openssl verifies ECDSA without josekit. `jwk` and `public_key` check what josekit leaves unchecked in a key, before josekit or AWS-LC sees
 //! it.
 
 mod algorithm;
@@ -27,7 +27,7 @@ pub(crate) use compact::{
     Compact, Header, Unreadable, decode, encode, is_base64url_of, is_type, without_prefix,
 };
 pub(crate) use digest::{Digest, DigestKey, constant_time_eq, hmac_sha256, random_bytes, sha256};
-pub(crate) use embedded::Embedded;
+pub(crate) use embedded::{Embedded, EmbeddedKey};
 pub(crate) use jwk::Signer;
 pub use key_problem::{KeyProblem, SkippedKey};
 pub(crate) use key_set::Signed;

@@ -1,16 +1,19 @@
-//! Public keys: checked with openssl, used through josekit or with AWS-LC.
+//! Public keys: checked with openssl, used through josekit, by openssl itself for ECDSA, or with AWS-LC.
 
 use std::fmt;
 use std::sync::OnceLock;
 
 use base64_simd::URL_SAFE_NO_PAD;
 use josekit::jwk::Jwk;
-use josekit::jws::{ES256, ES384, ES512, EdDSA, JwsVerifier};
+use josekit::jws::{EdDSA, JwsVerifier};
 use josekit::jws::{PS256, PS384, PS512, RS256, RS384, RS512};
 use openssl::bn::{BigNum, BigNumContext};
-use openssl::ec::{EcGroup, EcKey};
+use openssl::ec::{EcGroup, EcKey, EcPoint};
+use openssl::ecdsa::EcdsaSig;
 use openssl::error::ErrorStack;
 use openssl::nid::Nid;
+use openssl::pkey::Public;
+use openssl::sha::{sha256 as sha256_of, sha384, sha512};
 use serde_json::Value;
 
 use super::algorithm::Algorithm;
@@ -33,13 +36,31 @@ pub(super) struct PublicKey {
 /// once, when it is first needed.
 struct LazyVerifier {
     algorithm: Algorithm,
-    openssl: OnceLock<Option<Box<dyn JwsVerifier>>>,
+    openssl: OnceLock<Option<OpenSslVerifier>>,
     #[cfg(feature = "aws-lc")]
     aws_lc: OnceLock<Option<AwsLcVerifier>>,
 }
 
+enum OpenSslVerifier {
+    Josekit(Box<dyn JwsVerifier>),
+    /// josekit has OpenSSL encode a key and decode it again, which takes longer than the signature. A proof brings a key
+    /// that no one has seen before.
+    Ecdsa(Algorithm, EcKey<Public>),
+}
+
+impl OpenSslVerifier {
+    fn verifies(&self, message: &[u8], signature: &[u8]) -> bool {
+        match self {
+            OpenSslVerifier::Josekit(verifier) => verifier.verify(message, signature).is_ok(),
+            OpenSslVerifier::Ecdsa(algorithm, key) => {
+                verifies_ecdsa(*algorithm, key, message, signature).unwrap_or(false)
+            }
+        }
+    }
+}
+
 enum Verifier<'a> {
-    OpenSsl(&'a dyn JwsVerifier),
+    OpenSsl(&'a OpenSslVerifier),
     #[cfg(feature = "aws-lc")]
     AwsLc(&'a AwsLcVerifier),
 }
@@ -58,7 +79,7 @@ impl LazyVerifier {
         match backend {
             Backend::OpenSsl => {
                 let made = self.openssl.get_or_init(|| openssl_verifier(self.algorithm, jwk));
-                made.as_deref().map(Verifier::OpenSsl)
+                made.as_ref().map(Verifier::OpenSsl)
             }
             #[cfg(feature = "aws-lc")]
             Backend::AwsLc => {
@@ -76,7 +97,7 @@ impl LazyVerifier {
 impl Verifier<'_> {
     fn verifies(&self, message: &[u8], signature: &[u8]) -> bool {
         match self {
-            Verifier::OpenSsl(verifier) => verifier.verify(message, signature).is_ok(),
+            Verifier::OpenSsl(verifier) => verifier.verifies(message, signature),
             #[cfg(feature = "aws-lc")]
             Verifier::AwsLc(verifier) => verifier.verifies(message, signature),
         }
@@ -120,22 +141,25 @@ impl PublicKey {
             "P-521" => (Nid::SECP521R1, 66, Algorithm::Es512),
             _ => return Err(KeyProblem::TypeNotOffered),
         };
-        let on_curve = || -> Result<(), ErrorStack> {
-            let group = EcGroup::from_curve_name(nid)?;
-            let (x, y) = (BigNum::from_slice(x)?, BigNum::from_slice(y)?);
-            // Refuses what is out of range or off the curve (EC_KEY_check_key).
-            EcKey::from_public_key_affine_coordinates(&group, &x, &y).map(drop)
+        let on_curve = || -> Result<EcKey<Public>, ErrorStack> {
+            let group = group(nid)?;
+            // The uncompressed form (SEC 1 section 2.3.3), which does not have the point at infinity. Refuses what is
+            // out of range or off the curve. These curves have the cofactor 1, so every other point has the full order.
+            let point = [&[4], x, y].concat();
+            let point = EcPoint::from_bytes(group, &point, &mut *BigNumContext::new()?)?;
+            EcKey::from_public_key(group, &point)
         };
-        if x.len() != len || y.len() != len || on_curve().is_err() {
+        if x.len() != len || y.len() != len {
             return Err(KeyProblem::InvalidPoint);
         }
-        PublicKey::new(
-            "EC",
-            &[("x", x), ("y", y)],
-            Some(curve),
-            len.saturating_mul(2),
-            &[algorithm],
-        )
+        let key = on_curve().map_err(|_| KeyProblem::InvalidPoint)?;
+        let numbers = [("x", x), ("y", y)];
+        let signature_len = len.saturating_mul(2);
+        let made = PublicKey::new("EC", &numbers, Some(curve), signature_len, &[algorithm])?;
+        if let Some(verifier) = made.verifiers.first() {
+            let _ = verifier.openssl.set(Some(OpenSslVerifier::Ecdsa(algorithm, key)));
+        }
+        Ok(made)
     }
 
     /// Checks an Ed25519 key (RFC 8037 section 2): the point is valid (RFC 8032 section 5.1.3) and not of small order.
@@ -219,14 +243,14 @@ impl fmt::Debug for PublicKey {
     }
 }
 
-fn openssl_verifier(algorithm: Algorithm, jwk: &Jwk) -> Option<Box<dyn JwsVerifier>> {
-    fn boxed<V: JwsVerifier + 'static, E>(made: Result<V, E>) -> Option<Box<dyn JwsVerifier>> {
-        made.ok().map(|verifier| Box::new(verifier) as Box<dyn JwsVerifier>)
+/// Makes the verifier of a key that is not an EC key.
+fn openssl_verifier(algorithm: Algorithm, jwk: &Jwk) -> Option<OpenSslVerifier> {
+    fn boxed<V: JwsVerifier + 'static, E>(made: Result<V, E>) -> Option<OpenSslVerifier> {
+        made.ok().map(|verifier| OpenSslVerifier::Josekit(Box::new(verifier)))
     }
     match algorithm {
-        Algorithm::Es256 => boxed(ES256.verifier_from_jwk(jwk)),
-        Algorithm::Es384 => boxed(ES384.verifier_from_jwk(jwk)),
-        Algorithm::Es512 => boxed(ES512.verifier_from_jwk(jwk)),
+        // Made when the key is checked.
+        Algorithm::Es256 | Algorithm::Es384 | Algorithm::Es512 => None,
         Algorithm::Rs256 => boxed(RS256.verifier_from_jwk(jwk)),
         Algorithm::Rs384 => boxed(RS384.verifier_from_jwk(jwk)),
         Algorithm::Rs512 => boxed(RS512.verifier_from_jwk(jwk)),
@@ -234,6 +258,40 @@ fn openssl_verifier(algorithm: Algorithm, jwk: &Jwk) -> Option<Box<dyn JwsVerifi
         Algorithm::Ps384 => boxed(PS384.verifier_from_jwk(jwk)),
         Algorithm::Ps512 => boxed(PS512.verifier_from_jwk(jwk)),
         Algorithm::Ed25519 | Algorithm::EdDsa => boxed(EdDSA.verifier_from_jwk(jwk)),
+    }
+}
+
+/// Returns the group of this curve, which takes long to make.
+fn group(curve: Nid) -> Result<&'static EcGroup, ErrorStack> {
+    static GROUPS: [OnceLock<EcGroup>; 3] = [const { OnceLock::new() }; 3];
+    let [p256, p384, p521] = &GROUPS;
+    let made = match curve {
+        Nid::X9_62_PRIME256V1 => p256,
+        Nid::SECP384R1 => p384,
+        Nid::SECP521R1 => p521,
+        _ => return Err(ErrorStack::get()),
+    };
+    if let Some(group) = made.get() {
+        return Ok(group);
+    }
+    let group = EcGroup::from_curve_name(curve)?;
+    Ok(made.get_or_init(|| group))
+}
+
+/// Verifies a signature that is two numbers of the same length, one after the other (RFC 7518 section 3.4).
+fn verifies_ecdsa(
+    algorithm: Algorithm,
+    key: &EcKey<Public>,
+    message: &[u8],
+    signature: &[u8],
+) -> Result<bool, ErrorStack> {
+    let (r, s) = signature.split_at(signature.len() / 2);
+    let signature =
+        EcdsaSig::from_private_components(BigNum::from_slice(r)?, BigNum::from_slice(s)?)?;
+    match algorithm {
+        Algorithm::Es384 => signature.verify(&sha384(message), key),
+        Algorithm::Es512 => signature.verify(&sha512(message), key),
+        _ => signature.verify(&sha256_of(message), key),
     }
 }
 

@@ -18,6 +18,8 @@ use serde_json::{Map, Value};
 use super::algorithm::Algorithm;
 use super::backend::Backend;
 use super::compact::decode;
+#[cfg(feature = "remote")]
+use super::compact::encode;
 use super::jwk::ParsedJwk;
 #[cfg(feature = "testing")]
 use super::key_set::KeySet;
@@ -185,6 +187,26 @@ impl SigningKey {
     /// Signs a message and returns the signature in base64url, or `None` if the library fails.
     pub(crate) fn sign(&self, message: &str) -> Option<String> {
         Some(URL_SAFE_NO_PAD.encode_to_string(self.signature(message)?))
+    }
+
+    /// Signs claims as a compact JWT, whose header has these members and `alg`. Returns `None` if the library fails.
+    #[cfg(feature = "remote")]
+    pub(crate) fn sign_jwt(
+        &self,
+        mut header: Map<String, Value>,
+        claims: &Value,
+    ) -> Option<String> {
+        header.insert("alg".to_owned(), self.algorithm().as_str().into());
+        let header = encode(Value::Object(header).to_string());
+        let message = format!("{header}.{}", encode(claims.to_string()));
+        let signature = self.sign(&message)?;
+        Some(format!("{message}.{signature}"))
+    }
+
+    /// Returns the SHA-256 thumbprint of the public half (RFC 7638), or `None` if there is none.
+    #[cfg(feature = "remote")]
+    pub(crate) fn thumbprint(&self) -> Option<String> {
+        ParsedJwk::parse(&self.public.json).thumbprint().ok()
     }
 
     fn signature(&self, message: &str) -> Option<Vec<u8>> {

@@ -12,7 +12,7 @@ use crate::printable::Printable;
 
 /// Returns the URLs where the metadata of an issuer may be, in the order in which they are tried: RFC 8414 section 3.1,
 /// there with OpenID's file name (RFC 8414 section 5), and OpenID Connect Discovery section 4.
-pub(super) fn metadata_urls(issuer: &Uri) -> Vec<String> {
+pub(crate) fn metadata_urls(issuer: &Uri) -> Vec<String> {
     const OAUTH: &str = "/.well-known/oauth-authorization-server";
     const OPENID: &str = "/.well-known/openid-configuration";
     let scheme = issuer.scheme_str().unwrap_or_default();
@@ -28,6 +28,16 @@ pub(super) fn metadata_urls(issuer: &Uri) -> Vec<String> {
 
 /// Returns the `jwks_uri` of a metadata document, which must name this very issuer (RFC 8414 section 3.3).
 pub(super) fn jwks_uri(document: &str, issuer: &str, scheme: AllowedScheme) -> Result<Uri, String> {
+    endpoint(document, "jwks_uri", issuer, scheme)
+}
+
+/// Returns the URL that is this member of a metadata document, which must name this very issuer.
+pub(crate) fn endpoint(
+    document: &str,
+    name: &str,
+    issuer: &str,
+    scheme: AllowedScheme,
+) -> Result<Uri, String> {
     let document = Object::read(document).filter(Object::is_sound);
     let document = document.ok_or("is not a JSON object")?;
     let member = |name| document.get(name).and_then(string);
@@ -38,10 +48,10 @@ pub(super) fn jwks_uri(document: &str, issuer: &str, scheme: AllowedScheme) -> R
             "is the metadata of another issuer: expected `{issuer}`, found {found:?}"
         ));
     }
-    let uri = member("jwks_uri").ok_or("names no `jwks_uri`")?;
+    let uri = member(name).ok_or_else(|| format!("names no `{name}`"))?;
     scheme
         .parse_with_query(&uri)
-        .map_err(|error| format!("names a `jwks_uri` that must not be fetched from: {error}"))
+        .map_err(|error| format!("names a `{name}` that must not be used: {error}"))
 }
 
 /// Returns how long an answer says that it is fresh (RFC 9111 section 5.2.2), if it does say.

@@ -5,13 +5,12 @@ use std::time::Duration;
 
 use http::header::{ACCEPT, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE};
 use http::{Request, Response, StatusCode, Uri};
-use tokio::time::timeout;
 
 use super::cache::{FetchResult, Fetched, Timestamp};
 use super::discovery;
 use super::url::AllowedScheme;
 use crate::jose::{KeySet, sha256};
-use crate::outbound::{HttpClient, HttpLimits};
+use crate::outbound::{HttpClient, HttpError, HttpLimits, send_within};
 use crate::printable::{Printable, with_causes, without_secrets};
 
 /// The limits of each answer.
@@ -143,15 +142,16 @@ impl Fetcher {
             .header(ACCEPT, "application/jwk-set+json, application/json")
             .body(Vec::new())
             .map_err(|error| failed(uri, &with_causes(&error)))?;
-        let sent = self.client.send(request, HttpLimits::new(MAX_BYTES, REQUEST_TIMEOUT));
-        let answer = match timeout(REQUEST_TIMEOUT, sent).await {
-            Ok(Ok(answer)) => answer,
-            Ok(Err(error)) => return Err(failed(uri, &with_causes(&error))),
-            Err(_) => {
-                let seconds = REQUEST_TIMEOUT.as_secs();
-                return Err(failed(uri, &format!("no answer within {seconds} seconds")));
-            }
-        };
+        let limits = HttpLimits::new(MAX_BYTES, REQUEST_TIMEOUT);
+        let answer = send_within(&*self.client, request, limits)
+            .await
+            .map_err(|error| match error {
+                HttpError::TimedOut => {
+                    format!("no answer within {} seconds", REQUEST_TIMEOUT.as_secs())
+                }
+                error => with_causes(&error),
+            })
+            .map_err(|problem| failed(uri, &problem))?;
         if answer.status() != StatusCode::OK {
             let shown = uri.to_string();
             return Err(format!(
@@ -159,9 +159,6 @@ impl Fetcher {
                 without_secrets(&shown),
                 answer.status().as_u16()
             ));
-        }
-        if answer.body().len() > MAX_BYTES {
-            return Err(failed(uri, &format!("more than {MAX_BYTES} bytes")));
         }
         Ok(answer)
     }

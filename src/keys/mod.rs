@@ -74,11 +74,15 @@ mod template;
 mod tenants;
 mod url;
 
+#[cfg(feature = "remote")]
+pub(crate) use discovery::{endpoint, metadata_urls};
 pub(crate) use issuer::Issuer;
 #[cfg(feature = "remote")]
 #[cfg_attr(docsrs, doc(cfg(feature = "remote")))]
 pub use remote::RemoteKeys;
 pub use source::{KeySource, Keys, KeysUnavailable, key_source_fn};
 pub use status::{KeyState, KeyStatus, Readiness};
+#[cfg(feature = "remote")]
+pub(crate) use url::AllowedScheme;
 
 pub use crate::jose::{Algorithm, Backend, KeyProblem, KeySet, KeySetError, KeySetId, SkippedKey};

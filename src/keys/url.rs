@@ -8,7 +8,7 @@ use crate::config_error::ConfigError;
 
 /// The schemes of URLs that may be fetched from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum AllowedScheme {
+pub(crate) enum AllowedScheme {
     Https,
     /// `https`, or `http` to this machine: for development.
     #[cfg_attr(
@@ -26,7 +26,7 @@ pub(super) enum AllowedScheme {
 
 impl AllowedScheme {
     /// Parses a URL that has a host and neither user, query, fragment nor dot segments.
-    pub(super) fn parse(self, url: &str) -> Result<Uri, ConfigError> {
+    pub(crate) fn parse(self, url: &str) -> Result<Uri, ConfigError> {
         if url.contains('?') {
             return Err(unusable(url, "it has a query"));
         }
@@ -34,11 +34,12 @@ impl AllowedScheme {
     }
 
     /// Parses like [`parse`](Self::parse), but a query is allowed.
-    pub(super) fn parse_with_query(self, url: &str) -> Result<Uri, ConfigError> {
+    pub(crate) fn parse_with_query(self, url: &str) -> Result<Uri, ConfigError> {
         self.check(url).map_err(|problem| unusable(url, problem))
     }
 
-    fn check(self, url: &str) -> Result<Uri, &'static str> {
+    /// Returns the URL, or why it must not be fetched from. A query is allowed.
+    pub(crate) fn check(self, url: &str) -> Result<Uri, &'static str> {
         if url.contains('#') {
             return Err("it has a fragment");
         }

@@ -3,7 +3,7 @@
 //! You rarely name a type of this module: [`Guard::require`], [`Guard::require_by`] and [`Guard::optional`] return a
 //! [`GuardLayer`] that you pass to a router. You need the module
 //!
-//! - to guard a gRPC service: [`Rules`], for [`Guard::rules`];
+//! - to guard a gRPC service: [`Rules`] and [`MethodRule`], for [`Guard::rules`];
 //! - to end streams with their token: `UntilExpiry` (feature `remote` or `mcp`);
 //! - to give denied responses a body: [`ProblemJson`], a closure ([`body_fn`]), or a [`MakeBody`] of your own;
 //! - to choose one of several guards for each request: [`Guards`];
@@ -78,7 +78,8 @@
 //!
 //! # What stays open without a sound
 //!
-//! axum cannot tell us about these, and no test fails that does not send a request to them:
+//! axum cannot tell us about these, and no test fails that does not send a request to them.
+//! [The recipe for CI](crate::guide::three_signals#in-ci) has one that does.
 //!
 //! - **A method that is chained after a layer**, as above.
 //! - **A `fallback`** of a router is not behind any `route_layer`. If it does more than answer 404, give it a guard of
@@ -101,7 +102,9 @@
 mod future;
 #[cfg(feature = "mcp")]
 pub(crate) mod mcp;
+mod method_rule;
 mod rules;
+mod rules_service;
 mod service;
 #[cfg(any(feature = "mcp", feature = "remote"))]
 mod until_expiry;
@@ -111,7 +114,9 @@ mod until_expiry;
 pub use crate::axum::OwnGrant;
 pub use crate::guard::{BodyText, GuardBody, GuardLayer, Guards, MakeBody, ProblemJson, body_fn};
 pub use future::ResponseFuture;
-pub use rules::{Rules, RulesLayer, RulesMismatch, RulesService};
+pub use method_rule::MethodRule;
+pub use rules::{Rules, RulesMismatch};
+pub use rules_service::{RulesLayer, RulesService};
 pub use service::GuardService;
 #[cfg(any(feature = "mcp", feature = "remote"))]
 #[cfg_attr(docsrs, doc(cfg(any(feature = "mcp", feature = "remote"))))]

@@ -2,19 +2,13 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
-use std::sync::Arc;
-use std::task::{Context, Poll};
 
-use http::{Request, Response};
-use tower_layer::Layer;
-use tower_service::Service;
+use http::Method;
 
-use super::future::ResponseFuture;
-use super::service::{Respond, judge, pass, refuse};
-use crate::denial::Denial;
-use crate::guard::{AccessRule, Guard};
-use crate::reason::Reason;
-use crate::require::Require;
+use super::method_rule::MethodRule;
+use crate::audit::{Asked, ListedOperation};
+#[cfg(doc)]
+use crate::guard::Guard;
 
 /// What each method of a gRPC service requires, by its path. Anything that is not listed is refused.
 ///
@@ -26,13 +20,14 @@ use crate::require::Require;
 #[derive(Clone, Default)]
 #[must_use = "rules guard nothing until `Guard::rules` makes a layer of them"]
 pub struct Rules {
-    by_path: BTreeMap<String, MethodRule>,
+    by_path: BTreeMap<String, MethodAccess>,
 }
 
-/// What one method requires.
+/// Who may call one method.
 #[derive(Clone)]
-enum MethodRule {
-    Requires(Arc<Require>),
+pub(crate) enum MethodAccess {
+    Guarded(MethodRule),
+    /// Anyone.
     Open,
 }
 
@@ -42,14 +37,15 @@ impl Rules {
         Rules::default()
     }
 
-    /// Requires this of the method with this path.
+    /// Requires this of the method with this path: a scope, a [`Require`](crate::Require), or a [`MethodRule`], which
+    /// can also name the operation.
     ///
     /// # Panics
     ///
     /// Panics if the path has a rule already, or does not look like `/package.Service/Method`: a `/`, a name, a `/`
     /// and a name. In names are ASCII letters and digits, `_`, `-` and `.`.
-    pub fn on(self, path: impl Into<String>, requirement: impl Into<Require>) -> Self {
-        self.with(path.into(), MethodRule::Requires(Arc::new(requirement.into())))
+    pub fn on(self, path: impl Into<String>, rule: impl Into<MethodRule>) -> Self {
+        self.with(path.into(), MethodAccess::Guarded(rule.into()))
     }
 
     /// Lets anyone call the method with this path, such as a health check.
@@ -62,16 +58,28 @@ impl Rules {
     ///
     /// Panics if [`on`](Self::on) would.
     pub fn open(self, path: impl Into<String>) -> Self {
-        self.with(path.into(), MethodRule::Open)
+        self.with(path.into(), MethodAccess::Open)
     }
 
-    fn with(mut self, path: String, rule: MethodRule) -> Self {
+    /// The methods, for the list of a guard. Every request of gRPC is a `POST`.
+    pub(super) fn listed(&self) -> impl Iterator<Item = ListedOperation> {
+        self.by_path.iter().map(|(path, access)| {
+            let unnamed = || format!("POST {path}");
+            let listed = match access {
+                MethodAccess::Guarded(rule) => rule.listed(unnamed),
+                MethodAccess::Open => ListedOperation::new(unnamed(), Asked::Nothing),
+            };
+            listed.at(Method::POST, path)
+        })
+    }
+
+    fn with(mut self, path: String, access: MethodAccess) -> Self {
         assert!(
             is_method_path(&path),
             "`{path}` is not the path of a gRPC method: expected `/package.Service/Method`"
         );
         assert!(!self.by_path.contains_key(&path), "the path `{path}` has two rules");
-        self.by_path.insert(path, rule);
+        self.by_path.insert(path, access);
         self
     }
 
@@ -111,6 +119,16 @@ impl Rules {
         }
         Err(RulesMismatch { rules_without_method, methods_without_rule })
     }
+
+    /// All listed methods by their paths, in order.
+    pub(crate) fn iter(&self) -> impl Iterator<Item = (&str, &MethodAccess)> {
+        self.by_path.iter().map(|(path, access)| (&**path, access))
+    }
+
+    /// Who may call the method with this path.
+    pub(super) fn access(&self, path: &str) -> Option<&MethodAccess> {
+        self.by_path.get(path)
+    }
 }
 
 /// True for `/package.Service/Method`.
@@ -134,11 +152,14 @@ fn path_of(name: &str) -> String {
 
 impl fmt::Debug for Rules {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let shown = self.by_path.iter().map(|(path, rule)| match rule {
-            MethodRule::Requires(requirement) => (path, requirement.to_string()),
-            MethodRule::Open => (path, "open".to_owned()),
-        });
-        f.debug_map().entries(shown).finish()
+        let mut map = f.debug_map();
+        for (path, access) in self.iter() {
+            match access {
+                MethodAccess::Guarded(rule) => map.entry(&path, rule),
+                MethodAccess::Open => map.entry(&path, &format_args!("open")),
+            };
+        }
+        map.finish()
     }
 }
 
@@ -190,159 +211,3 @@ impl fmt::Display for RulesMismatch {
 }
 
 impl std::error::Error for RulesMismatch {}
-
-/// # gRPC
-impl Guard {
-    /// Returns a layer for a gRPC service that requires of each method what the rules say, and refuses anything else.
-    ///
-    /// A request for a listed method is judged as by [`require`](Self::require). A request for a path that is not
-    /// listed is refused before its credential is looked at (`operation_unknown`, `PERMISSION_DENIED`).
-    ///
-    /// The layer **always answers in gRPC** (see [`Denial::respond_grpc`]), whatever content type a request has, and
-    /// ignores [`body`](Self::body). Add it to the whole server. It works with tonic and with any other service of
-    /// `http` types whose body can be empty (`Default`).
-    ///
-    /// ```
-    /// # #[cfg(feature = "testing")] {
-    /// use std::convert::Infallible;
-    ///
-    /// use http::{Request, Response};
-    /// use tower::{ServiceBuilder, ServiceExt, service_fn};
-    /// use unconfused::layer::Rules;
-    /// use unconfused::{Audience, Guard, Scope};
-    /// # use unconfused::testing::TestIssuer;
-    ///
-    /// const ORDERS: Audience = Audience::from_static("https://orders.example");
-    /// const READ: Scope = Scope::from_static("orders:read");
-    /// # tokio::runtime::Builder::new_current_thread().build()?.block_on(async {
-    /// # let login = TestIssuer::new("https://login.example");
-    /// # let issuer = login.issuer();
-    ///
-    /// let guard = Guard::new(ORDERS, issuer);
-    /// let rules = Rules::new()
-    ///     .on("/orders.v1.Orders/List", READ)
-    ///     .open("/grpc.health.v1.Health/Check");
-    /// // In tonic: `Server::builder().layer(guard.rules(rules)).add_service(..)`.
-    /// let server = ServiceBuilder::new()
-    ///     .layer(guard.rules(rules))
-    ///     .service(service_fn(async |_: Request<String>| Ok::<_, Infallible>(Response::new(String::new()))));
-    ///
-    /// let token = login.token(&ORDERS).scope("orders:read").bearer();
-    /// for (path, authorization, status) in [
-    ///     ("/orders.v1.Orders/List", &*token, None),
-    ///     ("/orders.v1.Orders/List", "Bearer nonsense", Some("16")), // UNAUTHENTICATED
-    ///     ("/orders.v1.Orders/Refund", &token, Some("7")),           // PERMISSION_DENIED: it has no rule
-    ///     ("/grpc.health.v1.Health/Check", "", None),
-    /// ] {
-    ///     let request = Request::post(path).header("authorization", authorization);
-    ///     let response = server.clone().oneshot(request.body(String::new())?).await?;
-    ///     assert_eq!(response.status(), 200);
-    ///     assert_eq!(response.headers().get("grpc-status").map(|code| code.to_str().unwrap()), status);
-    /// }
-    /// # Ok::<(), Box<dyn std::error::Error>>(()) })?;
-    /// # }
-    /// # Ok::<(), Box<dyn std::error::Error>>(())
-    /// ```
-    ///
-    /// # Panics
-    ///
-    /// Panics if [`require`](Self::require) would for one of the rules.
-    pub fn rules(&self, rules: Rules) -> RulesLayer {
-        for rule in rules.by_path.values() {
-            if let MethodRule::Requires(requirement) = rule {
-                self.assert_can(requirement);
-            }
-        }
-        RulesLayer { settings: Arc::new(Settings { guard: self.clone(), rules }) }
-    }
-}
-
-/// A [tower layer](https://docs.rs/tower-layer) before a gRPC service, made by [`Guard::rules`].
-///
-/// It does for each method what a [`GuardLayer`](crate::layer::GuardLayer) does for a route, and answers in gRPC.
-#[derive(Clone)]
-#[must_use = "a layer guards nothing until it stands before a service"]
-pub struct RulesLayer {
-    /// Shared, since servers clone a layer and its services.
-    settings: Arc<Settings>,
-}
-
-struct Settings {
-    guard: Guard,
-    rules: Rules,
-}
-
-impl RulesLayer {
-    #[cfg(any(feature = "mcp", feature = "remote"))]
-    pub(super) fn guard(&self) -> &Guard {
-        &self.settings.guard
-    }
-}
-
-impl<S> Layer<S> for RulesLayer {
-    type Service = RulesService<S>;
-
-    fn layer(&self, inner: S) -> Self::Service {
-        RulesService { inner, layer: self.clone() }
-    }
-}
-
-impl fmt::Debug for RulesLayer {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_tuple("RulesLayer").field(&self.settings.rules).finish()
-    }
-}
-
-/// A gRPC service behind a guard, made by a [`RulesLayer`].
-///
-/// It is ready when the inner service is, and gives back what that reserved as
-/// [`GuardService`](crate::layer::GuardService) does.
-#[derive(Debug, Clone)]
-pub struct RulesService<S> {
-    inner: S,
-    layer: RulesLayer,
-}
-
-impl<S, Q, R> Service<Request<Q>> for RulesService<S>
-where
-    S: Service<Request<Q>, Response = Response<R>> + Clone + Send + 'static,
-    S::Future: Send,
-    Q: Send + 'static,
-    R: Default + 'static,
-{
-    type Response = Response<R>;
-    type Error = S::Error;
-    type Future = ResponseFuture<S::Future, R, S::Error>;
-
-    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Self::Error>> {
-        self.inner.poll_ready(cx)
-    }
-
-    fn call(&mut self, request: Request<Q>) -> Self::Future {
-        let (parts, body) = request.into_parts();
-        let Settings { guard, rules } = &*self.layer.settings;
-        let requirement = match rules.by_path.get(parts.uri.path()) {
-            Some(MethodRule::Requires(requirement)) => requirement.clone(),
-            Some(MethodRule::Open) => return pass(&mut self.inner, guard, parts, body),
-            None => {
-                return refuse(
-                    &mut self.inner,
-                    &InGrpc,
-                    guard.refuse_head(&parts, Reason::OperationUnknown.into()),
-                );
-            }
-        };
-        let rule = AccessRule::new(requirement);
-        judge(&mut self.inner, guard, rule, &InGrpc, parts, body)
-    }
-}
-
-/// In gRPC, without a body.
-#[derive(Clone, Copy)]
-struct InGrpc;
-
-impl<R: Default> Respond<R> for InGrpc {
-    fn respond(&self, denial: Denial) -> Response<R> {
-        denial.respond_grpc()
-    }
-}

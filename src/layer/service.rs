@@ -107,7 +107,10 @@ where
 {
     let answer = match guard.answer_request(&parts, rule) {
         RequestAnswer::Decided(answer) => answer,
-        RequestAnswer::NoCredentials => return pass(service, guard, parts, body),
+        RequestAnswer::NoCredentials => {
+            guard.remove_possession_fields(&mut parts);
+            return pass(service, ResponseChanges::new(guard, None), parts, body);
+        }
     };
     match answer {
         Answer::Now(Err(denial)) => refuse(service, answers, denial),
@@ -139,16 +142,14 @@ where
 /// Calls the service without a grant.
 pub(super) fn pass<S, Q, R>(
     service: &mut S,
-    guard: &Guard,
+    changes: ResponseChanges,
     mut parts: Parts,
     body: Q,
 ) -> ResponseFuture<S::Future, R, S::Error>
 where
     S: Service<Request<Q>, Response = Response<R>>,
 {
-    guard.remove_possession_fields(&mut parts);
     parts.extensions.insert(NoCredentials);
-    let changes = ResponseChanges::new(guard, None);
     ResponseFuture::inner(service.call(Request::from_parts(parts, body)), changes)
 }
 

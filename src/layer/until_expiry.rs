@@ -15,7 +15,7 @@ use tokio::time::{Instant, Sleep, sleep_until};
 use tower_layer::Layer;
 use tower_service::Service;
 
-use super::rules::{RulesLayer, RulesService};
+use super::rules_service::{RulesLayer, RulesService};
 use crate::guard::{Grant, Guard};
 use crate::reason::Reason;
 
@@ -274,7 +274,7 @@ impl<S> Layer<S> for UntilExpiryLayer {
     type Service = RulesService<UntilExpiryService<S>>;
 
     fn layer(&self, inner: S) -> Self::Service {
-        self.rules.layer(UntilExpiryService { inner, guard: self.rules.guard().clone() })
+        self.rules.layer(UntilExpiryService { inner, rules: self.rules.clone() })
     }
 }
 
@@ -282,7 +282,7 @@ impl<S> Layer<S> for UntilExpiryLayer {
 #[derive(Debug, Clone)]
 pub struct UntilExpiryService<S> {
     inner: S,
-    guard: Guard,
+    rules: RulesLayer,
 }
 
 impl<S, Q, R> Service<Request<Q>> for UntilExpiryService<S>
@@ -300,8 +300,10 @@ where
 
     fn call(&mut self, request: Request<Q>) -> Self::Future {
         // An open method has none.
-        let grant = request.extensions().get::<Grant>().filter(|grant| grant.made_by(&self.guard));
-        let made_by = grant.cloned().map(|grant| (self.guard.clone(), grant));
+        let made_by = request.extensions().get::<Grant>().and_then(|grant| {
+            let guard = self.rules.guard().maker_of(grant)?;
+            Some((guard.clone(), grant.clone()))
+        });
         UntilExpiryFuture { response: self.inner.call(request), made_by }
     }
 }

@@ -148,6 +148,21 @@ pub enum HttpError {
     Failed(#[source] Box<dyn std::error::Error + Send + Sync>),
 }
 
+/// Sends a request, and holds its client to the limits.
+#[cfg(feature = "remote")]
+pub(crate) async fn send_within(
+    client: &dyn HttpClient,
+    request: Request<Vec<u8>>,
+    limits: HttpLimits,
+) -> Result<Response<Vec<u8>>, HttpError> {
+    let sent = tokio::time::timeout(limits.timeout, client.send(request, limits));
+    let answer = sent.await.map_err(|_| HttpError::TimedOut)??;
+    match answer.body().len() > limits.max_bytes {
+        true => Err(HttpError::TooLarge(limits.max_bytes)),
+        false => Ok(answer),
+    }
+}
+
 impl<F> HttpClient for F
 where
     F: Fn(Request<Vec<u8>>, HttpLimits) -> HttpAnswer + Send + Sync + ?Sized + 'static,

@@ -4,11 +4,14 @@
 //! one concrete request is code, or belongs to a policy engine: whose order it is, how much, at what hour. You need this
 //! module to set such a rule with [`Guard::policy`](crate::Guard::policy), and to tell it what the handler is about to do
 //! ([`Ask`]). A rule of one route needs no policy:
-//! [`GuardLayer::rule`](crate::layer::GuardLayer::rule).
+//! [`GuardLayer::rule`](crate::layer::GuardLayer::rule). Rules in an engine of their own are asked over AuthZEN by
+//! `AuthZenPolicy` (feature `authzen`).
 //!
 //! A policy is asked once the requirement is met, and before a token is spent. It can only narrow: what the requirement
 //! refuses, it cannot permit. If it does not answer, the request is answered with 503. The guide has a
 //! [chapter](crate::guide::ask_a_policy_engine) about it.
+//!
+//! With the feature `cedar`, `CedarPolicy` decides by [Cedar](https://docs.cedarpolicy.com) policies.
 //!
 //! ```
 //! # #[cfg(feature = "testing")] {
@@ -49,12 +52,22 @@
 
 mod answered;
 mod ask;
+#[cfg(feature = "authzen")]
+mod authzen;
+#[cfg(feature = "cedar")]
+mod cedar;
 mod question;
 mod seam;
 mod verdict;
 
 pub(crate) use answered::{Unanswered, answered};
 pub use ask::Ask;
+#[cfg(feature = "authzen")]
+#[cfg_attr(docsrs, doc(cfg(feature = "authzen")))]
+pub use authzen::AuthZenPolicy;
+#[cfg(feature = "cedar")]
+#[cfg_attr(docsrs, doc(cfg(feature = "cedar")))]
+pub use cedar::CedarPolicy;
 pub use question::Question;
 pub use seam::{Policy, policy_fn};
 pub use verdict::{Obligation, ObligationAnswer, PolicyAnswer, Ruling, Verdict};

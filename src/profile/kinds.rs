@@ -34,15 +34,23 @@ impl Profile {
         self.types.iter().map(|typ| typ.as_str())
     }
 
+    /// True if a `typ` other than `at+jwt` is accepted, or none.
+    fn accepts_other_types(&self) -> bool {
+        !self.other_types.is_empty() || self.types.iter().any(|typ| *typ != HeaderType::AccessToken)
+    }
+
+    /// True if access tokens are told from other tokens of the issuer, by their `typ` or by a rule.
+    pub(crate) fn checks_kind(&self) -> bool {
+        !self.accepts_other_types() || !self.required_rules.is_empty()
+    }
+
     /// The claim that shows that this is not an access token.
     pub(crate) fn rejected_kind(
         &self,
         claims: &Document,
         client: Option<&str>,
     ) -> Option<Cow<'static, str>> {
-        let accepts_other_types = !self.other_types.is_empty()
-            || self.types.iter().any(|typ| *typ != HeaderType::AccessToken);
-        if accepts_other_types
+        if self.accepts_other_types()
             && let Some(claim) = mark_of_another_kind(claims, self.at_hash_allowed)
         {
             return Some(Cow::Borrowed(claim));

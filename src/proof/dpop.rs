@@ -1,5 +1,6 @@
 //! DPoP proofs (RFC 9449 section 4.3).
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use base64_simd::URL_SAFE_NO_PAD;
@@ -7,11 +8,12 @@ use time::UtcDateTime;
 
 use super::accepted::AcceptedProof;
 use super::htu::{normalized_path, normalized_uri};
+use super::known_key::KnownKey;
 use super::nonce::Nonces;
 use super::possession::{Possession, ProofField};
 use crate::config_error::ConfigError;
 use crate::dates::{earlier, later, numeric_date};
-use crate::jose::{Algorithm, AlgorithmSet, Embedded, constant_time_eq, sha256};
+use crate::jose::{Algorithm, AlgorithmSet, Backend, Embedded, constant_time_eq, sha256};
 use crate::json::{Object, string};
 use crate::path::has_dot_segment;
 use crate::reason::Reason;
@@ -31,6 +33,7 @@ const MAX_JTI: usize = 256;
 /// | rule | default | set by |
 /// |---|---|---|
 /// | algorithms | ES256 and Ed25519 | [`algorithms`](Self::algorithms) |
+/// | library that verifies signatures | OpenSSL | [`backend`](Self::backend) |
 /// | age of a proof | at most 60 seconds | [`window`](Self::window) |
 /// | clock of the client | at most 10 seconds ahead | [`window`](Self::window) |
 /// | nonces | none, and one that a proof has is ignored | [`nonces`](Self::nonces) |
@@ -53,6 +56,7 @@ const MAX_JTI: usize = 256;
 pub struct Dpop {
     base_urls: Vec<String>,
     algorithms: Vec<Algorithm>,
+    backend: Backend,
     max_age: Duration,
     max_ahead: Duration,
     pub(crate) nonces: Option<Nonces>,
@@ -72,6 +76,7 @@ impl Dpop {
         Ok(Dpop {
             base_urls: vec![normalized_base_url(base)?],
             algorithms: vec![Algorithm::Es256, Algorithm::Ed25519],
+            backend: Backend::default(),
             max_age: Duration::from_secs(60),
             max_ahead: Duration::from_secs(10),
             nonces: None,
@@ -99,6 +104,15 @@ impl Dpop {
     pub fn algorithms(mut self, algorithms: impl IntoIterator<Item = Algorithm>) -> Self {
         self.algorithms = algorithms.into_iter().collect();
         assert!(!self.algorithms.is_empty(), "DPoP needs at least one algorithm");
+        self
+    }
+
+    /// Sets the library that verifies the signatures of proofs.
+    ///
+    /// Defaults to OpenSSL.
+    #[must_use]
+    pub fn backend(mut self, backend: Backend) -> Self {
+        self.backend = backend;
         self
     }
 
@@ -150,6 +164,8 @@ impl Dpop {
     /// This is all of RFC 9449 section 4.3, except whether the proof was used before. The token is only hashed, so
     /// it may be opaque.
     ///
+    /// The proof's key is prepared anew each time. A guard prepares it once for each token in its cache.
+    ///
     /// # Errors
     ///
     /// Returns the reason of the first check that fails, from [`Reason::DpopProofMissing`] to
@@ -160,6 +176,19 @@ impl Dpop {
         possession: &Possession<'_>,
         token: &str,
         jkt: &str,
+        now: UtcDateTime,
+    ) -> Result<AcceptedProof, Reason> {
+        self.check_with(possession, token, jkt, &KnownKey::default(), now)
+    }
+
+    /// Checks the proof as [`check`](Self::check) does. A key that is known is not prepared again, and the key of an
+    /// accepted proof becomes known.
+    pub(crate) fn check_with(
+        &self,
+        possession: &Possession<'_>,
+        token: &str,
+        jkt: &str,
+        known: &KnownKey,
         now: UtcDateTime,
     ) -> Result<AcceptedProof, Reason> {
         let request = possession.dpop.as_ref().ok_or(Reason::DpopProofMissing)?;
@@ -176,7 +205,10 @@ impl Dpop {
 
         let allowed: AlgorithmSet = self.algorithms.iter().copied().collect();
         let algorithm = proof.algorithm(allowed).ok_or(Reason::DpopAlgorithmNotAllowed)?;
-        let key = proof.key(algorithm).ok_or(Reason::DpopKeyInvalid)?;
+        let known_key = known.of(&proof).cloned();
+        let is_new = known_key.is_none();
+        let key = known_key.or_else(|| proof.key().map(Arc::new));
+        let key = key.filter(|key| key.fits(algorithm)).ok_or(Reason::DpopKeyInvalid)?;
 
         if claims.htm != request.method.as_str() {
             return Err(Reason::DpopMethodMismatch);
@@ -193,13 +225,14 @@ impl Dpop {
             return Err(Reason::DpopProofStale);
         }
 
-        proof.verify(&key, algorithm).map_err(|_| Reason::DpopSignatureInvalid)?;
+        let verified = proof.verify(&key, algorithm, self.backend);
+        verified.map_err(|_| Reason::DpopSignatureInvalid)?;
 
         let hash = URL_SAFE_NO_PAD.encode_to_string(sha256([token]));
         if !claims.ath.is_some_and(|ath| constant_time_eq(ath.as_bytes(), hash.as_bytes())) {
             return Err(Reason::DpopTokenHashMismatch);
         }
-        let thumbprint = key.thumbprint().map_err(|_| Reason::DpopKeyInvalid)?;
+        let thumbprint = key.thumbprint();
         if !constant_time_eq(thumbprint.as_bytes(), jkt.as_bytes()) {
             return Err(Reason::DpopKeyMismatch);
         }
@@ -227,8 +260,12 @@ impl Dpop {
         }
         // A proof is still accepted at the last moment of its period.
         let expires_at = later(expires_at, Duration::from_secs(1));
+        let thumbprint = thumbprint.clone();
+        if is_new {
+            known.keep(key);
+        }
         Ok(AcceptedProof {
-            key: thumbprint.into(),
+            key: thumbprint,
             jti: claims.jti.into(),
             issued_at,
             expires_at,

@@ -50,6 +50,16 @@ impl Unmet {
         Some(Unmet { reasons, ..Unmet::new(first) })
     }
 
+    /// For another authentication of the subject, or a more recent one, as a resource behind this one asks for.
+    #[cfg(feature = "remote")]
+    pub(crate) fn step_up(acr_values: Vec<Acr>, max_age: Option<Duration>) -> Self {
+        let reason = match acr_values.is_empty() && max_age.is_some() {
+            true => Reason::AuthenticationTooOld,
+            false => Reason::AuthenticationLevelInsufficient,
+        };
+        Unmet { acr_values, max_age, ..Unmet::new(reason) }
+    }
+
     /// True if details are lacking and no remediation is offered: the token is that of a transaction.
     pub(crate) fn is_final(&self) -> bool {
         let remediation = self.details.as_ref().and_then(|details| details.remediation.as_ref());

@@ -10,6 +10,7 @@
 //!   test of a handler.
 //! - [`TestProofKey`] and [`TestProof`] make DPoP proofs, valid and invalid ones.
 //! - [`ScriptedClient`] replaces the network for key discovery.
+//! - [`unguarded`] finds routes that answer without a token.
 //!
 //! ```
 //! use unconfused::testing::TestIssuer;
@@ -40,8 +41,10 @@ mod proof;
 mod published;
 #[cfg(test)]
 mod token_cache;
+mod unguarded;
 
 pub use self::access_token::TestToken;
 pub use self::client::ScriptedClient;
 pub use self::issuer::TestIssuer;
 pub use self::proof::{TestProof, TestProofKey};
+pub use self::unguarded::{EmptyBody, Unguarded, unguarded};

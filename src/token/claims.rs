@@ -9,7 +9,7 @@ use super::actor::{Actor, ActorSource};
 use crate::jose::Header;
 use crate::json::{Document, Span};
 use crate::profile::SubjectKind;
-use crate::proof::Confirmation;
+use crate::proof::{Confirmation, KnownKey};
 use crate::reason::Reason;
 
 /// The claims of a token, read as its issuer's profile says.
@@ -43,6 +43,8 @@ pub(crate) struct Claims {
     pub(super) act_names_impersonator: bool,
     pub(super) may_act: Option<ActorClaim>,
     pub(super) confirmation: Option<Confirmation>,
+    /// The proof key that the token is bound to, once a proof was verified with it.
+    pub(super) proof_key: KnownKey,
     pub(super) subject_kind: SubjectKind,
     /// The profile finds that the client is an agent.
     pub(super) client_is_agent: bool,
@@ -113,6 +115,7 @@ impl Claims {
             act_names_impersonator: false,
             may_act: None,
             confirmation: None,
+            proof_key: KnownKey::default(),
             subject_kind: SubjectKind::default(),
             client_is_agent: false,
             problem: None,
@@ -159,10 +162,13 @@ impl Claims {
         claims.into_iter().flatten()
     }
 
-    /// The heap that the claims hold, in bytes, and their own size.
+    /// The heap that the claims hold, in bytes, and their own size. The most that a proof key takes counts if the token
+    /// is bound to one.
     pub(crate) fn bytes(&self) -> usize {
         let texts = self.texts.capacity().saturating_mul(size_of::<Option<Span>>());
-        let parts = [self.header.bytes(), self.document.bytes(), texts];
+        let is_bound = self.confirmation.is_some_and(|confirmation| confirmation.jkt.is_some());
+        let proof_key = if is_bound { KnownKey::MAX_BYTES } else { 0 };
+        let parts = [self.header.bytes(), self.document.bytes(), texts, proof_key];
         parts.into_iter().fold(size_of::<Self>(), usize::saturating_add)
     }
 

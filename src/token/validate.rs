@@ -186,7 +186,7 @@ impl Terms {
             (None, None) => None,
             (Some(jkt), Some(_)) => {
                 let dpop = self.dpop.as_ref().ok_or(Reason::ConfirmationUnsupported)?;
-                Some(dpop.check(possession, token, jkt, now)?)
+                Some(dpop.check_with(possession, token, jkt, &claims.proof_key, now)?)
             }
         };
         // RFC 8705 section 3

@@ -7,5 +7,6 @@ mod service;
 mod suites {
     mod delegation;
     mod dpop;
+    mod hops;
     mod keys;
 }

@@ -174,6 +174,18 @@ impl Peer {
         text_of(&self.admin("mint", input).await, "token")
     }
 
+    /// What this client may exchange tokens of its resource for: see `server/hops.mjs`.
+    pub(crate) async fn may_hop(&self, client: &str, resource: &str, to: &Value) {
+        let hop = json!({ "client": client, "resource": resource, "to": to });
+        self.admin("hops", &hop).await;
+    }
+
+    /// Grants of this issuer are redeemed: see `server/hops.mjs`.
+    pub(crate) async fn partner(&self, issuer: &str, resource: &str, scopes: &[&str]) {
+        let partner = json!({ "issuer": issuer, "resource": resource, "scopes": scopes });
+        self.admin("partners", &partner).await;
+    }
+
     /// What is to go wrong from now on.
     pub(crate) async fn faults(&self, faults: &Value) {
         self.admin("faults", faults).await;

@@ -718,7 +718,7 @@ fn the_token_is_in_no_text_of_the_crate() {
     assert_eq!(credential.expose(), raw);
     shown.push(format!("{access:?} {access:#?}"));
     shown.push(format!("{grant:?} {grant:#?} {evidence:?} {:?}", grant.at()));
-    shown.push(format!("{:?} {credential:?}", grant.credential()));
+    shown.push(format!("{credential:?}"));
     shown.push(format!("{guard:?} {guard:#?} {:?}", guard.require(READ)));
     shown.push(format!("{denial} {denial:?} {refused} {refused:?}"));
     shown.push(format!("{cut} {cut:?} {forged} {forged:?}"));

@@ -15,11 +15,14 @@ use unconfused::error::*;
 use unconfused::keys::*;
 use unconfused::layer::*;
 use unconfused::mcp::*;
+use unconfused::next_hop::*;
 use unconfused::policy::*;
 use unconfused::profile::*;
 use unconfused::proof::*;
 use unconfused::replay::*;
-use unconfused::testing::{ScriptedClient, TestIssuer, TestProof, TestProofKey, TestToken};
+use unconfused::testing::{
+    EmptyBody, ScriptedClient, TestIssuer, TestProof, TestProofKey, TestToken, Unguarded,
+};
 use unconfused::token::*;
 use unconfused::*;
 
@@ -39,7 +42,7 @@ fn shared() -> Vec<&'static str> {
     hold!(Send Sync Debug;
         AcceptedProof, AccessToken, Backend, ClientCertificate, Dpop, MemoryReplayStore, Nonces, Possession<'_>,
         Remembered, ReplayEntry, StoreStatus, StoreUnavailable, TestProof, TestProofKey, ConfigError, Acr, Actor<'_>, ActorSource, Algorithm, Audience, AuditEvent<'_>, Challenge,
-        Rules, RulesLayer, RulesMismatch, RulesService<()>, UntilExpiry<String>, UntilExpiryLayer, UntilExpiryService<()>,
+        MethodRule, Rules, RulesLayer, RulesMismatch, RulesService<()>, UntilExpiry<String>, UntilExpiryLayer, UntilExpiryService<()>,
         ClaimRule, Credential, DecisionId, Denial, GuardBody, Evidence, Grant, Guard, GuardLayer,
         Guards, GuardService<(), GuardBody>, HeaderType, InvalidName, InvalidToken, Issuer, KeyHint<'_>,
         HttpError, HttpLimits, KeyProblem, KeySet, KeySetError, KeySetId, KeyState, KeyStatus, KeysUnavailable, Readiness, RemoteKeys, ScriptedClient, MayAct<'_>, Metadata, DocumentService, ChallengeKeys, TransactionChallenge,
@@ -47,7 +50,11 @@ fn shared() -> Vec<&'static str> {
         MetadataUrl, Operation, OwnGrant, Party<'_>, Printable<'_>, ProblemJson, Profile, Reason,
         Remedy, Require, Scope, ScopeCycle, ScopeHierarchy, ScopeShape, SkippedKey<'_>, StepUp,
         Consent, Detail, DetailProblem, DetailType, DetailTypes, DetailValue, DetailsDialect, GrantedDetails<'_>, MemberPath, Remediation,
-        ApprovalTask, Ask, Attribute, Obligation, Question<'_>, Ruling, Verdict,
+        ApprovalTask, Ask, Attribute, AuthZenPolicy, Obligation, Question<'_>, Ruling, Verdict,
+        AttachError, ClientAuth, DomainGrant, HopError, HopServiceError<HopError>, HopStep<'_>, HopTarget, NextHop, NextHopLayer,
+        NextHopService<()>, OutboundToken, TokenServer,
+        JsonLines, MetricsAudit, TokenSource, TraceParent,
+        ActorName, ActorSignals, Finding, FindingKind, ListedOperation, EmptyBody, OperationSignals, Operations, Signals, SignalsReport, Unguarded,
         Arguments<'_>, Call, InvalidArguments, InvalidMessage, JsonRpcError, Message<'_>, MessageBody, Problem, SessionKey,
         Tools, ToolsBody<String>, ToolsLayer, ToolsService<()>,
         TestIssuer, TestToken, TokenLimits, TracingAudit, Unmet, UnverifiedToken<'_>, Validation, WrongClaimType,
@@ -58,7 +65,7 @@ fn shared() -> Vec<&'static str> {
 fn sent() -> Vec<&'static str> {
     hold!(Send Debug;
         HttpAnswer, ReplayAnswer, PolicyAnswer, ObligationAnswer, Answer<'_, Result<Grant, Denial>>, Keys,
-        ResponseFuture<Response, String, ()>, UntilExpiryFuture<Response>,
+        ResponseFuture<Response, String, ()>, UntilExpiryFuture<Response>, HopFuture<Response>,
         ToolsFuture<String, ()>,
     )
 }
@@ -71,7 +78,7 @@ fn seams() -> Vec<&'static str> {
 /// A type that is only named: what it holds is the user's.
 const TRAITS_WITHOUT_BOUNDS: &[&str] = &["BodyText", "MakeBody"];
 /// Of a feature that is off here.
-const ELSEWHERE: &[&str] = &["RedisReplayStore"];
+const ELSEWHERE: &[&str] = &["CedarPolicy", "RedisReplayStore"];
 
 #[test]
 fn no_public_type_is_left_out_here() {
@@ -126,12 +133,13 @@ fn what_a_service_holds_can_be_cloned() {
     // these are made to be kept by a handler, a layer or the state of a router
     hold!(Clone Send Sync;
         AcceptedProof, Dpop, Nonces, Possession<'_>, ReplayEntry, TestProof, TestProofKey, ConfigError, Acr, Audience, Challenge, ClaimRule, Credential, Denial, Evidence, Grant, Guard, GuardLayer, Guards,
-        GuardLayer<ProblemJson>, GuardService<(), GuardBody>, Rules, RulesLayer, RulesMismatch, RulesService<()>, UntilExpiryLayer, UntilExpiryService<()>, InvalidName, Issuer, KeySet,
+        GuardLayer<ProblemJson>, GuardService<(), GuardBody>, MethodRule, Rules, RulesLayer, RulesMismatch, RulesService<()>, UntilExpiryLayer, UntilExpiryService<()>, InvalidName, Issuer, KeySet,
         KeySetError, Metadata, DocumentService, ChallengeKeys, TransactionChallenge,
         Approvals, ApprovalProblem, Requester, Transaction, TransactionKey, TransactionServer, MetadataUrl, Operation, OwnGrant, Party<'_>,
         Profile, Require, Scope, ScopeCycle, ScopeHierarchy, TestIssuer, TestToken, Unmet,
         ApprovalTask, Ask, Attribute, Obligation, Ruling, Verdict,
         Validation, WrongClaimType, Detail, DetailType, DetailTypes, Remediation,
+        ActorName, ActorSignals, Finding, ListedOperation, OperationSignals, Operations, SignalsReport,
     );
 }
 
@@ -140,7 +148,7 @@ fn small_values_can_be_copied() {
     hold!(Copy Send Sync;
         ClientCertificate, Remembered, Actor<'_>, ActorSource, Algorithm, DecisionId, GuardBody, HeaderType, KeyHint<'_>,
         KeyProblem, MayAct<'_>, Printable<'_>, ProblemJson, Reason, Remedy, ScopeShape,
-        SkippedKey<'_>, StepUp, TracingAudit, Consent, DetailsDialect, GrantedDetails<'_>,
+        FindingKind, EmptyBody, SkippedKey<'_>, StepUp, TracingAudit, Consent, DetailsDialect, GrantedDetails<'_>,
     );
 }
 
@@ -149,7 +157,7 @@ fn every_error_can_be_handed_on() {
     hold!(Error Send Sync;
         StoreUnavailable, ConfigError,
         Denial, DetailProblem, InvalidName, InvalidToken, KeyProblem, KeySetError, KeysUnavailable,
-        Reason, RulesMismatch, ScopeCycle, Unmet, WrongClaimType,
+        Reason, RulesMismatch, ScopeCycle, Unguarded, Unmet, WrongClaimType,
     );
 }
 

@@ -14,11 +14,11 @@ use tokio::net::TcpListener;
 use tower::{Service, ServiceExt};
 use unconfused::challenge::MetadataUrl;
 use unconfused::error::ConfigError;
-use unconfused::keys::Algorithm;
+use unconfused::keys::{Algorithm, KeySet};
 use unconfused::proof::{ClientCertificate, Dpop};
 use unconfused::replay::MemoryReplayStore;
 use unconfused::testing::TestIssuer;
-use unconfused::{Audience, Guard, Require, Scope};
+use unconfused::{Audience, Guard, Issuer, Reason, Require, Scope};
 
 const MCP: Audience = Audience::from_static("https://api.example/mcp");
 const PATH: &str = "/.well-known/oauth-protected-resource/mcp";
@@ -285,6 +285,74 @@ fn every_trusted_issuer_is_an_authorization_server() {
     let mut servers: Vec<_> = document(&guard)["authorization_servers"].as_array().unwrap().clone();
     servers.sort_by_key(Value::to_string);
     assert_eq!(servers, ["https://accounts.example/", "https://login.example"]);
+}
+
+fn tenants() -> Issuer {
+    let template = "https://login.example/{tenant}/v2.0";
+    Issuer::tenants(template, |_| true, |_| Ok(KeySet::default())).unwrap()
+}
+
+#[test]
+fn only_a_server_that_a_client_can_ask_is_listed_by_itself() {
+    let guard = guard(MCP).trust(tenants()).trust(TestIssuer::new("our-own-service").issuer());
+    assert_eq!(document(&guard)["authorization_servers"], json!(["https://login.example"]));
+}
+
+#[test]
+#[should_panic(
+    expected = "the metadata of `https://api.example/mcp` names no authorization server: call `Metadata::authorization_servers`"
+)]
+fn a_document_that_names_no_authorization_server_is_not_served() {
+    let _ = Guard::new(MCP, tenants()).metadata().unwrap().router::<()>();
+}
+
+#[test]
+fn the_servers_that_clients_are_sent_to_can_differ_from_the_issuers() {
+    for guard in [guard(MCP), Guard::new(MCP, tenants())] {
+        let servers = ["https://register.example", "https://login.example/organizations/v2.0"];
+        let metadata = guard.metadata().unwrap().authorization_servers(servers).unwrap();
+        let document: Value = serde_json::from_str(&metadata.to_json()).unwrap();
+        assert_eq!(document["authorization_servers"], json!(servers));
+    }
+}
+
+#[test]
+fn a_server_that_is_listed_is_not_trusted_for_that() {
+    let other = TestIssuer::new("https://register.example");
+    let guard = guard(MCP);
+    let metadata = guard.metadata().unwrap();
+    let _ = metadata.authorization_servers(["https://register.example"]).unwrap().router::<()>();
+    let mut request = Request::get("/mcp")
+        .header(AUTHORIZATION, other.token(&MCP).bearer())
+        .body(())
+        .unwrap()
+        .into_parts()
+        .0;
+    let denial = guard.authorize(&mut request, &Require::valid_token()).now().unwrap();
+    assert_eq!(denial.unwrap_err().reason(), Reason::IssuerUntrusted);
+}
+
+#[test]
+fn a_list_of_servers_is_refused_if_it_is_empty_or_names_what_no_client_can_ask() {
+    let refused = |servers: &[&str]| {
+        let metadata = guard(MCP).metadata().unwrap();
+        metadata.authorization_servers(servers.iter().copied()).unwrap_err().to_string()
+    };
+    assert_eq!(refused(&[]), "`[]` is not a list of authorization servers: it is empty");
+    for server in [
+        "",
+        "login.example",
+        "http://login.example",
+        "https://login.example/{tenant}/v2.0",
+        "https://login.example?tenant=a",
+        "https://login.example#a",
+        "https://user@login.example",
+    ] {
+        let error = refused(&["https://login.example", server]);
+        assert!(error.contains("is not an authorization server: expected https"), "{error}");
+    }
+    let loopback = ["http://127.0.0.1:9000", "http://localhost:9000/a", "https://login.example/"];
+    assert!(guard(MCP).metadata().unwrap().authorization_servers(loopback).is_ok());
 }
 
 #[tokio::test]

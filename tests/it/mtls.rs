@@ -75,7 +75,6 @@ fn a_bound_token_passes_with_its_certificate_alone() {
     let guard = mtls_guard();
     let grant = ask_over(&guard, &mtls_bound(), Some(ours())).unwrap();
     assert!(grant.is_sender_constrained() && grant.proof().is_none());
-    assert!(!grant.credential().is_dpop());
     let missing = ask_over(&guard, &mtls_bound(), None).unwrap_err();
     assert_eq!(missing.reason(), Reason::ClientCertificateMissing);
     let other = ask_over(&guard, &mtls_bound(), Some(theirs())).unwrap_err();

@@ -5,9 +5,10 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// The types that are an answer, or stand for a check that was not made yet. `Remembered` is the answer of a store.
-const MARKED: [&str; 19] = [
+const MARKED: [&str; 20] = [
     "Answer",
     "GuardLayer",
+    "MethodRule",
     "Rules",
     "RulesLayer",
     "UntilExpiry",

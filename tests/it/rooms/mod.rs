@@ -23,7 +23,7 @@ const FLOORS: &[(&str, &[&str])] = &[
         &["outbound", "replay", "keys", "token_cache", "approvals", "policy", "audit", "mcp"],
     ),
     ("shell", &["guard"]),
-    ("adapters", &["layer", "metadata", "axum", "testing"]),
+    ("adapters", &["layer", "metadata", "next_hop", "axum", "tonic", "testing"]),
     ("documentation", &["guide"]),
 ];
 

@@ -1,8 +1,10 @@
 //! The paths that are counted, with inputs that are the same every time; and those that are subtracted, since they are
 //! not this crate's.
 
-#[path = "../fixtures/mod.rs"]
+#[path = "../../fixtures/mod.rs"]
 mod fixtures;
+#[path = "sinks.rs"]
+mod sinks;
 
 use std::convert::Infallible;
 use std::future::{Ready, ready};
@@ -14,7 +16,8 @@ use std::task::{Context, Poll, Waker};
 use base64::Engine as _;
 use base64::prelude::BASE64_URL_SAFE_NO_PAD as BASE64URL;
 use bytes::Bytes;
-use http::{HeaderValue, Request, Response};
+use http::request::Parts;
+use http::{HeaderValue, Method, Request, Response};
 use http_body_util::Full;
 use josekit::jwk::Jwk;
 use josekit::jws::{ES256, JwsVerifier, RS256};
@@ -23,20 +26,25 @@ use time::UtcDateTime;
 use tower::{Layer, Service, service_fn};
 use unconfused::keys::KeySet;
 use unconfused::mcp::Tools;
+use unconfused::proof::{Dpop, Possession};
+use unconfused::replay::{Remembered, ReplayAnswer};
 use unconfused::token::{KeyHint, UnverifiedToken, Validation};
-use unconfused::{AccessToken, Answer, Audience, Guard, Issuer};
+use unconfused::{AccessToken, Answer, Audience, Guard, Issuer, Reason};
 
-use fixtures::{AUDIENCE, ISSUER, PATH, require};
+use fixtures::{AUDIENCE, BASE, ISSUER, PATH, require};
 
 const ORDERS: Audience = Audience::from_static(AUDIENCE);
 
-const JWKS: &str = include_str!("../fixtures/jwks.json");
-const RS256_TOKEN: &str = include_str!("../fixtures/rs256.jwt").trim_ascii_end();
-const ES256_TOKEN: &str = include_str!("../fixtures/es256.jwt").trim_ascii_end();
+const AT_JWT: &str = r#"{"alg":"ES256","typ":"at+jwt","kid":"fixture-es256"}"#;
+const JWKS: &str = include_str!("../../fixtures/jwks.json");
+const RS256_TOKEN: &str = include_str!("../../fixtures/rs256.jwt").trim_ascii_end();
+const ES256_TOKEN: &str = include_str!("../../fixtures/es256.jwt").trim_ascii_end();
+const BOUND_TOKEN: &str = include_str!("../../fixtures/bound.jwt").trim_ascii_end();
+const PROOF: &str = include_str!("../../fixtures/proof.jwt").trim_ascii_end();
 
 /// Returns the path of that name; each call is one pass.
-pub(crate) fn named(name: &str) -> Option<Box<dyn FnMut()>> {
-    Some(match name {
+pub(crate) fn named(name: &str) -> Box<dyn FnMut()> {
+    match name {
         "parse" => Box::new(|| drop(black_box(parsed(black_box(RS256_TOKEN))))),
         "validate-rs256" => validate(RS256_TOKEN),
         "validate-es256" => validate(ES256_TOKEN),
@@ -46,15 +54,57 @@ pub(crate) fn named(name: &str) -> Option<Box<dyn FnMut()>> {
         "authorize-warm" => authorize(guard()),
         "layer-cold" => pass(cold().require(require()).layer(service_fn(handle))),
         "layer-warm" => pass(guard().require(require()).layer(service_fn(handle))),
+        "audit-closure" => authorize(guard().audit(sinks::closure())),
+        "audit-json" => authorize(guard().audit(sinks::json())),
+        "audit-queued" => authorize(guard().audit(sinks::queued())),
+        "audit-ocsf" => authorize(guard().audit(sinks::json().ocsf())),
+        "audit-tracing" => authorize(guard().audit(sinks::tracing())),
+        "audit-metrics" => authorize(guard().audit(sinks::metrics())),
         "mcp-warm" => through_mcp(guard().mcp(tools()).layer(service_fn(read_message))),
+        "proof" => proof(),
+        "authorize-proof" => authorize_head(
+            guard().dpop(dpop(), |_| ReplayAnswer::Now(Ok(Remembered::First))),
+            bound(),
+        ),
+        "refuse-none" => refuse(&[], Reason::MissingCredentials),
+        "refuse-proof" => refuse(&[("dpop", PROOF)], Reason::MissingCredentials),
+        "refuse-garbage" => refuse_token("garbage", Reason::TokenFormatNotAccepted),
+        "refuse-long" => refuse_token(&"a".repeat(16 * 1024), Reason::TokenFormatNotAccepted),
+        "refuse-claims" => {
+            let claims = format!(r#"{{"iss":"{ISSUER}"{}}}"#, r#","a":[1]"#.repeat(1500));
+            refuse_token(&unsigned(AT_JWT, &claims), Reason::SignatureInvalid)
+        }
+        "refuse-issuer" => refuse_token(
+            &unsigned(AT_JWT, r#"{"iss":"https://a.example"}"#),
+            Reason::IssuerUntrusted,
+        ),
+        "refuse-kid" => {
+            let header = r#"{"alg":"ES256","typ":"at+jwt","kid":"unknown"}"#;
+            refuse_token(
+                &unsigned(header, &format!(r#"{{"iss":"{ISSUER}"}}"#)),
+                Reason::KeyNotFound,
+            )
+        }
+        "refuse-typ" => {
+            let header = r#"{"alg":"ES256","typ":"dpop+jwt","kid":"fixture-es256"}"#;
+            let token = unsigned(header, &format!(r#"{{"iss":"{ISSUER}"}}"#));
+            refuse_token(&token, Reason::TokenTypeMismatch)
+        }
+        "refuse-forged" => refuse_token(&forged(), Reason::SignatureInvalid),
         // subtracted
-        "raw-rs256" => raw(RS256_TOKEN, |key| RS256.verifier_from_jwk(key).expect("an RSA key")),
-        "raw-es256" => raw(ES256_TOKEN, |key| ES256.verifier_from_jwk(key).expect("an EC key")),
-        "head" => head(),
+        "raw-forged" => raw(&forged(), es256(&jwk(ES256_TOKEN)), false),
+        "raw-proof" => raw(PROOF, es256(&proof_key()), true),
+        "raw-rs256" => {
+            let verifier = RS256.verifier_from_jwk(&jwk(RS256_TOKEN)).expect("an RSA key");
+            raw(RS256_TOKEN, verifier, true)
+        }
+        "raw-es256" => raw(ES256_TOKEN, es256(&jwk(ES256_TOKEN)), true),
+        "head" => head(request().into_parts().0),
+        "head-proof" => head(bound()),
         "request" => pass(service_fn(insert())),
         "message" => through_mcp(service_fn(insert_message())),
-        _ => return None,
-    })
+        _ => panic!("there is no path {name}"),
+    }
 }
 
 /// A minute after the tokens were issued.
@@ -92,6 +142,18 @@ fn request() -> Request<()> {
         .expect("a request")
 }
 
+fn head_with(fields: &[(&str, &str)]) -> Parts {
+    let mut request = Request::post(PATH);
+    for (name, value) in fields {
+        request = request.header(*name, *value);
+    }
+    request.body(()).expect("a request").into_parts().0
+}
+
+fn bound() -> Parts {
+    head_with(&[("authorization", &format!("DPoP {BOUND_TOKEN}")), ("dpop", PROOF)])
+}
+
 fn parsed(token: &str) -> UnverifiedToken<'_> {
     UnverifiedToken::parse(token).expect("a token")
 }
@@ -111,9 +173,13 @@ fn check() -> Box<dyn FnMut()> {
     Box::new(move || black_box(&require).check(black_box(&token), now()).expect("met"))
 }
 
-/// With the head of a request, which is cloned for each pass.
 fn authorize(guard: Guard) -> Box<dyn FnMut()> {
-    let (head, require) = (request().into_parts().0, require());
+    authorize_head(guard, request().into_parts().0)
+}
+
+/// With this head, which is cloned for each pass.
+fn authorize_head(guard: Guard, head: Parts) -> Box<dyn FnMut()> {
+    let require = require();
     Box::new(move || {
         let mut head = head.clone();
         let granted = guard.authorize(&mut head, &require).now().expect("at once");
@@ -122,8 +188,8 @@ fn authorize(guard: Guard) -> Box<dyn FnMut()> {
 }
 
 /// Like `authorize`, with a guard that grants everything.
-fn head() -> Box<dyn FnMut()> {
-    let (head, value) = (request().into_parts().0, Arc::new(()));
+fn head(head: Parts) -> Box<dyn FnMut()> {
+    let value = Arc::new(());
     Box::new(move || {
         let mut head = head.clone();
         head.extensions.insert(value.clone());
@@ -214,12 +280,18 @@ fn through_mcp<B>(
 }
 
 /// The signature alone, by a key that was prepared before.
-fn raw<V: JwsVerifier + 'static>(token: &str, verifier: impl Fn(&Jwk) -> V) -> Box<dyn FnMut()> {
+fn raw(token: &str, verifier: impl JwsVerifier + 'static, is_valid: bool) -> Box<dyn FnMut()> {
     let (message, signature) = token.rsplit_once('.').expect("a signature");
     let (message, signature) =
         (message.as_bytes().to_vec(), BASE64URL.decode(signature).expect("base64url"));
-    let verifier = verifier(&jwk(token));
-    Box::new(move || verifier.verify(black_box(&message), &signature).expect("valid"))
+    Box::new(move || {
+        let verified = verifier.verify(black_box(&message), &signature);
+        assert_eq!(verified.is_ok(), is_valid);
+    })
+}
+
+fn es256(key: &Jwk) -> impl JwsVerifier + 'static {
+    ES256.verifier_from_jwk(key).expect("an EC key")
 }
 
 /// Returns the key of this token.
@@ -229,4 +301,58 @@ fn jwk(token: &str) -> Jwk {
     let keys = jwks["keys"].as_array().expect("an array");
     let key = keys.iter().find(|key| key["kid"].as_str() == kid.as_deref()).expect("a key");
     Jwk::from_bytes(key.to_string()).expect("a key")
+}
+
+/// Returns the key in the header of the proof.
+fn proof_key() -> Jwk {
+    let header = PROOF.split('.').next().and_then(|header| BASE64URL.decode(header).ok());
+    let header: Value = serde_json::from_slice(&header.expect("a header")).expect("JSON");
+    Jwk::from_bytes(header["jwk"].to_string()).expect("a key")
+}
+
+fn dpop() -> Dpop {
+    Dpop::for_base_url(BASE).expect("a base")
+}
+
+/// A proof whose key is prepared anew.
+fn proof() -> Box<dyn FnMut()> {
+    let (dpop, jkt) = (dpop(), bound_key());
+    Box::new(move || {
+        let shown = Possession::dpop(black_box(PROOF), &Method::POST, PATH);
+        let _ = black_box(dpop.check(&shown, BOUND_TOKEN, &jkt, now()).expect("accepted"));
+    })
+}
+
+/// Returns the thumbprint of the key that the token is bound to.
+fn bound_key() -> String {
+    let payload = BOUND_TOKEN.split('.').nth(1).and_then(|payload| BASE64URL.decode(payload).ok());
+    let payload: Value = serde_json::from_slice(&payload.expect("a payload")).expect("JSON");
+    payload["cnf"]["jkt"].as_str().expect("a thumbprint").to_owned()
+}
+
+/// A token of the trusted issuer whose signature is of another token.
+fn forged() -> String {
+    let [(signed, _), (_, signature)] =
+        [ES256_TOKEN, BOUND_TOKEN].map(|token| token.rsplit_once('.').expect("a signature"));
+    format!("{signed}.{signature}")
+}
+
+/// A token that is refused before its signature is looked at.
+fn unsigned(header: &str, claims: &str) -> String {
+    [header, claims, "no signature"].map(|part| BASE64URL.encode(part)).join(".")
+}
+
+fn refuse_token(token: &str, reason: Reason) -> Box<dyn FnMut()> {
+    refuse(&[("authorization", &format!("Bearer {token}"))], reason)
+}
+
+/// A request with these fields, which is cloned for each pass and refused.
+fn refuse(fields: &[(&str, &str)], reason: Reason) -> Box<dyn FnMut()> {
+    let guard = guard().dpop(dpop(), |_| ReplayAnswer::Now(Ok(Remembered::First)));
+    let (head, require) = (head_with(fields), require());
+    Box::new(move || {
+        let mut head = head.clone();
+        let refused = guard.authorize(&mut head, &require).now().expect("at once");
+        assert_eq!(black_box(refused).expect_err("refused").reason(), reason);
+    })
 }

@@ -1,20 +1,9 @@
-//! The metadata document of this resource (RFC 9728), which tells clients where to get a token, and the keys of its
-//! transaction challenges.
+//! The document itself.
 
-use std::convert::Infallible;
-use std::fmt;
-use std::future::{Ready, ready};
-use std::sync::Arc;
-use std::task::{Context, Poll};
-
-use http::header::{
-    ACCESS_CONTROL_ALLOW_HEADERS, ACCESS_CONTROL_ALLOW_METHODS, ACCESS_CONTROL_ALLOW_ORIGIN,
-    ACCESS_CONTROL_MAX_AGE, ALLOW, CACHE_CONTROL, CONTENT_LENGTH, CONTENT_TYPE,
-};
-use http::{HeaderValue, Method, Request, Response, StatusCode, Uri};
 use serde::Serialize;
-use tower_service::Service;
 
+use super::challenge_keys::{NOT_A_RESOURCE, keys_url};
+use super::service::DocumentService;
 use crate::approvals::Approvals;
 use crate::challenge::{DetailsDialect, MetadataUrl};
 use crate::config_error::ConfigError;
@@ -23,9 +12,9 @@ use crate::guard::Guard;
 use crate::jose::Algorithm;
 use crate::names::{Audience, Scope};
 
-/// What [`MetadataUrl::for_resource`] expects of a URL.
-const NOT_A_RESOURCE: &str =
-    "expected https, or http on loopback, without user, fragment, quotes, braces and spaces";
+/// What the URL of an authorization server must be: that of a resource, and without a query (RFC 8414 section 2).
+const NOT_A_SERVER: &str =
+    "expected https, or http on loopback, without user, query, fragment, quotes, braces and spaces";
 
 /// The protected resource metadata of a guard's resource: its name, issuers, scopes and types of authorization details
 /// ([RFC 9728](https://www.rfc-editor.org/rfc/rfc9728)).
@@ -34,7 +23,11 @@ const NOT_A_RESOURCE: &str =
 /// route for it. Serve it outside the guard, since clients read it before they have a token.
 ///
 /// It is made from the set-up and never from a request: the `Host` field does not change it. It is not signed, and
-/// scripts of every web origin may read it. Issuers that are named by a template are not listed.
+/// scripts of every web origin may read it.
+///
+/// It names at least one authorization server, which MCP clients rely on: the guard's issuers, or those that
+/// [`authorization_servers`](Self::authorization_servers) sets. An issuer whose name is a template or not an http(s)
+/// URL is not one that a client can ask, so it is not listed by itself.
 ///
 /// An issuer whose tokens may lack an audience, because
 /// [`Profile::client_list_instead_of_audience`](crate::profile::Profile::client_list_instead_of_audience) is set, is
@@ -66,7 +59,7 @@ pub struct Metadata {
 #[derive(Debug, Clone, Serialize)]
 struct Members {
     resource: String,
-    #[serde(skip_serializing_if = "Vec::is_empty")]
+    /// Not empty in a document that is served (MCP).
     authorization_servers: Vec<String>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     scopes_supported: Vec<String>,
@@ -123,6 +116,7 @@ impl Guard {
                 .issuers()
                 .filter(|issuer| !issuer.is_template())
                 .map(|issuer| issuer.name().to_owned())
+                .filter(|name| name.starts_with("https://") || name.starts_with("http://"))
                 .collect(),
             scopes_supported: Vec::new(),
             bearer_methods_supported: if self.reads_authorization() { &["header"] } else { &[] },
@@ -161,105 +155,56 @@ impl Guard {
         };
         Ok(Metadata { url, members })
     }
-
-    /// Returns the public keys of this guard's transaction challenges, to be served as the metadata says.
-    ///
-    /// # Errors
-    ///
-    /// Returns [`ConfigError`] if the audience that the guard was made with, or
-    /// [`Approvals::jwks_uri`](crate::approvals::Approvals::jwks_uri), is not a URL that can have metadata; see
-    /// [`MetadataUrl::for_resource`].
-    ///
-    /// # Panics
-    ///
-    /// Panics if the guard has no [`approvals`](Self::approvals).
-    #[expect(clippy::panic, reason = "a mistake of set-up")]
-    pub fn challenge_keys(&self) -> Result<ChallengeKeys, ConfigError> {
-        let Some(approvals) = self.approvals_settings() else {
-            panic!("the guard signs no challenges: call `Guard::approvals`")
-        };
-        let audience = self.audiences().first().map(Audience::as_str).unwrap_or_default();
-        let (url, path) = keys_url(approvals, audience)?;
-        Ok(ChallengeKeys { url, path, json: approvals.jwks() })
-    }
-}
-
-/// The URL of the keys of challenges, and its path.
-fn keys_url(approvals: &Approvals, audience: &str) -> Result<(String, String), ConfigError> {
-    let own = || {
-        let base = audience.split('?').next().unwrap_or_default();
-        format!("{}/txn-challenge-jwks", base.trim_end_matches('/'))
-    };
-    let url = approvals.jwks_uri.clone().unwrap_or_else(own);
-    let invalid = || ConfigError::new(&url, "a URL of keys", NOT_A_RESOURCE);
-    let name = Audience::new(&*url).map_err(|_| invalid())?;
-    MetadataUrl::for_resource(&name).ok_or_else(invalid)?;
-    let uri: Uri = url.parse().map_err(|_| invalid())?;
-    let path = uri.path().to_owned();
-    Ok((url, path))
-}
-
-/// The public keys of transaction challenges, as a JWK Set ([RFC 7517](https://www.rfc-editor.org/rfc/rfc7517)).
-///
-/// [`Guard::challenge_keys`] makes it, [`service`](Self::service) serves it, and with the feature `axum` `router`
-/// returns the route for it. Serve it outside the guard, since authorization servers read it without a token. They may
-/// cache it for 15 minutes.
-///
-/// ```
-/// # #[cfg(feature = "testing")] {
-/// use unconfused::approvals::{Approvals, SigningKey};
-/// use unconfused::keys::Algorithm;
-/// use unconfused::{Audience, Guard};
-/// # use unconfused::testing::TestIssuer;
-/// # let issuer = TestIssuer::new("https://login.example").issuer();
-/// # let (key, secret) = (SigningKey::generate(Algorithm::Es256, "2026-11"), [1; 32]);
-///
-/// let guard = Guard::new(Audience::from_static("https://api.example/mcp"), issuer)
-///     .approvals(Approvals::new(key, secret, "https://login.example"));
-/// let keys = guard.challenge_keys()?;
-/// assert_eq!(keys.url(), "https://api.example/mcp/txn-challenge-jwks");
-/// assert!(guard.metadata()?.to_json().contains(r#""txn_challenge_jwks_uri":"https://api.example/mcp/txn-challenge-jwks""#));
-/// # }
-/// # Ok::<(), unconfused::error::ConfigError>(())
-/// ```
-#[derive(Debug, Clone)]
-pub struct ChallengeKeys {
-    url: String,
-    path: String,
-    json: String,
-}
-
-impl ChallengeKeys {
-    /// Returns the URL of the keys, which the metadata names.
-    #[must_use]
-    pub fn url(&self) -> &str {
-        &self.url
-    }
-
-    /// Returns the path at which the keys must be served.
-    #[must_use]
-    pub fn path(&self) -> &str {
-        &self.path
-    }
-
-    /// Returns the JWK Set as JSON.
-    #[must_use]
-    pub fn to_json(&self) -> &str {
-        &self.json
-    }
-
-    /// Returns a service that serves the keys, at any path.
-    #[must_use]
-    pub fn service(&self) -> DocumentService {
-        DocumentService {
-            json: self.json.as_str().into(),
-            media_type: "application/jwk-set+json",
-            cache_control: "public, max-age=900",
-        }
-    }
 }
 
 impl Metadata {
+    /// Sets the authorization servers that clients are sent to. Defaults to the guard's issuers.
+    ///
+    /// Set them if they are not the issuers that tokens name: if the issuers are
+    /// [tenants](crate::Issuer::tenants) and clients log in at one common place, if clients register at a facade in
+    /// front of the issuer, or if a broker passes on the tokens of another server. Most clients ask the first one.
+    ///
+    /// The list is for clients alone. Which tokens are accepted is decided by the guard's issuers: naming a server here
+    /// trusts none of its tokens.
+    ///
+    /// ```
+    /// # #[cfg(feature = "testing")] {
+    /// use unconfused::{Audience, Guard};
+    /// # use unconfused::testing::TestIssuer;
+    /// # let issuer = TestIssuer::new("https://login.example").issuer();
+    ///
+    /// let guard = Guard::new(Audience::from_static("https://api.example/mcp"), issuer);
+    /// let metadata = guard.metadata()?.authorization_servers(["https://register.example"])?;
+    /// assert!(metadata.to_json().contains(r#""authorization_servers":["https://register.example"]"#));
+    ///
+    /// assert!(guard.metadata()?.authorization_servers([] as [&str; 0]).is_err());
+    /// # }
+    /// # Ok::<(), unconfused::error::ConfigError>(())
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// Returns [`ConfigError`] if the list is empty, or if one of them is not an https URL without user, query and
+    /// fragment (RFC 8414 section 2). An http URL is accepted for the hosts `localhost`, `127.0.0.1` and `[::1]`.
+    pub fn authorization_servers(
+        mut self,
+        servers: impl IntoIterator<Item = impl Into<String>>,
+    ) -> Result<Self, ConfigError> {
+        let servers: Vec<String> = servers.into_iter().map(Into::into).collect();
+        if servers.is_empty() {
+            return Err(ConfigError::new("[]", "a list of authorization servers", "it is empty"));
+        }
+        for server in &servers {
+            let name = Audience::new(server.as_str()).ok();
+            let url = name.as_ref().and_then(MetadataUrl::for_resource);
+            if url.is_none() || server.contains('?') {
+                return Err(ConfigError::new(server, "an authorization server", NOT_A_SERVER));
+            }
+        }
+        self.members.authorization_servers = servers;
+        Ok(self)
+    }
+
     /// Sets the scopes that a client may ask for. The list need not be complete.
     #[must_use]
     pub fn scopes_supported(mut self, scopes: impl IntoIterator<Item = Scope>) -> Self {
@@ -309,98 +254,30 @@ impl Metadata {
     }
 
     /// Returns the document as JSON.
+    ///
+    /// # Panics
+    ///
+    /// Panics if it would name no authorization server: none of the guard's issuers has a name that a client can ask,
+    /// and [`authorization_servers`](Self::authorization_servers) was not called.
     #[must_use]
+    #[expect(clippy::panic, reason = "a mistake of set-up")]
     pub fn to_json(&self) -> String {
+        if self.members.authorization_servers.is_empty() {
+            panic!(
+                "the metadata of `{}` names no authorization server: call `Metadata::authorization_servers`",
+                self.members.resource
+            )
+        }
         serde_json::to_string(&self.members).unwrap_or_default()
     }
 
     /// Returns a service that serves the document, at any path.
+    ///
+    /// # Panics
+    ///
+    /// Panics if the document would name no authorization server; see [`to_json`](Self::to_json).
     #[must_use]
     pub fn service(&self) -> DocumentService {
-        DocumentService {
-            json: self.to_json().into(),
-            media_type: "application/json",
-            cache_control: "public, max-age=3600",
-        }
-    }
-}
-
-/// A service that serves a document: the metadata, or the keys of challenges.
-///
-/// [`Metadata::service`] and [`ChallengeKeys::service`] make it. It answers `GET` and `HEAD` with the document, `OPTIONS` with 204 for preflights,
-/// and any other method with 405. It does not look at the path, so route the path of the document to it.
-///
-/// ```
-/// # #[cfg(feature = "testing")] {
-/// use http::{Method, Request};
-/// use tower_service::Service as _;
-/// use unconfused::{Audience, Guard};
-/// # use unconfused::testing::TestIssuer;
-/// # let issuer = TestIssuer::new("https://login.example").issuer();
-///
-/// let guard = Guard::new(Audience::from_static("https://api.example/mcp"), issuer);
-/// let mut service = guard.metadata()?.service();
-/// # tokio::runtime::Builder::new_current_thread().build().unwrap().block_on(async {
-///
-/// let response = service.call(Request::new(())).await.unwrap();
-/// assert_eq!(response.headers()["content-type"], "application/json");
-///
-/// let delete = Request::builder().method(Method::DELETE).body(()).unwrap();
-/// assert_eq!(service.call(delete).await.unwrap().status(), 405);
-/// # });
-/// # }
-/// # Ok::<(), unconfused::error::ConfigError>(())
-/// ```
-#[derive(Clone)]
-pub struct DocumentService {
-    json: Arc<str>,
-    media_type: &'static str,
-    cache_control: &'static str,
-}
-
-impl<B> Service<Request<B>> for DocumentService {
-    type Response = Response<String>;
-    type Error = Infallible;
-    type Future = Ready<Result<Response<String>, Infallible>>;
-
-    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
-        Poll::Ready(Ok(()))
-    }
-
-    fn call(&mut self, request: Request<B>) -> Self::Future {
-        const METHODS: HeaderValue = HeaderValue::from_static("GET, HEAD, OPTIONS");
-        const ANY: HeaderValue = HeaderValue::from_static("*");
-        let mut response = Response::new(String::new());
-        let headers = response.headers_mut();
-        headers.insert(ACCESS_CONTROL_ALLOW_ORIGIN, ANY);
-        match *request.method() {
-            Method::GET | Method::HEAD => {
-                headers.insert(CONTENT_TYPE, HeaderValue::from_static(self.media_type));
-                headers.insert(CACHE_CONTROL, HeaderValue::from_static(self.cache_control));
-                if request.method() == Method::GET {
-                    *response.body_mut() = self.json.to_string();
-                } else {
-                    // The length that the answer to GET has (RFC 9110 section 8.6).
-                    headers.insert(CONTENT_LENGTH, self.json.len().into());
-                }
-            }
-            Method::OPTIONS => {
-                headers.insert(ACCESS_CONTROL_ALLOW_METHODS, METHODS);
-                headers.insert(ACCESS_CONTROL_ALLOW_HEADERS, ANY);
-                headers.insert(ACCESS_CONTROL_MAX_AGE, HeaderValue::from_static("86400"));
-                *response.status_mut() = StatusCode::NO_CONTENT;
-            }
-            _ => {
-                headers.insert(ALLOW, METHODS);
-                *response.status_mut() = StatusCode::METHOD_NOT_ALLOWED;
-            }
-        }
-        ready(Ok(response))
-    }
-}
-
-impl fmt::Debug for DocumentService {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("DocumentService(..)")
+        DocumentService::new(&self.to_json(), "application/json", "public, max-age=3600")
     }
 }

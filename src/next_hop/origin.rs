@@ -1,0 +1,80 @@
+//! The origin that a token is sent to, and no other.
+
+use std::fmt;
+
+use http::Uri;
+
+/// The scheme, the host and the port of a URL (RFC 6454 section 4).
+#[derive(Clone, PartialEq, Eq)]
+pub(super) struct Origin {
+    scheme: &'static str,
+    /// In lower case.
+    host: String,
+    port: u16,
+}
+
+impl Origin {
+    /// Returns the origin of an absolute `http` or `https` URL that names no user, and `None` for anything else.
+    pub(super) fn of(uri: &Uri) -> Option<Self> {
+        let (scheme, default_port) = match uri.scheme_str()? {
+            "https" => ("https", 443),
+            "http" => ("http", 80),
+            _ => return None,
+        };
+        let authority = uri.authority().filter(|authority| !authority.as_str().contains('@'))?;
+        let host = Some(authority.host().to_ascii_lowercase()).filter(|host| !host.is_empty())?;
+        // A port that is not a number is not the default one.
+        let port = match (authority.port_u16(), authority.port()) {
+            (Some(port), _) => port,
+            (None, None) if !authority.as_str().ends_with(':') => default_port,
+            (None, _) => return None,
+        };
+        Some(Origin { scheme, host, port })
+    }
+}
+
+impl fmt::Display for Origin {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}://{}:{}", self.scheme, self.host, self.port)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn origin(url: &str) -> Option<String> {
+        Origin::of(&url.parse().ok()?).map(|origin| origin.to_string())
+    }
+
+    #[test]
+    fn scheme_host_and_port_make_an_origin_however_they_are_written() {
+        for url in ["https://a.example", "https://A.example:443/x?y", "HTTPS://a.example/"] {
+            assert_eq!(origin(url).as_deref(), Some("https://a.example:443"), "{url}");
+        }
+        for url in [
+            "http://a.example",
+            "https://a.example:8443",
+            "https://b.example",
+            "https://a.example.evil.example",
+            "https://a.example.",
+        ] {
+            assert_ne!(origin(url).as_deref(), Some("https://a.example:443"), "{url}");
+        }
+    }
+
+    #[test]
+    fn what_is_not_one_plain_authority_has_no_origin() {
+        for url in [
+            "/path",
+            "a.example:443",
+            "*",
+            "https://user@a.example/",
+            "https://a.example:443@evil.example/",
+            "ftp://a.example/",
+            "https://a.example:99999/",
+        ] {
+            assert_eq!(origin(url), None, "{url}");
+        }
+    }
+}

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use http::request::Parts;
 
-#[cfg(feature = "remote")]
+#[cfg(any(feature = "mcp", feature = "remote"))]
 use super::Grant;
 use super::body::GuardBody;
 use super::listing::{Listed, Listing};
@@ -126,7 +126,7 @@ impl RouteGuard {
     }
 
     /// The guard that made this grant.
-    #[cfg(feature = "remote")]
+    #[cfg(any(feature = "mcp", feature = "remote"))]
     pub(crate) fn maker_of(&self, grant: &Grant) -> Option<&Guard> {
         match self {
             RouteGuard::One(guard) => Some(guard).filter(|guard| grant.made_by(guard)),

@@ -41,6 +41,11 @@ impl<'a> From<&'a str> for Printable<'a> {
 
 impl fmt::Display for Printable<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        // Most texts are plain, and are written at once.
+        let is_plain = |byte: u8| matches!(byte, b' '..=b'~') && !matches!(byte, b'"' | b'\\');
+        if self.0.len() <= Printable::LIMIT && self.0.bytes().all(is_plain) {
+            return f.write_str(self.0);
+        }
         let mut rest = self.0.chars();
         // The character before is one of this text, written as it is.
         let mut follows_own = false;

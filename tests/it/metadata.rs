@@ -328,7 +328,7 @@ fn a_server_that_is_listed_is_not_trusted_for_that() {
         .unwrap()
         .into_parts()
         .0;
-    let denial = guard.authorize(&mut request, &Require::valid_token()).now().unwrap();
+    let denial = guard.authorize(&mut request, Require::valid_token()).now().unwrap();
     assert_eq!(denial.unwrap_err().reason(), Reason::IssuerUntrusted);
 }
 

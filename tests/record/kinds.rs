@@ -115,6 +115,18 @@ pub(crate) fn every_kind(sink: impl unconfused::Audit) {
 
     other_authenticator(&base);
     next_hop(&base);
+    tool(&base);
+}
+
+/// A tool of an MCP server is called.
+fn tool(guard: &Guard) {
+    use unconfused::mcp::Tools;
+
+    let tools = Tools::new(READ).tool("search", READ);
+    let body = br#"{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{"name":"search"}}"#;
+    let mut parts = head(Some(&token().scope("orders:read")));
+    let message = tools.read(&parts.headers, body).unwrap();
+    assert!(guard.authorize(&mut parts, message.ask()).now().unwrap().is_ok());
 }
 
 /// The service gets a token for what it calls next.

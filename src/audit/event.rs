@@ -6,6 +6,7 @@ use std::time::Duration;
 use http::StatusCode;
 use time::UtcDateTime;
 
+use super::step_up::StepUp;
 use crate::challenge::TransactionChallenge;
 use crate::denial::Denial;
 use crate::evidence::{DecisionId, Evidence, Operation, TokenSource, TraceParent};
@@ -15,35 +16,6 @@ use crate::printable::Printable;
 use crate::reason::{Reason, Remedy};
 use crate::require::Require;
 use crate::token::{Actor, Claims, Party};
-
-/// Whether a decision asked a human for more, or rests on what a human did.
-///
-/// [`AuditEvent::step_up`](crate::AuditEvent::step_up) returns it for a stronger or more recent login
-/// ([RFC 9470](https://www.rfc-editor.org/rfc/rfc9470)), and [`AuditEvent::approval`](crate::AuditEvent::approval) for
-/// an [approval](crate::approvals) of this one operation. A high-risk operation that is allowed with
-/// [`NotRequired`](Self::NotRequired) for both was carried out without a human.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-#[non_exhaustive]
-pub enum StepUp {
-    /// The operation does not require it, or the request was denied for another reason.
-    NotRequired,
-    /// The request was denied for lack of it, and the client was told so.
-    Asked,
-    /// The operation requires it, the token satisfies it, and the request was allowed.
-    Met,
-}
-
-impl StepUp {
-    /// Returns the name in the record: `not_required`, `asked` or `met`.
-    #[must_use]
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            StepUp::NotRequired => "not_required",
-            StepUp::Asked => "asked",
-            StepUp::Met => "met",
-        }
-    }
-}
 
 /// One entry of the audit record: who asked for what, through which actor, and what was decided.
 ///

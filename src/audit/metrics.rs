@@ -8,9 +8,10 @@ use metrics::{
     SharedString, counter, describe_counter, describe_gauge, describe_histogram, gauge, histogram,
 };
 
-use super::event::{AuditEvent, StepUp};
+use super::event::AuditEvent;
 use super::lines::JsonLines;
 use super::sink::Audit;
+use super::step_up::StepUp;
 use crate::evidence::TokenSource;
 use crate::keys::{KeyState, Readiness};
 use crate::printable::Printable;
@@ -308,7 +309,12 @@ mod tests {
         };
         assert_eq!(
             named("unavailable"),
-            ["keys_unavailable", "replay_store_unavailable", "policy_unavailable"]
+            [
+                "keys_unavailable",
+                "replay_store_unavailable",
+                "policy_unavailable",
+                "next_hop_unavailable"
+            ]
         );
         assert_eq!(named("internal"), ["internal_error"]);
         assert_eq!(named("rate_limited"), ["rate_limited"]);

@@ -58,6 +58,7 @@ mod operations;
 mod queue;
 mod signals;
 pub(crate) mod sink;
+mod step_up;
 mod stream;
 #[cfg(feature = "tracing")]
 mod tracing;
@@ -69,14 +70,15 @@ pub use self::metrics::MetricsAudit;
 #[cfg(feature = "tracing")]
 #[cfg_attr(docsrs, doc(cfg(feature = "tracing")))]
 pub use self::tracing::TracingAudit;
+pub use event::HopStep;
 pub(crate) use event::{AuditEvent, KnownClaims};
-pub use event::{HopStep, StepUp};
 pub use lines::JsonLines;
 pub(crate) use operations::{Asked, Known, KnownIssuer};
 pub use operations::{Finding, FindingKind, ListedOperation, Operations};
 pub use signals::{ActorName, ActorSignals, OperationSignals, Signals, SignalsReport};
 pub(crate) use sink::Audit;
 pub use sink::audit_fn;
+pub use step_up::StepUp;
 
 pub use crate::evidence::{DecisionId, Evidence, Operation, TokenSource, TraceParent};
 pub use crate::printable::Printable;

@@ -5,7 +5,8 @@ use std::fmt;
 use serde::ser::SerializeMap;
 use serde::{Serialize, Serializer};
 
-use super::event::{AuditEvent, StepUp};
+use super::event::AuditEvent;
+use super::step_up::StepUp;
 use crate::printable::Printable;
 use crate::reason::Reason;
 use crate::token::Actor;

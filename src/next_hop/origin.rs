@@ -23,12 +23,9 @@ impl Origin {
         };
         let authority = uri.authority().filter(|authority| !authority.as_str().contains('@'))?;
         let host = Some(authority.host().to_ascii_lowercase()).filter(|host| !host.is_empty())?;
-        // A port that is not a number is not the default one.
-        let port = match (authority.port_u16(), authority.port()) {
-            (Some(port), _) => port,
-            (None, None) if !authority.as_str().ends_with(':') => default_port,
-            (None, _) => return None,
-        };
+        // What is not a port is not the default one.
+        let names_none = authority.as_str().len() == authority.host().len();
+        let port = authority.port_u16().or(names_none.then_some(default_port))?;
         Some(Origin { scheme, host, port })
     }
 }

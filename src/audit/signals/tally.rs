@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use time::UtcDateTime;
 
-use crate::audit::event::{AuditEvent, StepUp};
+use crate::audit::{AuditEvent, StepUp};
 use crate::evidence::DecisionId;
 use crate::printable::Printable;
 use crate::reason::Reason;

@@ -100,9 +100,11 @@ async fn an_answer_that_is_not_what_was_asked_for_is_refused_with_a_reason() {
         let said = refused(move || answer(200, body.clone())).await;
         assert!(said.contains(why), "{said}");
     }
-    for (status, why) in
-        [(302, "it answered 302"), (201, "it answered 201"), (500, "it answered 500")]
-    {
+    for (status, why) in [
+        (302, "endpoint answered 302"),
+        (201, "endpoint answered 201"),
+        (500, "endpoint answered 500"),
+    ] {
         let said = refused(move || answer(status, ok("opaque").to_string())).await;
         assert!(said.contains(why), "{said}");
     }

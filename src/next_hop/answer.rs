@@ -128,7 +128,10 @@ pub(super) fn read(
 pub(super) const ACCESS_TOKEN: &str = "urn:ietf:params:oauth:token-type:access_token";
 
 fn other(member: &str, found: &str) -> HopError {
-    HopError::unacceptable(format!("another `{member}`: {}", Printable::from(found)))
+    HopError::unacceptable(match found {
+        "" => format!("it has no `{member}` that is a string"),
+        found => format!("another `{member}`: {}", Printable::from(found)),
+    })
 }
 
 /// Reads how long the token lasts: whole seconds.

@@ -29,7 +29,7 @@ use crate::reason::Reason;
 /// gRPC; an operation that is named otherwise is not missed. Those that let requests without a token pass need not be in the
 /// list. If a service has several guards, add their operations up with [`Operations::and`].
 ///
-/// The service is any tower service of `http` requests, such as a router of axum or tonic. Requests have an empty body.
+/// The service is any tower service of `http` requests, such as a router of axum (after `with_state`, if it has a state) or tonic. Requests have an empty body.
 /// **An open route is called**, so do not run this with real data.
 ///
 /// ```

@@ -45,7 +45,10 @@ impl DetailProblem {
 
     /// Nothing here can check that it was approved.
     pub(crate) fn not_approvable(type_name: &str) -> Self {
-        DetailProblem::undefined(type_name, "it must be approved, and nothing checks that")
+        DetailProblem::undefined(
+            type_name,
+            "it must be approved, and nothing checks that: call `Guard::approvals` and `Guard::replay`",
+        )
     }
 
     /// The token of an approved transaction has exactly the details that are asked for, and none is of this type.

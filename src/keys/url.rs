@@ -67,7 +67,7 @@ impl AllowedScheme {
 
 /// Makes the error of a URL that must not be fetched from.
 pub(super) fn unusable(url: &str, problem: &str) -> ConfigError {
-    ConfigError::new(url, "a URL that keys can be fetched from", problem)
+    ConfigError::new(url, "a URL that metadata or keys can be fetched from", problem)
 }
 
 fn is_loopback(host: &str) -> bool {

@@ -80,7 +80,9 @@ impl<'a> Arguments<'a> {
 
 /// The arguments of a call are not what its rule reads. The call is refused with 400 and the JSON-RPC error -32602.
 ///
-/// The words are for the record; the client does not see them.
+/// The words are for the record; the client does not see them. Those of [`Arguments::read`] and [`Arguments::get`] are
+/// serde's, and may repeat a value of the client. Use [`because`](Self::because) if such a value is too personal for the
+/// record.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct InvalidArguments(Cow<'static, str>);
 

@@ -125,7 +125,8 @@ impl Tools {
     ///
     /// The function is called once for each call, after the base requirement was met. It should not panic or wait: a
     /// panic is not caught. If it returns a requirement that no token can meet, the call is refused for good (403). A
-    /// requirement that the guard cannot check, such as `single_use` without a store, is answered with 500.
+    /// requirement that the guard cannot check, such as `single_use` without a store, is answered with 500. Nothing
+    /// checks this at set-up, as it does for [`tool`](Self::tool): call each branch of the function in a test.
     ///
     /// # Panics
     ///

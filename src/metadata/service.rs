@@ -15,8 +15,10 @@ use tower_service::Service;
 
 /// A service that serves a document: the metadata, or the keys of challenges.
 ///
-/// [`Metadata::service`] and [`ChallengeKeys::service`] make it. It answers `GET` and `HEAD` with the document, `OPTIONS` with 204 for preflights,
-/// and any other method with 405. It does not look at the path, so route the path of the document to it.
+/// [`Metadata::service`](crate::challenge::Metadata::service) and
+/// [`ChallengeKeys::service`](crate::challenge::ChallengeKeys::service) make it. It answers `GET` and `HEAD` with the
+/// document, `OPTIONS` with 204 for preflights, and any other method with 405. It does not look at the path, so route the
+/// path of the document to it.
 ///
 /// ```
 /// # #[cfg(feature = "testing")] {

@@ -128,7 +128,10 @@ pub(super) fn read(
 pub(super) const ACCESS_TOKEN: &str = "urn:ietf:params:oauth:token-type:access_token";
 
 fn other(member: &str, found: &str) -> HopError {
-    HopError::unacceptable(format!("another `{member}`: {}", Printable::from(found)))
+    HopError::unacceptable(match found {
+        "" => format!("it has no `{member}` that is a string"),
+        found => format!("another `{member}`: {}", Printable::from(found)),
+    })
 }
 
 /// Reads how long the token lasts: whole seconds.
@@ -222,7 +225,7 @@ fn refusal(status: StatusCode, object: Option<&Object<'_>>) -> HopError {
     let member = |name| object?.get(name).and_then(string);
     let error = member("error").filter(|_| status.is_client_error());
     let Some(error) = error else {
-        return HopError::Unavailable(format!("it answered {}", status.as_u16()));
+        return HopError::Unavailable(format!("its token endpoint answered {}", status.as_u16()));
     };
     match &*error {
         // OpenID Connect Core section 3.1.2.6 and RFC 9470: the subject can do something about it.
@@ -235,7 +238,7 @@ fn refusal(status: StatusCode, object: Option<&Object<'_>>) -> HopError {
         | "access_denied" | "consent_required" => HopError::Refused(error.into_owned()),
         // It is about this service, or passes.
         _ => HopError::Unavailable(format!(
-            "it answered {} {}",
+            "its token endpoint answered {} {}",
             status.as_u16(),
             Printable::from(&*error)
         )),

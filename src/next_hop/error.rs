@@ -39,7 +39,7 @@ pub enum HopError {
     Refused(String),
     /// The server cannot be reached, does not answer in time, or does not accept this service as its client. Denied with
     /// [`next_hop_unavailable`](Reason::NextHopUnavailable), 503.
-    #[error("the authorization server does not answer: {0}")]
+    #[error("no token from the authorization server: {0}")]
     Unavailable(String),
     /// The server issued something that was not asked for: wider, for another resource or of another type. It is not
     /// used. Denied with [`next_hop_unavailable`](Reason::NextHopUnavailable), 503.

@@ -214,8 +214,8 @@ impl TestToken {
     ///
     /// # Panics
     ///
-    /// Panics if the guard refuses the token, with the denial in the message. Panics if the guard has to fetch keys
-    /// first: call [`Guard::ready`] before.
+    /// Panics if the guard refuses the token, with the denial in the message. Panics if the guard has to wait: for keys,
+    /// so call [`Guard::ready`] before; or for a policy or a store, so send a request through the guard instead.
     #[expect(clippy::panic, reason = "called in tests of users, where a panic is the answer")]
     pub fn granted_by(&self, guard: &Guard, requirement: impl Into<Require>) -> Grant {
         let mut head = http::Request::new(()).into_parts().0;
@@ -226,7 +226,9 @@ impl TestToken {
             Some(Ok(grant)) => grant,
             Some(Err(denial)) => panic!("the guard refused the token: {}", denial.for_operator()),
             None => {
-                panic!("the guard has no answer yet: it may have to fetch keys, see `Guard::ready`")
+                panic!(
+                    "the guard has no answer yet: it waits for keys (call `Guard::ready` before), a policy or a store"
+                )
             }
         }
     }

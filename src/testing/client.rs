@@ -59,7 +59,11 @@ impl ScriptedClient {
         ScriptedClient::default()
     }
 
-    /// Answers requests to this URL with 200 and this body. Replaces what was set for the URL before.
+    /// Answers requests to this URL with 200 and this body, and without a header field. Replaces what was set for the URL
+    /// before.
+    ///
+    /// That is enough for metadata, keys and tokens. For a decision point of AuthZEN, whose answers need a `Content-Type`,
+    /// use [`serve_with`](Self::serve_with).
     pub fn serve(&self, url: &str, body: impl Into<Vec<u8>>) {
         let body = body.into();
         self.serve_with(url, move || Answer::Now(Ok(Response::new(body.clone()))));

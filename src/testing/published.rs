@@ -35,7 +35,8 @@ impl TestIssuer {
     /// Returns a client that serves the [metadata](Self::metadata) and the public keys of this issuer, without a
     /// network.
     ///
-    /// The keys are those at the time of each request.
+    /// The keys are those at the time of each request. The metadata names no `token_endpoint`: for a
+    /// [next hop](crate::guide::call_the_next_service#in-a-test), serve metadata of your own.
     #[must_use]
     pub fn client(&self) -> ScriptedClient {
         let client = ScriptedClient::new();

@@ -24,11 +24,13 @@ use crate::reason::Reason;
 /// there. So the routes that are open on purpose do not belong in the list.
 ///
 /// The operations of the guard ([`Guard::operations`](crate::Guard::operations)) have to be in the list too, so that it
-/// stays complete: each one whose method and path are known must match a route. Those that let requests without a
-/// token pass need not. If a service has several guards, add their operations up with [`Operations::and`].
+/// stays complete: each one whose method and path are known must match a route. They are known if the
+/// [name](crate::layer::GuardLayer::named) of the operation is a method and a path (`POST /refunds/{id}`), and always for
+/// gRPC. An operation with another name is not looked for. Those that let requests without a token pass need not be in the
+/// list. If a service has several guards, add their operations up with [`Operations::and`].
 ///
-/// The service is any tower service of `http` requests, such as a router of axum or tonic. Requests have an empty body.
-/// **An open route is called**, so do not run this with real data.
+/// The service is any tower service of `http` requests, such as a router of axum (after `with_state`, if it has a state)
+/// or tonic. Requests have an empty body. **An open route is called**, so do not run this with real data.
 ///
 /// ```
 /// # #[cfg(feature = "axum")] {

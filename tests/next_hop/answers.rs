@@ -67,13 +67,13 @@ async fn an_answer_that_is_not_what_was_asked_for_is_refused_with_a_reason() {
         (with("scope", 7), "its `scope` is not a string"),
         (with("token_type", "DPoP"), "another `token_type`: DPoP"),
         (with("token_type", "N_A"), "another `token_type`: N_A"),
-        (without("token_type"), "another `token_type`: "),
+        (without("token_type"), "it has no `token_type`"),
         (
             with("issued_token_type", "urn:ietf:params:oauth:token-type:refresh_token"),
             "another `issued_token_type`",
         ),
-        (without("issued_token_type"), "another `issued_token_type`"),
-        (with("issued_token_type", 1), "another `issued_token_type`"),
+        (without("issued_token_type"), "it has no `issued_token_type`"),
+        (with("issued_token_type", 1), "no `issued_token_type` that is a string"),
         (without("expires_in"), "it has no `expires_in`"),
         (with("expires_in", "300"), "its `expires_in` is not a number of seconds"),
         (with("expires_in", 0), "its `expires_in` is not a number of seconds"),
@@ -100,9 +100,11 @@ async fn an_answer_that_is_not_what_was_asked_for_is_refused_with_a_reason() {
         let said = refused(move || answer(200, body.clone())).await;
         assert!(said.contains(why), "{said}");
     }
-    for (status, why) in
-        [(302, "it answered 302"), (201, "it answered 201"), (500, "it answered 500")]
-    {
+    for (status, why) in [
+        (302, "endpoint answered 302"),
+        (201, "endpoint answered 201"),
+        (500, "endpoint answered 500"),
+    ] {
         let said = refused(move || answer(status, ok("opaque").to_string())).await;
         assert!(said.contains(why), "{said}");
     }

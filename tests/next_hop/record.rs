@@ -47,7 +47,7 @@ async fn a_hop_that_fails_is_on_record_as_denied_with_its_reason() {
     assert_eq!((&json["reason"], &json["status"]), (&json!("next_hop_unavailable"), &json!(503)));
     assert_eq!(json["next_hop"], PAYMENTS.as_str());
     assert_eq!(json["decision"], denial.decision().unwrap().to_string());
-    assert!(line.contains("the authorization server does not answer"), "{line}");
+    assert!(line.contains("no token from the authorization server"), "{line}");
 }
 
 #[tokio::test(start_paused = true)]

@@ -14,6 +14,9 @@ use crate::layer::until_expiry::UntilExpiry;
 
 /// The body of a request that reaches the server behind a [`ToolsLayer`](super::ToolsLayer): the bytes that were read
 /// and authorized. Empty for GET and DELETE.
+///
+/// It is an `http_body::Body`. Read it with `collect` of `http-body-util`, or make another body of it, for instance with
+/// `axum::body::Body::new`. Behind `Router::layer`, axum does that itself.
 #[derive(Clone, Default)]
 pub struct MessageBody(Option<Bytes>);
 

@@ -108,7 +108,10 @@ impl fmt::Debug for ToolsLayer {
 /// An MCP server behind a guard, made by a [`ToolsLayer`].
 ///
 /// It is ready when the inner service is, and gives back what that reserved: it waits for the body first, and then
-/// until the inner service is ready again. The inner service receives a [`MessageBody`].
+/// until the inner service is ready again.
+///
+/// The inner service is one of `http::Request<MessageBody>`, so a function for `tower::service_fn` accepts that type; see
+/// [`MessageBody`].
 #[derive(Clone)]
 pub struct ToolsService<S> {
     inner: S,

@@ -106,6 +106,9 @@ use crate::policy::{Policy, PolicyAnswer, Question, Ruling, Verdict};
 /// | `false` with a step-up as above | the challenge, if the token lacks what it asks for |
 /// | `false` with `access_request` | access is requested, and the answer is 403 (`approval_required`) with the task |
 ///
+/// `acr_values` is one string, as in OAuth: classes, separated by spaces. `max_age` is a number of seconds. An answer
+/// that has them in another form is answered with 503.
+///
 /// The obligations of a denial are executed too, and never turn it. `amr_values` cannot be asked for with a challenge, so
 /// a permit with them counts as one with an unknown obligation. `id` and `evaluation_id` of the context are the ids of
 /// the policies in the record. Other members are ignored.

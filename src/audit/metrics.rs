@@ -352,7 +352,8 @@ mod tests {
                 "policy_input_invalid",
                 "policy_denied",
                 "obligation_unsupported",
-                "obligation_failed"
+                "obligation_failed",
+                "next_hop_refused"
             ]
         );
         assert_eq!(named("request").len(), 7);

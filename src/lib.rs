@@ -22,6 +22,7 @@
 //! [deployment]: crate::guide::deployment
 //! [what_is_recorded]: crate::guide::what_is_recorded
 //! [watch_it]: crate::guide::watch_it
+//! [three_signals]: crate::guide::three_signals
 //! [grpc_and_streams]: crate::guide::grpc_and_streams
 //! [mcp_servers]: crate::guide::mcp_servers
 //! [security]: crate::guide::security

@@ -39,7 +39,10 @@ fn members(text: &str) -> usize {
                 fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
                     f.write_str("an object")
                 }
-                fn visit_map<A: serde::de::MapAccess<'de>>(self, mut map: A) -> Result<Count, A::Error> {
+                fn visit_map<A: serde::de::MapAccess<'de>>(
+                    self,
+                    mut map: A,
+                ) -> Result<Count, A::Error> {
                     let mut count = 0;
                     while map.next_entry::<String, serde::de::IgnoredAny>()?.is_some() {
                         count += 1;
@@ -59,7 +62,9 @@ fuzz_target!(|input: &[u8]| {
         None => (&input[..0], input),
     };
     let mut headers = HeaderMap::new();
-    for (name, value) in ["mcp-method", "mcp-name"].into_iter().zip(line.split(|byte| *byte == b'\t')) {
+    for (name, value) in
+        ["mcp-method", "mcp-name"].into_iter().zip(line.split(|byte| *byte == b'\t'))
+    {
         if let (Ok(value), false) = (HeaderValue::from_bytes(value), value.is_empty()) {
             headers.insert(name, value);
         }
@@ -89,7 +94,9 @@ fuzz_target!(|input: &[u8]| {
         let scope = if name == "search" { READ } else { WRITE };
         assert_eq!(scopes, [scope]);
         assert!(object["id"].is_string() || object["id"].is_number());
-        if let Some(said) = headers.get("mcp-name").filter(|said| !said.as_bytes().starts_with(b"=?base64?")) {
+        if let Some(said) =
+            headers.get("mcp-name").filter(|said| !said.as_bytes().starts_with(b"=?base64?"))
+        {
             assert_eq!(said.as_bytes(), name.as_bytes());
         }
     }

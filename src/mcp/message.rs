@@ -10,6 +10,7 @@ use http::HeaderMap;
 use super::arguments::Arguments;
 use super::header;
 use super::problem::{InvalidMessage, Problem};
+use super::spelling::differs_in_case_alone;
 use super::tools::{CALL, Entry, Rule, Tools};
 use crate::evidence::{Operation, Stated};
 use crate::json;
@@ -37,6 +38,12 @@ struct Members<'m> {
     params: Option<&'m str>,
     result: bool,
     error: bool,
+    /// One of these stands there in another case.
+    other_case: bool,
+}
+
+impl Members<'_> {
+    const NAMES: [&'static str; 6] = ["jsonrpc", "id", "method", "params", "result", "error"];
 }
 
 impl Tools {
@@ -44,8 +51,9 @@ impl Tools {
     ///
     /// The body must be one JSON-RPC message in UTF-8: one object, nested at most 32 levels, in which no member stands
     /// twice at any level. Batches and anything behind the object are refused, so that what was read here is what the
-    /// server reads, whichever parser it has. `Mcp-Method` and `Mcp-Name` must equal the body if they are there, in
-    /// every version of the protocol.
+    /// server reads, whichever parser it has. Some parsers ignore case, so a member of the message whose name is in
+    /// another case, such as `Method`, is refused too, and so are the parameters `name`, `arguments`, `uri` and
+    /// `taskId`. `Mcp-Method` and `Mcp-Name` must equal the body if they are there, in every version of the protocol.
     ///
     /// This is for servers that are not tower services. Pass [`Message::ask`] to
     /// [`Guard::authorize`](crate::Guard::authorize), and the bytes to the server only if it grants.
@@ -105,7 +113,7 @@ impl Tools {
             "params" => members.params = Some(value),
             "result" => members.result = true,
             "error" => members.error = true,
-            _ => {}
+            name => members.other_case |= differs_in_case_from(&Members::NAMES, name),
         });
         match sound {
             None => Err(not_json("the body is not one JSON object")),
@@ -130,6 +138,9 @@ impl Tools {
         if members.jsonrpc.and_then(json::string).as_deref() != Some("2.0") {
             return Err(not_a_message("`jsonrpc` is not \"2.0\""));
         }
+        if members.other_case {
+            return Err(not_a_message("a member in another case, which counts for some parsers"));
+        }
         let Some(method) = members.method else {
             let is_response = members.id.is_some() && members.result != members.error;
             if !is_response {
@@ -148,6 +159,12 @@ impl Tools {
         let name =
             members.params.and_then(|params| member(params, name_member)).and_then(json::string);
         check(headers, Some(&method), name.as_deref())?;
+        if members.params.is_some_and(has_parameter_in_another_case) {
+            return Err(InvalidMessage::new(
+                Problem::InvalidParams,
+                "a parameter in another case, which counts for some parsers",
+            ));
+        }
         let params = || members.params;
         let (entry, arguments) = if method == CALL {
             if id.is_none() {
@@ -201,6 +218,17 @@ fn check(
 /// The value of a member, if `raw` is an object that has it.
 fn member<'m>(raw: &'m str, name: &str) -> Option<&'m str> {
     json::members(raw)?.find(|(it, _)| it == name).map(|(_, value)| value)
+}
+
+/// True if `raw` is an object, and a parameter that is read stands in it in another case.
+fn has_parameter_in_another_case(raw: &str) -> bool {
+    const NAMES: [&str; 4] = ["name", "arguments", "uri", "taskId"];
+    json::members(raw)
+        .is_some_and(|mut all| all.any(|(name, _)| differs_in_case_from(&NAMES, &name)))
+}
+
+fn differs_in_case_from(names: &[&str], name: &str) -> bool {
+    names.iter().any(|known| differs_in_case_alone(name, known))
 }
 
 /// True for a string and for an integer.

@@ -1,0 +1,60 @@
+//! What a server could read in another way than the layer, or be reached by without a message.
+
+use super::*;
+
+#[tokio::test]
+async fn a_member_in_another_case_is_refused_since_some_parsers_ignore_case() {
+    let message = |members: &str| format!(r#"{{"jsonrpc":"2.0","id":1,{members}}}"#);
+    for (members, code) in [
+        // Go's parser lets the last one count.
+        (r#""method":"ping","Method":"tools/call","params":{"name":"delete"}"#, -32600),
+        (r#""METHOD":"tools/call","method":"ping","params":{"name":"delete"}"#, -32600),
+        (r#""method":"tools/call","params":{"name":"search"},"Params":{"name":"delete"}"#, -32600),
+        // It takes the long s for an s.
+        (
+            r#""method":"tools/call","params":{"name":"search"},"param\u017f":{"name":"delete"}"#,
+            -32600,
+        ),
+        (r#""method":"ping","Result":{}"#, -32600),
+        (r#""method":"ping","ID":2"#, -32600),
+        // So does that of the C# SDK for parameters.
+        (r#""method":"tools/call","params":{"name":"search","Name":"delete"}"#, -32602),
+        (r#""method":"tools/call","params":{"n\u0041me":"delete","name":"search"}"#, -32602),
+        (r#""method":"tools/call","params":{"name":"search","Arguments":{}}"#, -32602),
+        (r#""method":"resources/read","params":{"uri":"a","URI":"b"}"#, -32602),
+    ] {
+        let (server, body) = (Server::new(), message(members));
+        let received = send(&guard(), tools(), &server, post(&token(), body.clone())).await;
+        assert!(server.seen().is_empty(), "it reached the server: {body}");
+        assert_eq!((received.status(), received.code()), (400, code), "{body}");
+    }
+    // Names of the tool's own may differ in case alone.
+    let body = message(
+        r#""method":"tools/call","params":{"name":"search","arguments":{"Name":"a","name":"b"}}"#,
+    );
+    let server = Server::new();
+    assert_eq!(send(&guard(), tools(), &server, post(&token(), body)).await.status(), 200);
+}
+
+#[tokio::test]
+async fn an_argument_in_another_case_is_refused_if_the_rule_reads_it() {
+    let tools = || {
+        tools().call("refund", |arguments| {
+            let amount: Option<u64> = arguments.get("amount")?;
+            Ok(Require::scope(if amount.unwrap_or(0) > 10 { WRITE } else { READ }))
+        })
+    };
+    for (arguments, status) in [
+        (r#"{"amount":1}"#, 200),
+        (r#"{"amount":1,"note":"a","Note":"b"}"#, 200),
+        (r#"{"amount":1,"Amount":1000}"#, 400),
+        (r#"{"Amount":1000}"#, 400),
+        (r#"{"amount":1000}"#, 403),
+    ] {
+        let params = format!(r#"{{"name":"refund","arguments":{arguments}}}"#);
+        let body = format!(r#"{{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{params}}}"#);
+        let server = Server::new();
+        let received = send(&guard(), tools(), &server, post(&token(), body)).await;
+        assert_eq!(received.status(), status, "{arguments}");
+    }
+}

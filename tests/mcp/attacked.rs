@@ -58,3 +58,19 @@ async fn an_argument_in_another_case_is_refused_if_the_rule_reads_it() {
         assert_eq!(received.status(), status, "{arguments}");
     }
 }
+
+#[tokio::test]
+async fn a_server_is_not_asked_for_another_protocol() {
+    let get = Request::get("/mcp")
+        .header("authorization", token().bearer())
+        .body(Full::default())
+        .unwrap();
+    for request in [get, post(&token(), call("search"))] {
+        let request = with_header(request, "connection", "Upgrade");
+        let request = with_header(request, "upgrade", "websocket");
+        let server = Server::new();
+        assert_eq!(send(&guard(), tools(), &server, request).await.status(), 200);
+        let (parts, _) = server.seen().pop().unwrap();
+        assert!(!parts.headers.contains_key("upgrade"), "{:?}", parts.headers);
+    }
+}

@@ -74,3 +74,15 @@ async fn a_server_is_not_asked_for_another_protocol() {
         assert!(!parts.headers.contains_key("upgrade"), "{:?}", parts.headers);
     }
 }
+
+#[tokio::test]
+async fn an_answer_without_a_list_is_no_fault_of_the_server() {
+    let (guard, record) = Record::of(guard());
+    let server = Server::answering(|_, _| {
+        Response::builder().status(202).body(TestBody::default()).unwrap()
+    });
+    let body = r#"{"jsonrpc":"2.0","method":"tools/list"}"#;
+    let received = send(&guard, tools().filter_list(), &server, post(&token(), body)).await;
+    assert_eq!((received.status(), received.body.len()), (202, 0));
+    assert_eq!(record.lines().len(), 2);
+}

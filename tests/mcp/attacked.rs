@@ -86,3 +86,34 @@ async fn an_answer_without_a_list_is_no_fault_of_the_server() {
     assert_eq!((received.status(), received.body.len()), (202, 0));
     assert_eq!(record.lines().len(), 2);
 }
+
+#[tokio::test]
+async fn an_object_that_serde_json_reads_as_another_value_is_refused() {
+    #[derive(serde::Deserialize)]
+    struct Payment {
+        to: Option<Account>,
+    }
+    #[derive(serde::Deserialize)]
+    struct Account {
+        iban: Option<String>,
+    }
+    let tools = || {
+        tools().call("pay", |arguments| {
+            let Payment { to } = arguments.read()?;
+            let is_to_another = to.and_then(|to| to.iban).is_some();
+            Ok(Require::scope(if is_to_another { WRITE } else { READ }))
+        })
+    };
+    for name in ["$serde_json::private::RawValue", "\\u0024serde_json::private::RawValue"] {
+        let to = format!(r#"{{"{name}":"{{\"iban\":\"DE00\"}}"}}"#);
+        // So a server reads it that is built with serde_json.
+        let read: Value = serde_json::from_str(&to).unwrap();
+        assert_eq!(read, json!({"iban": "DE00"}));
+        let params = format!(r#"{{"name":"pay","arguments":{{"to":{to}}}}}"#);
+        let body = format!(r#"{{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{params}}}"#);
+        let server = Server::new();
+        let received = send(&guard(), tools(), &server, post(&token(), body)).await;
+        assert!(server.seen().is_empty(), "{to}");
+        assert_eq!((received.status(), received.code()), (400, -32600));
+    }
+}

@@ -117,3 +117,21 @@ async fn an_object_that_serde_json_reads_as_another_value_is_refused() {
         assert_eq!((received.status(), received.code()), (400, -32600));
     }
 }
+
+#[tokio::test(start_paused = true)]
+async fn an_event_that_is_not_complete_when_its_token_ends_does_not_become_complete() {
+    for begun in ["data: {\"a\":\ndata: 1}\n", "data: {\"a\":"] {
+        let guard = guard();
+        let server = tower::service_fn(move |_: Request<MessageBody>| {
+            let body = Endless { first: Some(Bytes::from_static(begun.as_bytes())) };
+            let response = Response::builder().header("content-type", "text/event-stream");
+            std::future::ready(Ok::<_, Infallible>(response.body(body).unwrap()))
+        });
+        let request = post(&token(), call("search"));
+        let response = guard.mcp(tools()).layer(server).oneshot(request).await.unwrap();
+        let body = response.into_body().collect().await.unwrap().to_bytes();
+        // Only an empty line completes an event.
+        assert!(body.starts_with(begun.as_bytes()) && body.ends_with(b": token_expired\n"));
+        assert!(!body.windows(2).any(|pair| pair == b"\n\n"), "{body:?}");
+    }
+}

@@ -291,8 +291,8 @@ impl Shared {
             response.headers_mut().insert(DPOP_NONCE, nonce);
         }
         let is_events = response.headers().get(CONTENT_TYPE).is_some_and(is_event_stream);
-        // A comment: clients skip it.
-        let last = is_events.then(|| Bytes::from_static(b": token_expired\n\n"));
+        // A comment: clients skip it. An empty line would complete an event that the server has only begun.
+        let last = is_events.then(|| Bytes::from_static(b": token_expired\n"));
         let guard = &self.guard;
         response.map(|body| ToolsBody::server(UntilExpiry::recorded(body, guard, grant, last)))
     }

@@ -135,3 +135,41 @@ async fn an_event_that_is_not_complete_when_its_token_ends_does_not_become_compl
         assert!(!body.windows(2).any(|pair| pair == b"\n\n"), "{body:?}");
     }
 }
+
+#[tokio::test]
+async fn a_rule_that_the_guard_cannot_check_grants_nothing() {
+    use unconfused::detail::{Detail, DetailType};
+    let typed = guard().detail_type(DetailType::new("refund").exact("order"));
+    let order = || Detail::of("refund").with("order", 1_u64);
+    for (guard, rule, status) in [
+        (guard(), Require::valid_token().single_use(), 500),
+        (guard(), Require::detail(order()), 500),
+        (guard(), Require::detail(order().approved()), 500),
+        (typed.clone(), Require::detail(order().approved()), 500),
+        (typed, Require::detail(Detail::of("refund").with("other", 1_u64)), 500),
+        (guard(), Require::valid_token().sender_constrained(), 403),
+    ] {
+        let printed = rule.to_string();
+        let detail = json!([{"type": "refund", "order": 1, "other": 1}]);
+        let token = token().claim("authorization_details", &detail);
+        let tools = tools().call("x", move |_| Ok(rule.clone()));
+        let server = Server::new();
+        let received = send(&guard, tools, &server, post(&token, call("x"))).await;
+        assert_eq!(received.status(), status, "{printed}");
+        assert!(server.seen().is_empty(), "{printed}");
+    }
+}
+
+#[tokio::test]
+async fn a_session_is_not_that_of_the_same_name_at_another_issuer() {
+    let mine = super::hostile::bound_session(&token()).await;
+    let other = TestIssuer::new("https://other.example");
+    let stranger = other.token(&NOTES).issued_at(now()).scope("notes:read");
+    let guard = guard().trust(other.issuer());
+    for (token, status) in [(token(), 200), (stranger, 404)] {
+        let server = Server::new();
+        let request = with_header(post(&token, call("search")), "mcp-session-id", &mine);
+        let received = send(&guard, tools().sessions([7; 32]), &server, request).await;
+        assert_eq!(received.status(), status);
+    }
+}

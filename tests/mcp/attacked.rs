@@ -173,3 +173,23 @@ async fn a_session_is_not_that_of_the_same_name_at_another_issuer() {
         assert_eq!(received.status(), status);
     }
 }
+
+#[tokio::test]
+async fn a_denial_that_no_guard_made_is_recorded_when_it_answers_a_call() {
+    let (guard, record) = Record::of(guard());
+    let server = Server::answering(|parts, _| {
+        let call = parts.extensions.get::<unconfused::mcp::Call>().unwrap();
+        let _ = call.deny(unconfused::Reason::PolicyDenied.into());
+        json_response("{}")
+    });
+    let received = send(&guard, tools(), &server, post(&token(), call("search"))).await;
+    assert_eq!(received.status(), 403);
+    let lines = record.lines();
+    let last = lines.last().unwrap();
+    assert_eq!(
+        (&last["step"], &last["reason"], &last["status"], &last["tool"]),
+        (&json!(2), &json!("policy_denied"), &json!(403), &json!("search"))
+    );
+    // The client and the record know it by the same id.
+    assert_eq!(received.json()["error"]["data"]["decision"], last["decision"]);
+}

@@ -46,6 +46,34 @@ impl Members<'_> {
     const NAMES: [&'static str; 6] = ["jsonrpc", "id", "method", "params", "result", "error"];
 }
 
+/// What is read of the parameters, in one pass.
+#[derive(Default)]
+struct Parameters<'m> {
+    name: Option<Cow<'m, str>>,
+    arguments: Option<&'m str>,
+    /// One of these stands there in another case.
+    other_case: bool,
+}
+
+impl<'m> Parameters<'m> {
+    const NAMES: [&'static str; 4] = ["name", "arguments", "uri", "taskId"];
+
+    /// Reads them, if `raw` is an object. `name_member` is the one that names what the method is about.
+    fn read(raw: &'m str, name_member: &str) -> Self {
+        let mut read = Parameters::default();
+        for (name, value) in json::members(raw).into_iter().flatten() {
+            if name == name_member {
+                read.name = json::string(value);
+            } else if name == "arguments" {
+                read.arguments = Some(value);
+            } else {
+                read.other_case |= differs_in_case_from(&Parameters::NAMES, &name);
+            }
+        }
+        read
+    }
+}
+
 impl Tools {
     /// Reads the body of a request, compares it with the head, and looks up what it requires.
     ///
@@ -155,17 +183,16 @@ impl Tools {
         if members.result || members.error {
             return Err(not_a_message("a method, and a result or an error"));
         }
-        let name_member = header::name_member(&method);
-        let name =
-            members.params.and_then(|params| member(params, name_member)).and_then(json::string);
+        let params = members.params.unwrap_or_default();
+        let Parameters { name, arguments, other_case } =
+            Parameters::read(params, header::name_member(&method));
         check(headers, Some(&method), name.as_deref())?;
-        if members.params.is_some_and(has_parameter_in_another_case) {
+        if other_case {
             return Err(InvalidMessage::new(
                 Problem::InvalidParams,
                 "a parameter in another case, which counts for some parsers",
             ));
         }
-        let params = || members.params;
         let (entry, arguments) = if method == CALL {
             if id.is_none() {
                 return Err(not_a_message("a call without an id that is a string or an integer"));
@@ -177,9 +204,9 @@ impl Tools {
                 let detail = format!("no entry for the tool `{}`", Printable::from(&**name));
                 return Err(InvalidMessage::new(Problem::ToolUnknown, detail));
             };
-            (entry, params().and_then(|params| member(params, "arguments")))
+            (entry, arguments)
         } else if let Some(entry) = self.method_entry(&method) {
-            (entry, params())
+            (entry, members.params)
         } else if is_covered_by_base(&method) {
             let requirement = self.base.clone();
             return Ok(Message { method: Some(method), id, name, entry: None, requirement });
@@ -213,18 +240,6 @@ fn check(
 ) -> Result<(), InvalidMessage> {
     header::check(headers, method, name)
         .map_err(|detail| InvalidMessage::new(Problem::HeaderMismatch, detail))
-}
-
-/// The value of a member, if `raw` is an object that has it.
-fn member<'m>(raw: &'m str, name: &str) -> Option<&'m str> {
-    json::members(raw)?.find(|(it, _)| it == name).map(|(_, value)| value)
-}
-
-/// True if `raw` is an object, and a parameter that is read stands in it in another case.
-fn has_parameter_in_another_case(raw: &str) -> bool {
-    const NAMES: [&str; 4] = ["name", "arguments", "uri", "taskId"];
-    json::members(raw)
-        .is_some_and(|mut all| all.any(|(name, _)| differs_in_case_from(&NAMES, &name)))
 }
 
 fn differs_in_case_from(names: &[&str], name: &str) -> bool {

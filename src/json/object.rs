@@ -21,8 +21,8 @@ impl<'a> Object<'a> {
         Some(Object { members, sound: findings.sound })
     }
 
-    /// Returns true if nothing is wrong with the object at any level: no name stands twice, nothing is nested too deep,
-    /// no string has half a surrogate pair, and no inner number is out of range.
+    /// Returns true if nothing is wrong with the object at any level: no name stands twice or is one of serde_json's
+    /// own, nothing is nested too deep, no string has half a surrogate pair, and no inner number is out of range.
     pub(crate) fn is_sound(&self) -> bool {
         self.sound
     }

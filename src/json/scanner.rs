@@ -17,8 +17,8 @@ const MAX_DEPTH: u8 = 32;
 /// What was found while an object was read.
 #[derive(Debug, Clone, Copy, Default)]
 pub(super) struct Findings {
-    /// No name stands twice at any level, nothing is nested deeper than [`MAX_DEPTH`], no string has half a surrogate
-    /// pair, and every number below the top level fits an `f64`.
+    /// No name stands twice at any level or is one of serde_json's own, nothing is nested deeper than [`MAX_DEPTH`], no
+    /// string has half a surrogate pair, and every number below the top level fits an `f64`.
     pub(super) sound: bool,
     /// A string has an escape.
     pub(super) escaped: bool,
@@ -44,6 +44,12 @@ pub(super) fn is_sound_value(text: &str) -> bool {
     let mut scanner = Scanner::new(text);
     let is_value = scanner.value(1).is_some() && scanner.at == text.len();
     is_value && scanner.sound
+}
+
+/// True for a name by which serde_json passes values to itself. An object with it is read as another value by
+/// `serde_json::Value` if certain features are on, as `raw_value` is here.
+fn is_serde_jsons_own(name: &str) -> bool {
+    name.starts_with("$serde_json::private::")
 }
 
 /// One bit that is the same for equal names. Names with different bits differ; names with one bit may differ too.
@@ -156,7 +162,7 @@ impl<'a> Scanner<'a> {
         let mut first = true;
         while self.has_item(b'}', mem::take(&mut first))? {
             let name = self.name()?;
-            self.sound &= names.insert(name.clone());
+            self.sound &= !is_serde_jsons_own(&name) & names.insert(name.clone());
             let value = self.slice(|scanner| scanner.value(depth))?;
             each(name, value);
         }

@@ -5,6 +5,7 @@ use std::fmt;
 
 use serde::Deserialize;
 
+use super::spelling::differs_in_case_alone;
 use crate::json;
 
 /// The arguments of a call, or the parameters of another method: a JSON object, for
@@ -69,10 +70,17 @@ impl<'a> Arguments<'a> {
     ///
     /// # Errors
     ///
-    /// Returns an error if the member is not a `T`.
+    /// Returns an error if the member is not a `T`. Also if a member stands there whose name is this one in another
+    /// case: for a server whose parser ignores case, it may be the one that counts.
     pub fn get<T: Deserialize<'a>>(&self, name: &str) -> Result<T, InvalidArguments> {
-        let member = json::members(self.text).and_then(|mut all| all.find(|(it, _)| it == name));
-        let value = member.map_or("null", |(_, value)| value);
+        let mut value = "null";
+        for (it, its_value) in json::members(self.text).into_iter().flatten() {
+            if it == name {
+                value = its_value;
+            } else if differs_in_case_alone(&it, name) {
+                return Err(InvalidArguments::because(format!("`{name}` in another case")));
+            }
+        }
         serde_json::from_str(value)
             .map_err(|error| InvalidArguments::because(format!("`{name}`: {error}")))
     }

@@ -10,6 +10,7 @@ use http::HeaderMap;
 use super::arguments::Arguments;
 use super::header;
 use super::problem::{InvalidMessage, Problem};
+use super::spelling::differs_in_case_alone;
 use super::tools::{CALL, Entry, Rule, Tools};
 use crate::evidence::{Operation, Stated};
 use crate::json;
@@ -37,6 +38,40 @@ struct Members<'m> {
     params: Option<&'m str>,
     result: bool,
     error: bool,
+    /// One of these stands there in another case.
+    other_case: bool,
+}
+
+impl Members<'_> {
+    const NAMES: [&'static str; 6] = ["jsonrpc", "id", "method", "params", "result", "error"];
+}
+
+/// What is read of the parameters, in one pass.
+#[derive(Default)]
+struct Parameters<'m> {
+    name: Option<Cow<'m, str>>,
+    arguments: Option<&'m str>,
+    /// One of these stands there in another case.
+    other_case: bool,
+}
+
+impl<'m> Parameters<'m> {
+    const NAMES: [&'static str; 4] = ["name", "arguments", "uri", "taskId"];
+
+    /// Reads them, if `raw` is an object. `name_member` is the one that names what the method is about.
+    fn read(raw: &'m str, name_member: &str) -> Self {
+        let mut read = Parameters::default();
+        for (name, value) in json::members(raw).into_iter().flatten() {
+            if name == name_member {
+                read.name = json::string(value);
+            } else if name == "arguments" {
+                read.arguments = Some(value);
+            } else {
+                read.other_case |= differs_in_case_from(&Parameters::NAMES, &name);
+            }
+        }
+        read
+    }
 }
 
 impl Tools {
@@ -44,8 +79,9 @@ impl Tools {
     ///
     /// The body must be one JSON-RPC message in UTF-8: one object, nested at most 32 levels, in which no member stands
     /// twice at any level. Batches and anything behind the object are refused, so that what was read here is what the
-    /// server reads, whichever parser it has. `Mcp-Method` and `Mcp-Name` must equal the body if they are there, in
-    /// every version of the protocol.
+    /// server reads, whichever parser it has. Some parsers ignore case, so a member of the message whose name is in
+    /// another case, such as `Method`, is refused too, and so are the parameters `name`, `arguments`, `uri` and
+    /// `taskId`. `Mcp-Method` and `Mcp-Name` must equal the body if they are there, in every version of the protocol.
     ///
     /// This is for servers that are not tower services. Pass [`Message::ask`] to
     /// [`Guard::authorize`](crate::Guard::authorize), and the bytes to the server only if it grants.
@@ -105,7 +141,7 @@ impl Tools {
             "params" => members.params = Some(value),
             "result" => members.result = true,
             "error" => members.error = true,
-            _ => {}
+            name => members.other_case |= differs_in_case_from(&Members::NAMES, name),
         });
         match sound {
             None => Err(not_json("the body is not one JSON object")),
@@ -130,6 +166,9 @@ impl Tools {
         if members.jsonrpc.and_then(json::string).as_deref() != Some("2.0") {
             return Err(not_a_message("`jsonrpc` is not \"2.0\""));
         }
+        if members.other_case {
+            return Err(not_a_message("a member in another case, which counts for some parsers"));
+        }
         let Some(method) = members.method else {
             let is_response = members.id.is_some() && members.result != members.error;
             if !is_response {
@@ -144,11 +183,16 @@ impl Tools {
         if members.result || members.error {
             return Err(not_a_message("a method, and a result or an error"));
         }
-        let name_member = header::name_member(&method);
-        let name =
-            members.params.and_then(|params| member(params, name_member)).and_then(json::string);
+        let params = members.params.unwrap_or_default();
+        let Parameters { name, arguments, other_case } =
+            Parameters::read(params, header::name_member(&method));
         check(headers, Some(&method), name.as_deref())?;
-        let params = || members.params;
+        if other_case {
+            return Err(InvalidMessage::new(
+                Problem::InvalidParams,
+                "a parameter in another case, which counts for some parsers",
+            ));
+        }
         let (entry, arguments) = if method == CALL {
             if id.is_none() {
                 return Err(not_a_message("a call without an id that is a string or an integer"));
@@ -160,9 +204,9 @@ impl Tools {
                 let detail = format!("no entry for the tool `{}`", Printable::from(&**name));
                 return Err(InvalidMessage::new(Problem::ToolUnknown, detail));
             };
-            (entry, params().and_then(|params| member(params, "arguments")))
+            (entry, arguments)
         } else if let Some(entry) = self.method_entry(&method) {
-            (entry, params())
+            (entry, members.params)
         } else if is_covered_by_base(&method) {
             let requirement = self.base.clone();
             return Ok(Message { method: Some(method), id, name, entry: None, requirement });
@@ -198,9 +242,8 @@ fn check(
         .map_err(|detail| InvalidMessage::new(Problem::HeaderMismatch, detail))
 }
 
-/// The value of a member, if `raw` is an object that has it.
-fn member<'m>(raw: &'m str, name: &str) -> Option<&'m str> {
-    json::members(raw)?.find(|(it, _)| it == name).map(|(_, value)| value)
+fn differs_in_case_from(names: &[&str], name: &str) -> bool {
+    names.iter().any(|known| differs_in_case_alone(name, known))
 }
 
 /// True for a string and for an integer.

@@ -48,6 +48,7 @@ mod header;
 mod message;
 mod problem;
 mod session;
+mod spelling;
 mod tools;
 
 pub use crate::layer::mcp::{Call, MessageBody, ToolsBody, ToolsFuture, ToolsLayer, ToolsService};

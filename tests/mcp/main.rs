@@ -2,6 +2,7 @@
 
 mod answers;
 mod approvals;
+mod attacked;
 mod differential;
 mod guide;
 mod hostile;

@@ -35,7 +35,7 @@ async fn a_stream_of_events_ends_with_its_token_and_is_recorded() {
         .unwrap();
     for request in [get, post(&token(), call("search"))] {
         let (body, took, record) = open_for_ever("text/event-stream; charset=utf-8", request).await;
-        assert_eq!(body.unwrap(), "data: 1\n\n: token_expired\n\n");
+        assert_eq!(body.unwrap(), "data: 1\n\n: token_expired\n");
         assert_eq!(took, END);
         let last = record.last().unwrap();
         assert_eq!(

@@ -50,8 +50,8 @@ impl Call {
     /// which begins with 200, the error is all that the client sees: its [data](JsonRpcError::data) has the challenge,
     /// and a further step of the record says that the client saw no status.
     ///
-    /// The denial should be one of the guard ([`narrow`](Guard::narrow), [`refuse`](Guard::refuse)), which has recorded
-    /// it.
+    /// A denial of the guard ([`narrow`](Guard::narrow), [`refuse`](Guard::refuse)) is in the record already. Any other
+    /// is recorded here, as a further step.
     ///
     /// ```
     /// use unconfused::mcp::{Call, JsonRpcError};
@@ -68,6 +68,10 @@ impl Call {
     /// ```
     #[must_use = "a denial that is not returned refuses nothing"]
     pub fn deny(&self, denial: Denial) -> JsonRpcError {
+        let denial = match denial.decision() {
+            Some(_) => denial,
+            None => self.guard.refuse_next_step(&self.grant, denial),
+        };
         let error = error_of(&denial, self.structured);
         let mut answer = self.answer.lock().unwrap_or_else(PoisonError::into_inner);
         match &*answer {

@@ -32,8 +32,8 @@ where
     let Settings { body_limit, body_timeout, .. } = tools.settings;
     let body = whole(body, body_limit, body_timeout).await;
     let body = body.map_err(|_| "the list breaks off, or is too large, or does not end in time")?;
-    // Not the answer to a request that was carried out.
-    if !head.status.is_success() {
+    // Not the answer to a request that was carried out, or the answer to a notification.
+    if !head.status.is_success() || body.is_empty() {
         return Ok(Response::from_parts(head, body));
     }
     if head.headers.contains_key(CONTENT_ENCODING) {

@@ -89,6 +89,8 @@ pub(super) fn is_json(content_type: &HeaderValue) -> bool {
     let essence = parts.next().unwrap_or_default();
     let is_charset_right = |parameter: &str| {
         let (name, value) = parameter.split_once('=').unwrap_or((parameter, ""));
+        // `charset*` and `charset*0` are other spellings of it (RFC 2231), which are not read here.
+        let name = name.split('*').next().unwrap_or_default();
         !name.trim().eq_ignore_ascii_case("charset")
             || value.trim().trim_matches('"').eq_ignore_ascii_case("utf-8")
     };

@@ -10,7 +10,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use bytes::Bytes;
-use http::header::{ALLOW, CONTENT_LENGTH, CONTENT_TYPE, ORIGIN, TRANSFER_ENCODING};
+use http::header::{ALLOW, CONTENT_LENGTH, CONTENT_TYPE, ORIGIN, TRANSFER_ENCODING, UPGRADE};
 use http::request::Parts;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Response};
 use http_body::Body;
@@ -46,7 +46,7 @@ impl Guard {
     ///    extensions of the request.
     ///
     /// GET and DELETE need the base requirement, and reach the server without a body. Any other method is refused
-    /// (405). Responses end when the guard no longer accepts the token of their request, and that is recorded: a stream
+    /// (405). `Upgrade` is removed, since no one would read the messages of a WebSocket. Responses end when the guard no longer accepts the token of their request, and that is recorded: a stream
     /// of events ends, and any other body fails, as [`Grant::until_expiry`] says.
     ///
     /// The layer **always answers in JSON-RPC**: status and challenge are those of the [`Denial`], and the body has the
@@ -243,6 +243,8 @@ impl Shared {
                 return Ok(response);
             }
         };
+        // What is said in another protocol, no one reads here.
+        parts.headers.remove(UPGRADE);
         guard.replace_credential_with_grant(&mut parts, &grant);
         let call = Call::new(guard, &grant, tools.settings.structured_denials);
         parts.extensions.insert(call.clone());
@@ -292,8 +294,8 @@ impl Shared {
             response.headers_mut().insert(DPOP_NONCE, nonce);
         }
         let is_events = response.headers().get(CONTENT_TYPE).is_some_and(is_event_stream);
-        // A comment: clients skip it.
-        let last = is_events.then(|| Bytes::from_static(b": token_expired\n\n"));
+        // A comment: clients skip it. An empty line would complete an event that the server has only begun.
+        let last = is_events.then(|| Bytes::from_static(b": token_expired\n"));
         let guard = &self.guard;
         response.map(|body| ToolsBody::server(UntilExpiry::recorded(body, guard, grant, last)))
     }

@@ -98,7 +98,7 @@ impl<S> NextHopService<S> {
         let headers = request.headers();
         let has_credential =
             [AUTHORIZATION, DPOP, TXN_TOKEN].iter().any(|name| headers.contains_key(name));
-        match has_credential && !self.target.is_at(request.uri()) {
+        match has_credential && !self.target.is_at(request.uri(), headers) {
             true => Err(elsewhere()),
             false => Ok(()),
         }

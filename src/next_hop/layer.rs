@@ -25,6 +25,8 @@ use crate::credential::DPOP;
 ///   layer stands inside of what follows redirects;
 /// - one without any of these is sent as it is.
 ///
+/// Put it next to the client. A layer inside of it that changes the URL or `Host` sends the credential to where that leads.
+///
 /// ```
 /// # #[cfg(feature = "testing")]
 /// # #[tokio::main(flavor = "current_thread")]

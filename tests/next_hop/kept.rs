@@ -268,3 +268,27 @@ async fn metadata_that_hangs_when_it_is_read_again_delays_one_exchange_and_ends_
     hop.token(&orders.guard, &of("four")).await.unwrap();
     assert_eq!(began.elapsed(), secs(5));
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_token_that_ends_before_it_comes_is_503_and_none_is_kept() {
+    let orders = Orders::new();
+    let hop = orders.server.hop();
+    let grant = orders.grant();
+    orders.server.respond(|_| {
+        let mut short = ok("late");
+        short["expires_in"] = 3.into();
+        Answer::later(async move {
+            advance(secs(4)).await;
+            Ok(with_status(200, short.to_string()))
+        })
+    });
+    let denial = hop.token(&orders.guard, &grant).await.unwrap_err();
+    assert_eq!(denial.reason(), Reason::NextHopUnavailable);
+    assert!(
+        denial.for_operator().to_string().contains("the token ended before it came"),
+        "{denial:?}"
+    );
+    orders.server.respond_json(200, &ok("in-time"));
+    let token = hop.token(&orders.guard, &grant).await.unwrap();
+    assert_eq!(attached(&token)["authorization"], "Bearer in-time");
+}

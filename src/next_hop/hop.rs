@@ -289,6 +289,9 @@ impl NextHop {
         let (issued, kind) = self.0.exchange.ask(subject).await?;
         let Issued { token, scopes, lifetime } = issued;
         let ends_at = asked_at.checked_add(lifetime.min(most)).unwrap_or(asked_at);
+        if ends_at <= Instant::now() {
+            return Err(HopError::Unavailable("the token ended before it came".to_owned()));
+        }
         Ok(OutboundToken::new(token, kind, self.0.exchange.target.clone(), scopes, ends_at))
     }
 }

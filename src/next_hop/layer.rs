@@ -25,6 +25,8 @@ use crate::credential::DPOP;
 ///   layer stands inside of what follows redirects;
 /// - one without any of these is sent as it is.
 ///
+/// Put it next to the client. A layer inside of it that changes the URL or `Host` sends the credential to where that leads.
+///
 /// ```
 /// # #[cfg(feature = "testing")]
 /// # #[tokio::main(flavor = "current_thread")]
@@ -98,7 +100,7 @@ impl<S> NextHopService<S> {
         let headers = request.headers();
         let has_credential =
             [AUTHORIZATION, DPOP, TXN_TOKEN].iter().any(|name| headers.contains_key(name));
-        match has_credential && !self.target.is_at(request.uri()) {
+        match has_credential && !self.target.is_at(request.uri(), headers) {
             true => Err(elsewhere()),
             false => Ok(()),
         }

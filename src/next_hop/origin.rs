@@ -2,7 +2,8 @@
 
 use std::fmt;
 
-use http::Uri;
+use http::uri::Authority;
+use http::{HeaderValue, Uri};
 
 /// The scheme, the host and the port of a URL (RFC 6454 section 4).
 #[derive(Clone, PartialEq, Eq)]
@@ -21,7 +22,19 @@ impl Origin {
             "http" => ("http", 80),
             _ => return None,
         };
-        let authority = uri.authority().filter(|authority| !authority.as_str().contains('@'))?;
+        Origin::new(scheme, default_port, uri.authority()?)
+    }
+
+    /// True if the value of a `Host` field names this origin, for a request by the scheme of this origin.
+    pub(super) fn is_named_by(&self, host: &HeaderValue) -> bool {
+        let default_port = if self.scheme == "https" { 443 } else { 80 };
+        let authority = Authority::try_from(host.as_bytes()).ok();
+        let named = authority.and_then(|host| Origin::new(self.scheme, default_port, &host));
+        named.as_ref() == Some(self)
+    }
+
+    fn new(scheme: &'static str, default_port: u16, authority: &Authority) -> Option<Self> {
+        let authority = Some(authority).filter(|authority| !authority.as_str().contains('@'))?;
         let host = Some(authority.host().to_ascii_lowercase()).filter(|host| !host.is_empty())?;
         // What is not a port is not the default one.
         let names_none = authority.as_str().len() == authority.host().len();

@@ -4,7 +4,7 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
-use http::header::AUTHORIZATION;
+use http::header::{AUTHORIZATION, HOST};
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, StatusCode, Uri};
 use tokio::time::Instant;
 
@@ -57,9 +57,11 @@ pub(super) struct Target {
 }
 
 impl Target {
-    /// True if a request for this URL goes to the resource.
-    pub(super) fn is_at(&self, uri: &Uri) -> bool {
+    /// True if a request for this URL goes to the resource. A `Host` field decides what a server that is shared by
+    /// several origins takes it for, so it must not name another one.
+    pub(super) fn is_at(&self, uri: &Uri, headers: &HeaderMap) -> bool {
         Origin::of(uri).as_ref() == Some(&self.origin)
+            && headers.get_all(HOST).iter().all(|host| self.origin.is_named_by(host))
     }
 }
 
@@ -68,7 +70,7 @@ impl Target {
 #[non_exhaustive]
 pub enum AttachError {
     /// The request is not for the origin of the token's resource, or does not say where it goes: its URL must be
-    /// absolute.
+    /// absolute, and a `Host` field, if there is one, must name the same origin.
     #[error("the token is for {expected}, and the request is not")]
     OtherOrigin {
         /// The origin of the resource.
@@ -118,8 +120,8 @@ impl OutboundToken {
     ///
     /// # Errors
     ///
-    /// Returns [`AttachError`] if the request is for another origin (scheme, host and port) than the token's resource,
-    /// or if the token has ended. The fields are removed then.
+    /// Returns [`AttachError`] if the request is for another origin (scheme, host and port) than the token's resource, by
+    /// its URL or by a `Host` field, or if the token has ended. The fields are removed then.
     pub fn attach<B>(&self, request: &mut Request<B>) -> Result<(), AttachError> {
         let (method, uri) = (request.method().clone(), request.uri().clone());
         self.attach_to(&method, &uri, request.headers_mut())
@@ -144,7 +146,7 @@ impl OutboundToken {
         for name in [AUTHORIZATION, DPOP, TXN_TOKEN] {
             headers.remove(name);
         }
-        if !target.is_at(uri) {
+        if !target.is_at(uri, headers) {
             return Err(AttachError::OtherOrigin { expected: target.origin.to_string() });
         }
         if Instant::now() >= *ends_at {

@@ -8,7 +8,7 @@ use http::header::{ACCEPT, CONTENT_TYPE};
 use http::{HeaderValue, Method, Request, Response, StatusCode, Uri};
 use time::UtcDateTime;
 use tokio::sync::Mutex;
-use tokio::time::Instant;
+use tokio::time::{Instant, timeout};
 
 use super::answer::{Asked, Issued, TokenType, read};
 use super::client_auth::ClientAuth;
@@ -28,6 +28,8 @@ const MAX_BYTES: usize = 64 * 1024;
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(5);
 /// How long the endpoint that the metadata names is used before the metadata is read again.
 const METADATA_TTL: Duration = Duration::from_secs(3600);
+/// How long metadata is not read again after it could not be, while an endpoint is known.
+const METADATA_PAUSE: Duration = Duration::from_secs(30);
 
 /// Reads a token that says who this service is.
 type ReadActorToken = dyn Fn() -> Option<String> + Send + Sync;
@@ -50,7 +52,7 @@ pub struct TokenServer {
 /// What is known of a server.
 #[derive(Default)]
 struct Known {
-    /// Its token endpoint, and when that was read. It is locked while it is read.
+    /// Its token endpoint, and when that is read again. It is locked while it is read.
     endpoint: Mutex<Option<(Uri, Instant)>>,
     /// The nonce for the next proof at the token endpoint.
     nonce: LastNonce,
@@ -169,19 +171,23 @@ impl TokenServer {
     /// Returns the token endpoint: the known one, or what the metadata says.
     async fn token_endpoint(&self) -> Result<Uri, HopError> {
         let mut known = self.known.endpoint.lock().await;
-        if let Some((uri, read_at)) = &*known
-            && read_at.elapsed() < METADATA_TTL
+        if let Some((uri, read_again_at)) = &*known
+            && Instant::now() < *read_again_at
         {
             return Ok(uri.clone());
         }
-        match self.read_metadata().await {
-            Ok(uri) => {
-                *known = Some((uri.clone(), Instant::now()));
-                Ok(uri)
-            }
+        // Others wait, so all the URLs together have the time of one request.
+        let read = timeout(REQUEST_TIMEOUT, self.read_metadata()).await;
+        let too_slow = |_| Err(HopError::Unavailable("its metadata took too long".to_owned()));
+        let (uri, ttl) = match (read.unwrap_or_else(too_slow), known.take()) {
+            (Ok(uri), _) => (uri, METADATA_TTL),
             // Without metadata, the endpoint is still where it was.
-            Err(problem) => known.as_ref().map(|(uri, _)| uri.clone()).ok_or(problem),
-        }
+            (Err(_), Some((uri, _))) => (uri, METADATA_PAUSE),
+            (Err(problem), None) => return Err(problem),
+        };
+        let now = Instant::now();
+        *known = Some((uri.clone(), now.checked_add(ttl).unwrap_or(now)));
+        Ok(uri)
     }
 
     async fn read_metadata(&self) -> Result<Uri, HopError> {

@@ -121,7 +121,7 @@ use crate::require::Require;
 ///
 /// The members of a detail are the id of the resource, under the name of its type, and the attributes that are stated. To
 /// choose from these, list them after the type: `@approval("order_refund order amount")`. A detail in whose list is
-/// something that is not stated cannot be met.
+/// something that is not stated cannot be met, and neither can one that would have a list of lists.
 ///
 /// # Limits
 ///

@@ -73,6 +73,32 @@ async fn the_question_names_subject_operation_resource_and_evidence() {
     assert_eq!(pdp.metadata_read(), 1);
 }
 
+#[tokio::test]
+async fn a_claim_of_a_wrong_type_is_asked_about_as_it_is_and_does_not_count_as_absent() {
+    // A rule that a token without the claim passes.
+    let pdp = Pdp::scripted(|seen| {
+        let asked = seen.json();
+        let properties = asked["subject"]["properties"].as_object().unwrap();
+        let weak = properties.get("acr").is_some_and(|acr| acr.to_string().contains("weak"));
+        let old = properties.get("auth_time").is_some_and(|at| !at.is_i64());
+        answer(200, json!({ "decision": !weak && !old }).to_string())
+    })
+    .await;
+    let guard = guard().policy(discovered(&pdp));
+    assert_eq!(reason(&ask(&guard, &token()).await), None);
+    for (name, value) in [
+        ("acr", json!(["weak"])),
+        ("acr", json!({ "class": "weak" })),
+        ("auth_time", json!("yesterday")),
+        ("auth_time", json!(null)),
+    ] {
+        let denied = ask(&guard, &token().claim(name, value.clone())).await;
+        assert_eq!(reason(&denied), Some(Reason::PolicyDenied), "{name}: {value}");
+        let asked = pdp.asked().pop().unwrap().json();
+        assert_eq!(asked["subject"]["properties"][name], value);
+    }
+}
+
 /// Tells who each evaluation is about.
 fn subjects(asked: &Value) -> Vec<String> {
     let of = |asked: &Value| asked["subject"]["id"].as_str().unwrap().to_owned();

@@ -176,13 +176,24 @@ async fn too_few_and_too_many_answers_to_two_questions_are_503() {
         json!([yes, { "decision": "true" }]),
         json!([yes, null]),
     ] {
-        // A decision beside them is ignored.
+        // A yes beside them makes none of them one.
         let text = json!({ "decision": true, "evaluations": evaluations }).to_string();
         let pdp = Pdp::scripted(move |_| answer(200, text.clone())).await;
         let denied = ask(&guard().policy(discovered(&pdp)), &token().actor("agent-7")).await;
         unavailable(&denied);
     }
     assert_eq!(reason(&answered(YES).await), None);
+}
+
+#[tokio::test]
+async fn a_decision_beside_the_answers_to_two_questions_that_is_no_yes_is_503() {
+    let yes = json!({ "decision": true });
+    for decision in [json!(false), json!("true"), json!(null), json!(1)] {
+        let text = json!({ "decision": decision, "evaluations": [yes, yes] }).to_string();
+        let pdp = Pdp::scripted(move |_| answer(200, text.clone())).await;
+        let denied = ask(&guard().policy(discovered(&pdp)), &token().actor("agent-7")).await;
+        assert!(unavailable(&denied).contains("`decision` beside them is not true"), "{decision}");
+    }
 }
 
 #[tokio::test]

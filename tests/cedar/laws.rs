@@ -137,6 +137,26 @@ fn a_detail_that_cannot_be_stated_stays_a_no() {
 }
 
 #[test]
+fn an_attribute_that_no_detail_can_have_is_not_left_out_of_what_is_consented_to() {
+    use unconfused::policy::Attribute;
+
+    let schema = SCHEMA.replace("tags?: Set<String>", "tags?: Set<Set<String>>");
+    let items = |item: &str| Attribute::List(vec![Attribute::List(vec![item.into()])]);
+    let token = alice().claim("authorization_details", json!([{"type": "refund", "order": "7"}]));
+    let decided = |annotation: &str| {
+        let policies = format!("{ALL}\n@detail(\"{annotation}\") forbid({ANY});");
+        let cedar = CedarPolicy::new(&policies, &schema).unwrap();
+        let guard = guard().detail_type(DetailType::new("refund").exact("order")).policy(cedar);
+        narrowed(&guard, &token, refund().attribute("tags", items("all")))
+    };
+    let why = "policy_denied: the attribute `tags` is a list of lists, which the detail `refund` cannot have";
+    assert_eq!(refusal(&decided("refund")).as_deref(), Some(why));
+    assert_eq!(refusal(&decided("refund order tags")).as_deref(), Some(why));
+    // Unless the policy says that it is not part of it.
+    assert_eq!(refusal(&decided("refund order")), None);
+}
+
+#[test]
 fn an_approval_is_asked_for_and_passes_once() {
     use unconfused::approvals::{Approvals, SigningKey};
     use unconfused::keys::Algorithm;

@@ -46,6 +46,46 @@ async fn a_token_attaches_itself_to_its_own_origin_only() {
     }
 }
 
+/// What a proxy may have copied from the request that it answers.
+const OTHER_HOSTS: &[&[&str]] = &[
+    &["evil.example"],
+    &["payments.example:8443"],
+    &["payments.example."],
+    &["alice@payments.example"],
+    &["payments.example/evil"],
+    &[""],
+    &["payments.example", "evil.example"],
+];
+
+#[tokio::test]
+async fn a_host_field_that_names_another_origin_makes_it_another_origin() {
+    let orders = Orders::new();
+    let token = orders.token(&orders.server.hop()).await.unwrap();
+    let http = ServiceBuilder::new()
+        .layer(NextHopLayer::new(&orders.server.hop()))
+        .service_fn(async |_: Request<()>| Ok::<_, std::io::Error>(Response::new(())));
+    let request = |hosts: &[&str]| {
+        let mut request = Request::post("https://payments.example/charges");
+        for host in hosts {
+            request = request.header("host", *host);
+        }
+        request.body(()).unwrap()
+    };
+    for hosts in OTHER_HOSTS {
+        let mut attached = request(hosts);
+        assert!(token.attach(&mut attached).is_err(), "{hosts:?}");
+        assert!(!attached.headers().contains_key("authorization"), "{hosts:?}");
+        // And a layer sends no credential there.
+        let mut copied = request(hosts);
+        copied.headers_mut().insert("authorization", "Bearer opaque".parse().unwrap());
+        assert!(http.clone().oneshot(copied).await.is_err(), "{hosts:?}");
+        assert!(http.clone().oneshot(request(hosts)).await.is_ok(), "{hosts:?}");
+    }
+    for host in ["payments.example", "PAYMENTS.example:443"] {
+        assert_eq!(token.attach(&mut request(&[host])), Ok(()), "{host}");
+    }
+}
+
 #[tokio::test]
 async fn a_resource_that_is_reached_elsewhere_gets_its_tokens_there() {
     let orders = Orders::new();

@@ -1,14 +1,17 @@
 //! Tokens are kept and shared, and not for longer than they last.
 
+use std::future::pending;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use tokio::sync::Notify;
 use tokio::time::{Instant, advance};
-use unconfused::next_hop::AttachError;
+use unconfused::client::HttpClient as _;
+use unconfused::next_hop::{AttachError, ClientAuth, NextHop};
 use unconfused::{Answer, Reason};
 
-use crate::server::{Orders, REFUND, answer, attached, ok, with_status};
+use crate::server::{CHARGE, ISSUER, Orders, PAYMENTS, REFUND, answer, attached, ok, with_status};
 
 const fn secs(seconds: u64) -> Duration {
     Duration::from_secs(seconds)
@@ -231,4 +234,61 @@ async fn at_most_1024_tokens_and_4_mib_are_kept() {
             found.take_while(|grant| hop.token(&orders.guard, grant).now().is_some()).count();
         assert_eq!(found, kept);
     }
+}
+
+#[tokio::test(start_paused = true)]
+async fn metadata_that_hangs_when_it_is_read_again_delays_one_exchange_and_ends_none() {
+    let orders = Orders::new();
+    let hangs = Arc::new(AtomicBool::new(false));
+    let (client, hang) = (orders.server.client(), hangs.clone());
+    let client = move |request: http::Request<Vec<u8>>, limits| {
+        let is_metadata = request.method() == http::Method::GET;
+        if is_metadata && hang.load(Ordering::Relaxed) {
+            return Answer::later(pending());
+        }
+        client.send(request, limits)
+    };
+    let auth = ClientAuth::secret_basic("orders", "s3cret");
+    let server = NextHop::discover(ISSUER, auth, client).unwrap();
+    let hop = server.to(PAYMENTS.as_str(), [CHARGE]).unwrap().needs(REFUND);
+    hop.token(&orders.guard, &orders.grant()).await.unwrap();
+
+    hangs.store(true, Ordering::Relaxed);
+    advance(secs(3601)).await;
+    let began = Instant::now();
+    let of = |name| orders.server.token().subject(name).granted_by(&orders.guard, REFUND);
+    let (one, two, three) = (of("one"), of("two"), of("three"));
+    let (one, two, three) = tokio::join!(
+        hop.token(&orders.guard, &one),
+        hop.token(&orders.guard, &two),
+        hop.token(&orders.guard, &three)
+    );
+    assert!(one.is_ok() && two.is_ok() && three.is_ok(), "{one:?} {two:?} {three:?}");
+    assert_eq!(began.elapsed(), secs(5));
+    hop.token(&orders.guard, &of("four")).await.unwrap();
+    assert_eq!(began.elapsed(), secs(5));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_token_that_ends_before_it_comes_is_503_and_none_is_kept() {
+    let orders = Orders::new();
+    let hop = orders.server.hop();
+    let grant = orders.grant();
+    orders.server.respond(|_| {
+        let mut short = ok("late");
+        short["expires_in"] = 3.into();
+        Answer::later(async move {
+            advance(secs(4)).await;
+            Ok(with_status(200, short.to_string()))
+        })
+    });
+    let denial = hop.token(&orders.guard, &grant).await.unwrap_err();
+    assert_eq!(denial.reason(), Reason::NextHopUnavailable);
+    assert!(
+        denial.for_operator().to_string().contains("the token ended before it came"),
+        "{denial:?}"
+    );
+    orders.server.respond_json(200, &ok("in-time"));
+    let token = hop.token(&orders.guard, &grant).await.unwrap();
+    assert_eq!(attached(&token)["authorization"], "Bearer in-time");
 }

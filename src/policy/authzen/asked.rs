@@ -118,11 +118,14 @@ fn of_token(token: &AccessToken) -> Map<String, Value> {
     if let Some(client) = token.client_id() {
         put("client_id", client.into());
     }
-    if let Ok(Some(acr)) = token.acr() {
-        put("acr", acr.into());
-    }
-    if let Ok(Some(at)) = token.auth_time() {
-        put("auth_time", at.unix_timestamp().into());
+    let acr = token.acr().map(|acr| acr.map(Value::from));
+    let auth_time = token.auth_time().map(|at| at.map(|at| at.unix_timestamp().into()));
+    for (name, claim) in [("acr", acr), ("auth_time", auth_time)] {
+        // A claim of a wrong JSON type goes as it is: a policy may rest on it, so it must not look absent.
+        let as_it_is = |_| Some(token.claim(name).ok().flatten().unwrap_or(Value::Null));
+        if let Some(value) = claim.unwrap_or_else(as_it_is) {
+            put(name, value);
+        }
     }
     properties
 }

@@ -60,6 +60,10 @@ impl Decision {
     /// Reads the answer to so many evaluations.
     pub(super) fn read_each(text: &str, count: usize) -> Result<Vec<Self>, &'static str> {
         let answer = Object::read(text).filter(Object::is_sound).ok_or(NOT_SOUND)?;
+        // What says both yes and no is no clear yes.
+        if answer.get("decision").is_some_and(|decision| decision != "true") {
+            return Err("the `decision` beside them is not true");
+        }
         let each = answer.get("evaluations").and_then(array).ok_or("it has no `evaluations`")?;
         let one = |text| Decision::of(&Object::read(text).ok_or("a decision is not an object")?);
         let decisions = each.map(one).collect::<Result<Vec<_>, _>>()?;

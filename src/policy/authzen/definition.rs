@@ -79,7 +79,7 @@ use crate::policy::{Policy, PolicyAnswer, Question, Ruling, Verdict};
 /// | member | value |
 /// |---|---|
 /// | `subject` | `type` is `user`, `id` the subject's name |
-/// | `subject.properties` | `iss`: the issuer whose name it is; `act`: the current actor, as `iss` and `sub`; of the token: `scopes`, `client_id`, `acr`, `auth_time` (seconds since 1970) |
+/// | `subject.properties` | `iss`: the issuer whose name it is; `act`: the current actor, as `iss` and `sub`; of the token: `scopes`, `client_id`, `acr`, `auth_time` (seconds since 1970), the last two as they are if their JSON type is wrong |
 /// | `action` | `name` is that of the operation, or the method of the request |
 /// | `resource` | `type` and `id` as the handler stated them ([`Ask::resource`](crate::policy::Ask::resource)), or `path` and the path of the request; `properties` are the attributes that the handler stated |
 /// | `context` | `time` (RFC 3339); `actor`, as `iss` and `sub`; `supported_obligations` |

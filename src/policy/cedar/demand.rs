@@ -95,36 +95,33 @@ impl DemandedDetail {
     /// The detail that says what the operation is about to do.
     fn of(&self, operation: &Operation) -> Result<Detail, String> {
         let resource = operation.resource_type().zip(operation.resource_id());
-        let mut stated: Vec<(&str, DetailValue)> = Vec::new();
+        // `None` for a value that a detail cannot have.
+        let mut stated: Vec<(&str, Option<DetailValue>)> = Vec::new();
         if let Some((kind, id)) = resource {
-            stated.push((kind, id.into()));
+            stated.push((kind, Some(id.into())));
         }
         for (name, value) in operation.attributes() {
             // An attribute of the name of the resource's type counts, as what was said about it explicitly.
             stated.retain(|(earlier, _)| *earlier != name);
-            if let Some(value) = detail_value(value) {
-                stated.push((name, value));
-            }
+            stated.push((name, detail_value(value)));
         }
-        let mut detail = Detail::of(&self.type_name);
-        match &self.members {
-            None => {
-                for (name, value) in stated {
-                    detail = detail.with(name, value);
-                }
+        let type_name = &self.type_name;
+        if let Some(members) = &self.members {
+            let is_stated = |member: &&String| stated.iter().any(|(name, _)| name == member);
+            if let Some(member) = members.iter().find(|member| !is_stated(member)) {
+                return Err(format!(
+                    "the detail `{type_name}` needs `{member}`, which is not stated"
+                ));
             }
-            Some(members) => {
-                for member in members {
-                    let value = stated.iter().find(|(name, _)| name == member);
-                    let (name, value) = value.ok_or_else(|| {
-                        format!(
-                            "the detail `{}` needs `{member}`, which is not stated",
-                            self.type_name
-                        )
-                    })?;
-                    detail = detail.with(*name, value.clone());
-                }
-            }
+            stated.retain(|(name, _)| members.iter().any(|member| member == name));
+        }
+        let mut detail = Detail::of(type_name);
+        for (name, value) in stated {
+            // If it were left out, the consent would be to less than what is done.
+            let value = value.ok_or_else(|| {
+                format!("the attribute `{name}` is a list of lists, which the detail `{type_name}` cannot have")
+            })?;
+            detail = detail.with(name, value);
         }
         Ok(if self.is_approved { detail.approved() } else { detail })
     }

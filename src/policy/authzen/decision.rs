@@ -60,7 +60,7 @@ impl Decision {
     /// Reads the answer to so many evaluations.
     pub(super) fn read_each(text: &str, count: usize) -> Result<Vec<Self>, &'static str> {
         let answer = Object::read(text).filter(Object::is_sound).ok_or(NOT_SOUND)?;
-        // What says both yes and no is no clear yes.
+        // An answer that says both yes and no does not count as a yes.
         if answer.get("decision").is_some_and(|decision| decision != "true") {
             return Err("the `decision` beside them is not true");
         }

@@ -55,6 +55,7 @@ pub(crate) fn named(name: &str) -> Box<dyn FnMut()> {
         "layer-cold" => pass(cold().require(require()).layer(service_fn(handle))),
         "layer-warm" => pass(guard().require(require()).layer(service_fn(handle))),
         "audit-closure" => authorize(guard().audit(sinks::closure())),
+        "audit-signals" => authorize(guard().audit(sinks::signals())),
         "audit-json" => authorize(guard().audit(sinks::json())),
         "audit-queued" => authorize(guard().audit(sinks::queued())),
         "audit-ocsf" => authorize(guard().audit(sinks::json().ocsf())),

@@ -4,7 +4,7 @@ use std::hint::black_box;
 use std::io;
 
 use metrics_exporter_prometheus::PrometheusBuilder;
-use unconfused::audit::{JsonLines, MetricsAudit, TracingAudit};
+use unconfused::audit::{JsonLines, MetricsAudit, Signals, TracingAudit};
 use unconfused::{Audit, AuditEvent};
 
 /// Does nothing: what it takes to make an event.
@@ -12,6 +12,10 @@ pub(super) fn closure() -> impl Audit {
     |event: &AuditEvent<'_>| {
         let _ = black_box(event);
     }
+}
+
+pub(super) fn signals() -> Signals {
+    Signals::new()
 }
 
 pub(super) fn json() -> JsonLines {

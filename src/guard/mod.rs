@@ -17,9 +17,6 @@ mod steps;
 
 mod narrow;
 
-#[cfg(feature = "mcp")]
-mod next_step;
-
 mod readiness;
 
 mod operations;

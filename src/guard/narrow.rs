@@ -3,16 +3,13 @@
 use std::borrow::Cow;
 use std::sync::Arc;
 
-use super::request::{RequestContext, StepKind};
+use super::request::{GuardAnswer, RequestContext, StepKind};
 use super::{Grant, Guard};
 use crate::answer::Answer;
-#[cfg(feature = "remote")]
-use crate::audit::HopStep;
 use crate::denial::Denial;
-use crate::evidence::{Step, TokenSource};
+use crate::evidence::{Operation, Step, TokenSource};
 use crate::policy::Ask;
 use crate::reason::Reason;
-#[cfg(doc)]
 use crate::require::Require;
 
 /// # In a handler
@@ -80,20 +77,12 @@ impl Guard {
         let own = ask.into_requirement();
         let step_kind = StepKind::Narrow { spends: own.spends() };
         let requirement = Arc::new(grant.requirement().clone().and(own));
-        let at = self.inner.clock.now();
         if grant.made_by(self) {
-            let (head, policies) = (grant.head().cloned(), Vec::new());
-            let beginning = self.begin(TokenSource::Grant);
-            let step = Step { operation, requirement, at, head, policies, beginning };
-            let evidence = grant.for_later_step(step);
-            return match self.inner.terms.check_end(evidence.token(), at) {
-                Ok(()) => self.check_requirement(evidence, step_kind),
-                Err(reason) => Answer::Now(self.decided(evidence, Err(reason.into()))),
-            };
+            return self.later_step(grant, operation, requirement, step_kind);
         }
         let context = RequestContext {
             operation,
-            at,
+            at: self.inner.clock.now(),
             decision: grant.decision(),
             query_token: grant.request.query_token,
             accepts_challenge: grant.request.accepts_challenge,
@@ -146,7 +135,7 @@ impl Guard {
     /// # }
     /// ```
     pub fn refuse(&self, grant: &Grant) -> Denial {
-        self.deny_granted(grant, self.inner.clock.now(), Reason::PolicyDenied.into())
+        self.refuse_with(grant, Reason::PolicyDenied.into())
     }
 
     /// Refuses a request that was granted, as [`refuse`](Self::refuse) does, and records the name of the rule.
@@ -182,19 +171,45 @@ impl Guard {
     /// # }
     /// ```
     pub fn refuse_for(&self, grant: &Grant, rule: impl Into<Cow<'static, str>>) -> Denial {
-        let denial = Denial::from(Reason::PolicyDenied).with_detail(rule);
+        self.refuse_with(grant, Denial::from(Reason::PolicyDenied).with_detail(rule))
+    }
+
+    /// Refuses a request that was granted, and records it as a further step.
+    pub(crate) fn refuse_with(&self, grant: &Grant, denial: Denial) -> Denial {
         self.deny_granted(grant, self.inner.clock.now(), denial)
     }
 
-    /// Records a token for what this service calls next, or refuses the request that needs it.
-    #[cfg(feature = "remote")]
-    pub(crate) fn record_hop(
+    /// Judges what a layer requires besides, once it has read the body of a request that this guard has granted.
+    ///
+    /// A token that is spent is spent by this step, like by any other layer.
+    #[cfg(feature = "mcp")]
+    pub(crate) fn answer_next_step(
         &self,
         grant: &Grant,
-        hop: HopStep<'_>,
-        denied: Option<Denial>,
-    ) -> Result<(), Denial> {
-        self.decided_hop(grant, self.inner.clock.now(), hop, denied)
+        operation: Operation,
+        requirement: Arc<Require>,
+    ) -> GuardAnswer {
+        let step_kind = StepKind::Layer { approvable: false };
+        self.later_step(grant, operation, requirement, step_kind)
+    }
+
+    /// Judges a later step of a request that this guard has granted, at this moment.
+    fn later_step(
+        &self,
+        grant: &Grant,
+        operation: Operation,
+        requirement: Arc<Require>,
+        step_kind: StepKind,
+    ) -> GuardAnswer {
+        let at = self.inner.clock.now();
+        let (head, policies) = (grant.head().cloned(), Vec::new());
+        let beginning = self.begin(TokenSource::Grant);
+        let step = Step { operation, requirement, at, head, policies, beginning };
+        let evidence = grant.for_later_step(step);
+        match self.inner.terms.check_end(evidence.token(), at) {
+            Ok(()) => self.check_requirement(evidence, step_kind),
+            Err(reason) => Answer::Now(self.decided(evidence, Err(reason.into()))),
+        }
     }
 
     /// True if the guard trusts an issuer of this name.

@@ -9,9 +9,9 @@ impl Guard {
     /// Returns the operations that this guard knows of, and what stands out in its set-up.
     ///
     /// These are the layers that have a [name](crate::layer::GuardLayer::named), the methods of [rules](Self::rules), and
-    /// the tools and methods of an MCP server, such as `tools/call search`, as long as they exist: one that is dropped, with everything that was made of it, leaves the
-    /// list. Clones of a layer are one operation. Layers without a name are counted, and what a handler asks for with
-    /// [`narrow`](Self::narrow) is not known here.
+    /// the tools and methods of an MCP server, such as `tools/call search`. A layer that is dropped, with everything that
+    /// was made of it, leaves the list. Clones of a layer are one operation. Layers without a name are counted, and what a
+    /// handler asks for with [`narrow`](Self::narrow) is not known here.
     ///
     /// Name each layer by its method and path. Then the record has one name for all requests to it, and
     /// [`Signals`](crate::audit::Signals) and `testing::unguarded` know which requests belong to it.

@@ -27,7 +27,7 @@ impl Guard {
         let (at, beginning) = (evidence.at(), evidence.beginning());
         match checked {
             Ok(()) => {
-                self.record_validated(&evidence, at, beginning, None);
+                self.record_validated(&evidence, at, beginning, None, None);
                 Ok(Grant::new(evidence, self))
             }
             Err(denial) => Err(self.deny_validated(&evidence, at, beginning, denial)),
@@ -50,23 +50,23 @@ impl Guard {
         let scheme = Some(evidence.request.credential.scheme());
         let denial = denial.with_scope_hint(evidence.requirement());
         let denial = self.complete(denial, evidence.decision(), scheme, at);
-        self.record_validated(evidence, at, beginning, Some(&denial));
+        self.record_validated(evidence, at, beginning, Some(&denial), None);
         denial
     }
 
     /// Records that a request was granted a token for what this service calls next, or why it was not.
     #[cfg(feature = "remote")]
-    pub(super) fn decided_hop(
+    pub(crate) fn record_hop(
         &self,
         evidence: &Evidence,
-        at: UtcDateTime,
         hop: HopStep<'_>,
         denied: Option<Denial>,
     ) -> Result<(), Denial> {
+        let at = self.inner.clock.now();
         let scheme = Some(evidence.request.credential.scheme());
         let complete = |denial| self.complete(denial, evidence.decision(), scheme, at);
         let denial = denied.map(complete);
-        self.record_step(evidence, at, AFTER_THE_GRANT, denial.as_ref(), Some(hop));
+        self.record_validated(evidence, at, AFTER_THE_GRANT, denial.as_ref(), Some(hop));
         denial.map_or(Ok(()), Err)
     }
 
@@ -139,16 +139,6 @@ impl Guard {
     }
 
     fn record_validated(
-        &self,
-        evidence: &Evidence,
-        at: UtcDateTime,
-        beginning: Beginning,
-        denial: Option<&Denial>,
-    ) {
-        self.record_step(evidence, at, beginning, denial, None);
-    }
-
-    fn record_step(
         &self,
         evidence: &Evidence,
         at: UtcDateTime,

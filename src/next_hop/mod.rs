@@ -29,7 +29,7 @@
 //!     token.attach(&mut request).map_err(|_| guard.refuse(grant))?; // never to another origin
 //!     Ok(request)
 //! }
-//! # let http = unconfused::client::http_client_fn(|_, _| unimplemented!());
+//! # let http = unconfused::client::http_client_fn(|_, _| unconfused::Answer::Now(Err(unconfused::client::HttpError::Failed("offline".into()))));
 //! # assert!(payments(String::new(), http).is_ok());
 //! ```
 

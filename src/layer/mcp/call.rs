@@ -70,7 +70,7 @@ impl Call {
     pub fn deny(&self, denial: Denial) -> JsonRpcError {
         let denial = match denial.decision() {
             Some(_) => denial,
-            None => self.guard.refuse_next_step(&self.grant, denial),
+            None => self.guard.refuse_with(&self.grant, denial),
         };
         let error = error_of(&denial, self.structured);
         let mut answer = self.answer.lock().unwrap_or_else(PoisonError::into_inner);
@@ -80,7 +80,7 @@ impl Call {
             Answer::Begun => {
                 let denial =
                     denial.with_detail("the response had begun, so the client saw no status");
-                drop(self.guard.refuse_next_step(&self.grant, denial));
+                drop(self.guard.refuse_with(&self.grant, denial));
             }
         }
         error

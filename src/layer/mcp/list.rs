@@ -1,4 +1,4 @@
-//! The answer to `tools/list`, with the tools alone that a client may call. For display: calls are checked all the
+//! The answer to `tools/list`, with only the tools that a client may call. For display: calls are checked all the
 //! same.
 
 use std::borrow::Cow;

@@ -46,8 +46,9 @@ impl Guard {
     ///    extensions of the request.
     ///
     /// GET and DELETE need the base requirement, and reach the server without a body. Any other method is refused
-    /// (405). `Upgrade` is removed, since no one would read the messages of a WebSocket. Responses end when the guard no longer accepts the token of their request, and that is recorded: a stream
-    /// of events ends, and any other body fails, as [`Grant::until_expiry`] says.
+    /// (405). `Upgrade` is removed, since no one would read the messages of a WebSocket. Responses end when the guard no
+    /// longer accepts the token of their request, and that is recorded: a stream of events ends, and any other body fails,
+    /// as [`Grant::until_expiry`] says.
     ///
     /// The layer **always answers in JSON-RPC**: status and challenge are those of the [`Denial`], and the body has the
     /// error with the id of the request. [`Guard::body`] is ignored. A response that was denied has the denial in its
@@ -180,7 +181,7 @@ impl Shared {
             return Err(guard.refuse_head(parts, denial));
         }
         // The token of a transaction is for one call, which only the body names.
-        let approvable = parts.method == Method::POST && guard.asks_for_approvals();
+        let approvable = parts.method == Method::POST && guard.approvals_settings().is_some();
         let rule = AccessRule { approvable, ..AccessRule::new(tools.base.clone()) };
         match guard.answer_request(parts, rule) {
             RequestAnswer::Decided(answer) => Ok(answer),
@@ -206,7 +207,7 @@ impl Shared {
     {
         let Shared { guard, tools, .. } = self;
         if let Err(denial) = self.check_session(&mut parts.headers, &grant) {
-            return Ok(self.respond(guard.refuse_next_step(&grant, denial), None));
+            return Ok(self.respond(guard.refuse_with(&grant, denial), None));
         }
         let (mut id, mut is_list) = (Bytes::new(), false);
         let (bytes, grant) = match &parts.method {
@@ -236,7 +237,7 @@ impl Shared {
             }
             _ => {
                 let denial = Problem::HttpMethod.denial("expected POST, GET or DELETE");
-                let denial = guard.refuse_next_step(&grant, denial);
+                let denial = guard.refuse_with(&grant, denial);
                 let mut response = self.respond(denial, None);
                 let methods = HeaderValue::from_static("POST, GET, DELETE");
                 response.headers_mut().insert(ALLOW, methods);
@@ -285,7 +286,7 @@ impl Shared {
         let denied = call.begin().map(Err).unwrap_or(Ok(()));
         let checked = denied.and_then(|()| {
             self.bind_session(response.headers_mut(), grant)
-                .map_err(|denial| self.guard.refuse_next_step(grant, denial))
+                .map_err(|denial| self.guard.refuse_with(grant, denial))
         });
         if let Err(denial) = checked {
             return self.respond(denial, id);
@@ -300,7 +301,7 @@ impl Shared {
         response.map(|body| ToolsBody::server(UntilExpiry::recorded(body, guard, grant, last)))
     }
 
-    /// Shows the client the tools alone that it may call.
+    /// Shows the client only the tools that it may call.
     async fn filter_list<R>(
         &self,
         response: Response<ToolsBody<R>>,
@@ -315,7 +316,7 @@ impl Shared {
             Ok(response) => response.map(ToolsBody::own),
             Err(detail) => {
                 let denial = Problem::ListUnreadable.denial(detail);
-                self.respond(self.guard.refuse_next_step(grant, denial), id)
+                self.respond(self.guard.refuse_with(grant, denial), id)
             }
         }
     }
@@ -376,7 +377,7 @@ impl Shared {
             Problem::MethodUnknown if in_session => invalid.in_session(),
             _ => invalid,
         };
-        let denial = self.guard.refuse_next_step(grant, invalid.into());
+        let denial = self.guard.refuse_with(grant, invalid.into());
         self.respond(denial, id.as_deref())
     }
 

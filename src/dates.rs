@@ -54,49 +54,14 @@ pub(crate) fn rfc3339(at: UtcDateTime) -> String {
     format!("{year:04}-{:02}-{day:02}T{hour:02}:{minute:02}:{second:02}Z", u8::from(month))
 }
 
-/// Reads a time as RFC 3339 section 5.6 writes it, with `Z` or an offset. A fraction of a second is left out.
+/// Reads a time as RFC 3339 section 5.6 writes it, with `Z` or an offset.
 #[cfg(feature = "authzen")]
 pub(crate) fn from_rfc3339(text: &str) -> Option<UtcDateTime> {
-    use time::{Date, Month, Time};
+    use time::format_description::well_known::Rfc3339;
 
-    fn number<N: std::str::FromStr>(digits: &str) -> Option<N> {
-        digits.bytes().all(|byte| byte.is_ascii_digit()).then(|| digits.parse().ok())?
-    }
-    let separator = |at: usize, one_of: &[&str]| {
-        text.get(at..at.checked_add(1)?).filter(|found| one_of.contains(found))
-    };
-    separator(4, &["-"]).and(separator(7, &["-"])).and(separator(10, &["T", "t"]))?;
-    separator(13, &[":"]).and(separator(16, &[":"]))?;
-    let month = Month::try_from(number::<u8>(text.get(5..7)?)?).ok()?;
-    let year = number(text.get(..4)?)?;
-    let date = Date::from_calendar_date(year, month, number(text.get(8..10)?)?).ok()?;
-    // A leap second counts as the second before it.
-    let second = number::<u8>(text.get(17..19)?).filter(|second| *second <= 60)?.min(59);
-    let (hour, minute) = (number(text.get(11..13)?)?, number(text.get(14..16)?)?);
-    let local = UtcDateTime::new(date, Time::from_hms(hour, minute, second).ok()?);
-    let rest = text.get(19..)?;
-    let offset = match rest.strip_prefix('.') {
-        None => rest,
-        Some(fraction) => {
-            let offset = fraction.trim_start_matches(|c: char| c.is_ascii_digit());
-            (offset.len() < fraction.len()).then_some(offset)?
-        }
-    };
-    if offset.eq_ignore_ascii_case("z") {
-        return Some(local);
-    }
-    let (hours, minutes) = offset.get(1..)?.split_once(':')?;
-    if hours.len() != 2 || minutes.len() != 2 {
-        return None;
-    }
-    let hours = number::<u64>(hours).filter(|hours| *hours < 24)?;
-    let minutes = number::<u64>(minutes).filter(|minutes| *minutes < 60)?;
-    let ahead = Duration::from_secs(hours.checked_mul(60)?.checked_add(minutes)?.checked_mul(60)?);
-    match offset.as_bytes().first()? {
-        b'+' => Some(earlier(local, ahead)),
-        b'-' => Some(later(local, ahead)),
-        _ => None,
-    }
+    // The parser also accepts a space, which the grammar does not have.
+    let text = Some(text).filter(|text| matches!(text.as_bytes().get(10), Some(b'T' | b't')))?;
+    time::OffsetDateTime::parse(text, &Rfc3339).ok().map(time::OffsetDateTime::to_utc)
 }
 
 #[cfg(test)]

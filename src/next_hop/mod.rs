@@ -44,7 +44,6 @@ mod kept;
 mod kind;
 mod layer;
 mod nonce;
-mod origin;
 mod outbound_token;
 mod proof_key;
 mod server;

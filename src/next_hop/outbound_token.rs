@@ -9,11 +9,11 @@ use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, StatusCode, Uri}
 use tokio::time::Instant;
 
 use super::nonce::LastNonce;
-use super::origin::Origin;
 use super::proof_key::ProofKey;
 use super::www_authenticate::challenges;
 use crate::credential::DPOP;
 use crate::names::Scope;
+use crate::outbound::Origin;
 
 /// The field of transaction tokens (draft-ietf-oauth-transaction-tokens).
 pub(super) const TXN_TOKEN: HeaderName = HeaderName::from_static("txn-token");

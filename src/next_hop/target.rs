@@ -7,7 +7,6 @@ use std::time::Duration;
 use super::exchange::Exchange;
 use super::hop::NextHop;
 use super::kind::{DomainGrant, HopKind};
-use super::origin::Origin;
 use super::outbound_token::Target;
 use super::server::TokenServer;
 use crate::config_error::ConfigError;
@@ -15,6 +14,7 @@ use crate::config_error::ConfigError;
 use crate::guard::Guard;
 use crate::keys::AllowedScheme;
 use crate::names::Scope;
+use crate::outbound::Origin;
 use crate::require::Require;
 
 /// A hop that does not say yet what a grant must meet: see [`needs`](Self::needs).

@@ -1,5 +1,7 @@
 //! HTTP requests: each one that this crate makes goes through an [`HttpClient`].
 
+#[cfg(feature = "remote")]
+mod origin;
 #[cfg(feature = "reqwest")]
 mod reqwest;
 
@@ -9,6 +11,9 @@ use std::time::Duration;
 use http::{Request, Response};
 
 use crate::answer::Answer;
+
+#[cfg(feature = "remote")]
+pub(crate) use origin::Origin;
 
 /// The answer of an [`HttpClient`].
 pub type HttpAnswer = Answer<'static, Result<Response<Vec<u8>>, HttpError>>;

@@ -13,6 +13,7 @@ use super::exchange::Sender;
 use crate::config_error::ConfigError;
 use crate::json::{Object, string};
 use crate::keys::AllowedScheme;
+use crate::outbound::Origin;
 use crate::printable::{Printable, without_secrets};
 
 /// How long metadata is used before it is read again.
@@ -178,17 +179,11 @@ impl Endpoints {
     pub(super) fn trusted(&self, url: &str) -> Result<Uri, &'static str> {
         let uri = self.scheme.check(url)?;
         let asked = self.access_requests.as_ref().unwrap_or(&self.evaluation);
-        match origin(&uri) == origin(asked) {
-            true => Ok(uri),
-            false => Err("it is of another origin"),
+        match Origin::of(&uri) {
+            Some(origin) if Origin::of(asked).as_ref() == Some(&origin) => Ok(uri),
+            _ => Err("it is of another origin"),
         }
     }
-}
-
-fn origin(uri: &Uri) -> (Option<&str>, Option<String>, u16) {
-    let default = if uri.scheme_str() == Some("http") { 80 } else { 443 };
-    let host = uri.host().map(str::to_ascii_lowercase);
-    (uri.scheme_str(), host, uri.port_u16().unwrap_or(default))
 }
 
 /// The well-known path goes between host and path.
@@ -277,6 +272,7 @@ mod tests {
         for url in [
             "http://requests.example/x",
             "https://requests.example:8443/x",
+            "https://requests.example:99999/x",
             "https://pdp.example/x",
             "https://requests.example.evil.example/x",
             "https://requests.example@evil.example/x",

@@ -7,7 +7,7 @@ use http::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE};
 use http::request::Builder;
 use http::{HeaderName, HeaderValue, Request, Response, StatusCode, Uri};
 
-use crate::outbound::{HttpClient, HttpLimits};
+use crate::outbound::{HttpClient, HttpLimits, send_within};
 use crate::policy::Verdict;
 use crate::printable::{Printable, with_causes, without_secrets};
 
@@ -93,7 +93,8 @@ impl Sender {
             .header(ACCEPT, JSON)
             .body(body)
             .map_err(|error| format!("{from}: {}", with_causes(&error)))?;
-        let sent = self.client.send(request, HttpLimits::new(MAX_BYTES, self.timeout));
+        let limits = HttpLimits::new(MAX_BYTES, self.timeout);
+        let sent = send_within(&*self.client, request, limits);
         let response = sent.await.map_err(|error| format!("{from}: {}", with_causes(&error)))?;
         Ok(Reply { from, response })
     }
@@ -138,9 +139,6 @@ impl Reply {
             return Err(self.problem(&format!("the media type is {found:?}, not {JSON}")));
         }
         let body = self.response.body();
-        if body.len() > MAX_BYTES {
-            return Err(self.problem(&format!("more than {MAX_BYTES} bytes")));
-        }
         std::str::from_utf8(body).map_err(|_| self.problem("the answer is not UTF-8"))
     }
 }

@@ -1,4 +1,4 @@
-//! The origin that a token is sent to, and no other.
+//! The origin of a URL: where a token is sent to, or an answer is followed to, and nowhere else.
 
 use std::fmt;
 
@@ -7,7 +7,7 @@ use http::{HeaderValue, Uri};
 
 /// The scheme, the host and the port of a URL (RFC 6454 section 4).
 #[derive(Clone, PartialEq, Eq)]
-pub(super) struct Origin {
+pub(crate) struct Origin {
     scheme: &'static str,
     /// In lower case.
     host: String,
@@ -16,7 +16,7 @@ pub(super) struct Origin {
 
 impl Origin {
     /// Returns the origin of an absolute `http` or `https` URL that names no user, and `None` for anything else.
-    pub(super) fn of(uri: &Uri) -> Option<Self> {
+    pub(crate) fn of(uri: &Uri) -> Option<Self> {
         let (scheme, default_port) = match uri.scheme_str()? {
             "https" => ("https", 443),
             "http" => ("http", 80),
@@ -26,7 +26,7 @@ impl Origin {
     }
 
     /// True if the value of a `Host` field names this origin, for a request by the scheme of this origin.
-    pub(super) fn is_named_by(&self, host: &HeaderValue) -> bool {
+    pub(crate) fn is_named_by(&self, host: &HeaderValue) -> bool {
         let default_port = if self.scheme == "https" { 443 } else { 80 };
         let authority = Authority::try_from(host.as_bytes()).ok();
         let named = authority.and_then(|host| Origin::new(self.scheme, default_port, &host));

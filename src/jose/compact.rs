@@ -179,7 +179,7 @@ impl Header {
         })?;
         let [mut alg, mut kid, mut typ, mut jwk] = [None; 4];
         let (mut key_hint, mut critical) = (false, false);
-        let json = Json::read(header, |_, name, value| match &*name {
+        let json = Json::read(header, |name, value| match name {
             "alg" => alg = Some(value),
             "kid" => kid = Some(value),
             "typ" => typ = Some(value),

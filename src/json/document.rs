@@ -2,9 +2,11 @@
 
 use std::borrow::Cow;
 use std::num::NonZeroU16;
+use std::ops::Range;
 
+use super::names::name_bit;
 use super::object;
-use super::scanner::{Findings, name_bit, read_object};
+use super::scanner::{self, Findings, decoded_name, read_object};
 
 /// A part of the text of a [`Json`], by its place.
 #[derive(Debug, Clone, Copy)]
@@ -15,6 +17,11 @@ pub(crate) struct Span {
 }
 
 impl Span {
+    /// Takes a place in a text of at most [`Json::MAX_BYTES`] that does not begin at 0.
+    fn new(place: Range<usize>) -> Option<Self> {
+        Some(Span { start: NonZeroU16::new(place.start as u16)?, end: place.end as u16 })
+    }
+
     pub(crate) fn is_empty(self) -> bool {
         self.len() == 0
     }
@@ -24,10 +31,9 @@ impl Span {
         usize::from(self.end).saturating_sub(usize::from(self.start.get()))
     }
 
-    /// The `bytes` bytes between the quotes of this string.
-    fn inside_quotes(self, bytes: usize) -> Option<Self> {
-        let start = self.start.checked_add(1)?;
-        Some(Span { start, end: start.get().checked_add(bytes.try_into().ok()?)? })
+    /// What is between the quotes of this string.
+    fn inside_quotes(self) -> Option<Self> {
+        Some(Span { start: self.start.checked_add(1)?, end: self.end.checked_sub(1)? })
     }
 }
 
@@ -46,18 +52,25 @@ impl Json {
 
     /// Reads an object and calls `each` with the name and the span of the value of every member. Returns `None` if
     /// `text` is not one JSON object or is too long.
-    pub(crate) fn read(
+    pub(crate) fn read(text: String, mut each: impl FnMut(&str, Span)) -> Option<Self> {
+        Self::read_members(text, |text, member| {
+            let value = Span::new(member.value)?;
+            each(&decoded_name(text, member.name), value);
+            Some(())
+        })
+    }
+
+    /// Reads an object and calls `each` with the text and every member. Returns `None` if that does.
+    fn read_members(
         text: String,
-        mut each: impl FnMut(&Self, Cow<'_, str>, Span),
+        mut each: impl FnMut(&str, scanner::Member) -> Option<()>,
     ) -> Option<Self> {
-        let mut json = Json { read: text.len(), text, findings: Findings::default() };
+        if text.len() > Self::MAX_BYTES {
+            return None;
+        }
         let mut fits = true;
-        let findings = read_object(&json.text, |name, value| match json.find(value) {
-            Some(value) => each(&json, name, value),
-            None => fits = false,
-        });
-        json.findings = findings.filter(|_| fits)?;
-        Some(json)
+        let findings = read_object(&text, |member| fits &= each(&text, member).is_some())?;
+        fits.then_some(Json { read: text.len(), text, findings })
     }
 
     /// Returns true if nothing is wrong with the object: see [`Findings::sound`].
@@ -79,27 +92,41 @@ impl Json {
         self.text.get(usize::from(span.start.get())..usize::from(span.end)).unwrap_or_default()
     }
 
+    fn bytes_of(&self, span: Span) -> &[u8] {
+        let place = usize::from(span.start.get())..usize::from(span.end);
+        self.text.as_bytes().get(place).unwrap_or_default()
+    }
+
     /// Returns the span of `part`, or `None` if `part` is not a slice of this text.
-    pub(crate) fn find(&self, part: &str) -> Option<Span> {
+    pub(crate) fn find(&self, part: impl AsRef<[u8]>) -> Option<Span> {
+        let part = part.as_ref();
         let start = part.as_ptr().addr().checked_sub(self.text.as_ptr().addr())?;
         self.span(start, part.len())
     }
 
     fn span(&self, start: usize, length: usize) -> Option<Span> {
         let end = start.checked_add(length).filter(|end| *end <= self.text.len())?;
-        Some(Span { start: NonZeroU16::new(start.try_into().ok()?)?, end: end.try_into().ok()? })
+        Span::new(start..end)
     }
 
     /// Returns the span of the text of the string at `raw`, decoded if it has an escape. Returns `None` for any other
     /// type, and if there is no room for the decoded text.
     pub(crate) fn string(&mut self, raw: Span) -> Option<Span> {
-        let text = self.text(raw);
         if !self.findings.escaped {
-            return raw.inside_quotes(text.strip_prefix('"')?.strip_suffix('"')?.len());
+            return (self.bytes_of(raw).first() == Some(&b'"')).then(|| raw.inside_quotes())?;
         }
-        match object::string(text)? {
+        match object::string(self.text(raw))? {
             Cow::Borrowed(inner) => self.find(inner),
             Cow::Owned(text) => self.append(&text),
+        }
+    }
+
+    /// Returns the span of a name, decoded if it has an escape.
+    fn decoded_name(&mut self, raw: Span) -> Option<Span> {
+        let place = usize::from(raw.start.get())..usize::from(raw.end);
+        match decoded_name(&self.text, place) {
+            Cow::Borrowed(_) => Some(raw),
+            Cow::Owned(name) => self.append(&name),
         }
     }
 
@@ -118,8 +145,6 @@ impl Json {
 pub(crate) struct Document {
     json: Json,
     members: Vec<Member>,
-    /// The [`name_bit`]s of all names.
-    name_bits: u64,
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -139,21 +164,17 @@ impl Document {
     pub(crate) fn read(text: String) -> Option<Self> {
         // An estimate that suits most texts of this length.
         let mut members = Vec::with_capacity((text.len() / 28).clamp(8, 64));
-        let mut name_bits = 0;
-        // Names that had an escape, with the index of their member.
-        let mut unescaped = Vec::new();
-        let mut json = Json::read(text, |json, name, value| {
-            name_bits |= name_bit(&name);
-            let name_span = json.find(&name).unwrap_or_else(|| {
-                unescaped.push((members.len(), name.into_owned()));
-                value
-            });
-            members.push(Member { name: name_span, value });
+        let mut json = Json::read_members(text, |_, member| {
+            let (name, value) = (Span::new(member.name)?, Span::new(member.value)?);
+            members.push(Member { name, value });
+            Some(())
         })?;
-        for (index, name) in unescaped {
-            members.get_mut(index)?.name = json.append(&name)?;
+        if json.findings.escaped {
+            for member in &mut members {
+                member.name = json.decoded_name(member.name)?;
+            }
         }
-        Some(Document { json, members, name_bits })
+        Some(Document { json, members })
     }
 
     /// Returns true if nothing is wrong with the object: see [`Findings::sound`].
@@ -162,10 +183,14 @@ impl Document {
     }
 
     /// Returns the span of the value of a member: of the first one, if the name stands twice.
+    #[inline]
     pub(crate) fn find(&self, name: &str) -> Option<Span> {
-        if self.name_bits & name_bit(name) == 0 {
-            return None;
-        }
+        // Known when compiled, if the name is.
+        let bit = name_bit(name);
+        if self.json.findings.name_bits & bit == 0 { None } else { self.first(name) }
+    }
+
+    fn first(&self, name: &str) -> Option<Span> {
         self.named(name).next().map(|member| member.value)
     }
 
@@ -173,7 +198,7 @@ impl Document {
     pub(crate) fn find_same(&self, name: &str) -> Option<Span> {
         let first = self.find(name)?;
         let is_same = |member: &Member| self.text(member.value) == self.text(first);
-        self.named(name).all(is_same).then_some(first)
+        (self.is_sound() || self.named(name).all(is_same)).then_some(first)
     }
 
     /// Returns the value of a member as it was written: of the first one, if the name stands twice.
@@ -192,8 +217,12 @@ impl Document {
     }
 
     fn named(&self, name: &str) -> impl Iterator<Item = &Member> {
-        let has_name = move |span: Span| span.len() == name.len() && self.text(span) == name;
-        self.members.iter().filter(move |member| has_name(member.name))
+        let name = name.as_bytes();
+        self.members.iter().filter(move |member| {
+            let other = self.json.bytes_of(member.name);
+            // Most names of this length differ at once.
+            other.len() == name.len() && other.first() == name.first() && other == name
+        })
     }
 
     pub(crate) fn text(&self, span: Span) -> &str {
@@ -211,6 +240,10 @@ impl Document {
 
 #[cfg(test)]
 mod tests {
+    use proptest::collection::vec;
+    use proptest::prelude::*;
+    use proptest::sample::select;
+
     use super::*;
 
     #[test]
@@ -237,6 +270,27 @@ mod tests {
         assert_eq!(document.get("a"), Some("1"));
         assert!(!document.is_sound());
         assert!(Document::read("[]".to_owned()).is_none());
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
+
+        #[test]
+        fn the_first_member_of_a_name_is_found(
+            names in vec(select(vec!["", "a", "aud", "iss", "abcdefgh", "é", "\\u0061", "n\\n"]), 0..8),
+        ) {
+            let members = names.iter().enumerate().map(|(n, name)| format!("\"{name}\":{n}"));
+            let text = format!("{{{}}}", members.collect::<Vec<_>>().join(","));
+            let document = Document::read(text).unwrap();
+            for name in ["", "a", "aud", "iss", "abcdefgh", "é", "n\n", "b", "iat", "abcdefg"] {
+                let is_name = |other: &&str| other.replace("\\u0061", "a").replace("\\n", "\n") == name;
+                let first = names.iter().position(is_name).map(|n| n.to_string());
+                prop_assert_eq!(document.get(name), first.as_deref());
+                prop_assert_eq!(document.count(name), names.iter().filter(|name| is_name(name)).count());
+                let same = document.find_same(name).map(|value| document.text(value).to_owned());
+                prop_assert_eq!(same, first.filter(|_| document.count(name) == 1));
+            }
+        }
     }
 
     #[test]

@@ -7,10 +7,12 @@
 //! - Nothing limits how deep such a value is nested.
 //! - A borrowed `RawValue` cannot be stored beside the text it borrows from, and a boxed one takes an allocation.
 //!
-//! The scanner here walks the text once, notices duplicate names and deep nesting, and hands out slices of the text.
+//! The scanner here walks the text once, notices duplicate names and deep nesting, and hands out places in the text.
 //! serde_json still decodes strings that have an escape.
 
+mod block;
 mod document;
+mod names;
 mod object;
 mod scanner;
 

@@ -4,7 +4,7 @@ use std::borrow::Cow;
 use std::iter::from_fn;
 use std::mem;
 
-use super::scanner::{self, Scanner, read_object};
+use super::scanner::{self, Member, Scanner, decoded_name, read_object};
 
 /// The members of an object, in order, each value as it was written.
 #[derive(Debug)]
@@ -17,7 +17,9 @@ impl<'a> Object<'a> {
     /// Reads `text`. Returns `None` if it is not one JSON object.
     pub(crate) fn read(text: &'a str) -> Option<Self> {
         let mut members = Vec::new();
-        let findings = read_object(text, |name, value| members.push((name, value)))?;
+        let findings = read_object(text, |Member { name, value }| {
+            members.push((decoded_name(text, name), text.get(value).unwrap_or_default()));
+        })?;
         Some(Object { members, sound: findings.sound })
     }
 
@@ -43,9 +45,12 @@ impl<'a> Object<'a> {
 #[cfg(feature = "mcp")]
 pub(crate) fn each_member<'a>(
     text: &'a str,
-    each: impl FnMut(Cow<'a, str>, &'a str),
+    mut each: impl FnMut(Cow<'a, str>, &'a str),
 ) -> Option<bool> {
-    read_object(text, each).map(|findings| findings.sound)
+    let findings = read_object(text, |Member { name, value }| {
+        each(decoded_name(text, name), text.get(value).unwrap_or_default());
+    })?;
+    Some(findings.sound)
 }
 
 /// Returns true if `text` is one JSON value with no space around it, nested one level less than an object may be, in
@@ -75,7 +80,7 @@ pub(crate) fn array(raw: &str) -> Option<impl Iterator<Item = &str>> {
     scanner.expect(b'[')?;
     let mut first = true;
     Some(from_fn(move || {
-        scanner.has_item(b']', mem::take(&mut first)).filter(|more| *more)?;
+        scanner.next_item(b']', mem::take(&mut first))??;
         scanner.slice(Scanner::skip_known_value)
     }))
 }
@@ -86,8 +91,8 @@ pub(crate) fn members(raw: &str) -> Option<impl Iterator<Item = (Cow<'_, str>, &
     scanner.expect(b'{')?;
     let mut first = true;
     Some(from_fn(move || {
-        scanner.has_item(b'}', mem::take(&mut first)).filter(|more| *more)?;
-        let name = scanner.name()?;
+        let quote = scanner.next_item(b'}', mem::take(&mut first))??;
+        let name = scanner.decoded_name(quote)?;
         Some((name, scanner.slice(Scanner::skip_known_value)?))
     }))
 }
@@ -112,8 +117,8 @@ fn nested_members_from<'a>(
     scanner.expect(b'{')?;
     let next = level.saturating_add(1);
     let (mut first, mut objects) = (true, next);
-    while scanner.has_item(b'}', mem::take(&mut first))? {
-        let name = scanner.name()?;
+    while let Some(quote) = scanner.next_item(b'}', mem::take(&mut first))? {
+        let name = scanner.decoded_name(quote)?;
         if name == inner {
             objects = nested_members_from(scanner, next, inner, each)?;
         } else {
@@ -131,7 +136,7 @@ mod tests {
     use proptest::collection::{btree_map, vec};
     use proptest::prelude::*;
     use proptest::sample::{Index, select};
-    use serde::de::{Deserializer as _, MapAccess, Visitor};
+    use serde::de::{DeserializeSeed, Deserializer, Error, MapAccess, SeqAccess, Visitor};
     use serde_json::value::RawValue;
     use serde_json::{Value, json};
 
@@ -181,6 +186,37 @@ mod tests {
         assert!(!sound(&members("m3")));
         assert!(!sound(&members("m150")));
         assert!(!sound(&format!("{{\"in\":{}}}", members("m150"))));
+    }
+
+    /// Different names with one fingerprint; the second begins with the first.
+    const ALIKE: [&str; 4] = [
+        "0123456789abcdefg",
+        "0123456789abcdefg________9abcgefg",
+        "a name that differs 1 in its middle",
+        "a name that differs 2 in its middle",
+    ];
+
+    #[test]
+    fn names_that_are_alike_are_not_the_same() {
+        for (one, other) in [(ALIKE[0], ALIKE[1]), (ALIKE[2], ALIKE[3])] {
+            let many: String = (0..40).map(|n| format!("\"m{n}\":0,")).collect();
+            let escaped = one.replace('a', "\\u0061");
+            for (first, second) in
+                [(one, other), (other, one), (&*escaped, other), (other, &*escaped)]
+            {
+                let last = format!("\"{first}\":0,\"{second}\":[{{}}]}}");
+                let objects = [format!("{{{last}"), format!("{{{many}{last}")];
+                for object in objects {
+                    assert!(sound(&object), "{object}");
+                    assert!(sound(&format!("{{\"a\":[1,{object}],\"b\":{object}}}")), "{object}");
+                    for name in [first, second] {
+                        let twice = object.replacen('{', &format!("{{\"{name}\":{{}},"), 1);
+                        assert!(!sound(&twice), "{twice}");
+                        assert!(!sound(&format!("{{\"a\":[1,{twice}],\"b\":0}}")), "{twice}");
+                    }
+                }
+            }
+        }
     }
 
     #[test]
@@ -243,6 +279,125 @@ mod tests {
         parser.end().is_ok().then_some(members)
     }
 
+    /// Reads a value and fails unless serde_json can read it and it is sound by a plain check of its names.
+    struct SoundAt(usize);
+
+    impl<'de> DeserializeSeed<'de> for SoundAt {
+        type Value = ();
+
+        fn deserialize<D: Deserializer<'de>>(self, parser: D) -> Result<(), D::Error> {
+            parser.deserialize_any(self)
+        }
+    }
+
+    impl<'de> Visitor<'de> for SoundAt {
+        type Value = ();
+
+        fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+            f.write_str("a sound value")
+        }
+
+        fn visit_unit<E: Error>(self) -> Result<(), E> {
+            Ok(())
+        }
+
+        fn visit_bool<E: Error>(self, _: bool) -> Result<(), E> {
+            Ok(())
+        }
+
+        fn visit_u64<E: Error>(self, _: u64) -> Result<(), E> {
+            Ok(())
+        }
+
+        fn visit_i64<E: Error>(self, _: i64) -> Result<(), E> {
+            Ok(())
+        }
+
+        fn visit_f64<E: Error>(self, _: f64) -> Result<(), E> {
+            Ok(())
+        }
+
+        fn visit_str<E: Error>(self, _: &str) -> Result<(), E> {
+            Ok(())
+        }
+
+        fn visit_seq<A: SeqAccess<'de>>(self, mut items: A) -> Result<(), A::Error> {
+            while items.next_element_seed(SoundAt(self.0 + 1))?.is_some() {}
+            if self.0 > 32 { Err(A::Error::custom("too deep")) } else { Ok(()) }
+        }
+
+        fn visit_map<A: MapAccess<'de>>(self, mut members: A) -> Result<(), A::Error> {
+            let mut names = BTreeSet::new();
+            while let Some(name) = members.next_key::<String>()? {
+                members.next_value_seed(SoundAt(self.0 + 1))?;
+                if name.starts_with("$serde_json::private::") || !names.insert(name) {
+                    return Err(A::Error::custom("a name"));
+                }
+            }
+            if self.0 > 32 { Err(A::Error::custom("too deep")) } else { Ok(()) }
+        }
+    }
+
+    fn is_sound_by_serde_json(members: &[(String, &RawValue)]) -> bool {
+        let is_own = |name: &str| name.starts_with("$serde_json::private::");
+        let names: BTreeSet<_> = members.iter().map(|(name, _)| name).collect();
+        let is_sound = |raw: &RawValue| {
+            // A number at the top level may be of any size.
+            raw.get().starts_with(|first: char| first == '-' || first.is_ascii_digit())
+                || SoundAt(2)
+                    .deserialize(&mut serde_json::Deserializer::from_str(raw.get()))
+                    .is_ok()
+        };
+        names.len() == members.len()
+            && members.iter().all(|(name, raw)| !is_own(name) && is_sound(raw))
+    }
+
+    /// A name as it may be written: some are alike, and some are the same, spelled in another way.
+    fn written_name() -> impl Strategy<Value = String> {
+        let others = vec![
+            "",
+            "a",
+            "abc",
+            "adc",
+            "abcdefgh",
+            "$serde_json::private::Number",
+            "\\ud83d\\ude00",
+            "\\ud83d",
+            "é",
+        ];
+        let names = prop_oneof![
+            4 => (0..500).prop_map(|n| format!("n{n}")),
+            1 => select(ALIKE.to_vec()).prop_map(str::to_owned),
+            1 => select(others).prop_map(str::to_owned),
+        ];
+        (names, 0..4).prop_map(|(name, spelling)| match spelling {
+            0 => name.replacen('a', "\\u0061", 1).replacen('1', "\\u0031", 1),
+            _ => name,
+        })
+    }
+
+    /// An object in which names may stand twice, at any level, among a few or many.
+    fn written_object() -> impl Strategy<Value = String> {
+        let leaf = prop_oneof![
+            20 => select(vec!["1", "\"x\"", "[]", "{}", "null"]).prop_map(str::to_owned),
+            1 => Just("1e999".to_owned()),
+        ];
+        let object = |inner: BoxedStrategy<String>| {
+            let members = vec((written_name(), inner.clone()), 0..4);
+            let many = vec((written_name(), inner), 25..45);
+            prop_oneof![6 => members, 1 => many].prop_map(|members| {
+                let member = |(name, value): &(String, String)| format!("\"{name}\":{value}");
+                format!("{{{}}}", members.iter().map(member).collect::<Vec<_>>().join(","))
+            })
+        };
+        let nested = leaf.prop_recursive(3, 40, 4, move |inner| {
+            let objects = object(inner.clone().boxed());
+            let array = vec(inner, 0..4).prop_map(|items| format!("[{}]", items.join(", ")));
+            prop_oneof![2 => objects, 1 => array]
+        });
+        object(nested.boxed())
+    }
+
     fn value() -> impl Strategy<Value = Value> {
         let leaf = prop_oneof![
             Just(Value::Null),
@@ -251,6 +406,7 @@ mod tests {
             any::<f64>().prop_map(Value::from),
             "\\PC{0,8}".prop_map(Value::from),
             "[ab\"\\\\/\u{1}\u{1f}é]{0,20}".prop_map(Value::from),
+            "[a-z]{50,150}".prop_map(Value::from),
         ];
         leaf.prop_recursive(4, 12, 4, |inner| {
             prop_oneof![
@@ -286,6 +442,11 @@ mod tests {
         #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
 
         #[test]
+        fn it_knows_which_names_stand_twice(text in written_object()) {
+            reads_as_serde_json(&text)?;
+        }
+
+        #[test]
         fn it_reads_what_serde_json_reads(
             value in object(),
             pretty in any::<bool>(),
@@ -315,8 +476,7 @@ mod tests {
             (Some(object), Some(members)) => {
                 let ours = object.members.iter().map(|(name, value)| (&**name, *value));
                 prop_assert!(ours.eq(members.iter().map(|(name, value)| (&**name, value.get()))));
-                let names: BTreeSet<_> = members.iter().map(|(name, _)| name).collect();
-                prop_assert!(!object.is_sound() || names.len() == members.len());
+                prop_assert_eq!(object.is_sound(), is_sound_by_serde_json(&members), "{}", text);
             }
             // A name with half a surrogate pair.
             (object, members) => {

@@ -2,6 +2,7 @@
 //! RFC 9396 sections 2 and 9.1.
 
 use std::borrow::Cow;
+use std::iter::from_fn;
 
 use time::UtcDateTime;
 
@@ -184,8 +185,7 @@ impl Reader<'_> {
         let text = self.string(raw)?;
         let Claims { document, texts, .. } = &mut self.claims;
         let start = texts.len();
-        let words = document.text(text).split(delimiter).map(|word| word.trim_matches(' '));
-        let words = words.filter(|word| !word.is_empty());
+        let words = words(document.text(text).as_bytes(), delimiter);
         texts.extend(words.map(|word| document.json().find(word)));
         self.range_from(start)
     }
@@ -294,8 +294,32 @@ impl Reader<'_> {
     }
 }
 
+/// Returns the words that this character separates, without the spaces around them, and no empty ones.
+fn words(text: &[u8], delimiter: char) -> impl Iterator<Item = &[u8]> {
+    let mut rest = Some(text);
+    let words = from_fn(move || {
+        let text = rest?;
+        let mut encoded = [0; 4];
+        let delimiter = delimiter.encode_utf8(&mut encoded).as_bytes();
+        let end = match delimiter {
+            [byte] => memchr::memchr(*byte, text),
+            _ => memchr::memmem::find(text, delimiter),
+        };
+        let (mut word, behind) = text.split_at_checked(end.unwrap_or(text.len()))?;
+        rest = behind.get(delimiter.len()..);
+        while let [b' ', trimmed @ ..] | [trimmed @ .., b' '] = word {
+            word = trimmed;
+        }
+        Some(word)
+    });
+    words.filter(|word| !word.is_empty())
+}
+
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+    use proptest::sample::select;
+
     use super::*;
 
     fn issuer(json: &str) -> Option<String> {
@@ -426,6 +450,20 @@ mod tests {
         assert_eq!(claims.issuer(), "https://i");
         assert_eq!(claims.subject(), Some("abc"));
         assert_eq!(claims.scopes().collect::<Vec<_>>(), ["x", "y"]);
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
+
+        #[test]
+        fn words_are_what_stands_between_the_delimiters(
+            text in "[ab é,，]{0,12}",
+            delimiter in select(vec![' ', ',', '，', 'é', 'a']),
+        ) {
+            let found: Vec<_> = words(text.as_bytes(), delimiter).collect();
+            let between = text.split(delimiter).map(|word| word.trim_matches(' ').as_bytes());
+            prop_assert_eq!(found, between.filter(|word| !word.is_empty()).collect::<Vec<_>>());
+        }
     }
 
     #[test]

@@ -49,6 +49,12 @@ impl SeenNames {
         false
     }
 
+    /// Adds a name to the bits alone, since it no longer matters whether it stands twice.
+    #[cold]
+    pub(super) fn insert_bit(&mut self, name: &[u8]) {
+        self.bits |= bit(fingerprint(name));
+    }
+
     /// Adds a name that was written with an escape.
     pub(super) fn insert_decoded(&mut self, name: &[u8]) {
         let fingerprint = fingerprint(name);

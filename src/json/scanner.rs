@@ -167,6 +167,7 @@ impl<'a> Scanner<'a> {
         Some(names.bits())
     }
 
+    /// Adds a name to those of its object, and notes whether it can stand there.
     #[inline(always)]
     fn see(&mut self, names: &mut SeenNames, place: Range<usize>, escaped: bool) -> Option<()> {
         if escaped {
@@ -176,8 +177,12 @@ impl<'a> Scanner<'a> {
         } else {
             let (text, start) = (self.text.as_bytes(), place.start);
             let name = text.get(place)?;
-            let is_repeated = names.insert(text, start, name);
-            self.sound &= !is_repeated && !is_serde_jsons_own(name);
+            if self.sound {
+                let is_repeated = names.insert(text, start, name);
+                self.sound = !is_repeated && !is_serde_jsons_own(name);
+            } else {
+                names.insert_bit(name);
+            }
         }
         Some(())
     }

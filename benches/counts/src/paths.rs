@@ -75,6 +75,11 @@ pub(crate) fn named(name: &str) -> Box<dyn FnMut()> {
             let claims = format!(r#"{{"iss":"{ISSUER}"{}}}"#, r#","a":[1]"#.repeat(1500));
             refuse_token(&unsigned(AT_JWT, &claims), Reason::SignatureInvalid)
         }
+        "refuse-names" => {
+            let names: String = (0..1300).map(|n| format!(r#","a{n}":1"#)).collect();
+            let claims = format!(r#"{{"iss":"{ISSUER}"{names}}}"#);
+            refuse_token(&unsigned(AT_JWT, &claims), Reason::SignatureInvalid)
+        }
         "refuse-issuer" => refuse_token(
             &unsigned(AT_JWT, r#"{"iss":"https://a.example"}"#),
             Reason::IssuerUntrusted,

@@ -110,7 +110,7 @@ impl Json {
     }
 
     /// Returns the span of the text of the string at `raw`, decoded if it has an escape. Returns `None` for any other
-    /// type, and if there is no room for the decoded text.
+    /// type, and if there is no room for the decoded text. `raw` must be a whole value.
     pub(crate) fn string(&mut self, raw: Span) -> Option<Span> {
         if !self.findings.escaped {
             return (self.bytes_of(raw).first() == Some(&b'"')).then(|| raw.inside_quotes())?;

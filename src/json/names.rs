@@ -1,4 +1,4 @@
-//! Whether a name stands twice in an object: no choice of names makes it slow to find out.
+//! Finds out whether a name stands twice in an object. No choice of names makes that slow.
 
 /// The names seen in one object.
 ///

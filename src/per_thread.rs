@@ -69,12 +69,6 @@ impl<T: Clone> Clone for PerThread<T> {
     }
 }
 
-impl<T: Clone + Default> Default for PerThread<T> {
-    fn default() -> Self {
-        PerThread::new(T::default())
-    }
-}
-
 impl<T> Deref for PerThread<T> {
     type Target = T;
 

@@ -162,7 +162,7 @@ type CertificateSource = dyn Fn(&Parts) -> Option<ClientCertificate> + Send + Sy
 impl Guard {
     /// The names of the resource. The first is the one that is published.
     pub(crate) fn audiences(&self) -> &[Audience] {
-        &self.inner.terms.audiences
+        &self.inner.terms.vocabulary.audiences
     }
 
     /// All trusted issuers, templates included.
@@ -179,7 +179,7 @@ impl Guard {
 
     /// The types of authorization details that are known.
     pub(crate) fn detail_types(&self) -> Option<&DetailTypes> {
-        self.inner.terms.detail_types.as_deref()
+        self.inner.terms.vocabulary.detail_types.as_ref()
     }
 
     /// How clients are told that details are lacking.

@@ -52,7 +52,7 @@ impl Guard {
     }
 
     /// Removes the credential from a request, so that no handler forwards it, and inserts the grant.
-    pub(crate) fn replace_credential_with_grant(&self, parts: &mut Parts, grant: &Grant) {
+    pub(crate) fn replace_credential_with_grant(&self, parts: &mut Parts, grant: Grant) {
         let had_field = parts.headers.remove(&self.inner.credential_field).is_some();
         self.remove_credential_fields(&mut parts.headers, grant.credential());
         if had_field {
@@ -62,7 +62,7 @@ impl Guard {
             let no_store = HeaderValue::from_static("no-store");
             let _ = parts.headers.try_append(CACHE_CONTROL, no_store);
         }
-        parts.extensions.insert(grant.clone());
+        parts.extensions.insert(grant);
     }
 
     /// Removes the fields that contain the token, and those that show possession.

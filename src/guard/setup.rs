@@ -19,7 +19,6 @@ use crate::credential::DPOP;
 use crate::detail::DetailType;
 use crate::keys::Issuer;
 use crate::names::Audience;
-use crate::per_thread::PerThread;
 use crate::proof::{ClientCertificate, Dpop};
 use crate::replay::ReplayStore;
 use crate::token::{ScopeHierarchy, Terms, TokenLimits};
@@ -110,13 +109,13 @@ impl Guard {
     /// Names are compared exactly. To accept a name with and without a slash at the end, list both.
     #[must_use]
     pub fn also_accept(self, audience: impl Into<Audience>) -> Self {
-        self.with(|inner| inner.terms.audiences.push(audience.into()))
+        self.with(|inner| inner.terms.vocabulary.make_mut().audiences.push(audience.into()))
     }
 
     /// Sets which scopes imply others; see [`Validation::scope_hierarchy`](crate::token::Validation::scope_hierarchy).
     #[must_use]
     pub fn scope_hierarchy(self, hierarchy: ScopeHierarchy) -> Self {
-        self.with(|inner| inner.terms.hierarchy = Some(PerThread::new(hierarchy)))
+        self.with(|inner| inner.terms.vocabulary.make_mut().hierarchy = Some(hierarchy))
     }
 }
 

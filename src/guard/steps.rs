@@ -95,7 +95,7 @@ impl Guard {
         };
         let finish = move |answer: Result<Grant, Denial>, head: &mut Parts| match answer {
             Ok(grant) => {
-                self.replace_credential_with_grant(head, &grant);
+                self.replace_credential_with_grant(head, grant.clone());
                 Ok(grant)
             }
             Err(denial) => {

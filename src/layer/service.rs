@@ -116,7 +116,7 @@ where
         Answer::Now(Err(denial)) => refuse(service, answers, denial),
         Answer::Now(Ok(grant)) => {
             let changes = ResponseChanges::new(guard, Some(&grant));
-            guard.replace_credential_with_grant(&mut parts, &grant);
+            guard.replace_credential_with_grant(&mut parts, grant);
             ResponseFuture::inner(service.call(Request::from_parts(parts, body)), changes)
         }
         waiting @ Answer::Later(_) => {
@@ -127,8 +127,8 @@ where
                 match waiting.await {
                     Err(denial) => Ok(answers.respond(denial)),
                     Ok(grant) => {
-                        guard.replace_credential_with_grant(&mut parts, &grant);
                         let changes = ResponseChanges::new(&guard, Some(&grant));
+                        guard.replace_credential_with_grant(&mut parts, grant);
                         poll_fn(|cx| service.poll_ready(cx)).await?;
                         let response = service.call(Request::from_parts(parts, body)).await?;
                         Ok(changes.apply(response))

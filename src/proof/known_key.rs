@@ -8,11 +8,18 @@ use crate::jose::{Embedded, EmbeddedKey, encode, sha256};
 /// kept only while the [token cache](crate::token_cache) keeps them, and counts against the same share.
 ///
 /// Of a proof it is the key and nothing else: every proof is verified, and no result is kept.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Default)]
 pub(crate) struct KnownKey {
     key: OnceLock<Arc<EmbeddedKey>>,
     /// The claim `ath` that every proof of the token has (RFC 9449 section 4.2).
     token_hash: OnceLock<Box<str>>,
+}
+
+impl Clone for KnownKey {
+    /// Knows the hash, and no key: a copy of the claims is for another thread, which prepares a key of its own.
+    fn clone(&self) -> Self {
+        KnownKey { key: OnceLock::new(), token_hash: self.token_hash.clone() }
+    }
 }
 
 impl KnownKey {

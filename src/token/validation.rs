@@ -7,7 +7,6 @@ use super::terms::{IssuerTerms, Terms};
 use crate::detail::DetailType;
 use crate::jose::{Algorithm, Backend};
 use crate::names::Audience;
-use crate::per_thread::PerThread;
 use crate::profile::Profile;
 use crate::proof::Dpop;
 
@@ -54,7 +53,7 @@ impl Validation {
     /// Adds another name of this resource that tokens may be meant for.
     #[must_use]
     pub fn also_accept(mut self, audience: impl Into<Audience>) -> Self {
-        self.terms.audiences.push(audience.into());
+        self.terms.vocabulary.make_mut().audiences.push(audience.into());
         self
     }
 
@@ -92,7 +91,7 @@ impl Validation {
     /// Sets which scopes imply others. [`AccessToken::allows`] and every [`Require`](crate::Require) then agree on it.
     #[must_use]
     pub fn scope_hierarchy(mut self, hierarchy: ScopeHierarchy) -> Self {
-        self.terms.hierarchy = Some(PerThread::new(hierarchy));
+        self.terms.vocabulary.make_mut().hierarchy = Some(hierarchy);
         self
     }
 

@@ -46,8 +46,8 @@ pub(super) fn named(name: &str) -> Box<dyn FnMut()> {
     match name {
         "certificate" => {
             let certificate = ClientCertificate::from_der("a certificate");
-            let bound = token(&login).bound_to_certificate(certificate.clone()).bearer();
-            let guard = detailed(&login).client_certificate(move |_| Some(certificate.clone()));
+            let bound = token(&login).bound_to_certificate(certificate).bearer();
+            let guard = detailed(&login).client_certificate(move |_| Some(certificate));
             authorize_head(guard, head(&bound), require())
         }
         "detail" => authorize_head(detailed(&login), head(&unbound), refund(false)),

@@ -55,6 +55,7 @@ use crate::denial::MakeText;
 use crate::detail::DetailTypes;
 use crate::keys::Issuer;
 use crate::names::Audience;
+use crate::per_thread::PerThread;
 use crate::proof::{ClientCertificate, Dpop};
 use crate::replay::ReplayStore;
 use crate::token::Terms;
@@ -146,7 +147,7 @@ struct Inner {
     /// A sink asks how long each step takes.
     is_timed: bool,
     /// Makes the bodies of denied responses.
-    make_text: Option<Arc<MakeText>>,
+    make_text: Option<PerThread<Arc<MakeText>>>,
     /// The operations that layers of this guard stand for.
     listings: Arc<Listings>,
 }
@@ -212,7 +213,7 @@ impl Guard {
     }
 
     /// What makes the bodies of denied responses.
-    pub(crate) fn make_text(&self) -> Option<&Arc<MakeText>> {
+    pub(crate) fn make_text(&self) -> Option<&PerThread<Arc<MakeText>>> {
         self.inner.make_text.as_ref()
     }
 

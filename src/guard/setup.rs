@@ -19,6 +19,7 @@ use crate::credential::DPOP;
 use crate::detail::DetailType;
 use crate::keys::Issuer;
 use crate::names::Audience;
+use crate::per_thread::PerThread;
 use crate::proof::{ClientCertificate, Dpop};
 use crate::replay::ReplayStore;
 use crate::token::{ScopeHierarchy, Terms, TokenLimits};
@@ -115,7 +116,7 @@ impl Guard {
     /// Sets which scopes imply others; see [`Validation::scope_hierarchy`](crate::token::Validation::scope_hierarchy).
     #[must_use]
     pub fn scope_hierarchy(self, hierarchy: ScopeHierarchy) -> Self {
-        self.with(|inner| inner.terms.hierarchy = Some(Arc::new(hierarchy)))
+        self.with(|inner| inner.terms.hierarchy = Some(PerThread::new(hierarchy)))
     }
 }
 
@@ -416,7 +417,8 @@ impl Guard {
     /// Sets how many validated tokens are cached. Defaults to 10,000. With 0, none are.
     ///
     /// Each has room for 4 KiB of memory, and one that needs more takes the room of several. So the tokens never hold
-    /// more than this number times 4 KiB, which is 40 MiB by default. A token that alone needs more than all the room,
+    /// more than this number times 4 KiB, which is 40 MiB by default, and an eighth of that for copies: a thread that is
+    /// sent a token again and again has its own, so that cores do not wait for each other. A token that alone needs more than all the room,
     /// or than the share of its issuer, is not cached.
     ///
     /// A cached token that is sent again is not parsed again, and its signature is not verified again. **Everything

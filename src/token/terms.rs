@@ -10,6 +10,7 @@ use super::limits::TokenLimits;
 use crate::detail::{DetailType, DetailTypes};
 use crate::jose::{Algorithm, AlgorithmSet, Backend};
 use crate::names::Audience;
+use crate::per_thread::PerThread;
 use crate::profile::Profile;
 use crate::proof::Dpop;
 
@@ -19,8 +20,8 @@ pub(crate) struct Terms {
     /// The names of this resource. The first is the one that is published.
     pub(crate) audiences: Vec<Audience>,
     pub(crate) limits: TokenLimits,
-    pub(crate) hierarchy: Option<Arc<ScopeHierarchy>>,
-    pub(crate) detail_types: Option<Arc<DetailTypes>>,
+    pub(crate) hierarchy: Option<PerThread<ScopeHierarchy>>,
+    pub(crate) detail_types: Option<PerThread<DetailTypes>>,
     pub(crate) dpop: Option<Dpop>,
     /// A token must be bound to its sender.
     pub(crate) sender_constrained: bool,
@@ -115,6 +116,6 @@ impl Terms {
 
     /// Adds a type of authorization details, and panics if there is one of the same name.
     pub(crate) fn add_detail_type(&mut self, added: DetailType) {
-        Arc::make_mut(self.detail_types.get_or_insert_default()).add(added);
+        self.detail_types.get_or_insert_default().make_mut().add(added);
     }
 }

@@ -1,7 +1,5 @@
 //! The settings of the plain functions.
 
-use std::sync::Arc;
-
 use super::access_token::AccessToken;
 use super::hierarchy::ScopeHierarchy;
 use super::limits::TokenLimits;
@@ -9,6 +7,7 @@ use super::terms::{IssuerTerms, Terms};
 use crate::detail::DetailType;
 use crate::jose::{Algorithm, Backend};
 use crate::names::Audience;
+use crate::per_thread::PerThread;
 use crate::profile::Profile;
 use crate::proof::Dpop;
 
@@ -93,7 +92,7 @@ impl Validation {
     /// Sets which scopes imply others. [`AccessToken::allows`] and every [`Require`](crate::Require) then agree on it.
     #[must_use]
     pub fn scope_hierarchy(mut self, hierarchy: ScopeHierarchy) -> Self {
-        self.terms.hierarchy = Some(Arc::new(hierarchy));
+        self.terms.hierarchy = Some(PerThread::new(hierarchy));
         self
     }
 

@@ -19,7 +19,6 @@ pub(crate) fn named(name: &str) -> Box<dyn FnMut()> {
     let deciding = match name {
         "cedar-10" => guard().policy(cases::ten()),
         "cedar-1000" => guard().policy(cases::thousand()),
-        "cedar-worst" => guard().policy(cases::worst()),
         "plain" => guard().policy(policy_fn(|_| Verdict::Permit)),
         _ => panic!("there is no path {name}"),
     };

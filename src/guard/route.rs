@@ -370,20 +370,6 @@ impl<B> RouteSettings<B> {
             approvable: self.route.approvable,
         }
     }
-
-    /// Writes it under the name of what it belongs to.
-    pub(crate) fn debug(&self, name: &str, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let mut debug = f.debug_struct(name);
-        let Route { requirement, operation_name, optional, approvable, .. } = &self.route;
-        if let RouteRequirement::Fixed(requirement) = requirement {
-            debug.field("requirement", &requirement.to_string());
-        }
-        debug
-            .field("name", &operation_name.as_deref())
-            .field("optional", optional)
-            .field("approvable", approvable)
-            .finish_non_exhaustive()
-    }
 }
 
 impl<B> Clone for GuardLayer<B> {
@@ -394,6 +380,22 @@ impl<B> Clone for GuardLayer<B> {
 
 impl<B> fmt::Debug for GuardLayer<B> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.settings.debug("GuardLayer", f)
+        self.settings.fmt(f)
+    }
+}
+
+/// Written as the layer whose settings they are.
+impl<B> fmt::Debug for RouteSettings<B> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut debug = f.debug_struct("GuardLayer");
+        let Route { requirement, operation_name, optional, approvable, .. } = &self.route;
+        if let RouteRequirement::Fixed(requirement) = requirement {
+            debug.field("requirement", &requirement.to_string());
+        }
+        debug
+            .field("name", &operation_name.as_deref())
+            .field("optional", optional)
+            .field("approvable", approvable)
+            .finish_non_exhaustive()
     }
 }

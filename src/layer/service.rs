@@ -175,7 +175,7 @@ impl<S: fmt::Debug, B> fmt::Debug for GuardService<S, B> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("GuardService")
             .field("inner", &self.inner)
-            .field("layer", &fmt::from_fn(|f| self.settings.debug("GuardLayer", f)))
+            .field("layer", &*self.settings)
             .finish()
     }
 }

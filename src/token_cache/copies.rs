@@ -39,7 +39,7 @@ pub(super) enum Found<T> {
 impl<T: Clone> Copies<T> {
     /// Makes room for at most this many copies.
     pub(super) fn new(most: usize) -> Self {
-        let most = (most / copies()).min(MAX_COPIES);
+        let most = most.checked_div(copies()).unwrap_or(0).min(MAX_COPIES);
         let place = || Place { copy: None, missed: None };
         let places = || OfThread(Mutex::new((0..most).map(|_| place()).collect()));
         Copies { of_threads: (0..copies()).map(|_| places()).collect() }

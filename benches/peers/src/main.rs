@@ -27,8 +27,8 @@ fn main() -> Fallible<()> {
         [] => measure::run(Some(&here.join("results.json")), Pace::FULL),
         ["trial"] => measure::run(None, Pace::TRIAL),
         ["render"] => render(here),
-        ["server"] => server::run(Pace::FULL),
-        ["server", "trial"] => server::run(Pace::TRIAL),
+        ["server"] => server::run(Some(&here.join("server.md")), Pace::FULL),
+        ["server", "trial"] => server::run(None, Pace::TRIAL),
         ["server", "only", alg, part, requests] => server::only(alg, part, requests),
         _ => Err("expected nothing, `trial`, `render`, `server` or `server trial`".into()),
     }

@@ -4,6 +4,8 @@ mod alone;
 mod drive;
 
 use std::cell::RefCell;
+use std::fmt::Write as _;
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -64,11 +66,19 @@ impl Size {
     }
 }
 
+impl Size {
+    /// Enough that every shard of the cache is full.
+    fn older(self) -> usize {
+        self.capacity + self.capacity / 20
+    }
+}
+
 /// What handles the requests.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Part {
     Bare,
     Arc,
+    Split,
     Parse,
     Signature,
     Validate,
@@ -78,9 +88,10 @@ enum Part {
     Warm,
 }
 
-const PARTS: [(Part, &str); 9] = [
+const PARTS: [(Part, &str); 10] = [
     (Part::Bare, "bare router"),
     (Part::Arc, "a layer that inserts an Arc"),
+    (Part::Split, "the handler finds the token and its signature"),
     (Part::Parse, "the handler parses the token"),
     (Part::Signature, "the handler verifies the signature alone"),
     (Part::Validate, "the handler parses and validates the token"),
@@ -90,16 +101,23 @@ const PARTS: [(Part, &str); 9] = [
     (Part::Warm, "our layer, one token, cached"),
 ];
 
-pub fn run(pace: Pace) -> Fallible<()> {
-    println!("{}, {}, {}", cpu(), openssl::version::version(), UtcDateTime::now().date());
-    println!("CPU time of the server's thread, µs a request; median of {} rounds", pace.rounds);
+/// Writes `server.md`, unless it is a trial.
+pub fn run(to: Option<&Path>, pace: Pace) -> Fallible<()> {
+    let (cpu, date, rounds) = (cpu(), UtcDateTime::now().date(), pace.rounds);
+    let mut out = format!("{cpu}, {}, {date}\n\n", openssl::version::version());
+    writeln!(out, "CPU time of the server's thread for one request; median of {rounds} rounds.")?;
     for (alg, algorithm) in [("ES256", Algorithm::Es256), ("RS256", Algorithm::Rs256)] {
         for (library, backend) in [("OpenSSL", Backend::OpenSsl), ("AWS-LC", Backend::AwsLc)] {
             let size = Size::of(pace);
-            let setting = Setting::new(alg, algorithm, backend, size)?;
-            println!("\n## {alg}, {library}\n");
-            table(&setting, size, pace.rounds)?;
+            let setting = Setting::new(alg, algorithm, backend, size.older(), size.requests)?;
+            let rounds = (0..rounds).map(|_| Round::measure(&setting, size));
+            writeln!(out, "\n## {alg}, {library}\n")?;
+            table(&mut out, &rounds.collect::<Fallible<Vec<_>>>()?)?;
         }
+    }
+    print!("{out}");
+    if let Some(to) = to {
+        std::fs::write(to, out)?;
     }
     Ok(())
 }
@@ -108,7 +126,9 @@ pub fn run(pace: Pace) -> Fallible<()> {
 pub fn only(alg: &str, part: &str, requests: &str) -> Fallible<()> {
     let size = Size { capacity: 512, requests: requests.parse()? };
     let algorithm = if alg == "RS256" { Algorithm::Rs256 } else { Algorithm::Es256 };
-    let setting = Setting::new(alg, algorithm, Backend::OpenSsl, size)?;
+    let is_full = PARTS.contains(&(Part::CacheFull, part));
+    let older = if is_full { size.older() } else { 0 };
+    let setting = Setting::new(alg, algorithm, Backend::OpenSsl, older, size.requests)?;
     if part == "alone" {
         return std::thread::scope(|scope| {
             scope.spawn(|| alone::verify_each(&setting)).join().expect("it ended");
@@ -122,77 +142,106 @@ pub fn only(alg: &str, part: &str, requests: &str) -> Fallible<()> {
     Ok(())
 }
 
-fn table(setting: &Setting, size: Size, rounds: usize) -> Fallible<()> {
-    let mut served = vec![Vec::new(); PARTS.len()];
-    let (mut inside, mut alone) = (Vec::new(), Vec::<Vec<(&str, f64)>>::new());
-    for _ in 0..rounds {
+/// What one round measured, in nanoseconds.
+struct Round {
+    /// By part.
+    served: [f64; PARTS.len()],
+    /// The verification in a handler.
+    inside: f64,
+    /// The verification without a server, by name.
+    alone: [f64; alone::NAMES.len()],
+}
+
+impl Round {
+    fn measure(setting: &Setting, size: Size) -> Fallible<Self> {
+        let (mut served, mut inside) = ([0.0; PARTS.len()], 0.0);
         for ((part, _), served) in PARTS.into_iter().zip(&mut served) {
             let router = setting.router(part, size);
             let sample = drive::measure(router, setting.fill(part), setting.tokens_of(part))?;
-            served.push(sample.nanos);
+            *served = sample.nanos;
             if part == Part::Signature {
-                inside.push(usual(&sample.verified_in));
+                inside = median(&sample.verified_in);
             }
         }
-        alone.push(alone::measure(setting)?);
+        Ok(Round { served, inside, alone: alone::measure(setting)? })
     }
-    let of = |part: Part| {
-        let place = PARTS.iter().position(|(other, _)| *other == part).unwrap_or_default();
-        served[place].clone()
-    };
-    let less = |a: &[f64], b: &[f64]| -> Vec<f64> { a.iter().zip(b).map(|(a, b)| a - b).collect() };
 
-    println!("| behind a server | µs (min–max) | more than bare |\n|---|---|---|");
-    for (part, name) in PARTS {
-        let more = less(&of(part), &of(Part::Bare));
-        println!("| {name} | {} | {} |", micros(&of(part)), micros(&more));
+    /// What this part costs more than the other.
+    fn more(&self, part: Part, than: Part) -> f64 {
+        let [part, than] = [part, than].map(|part| {
+            let place = PARTS.iter().position(|(other, _)| *other == part);
+            self.served[place.unwrap_or_default()]
+        });
+        part - than
     }
-    println!("\n| the same verification | µs (min–max) |\n|---|---|");
-    let alone = |n: usize| alone.iter().map(|round| round[n].1).collect::<Vec<_>>();
+}
+
+/// What a round says, and its name.
+type Line = (&'static str, fn(&Round) -> f64);
+
+/// What a new token costs above a bare request and above its signature in a loop. The first is the sum of the others.
+const ABOVE: [Line; 9] = [
+    ("together", |it| it.more(Part::CacheFull, Part::Bare) - it.alone[0]),
+    ("the signature itself is dearer in a handler", |it| it.inside - it.alone[0]),
+    ("the rest of the request is dearer for having verified one", |it| {
+        it.more(Part::Signature, Part::Split) - it.inside
+    }),
+    ("to find the token and its signature", |it| it.more(Part::Split, Part::Bare)),
+    ("to parse the token, more than that", |it| it.more(Part::Parse, Part::Split)),
+    ("to choose the key, and to check the claims", |it| {
+        it.more(Part::Validate, Part::Signature) - it.more(Part::Parse, Part::Split)
+    }),
+    ("our layer: settings, requirement, record, grant", |it| {
+        it.more(Part::NoCache, Part::Validate)
+    }),
+    ("to insert into the cache", |it| it.more(Part::CacheWithRoom, Part::NoCache)),
+    ("to evict another token", |it| it.more(Part::CacheFull, Part::CacheWithRoom)),
+];
+
+fn table(out: &mut String, rounds: &[Round]) -> std::fmt::Result {
+    writeln!(out, "| behind a server | µs (min–max) | more than bare |\n|---|---|---|")?;
+    for (n, (part, name)) in PARTS.into_iter().enumerate() {
+        let all = micros(rounds, |it| it.served[n]);
+        let more = micros(rounds, |it| it.more(part, Part::Bare));
+        writeln!(out, "| {name} | {all} | {more} |")?;
+    }
+    writeln!(out, "\n| the same verification | µs (min–max) |\n|---|---|")?;
     for (n, name) in alone::NAMES.into_iter().enumerate() {
-        println!("| {name} | {} |", micros(&alone(n)));
+        writeln!(out, "| {name} | {} |", micros(rounds, |it| it.alone[n]))?;
     }
-    println!("| in a handler behind the server | {} |", micros(&inside));
-
-    let parse = less(&of(Part::Parse), &of(Part::Bare));
-    let around = less(&less(&of(Part::Signature), &of(Part::Bare)), &inside);
-    let checks = less(&less(&of(Part::Validate), &of(Part::Signature)), &parse);
-    let parts = [
-        ("the signature, alone in a loop", alone(0)),
-        ("the signature, more in a handler", less(&inside, &alone(0))),
-        ("the rest of the request, more for having verified one", around),
-        ("to parse the token", parse),
-        ("to check its claims", checks),
-        ("our layer", less(&of(Part::NoCache), &of(Part::Validate))),
-        ("to insert into the cache", less(&of(Part::CacheWithRoom), &of(Part::NoCache))),
-        ("to evict another token", less(&of(Part::CacheFull), &of(Part::CacheWithRoom))),
-        ("together: a new token, more than bare", less(&of(Part::CacheFull), &of(Part::Bare))),
-    ];
-    println!("\n| part of a new token's request, cache full | µs (min–max) |\n|---|---|");
-    for (name, rounds) in parts {
-        println!("| {name} | {} |", micros(&rounds));
+    writeln!(out, "| in a handler behind the server | {} |", micros(rounds, |it| it.inside))?;
+    writeln!(
+        out,
+        "\n| a new token, above bare and above its signature in a loop | µs (min–max) |"
+    )?;
+    writeln!(out, "|---|---|")?;
+    for (name, line) in ABOVE {
+        writeln!(out, "| {name} | {} |", micros(rounds, line))?;
     }
     Ok(())
 }
 
-fn micros(rounds: &[f64]) -> String {
-    let Spread { median, least, most } = Spread::of(rounds);
+fn micros(rounds: &[Round], of: impl Fn(&Round) -> f64) -> String {
+    let Spread { median, least, most } = Spread::of(&rounds.iter().map(of).collect::<Vec<_>>());
     let [median, least, most] = [median, least, most].map(|nanos| nanos / 1000.0);
     format!("{median:.2} ({least:.2}–{most:.2})")
 }
 
-/// The mean of what was not interrupted.
-fn usual(nanos: &[f64]) -> f64 {
-    let most = 2.0 * Spread::of(nanos).median;
-    let usual: Vec<_> = nanos.iter().filter(|nanos| **nanos < most).collect();
-    usual.iter().copied().sum::<f64>() / usual.len() as f64
+fn median(nanos: &[f64]) -> f64 {
+    Spread::of(nanos).median
 }
 
 impl Setting {
-    fn new(alg: &str, algorithm: Algorithm, backend: Backend, size: Size) -> Fallible<Self> {
+    fn new(
+        alg: &str,
+        algorithm: Algorithm,
+        backend: Backend,
+        older: usize,
+        requests: usize,
+    ) -> Fallible<Self> {
         let issuer = TestIssuer::with_algorithm(ISSUER, algorithm);
         let tokens = |n: usize| (0..n).map(|_| lab::unsigned(&issuer, AUDIENCE).sign()).collect();
-        let (older, tokens) = (tokens(size.capacity + size.capacity / 20), tokens(size.requests));
+        let (older, tokens) = (tokens(older), tokens(requests));
         let jwks: Value = serde_json::from_str(&issuer.jwks())?;
         let key = &jwks["keys"][0];
         let verify: Verify = if backend == Backend::OpenSsl {
@@ -218,6 +267,7 @@ impl Setting {
         match part {
             Part::Bare => lab::bare(),
             Part::Arc => lab::bare().route_layer(extension_layer()),
+            Part::Split => handling(|token| !parts_of(token).1.is_empty()),
             Part::Parse => handling(|token| UnverifiedToken::parse(token).is_ok()),
             Part::Signature => {
                 let verify = self.verify.clone();

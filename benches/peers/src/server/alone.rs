@@ -9,7 +9,7 @@ use axum::body::Body;
 use cpu_time::ThreadTime;
 use tower::Service as _;
 
-use super::{Setting, parts_of, usual};
+use super::{Setting, median, parts_of};
 use crate::lab::{self, Fallible, Wire};
 
 pub const NAMES: [&str; 6] = [
@@ -22,6 +22,8 @@ pub const NAMES: [&str; 6] = [
 ];
 
 const TIMES: usize = 1_000;
+/// What disturbs a turn of the loop does not disturb the others.
+const TURNS: usize = 25;
 
 /// Verifies the signature of every token once.
 pub fn verify_each(setting: &Setting) {
@@ -32,17 +34,19 @@ pub fn verify_each(setting: &Setting) {
 }
 
 /// Nanoseconds of one verification, for each of the names.
-pub fn measure(setting: &Setting) -> Fallible<Vec<(&'static str, f64)>> {
+pub fn measure(setting: &Setting) -> Fallible<[f64; NAMES.len()]> {
     let parts: Vec<_> = setting.tokens.iter().map(|token| parts_of(token)).collect();
     let verify = |n: usize| {
         let (message, signature) = &parts[n % parts.len()];
         assert!((setting.verify)(black_box(message), signature));
     };
     let in_a_loop = |step: usize| {
-        (0..TIMES / 10).for_each(|n| verify(n * step));
-        let begin = ThreadTime::now();
-        (0..TIMES).for_each(|n| verify(n * step));
-        begin.elapsed().as_nanos() as f64 / TIMES as f64
+        let timed = |first: usize| {
+            let begin = ThreadTime::now();
+            (first..first + TIMES / TURNS).for_each(|n| verify(n * step));
+            begin.elapsed().as_nanos() as f64 / (TIMES / TURNS) as f64
+        };
+        median(&(0..TURNS).map(|turn| timed(turn * TIMES / TURNS)).collect::<Vec<_>>())
     };
     let after = |mut what: Box<dyn FnMut(usize) + '_>| {
         let timed = |n: usize| {
@@ -51,7 +55,7 @@ pub fn measure(setting: &Setting) -> Fallible<Vec<(&'static str, f64)>> {
             verify(n);
             begin.elapsed().as_nanos() as f64
         };
-        usual(&(0..TIMES).map(timed).collect::<Vec<_>>())
+        median(&(0..TIMES).map(timed).collect::<Vec<_>>())
     };
 
     let (mut one, mut other) = UnixStream::pair()?;
@@ -72,7 +76,7 @@ pub fn measure(setting: &Setting) -> Fallible<Vec<(&'static str, f64)>> {
         let sum: u64 = memory.iter().step_by(64).map(|byte| u64::from(*byte)).sum();
         black_box(sum);
     };
-    let nanos = [
+    Ok([
         in_a_loop(0),
         in_a_loop(1),
         after(Box::new(&mut move_a_request)),
@@ -82,6 +86,5 @@ pub fn measure(setting: &Setting) -> Fallible<Vec<(&'static str, f64)>> {
             call_the_router(n);
         })),
         after(Box::new(read_memory)),
-    ];
-    Ok(NAMES.into_iter().zip(nanos).collect())
+    ])
 }

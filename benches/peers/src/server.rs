@@ -22,6 +22,7 @@ use unconfused::keys::{Algorithm, Backend};
 use unconfused::testing::TestIssuer;
 use unconfused::token::{UnverifiedToken, Validation};
 
+use self::drive::Waits;
 use crate::lab::{self, AUDIENCE, Fallible, ISSUER, PATH};
 use crate::measure::{Pace, cpu};
 use crate::ours::{ORDERS, behind, cold, extension_layer};
@@ -136,8 +137,8 @@ pub fn only(alg: &str, part: &str, requests: &str) -> Fallible<()> {
         });
     }
     let (part, _) = PARTS.into_iter().find(|(_, name)| *name == part).ok_or("no such part")?;
-    let sample =
-        drive::measure(setting.router(part, size), setting.fill(part), setting.tokens_of(part))?;
+    let (router, fill) = (setting.router(part, size), setting.fill(part));
+    let sample = drive::measure(router, fill, setting.tokens_of(part), Waits::Awake)?;
     println!("{:.2} µs", sample.nanos / 1000.0);
     Ok(())
 }
@@ -146,6 +147,8 @@ pub fn only(alg: &str, part: &str, requests: &str) -> Fallible<()> {
 struct Round {
     /// By part.
     served: [f64; PARTS.len()],
+    /// What a new token costs more than bare if the client sleeps.
+    asleep: f64,
     /// The verification in a handler.
     inside: f64,
     /// The verification without a server, by name.
@@ -157,13 +160,20 @@ impl Round {
         let (mut served, mut inside) = ([0.0; PARTS.len()], 0.0);
         for ((part, _), served) in PARTS.into_iter().zip(&mut served) {
             let router = setting.router(part, size);
-            let sample = drive::measure(router, setting.fill(part), setting.tokens_of(part))?;
+            let (fill, tokens) = (setting.fill(part), setting.tokens_of(part));
+            let sample = drive::measure(router, fill, tokens, Waits::Awake)?;
             *served = sample.nanos;
             if part == Part::Signature {
                 inside = median(&sample.verified_in);
             }
         }
-        Ok(Round { served, inside, alone: alone::measure(setting)? })
+        let asleep = |part| {
+            let (fill, tokens) = (setting.fill(part), setting.tokens_of(part));
+            let sample = drive::measure(setting.router(part, size), fill, tokens, Waits::Asleep)?;
+            Fallible::Ok(sample.nanos)
+        };
+        let asleep = asleep(Part::CacheFull)? - asleep(Part::Bare)?;
+        Ok(Round { served, asleep, inside, alone: alone::measure(setting)? })
     }
 
     /// What this part costs more than the other.
@@ -218,6 +228,11 @@ fn table(out: &mut String, rounds: &[Round]) -> std::fmt::Result {
     for (name, line) in ABOVE {
         writeln!(out, "| {name} | {} |", micros(rounds, line))?;
     }
+    let asleep = micros(rounds, |it| it.asleep - it.more(Part::CacheFull, Part::Bare));
+    writeln!(
+        out,
+        "| and more if the client, on this machine, sleeps until it is answered | {asleep} |"
+    )?;
     Ok(())
 }
 

@@ -1,6 +1,6 @@
 //! A server in a thread of its own, and a client that keeps it busy over a few connections.
 
-use std::io::{Read as _, Write as _};
+use std::io::{ErrorKind, Read as _, Write as _};
 use std::net::{SocketAddr, TcpStream};
 use std::sync::mpsc;
 
@@ -31,8 +31,22 @@ pub struct Sample {
     pub verified_in: Vec<f64>,
 }
 
+/// How the client waits for an answer.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub enum Waits {
+    /// It looks again and again, so that the server's thread wakes no one, as if the client were another machine.
+    Awake,
+    /// The kernel wakes it, in the server's thread and at its cost, if both are on one machine.
+    Asleep,
+}
+
 /// Sends one request with each token, after these older ones have been handled without a server.
-pub fn measure(router: Router, older: &[String], tokens: Vec<&str>) -> Fallible<Sample> {
+pub fn measure(
+    router: Router,
+    older: &[String],
+    tokens: Vec<&str>,
+    waits: Waits,
+) -> Fallible<Sample> {
     let cpu = || async { ThreadTime::now().as_duration().as_nanos().to_string() };
     let app = router.clone().route("/cpu", get(cpu));
     let (tell, address) = mpsc::channel();
@@ -49,7 +63,7 @@ pub fn measure(router: Router, older: &[String], tokens: Vec<&str>) -> Fallible<
                 std::io::Result::Ok(VERIFIED_IN.take())
             })
         });
-        let mut client = Client::new(address.recv()?)?;
+        let mut client = Client::new(address.recv()?, waits)?;
         client.send(&tokens[..WARM_UP.min(tokens.len())])?;
         let measured = &tokens[WARM_UP.min(tokens.len() / 2)..];
         let (mut before, mut turns) = (client.server_time()?, Vec::new());
@@ -78,10 +92,11 @@ struct Client {
 }
 
 impl Client {
-    fn new(server: SocketAddr) -> Fallible<Self> {
+    fn new(server: SocketAddr, waits: Waits) -> Fallible<Self> {
         let connect = |_| {
             let connection = TcpStream::connect(server)?;
             connection.set_nodelay(true)?;
+            connection.set_nonblocking(waits == Waits::Awake)?;
             std::io::Result::Ok(connection)
         };
         Ok(Client { connections: (0..CONNECTIONS).map(connect).collect::<Result<_, _>>()? })
@@ -122,7 +137,14 @@ fn request(token: &str) -> String {
 fn answer(mut connection: &TcpStream) -> Fallible<String> {
     let (mut read, mut buffer) = (0, [0; 1024]);
     loop {
-        let more = connection.read(&mut buffer[read..])?;
+        let more = match connection.read(&mut buffer[read..]) {
+            Err(error) if error.kind() == ErrorKind::WouldBlock => {
+                // Not at once, since to look takes the lock of the socket.
+                (0..64).for_each(|_| std::hint::spin_loop());
+                continue;
+            }
+            more => more?,
+        };
         read += more;
         let text = std::str::from_utf8(&buffer[..read])?;
         if let Some((head, body)) = text.split_once("\r\n\r\n") {

@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 use std::fmt;
 
-use http::header::{AUTHORIZATION, GetAll};
+use http::header::AUTHORIZATION;
 use http::request::Parts;
 use http::{HeaderMap, HeaderName, HeaderValue, Method};
 use memchr::memmem;
@@ -126,14 +126,22 @@ impl Credential {
         max_bytes: usize,
         accepts_proofs: bool,
     ) -> Result<Self, Reason> {
-        let (fields, proofs) = (headers.get_all(AUTHORIZATION), headers.get_all(DPOP));
+        let [field_name, proof_name] = [AUTHORIZATION, DPOP];
+        let mut fields = Lines::limited(max_field(max_bytes));
+        let mut proofs = Lines::limited(Dpop::MAX_BYTES);
+        // One look at each name costs less than two look-ups.
+        for (name, line) in headers {
+            if *name == field_name {
+                fields.add(line);
+            } else if *name == proof_name {
+                proofs.add(line);
+            }
+        }
         // Size comes first, before anything reads the bytes.
-        let too_large = |field: &HeaderValue| field.len() > max_field(max_bytes);
-        let large_proof = |field: &HeaderValue| field.len() > Dpop::MAX_BYTES;
-        if fields.iter().any(too_large) || proofs.iter().any(large_proof) {
+        if fields.is_too_large || proofs.is_too_large {
             return Err(Reason::CredentialTooLarge);
         }
-        let field = only(&fields)?;
+        let field = fields.only()?;
         let name = field.as_bytes().split(|byte| *byte == b' ').next().unwrap_or_default();
         let scheme = if name.eq_ignore_ascii_case(b"bearer") {
             Scheme::Bearer
@@ -152,13 +160,12 @@ impl Credential {
             return Err(Reason::CredentialTooLarge);
         }
         let token_start = field.len().saturating_sub(token.len());
-        let mut proofs = proofs.iter().filter(|_| scheme == Scheme::Dpop);
-        let proof = match (proofs.next(), proofs.next()) {
-            (None, _) => ProofFields::Missing,
-            (Some(proof), None) => ProofFields::One(proof.clone()),
-            (Some(_), Some(_)) => ProofFields::Several,
+        let proof = match proofs.only() {
+            Ok(proof) if scheme == Scheme::Dpop => ProofFields::One(proof.clone()),
+            Err(Reason::MultipleCredentials) if scheme == Scheme::Dpop => ProofFields::Several,
+            Ok(_) | Err(_) => ProofFields::Missing,
         };
-        Ok(Credential { name: AUTHORIZATION, field: field.clone(), token_start, scheme, proof })
+        Ok(Credential { name: field_name, field: field.clone(), token_start, scheme, proof })
     }
 
     /// Reads a token that is the whole value of this field, without checking its characters.
@@ -169,11 +176,12 @@ impl Credential {
         name: &HeaderName,
         max_bytes: usize,
     ) -> Result<Self, Reason> {
-        let fields = headers.get_all(name);
-        if fields.iter().any(|field| field.len() > max_bytes) {
+        let mut fields = Lines::limited(max_bytes);
+        headers.get_all(name).iter().for_each(|line| fields.add(line));
+        if fields.is_too_large {
             return Err(Reason::CredentialTooLarge);
         }
-        let (name, field) = (name.clone(), only(&fields)?.clone());
+        let (name, field) = (name.clone(), fields.only()?.clone());
         let (scheme, proof) = (Scheme::Bearer, ProofFields::Missing);
         Ok(Credential { name, field, token_start: 0, scheme, proof })
     }
@@ -249,14 +257,33 @@ impl Credential {
     }
 }
 
-/// The only one of these fields.
-fn only<'h>(fields: &GetAll<'h, HeaderValue>) -> Result<&'h HeaderValue, Reason> {
-    let mut fields = fields.iter();
-    match (fields.next(), fields.next()) {
-        // Never pick one of two.
-        (_, Some(_)) => Err(Reason::MultipleCredentials),
-        (None, None) => Err(Reason::MissingCredentials),
-        (Some(field), None) => Ok(field),
+/// The lines of one field.
+struct Lines<'h> {
+    max_bytes: usize,
+    first: Option<&'h HeaderValue>,
+    has_others: bool,
+    /// At least one line has more bytes than it may have.
+    is_too_large: bool,
+}
+
+impl<'h> Lines<'h> {
+    fn limited(max_bytes: usize) -> Self {
+        Lines { max_bytes, first: None, has_others: false, is_too_large: false }
+    }
+
+    fn add(&mut self, line: &'h HeaderValue) {
+        self.is_too_large |= line.len() > self.max_bytes;
+        self.has_others |= self.first.is_some();
+        self.first.get_or_insert(line);
+    }
+
+    /// The line, if there is one. Never picks one of two.
+    fn only(&self) -> Result<&'h HeaderValue, Reason> {
+        match self.first {
+            Some(_) if self.has_others => Err(Reason::MultipleCredentials),
+            Some(line) => Ok(line),
+            None => Err(Reason::MissingCredentials),
+        }
     }
 }
 
@@ -308,9 +335,10 @@ pub(crate) fn is_token68(mut body: &[u8]) -> bool {
     while let [rest @ .., b'='] = body {
         body = rest;
     }
-    // A fold that does not stop early is vectorized.
-    let fits =
-        |byte: u8| byte.is_ascii_alphanumeric() | matches!(byte, b'-'..=b'/' | b'_' | b'~' | b'+');
+    // A fold that does not stop early is vectorized, and few ranges make it short: `-`, `.`, `/` and the digits are one.
+    let fits = |byte: u8| {
+        (byte | 0x20).is_ascii_lowercase() | matches!(byte, b'-'..=b'9' | b'_' | b'~' | b'+')
+    };
     !body.is_empty() && body.iter().fold(true, |all, byte| all & fits(*byte))
 }
 
@@ -378,6 +406,16 @@ mod tests {
         ] {
             assert_eq!(read(fields), Err(reason), "{fields:?}");
         }
+    }
+
+    #[test]
+    fn a_token68_has_the_characters_of_the_rfc_and_no_others() {
+        let punctuation = b"-._~+/";
+        for byte in 0..=u8::MAX {
+            let fits = byte.is_ascii_alphanumeric() || punctuation.contains(&byte);
+            assert_eq!(is_token68(&[b'a', byte, b'a']), fits, "{byte}");
+        }
+        assert!(is_token68(b"a==") && !is_token68(b"a=a") && !is_token68(b"=") && !is_token68(b""));
     }
 
     #[test]

@@ -47,6 +47,12 @@ pub(crate) fn since(then: UtcDateTime, now: UtcDateTime) -> time::Duration {
     now - then
 }
 
+/// Returns true if `then` is later than `now` by more than this.
+pub(crate) fn is_later_by_more(then: UtcDateTime, now: UtcDateTime, by: Duration) -> bool {
+    // Hardly any time is later, and a comparison costs a fraction of a subtraction.
+    then > now && since(now, then) > by
+}
+
 /// Writes a time as RFC 3339 does, in whole seconds.
 pub(crate) fn rfc3339(at: UtcDateTime) -> String {
     let (year, month, day) = at.date().to_calendar_date();

@@ -78,6 +78,19 @@ pub(crate) struct Step {
     pub(crate) beginning: Beginning,
 }
 
+impl Step {
+    /// A step that no policy has decided yet.
+    pub(crate) fn new(
+        operation: Operation,
+        requirement: Arc<Require>,
+        at: UtcDateTime,
+        head: Option<Arc<Parts>>,
+        beginning: Beginning,
+    ) -> Self {
+        Step { operation, requirement, at, head, policies: Vec::new(), beginning }
+    }
+}
+
 /// How a step began, for the record.
 #[derive(Clone, Copy)]
 pub(crate) struct Beginning {
@@ -112,6 +125,39 @@ impl TokenSource {
     }
 }
 
+/// What is the same in all steps of a decision, and known before the token is.
+pub(crate) struct RequestFacts {
+    pub(crate) decision: DecisionId,
+    /// The query holds an access token, which is ignored.
+    pub(crate) query_token: bool,
+    /// The client said that it understands a challenge that asks for an approval.
+    pub(crate) accepts_challenge: bool,
+    /// For the record alone.
+    pub(crate) trace: Option<TraceParent>,
+    /// The request as the first of its guards validated it. `None` if no other guard has granted it before.
+    root: Option<Arc<ValidatedRequest>>,
+}
+
+impl RequestFacts {
+    /// `earlier` is the request as another guard granted it before, if one did.
+    pub(crate) fn new(
+        earlier: Option<&Arc<ValidatedRequest>>,
+        query_token: bool,
+        accepts_challenge: bool,
+        trace: Option<TraceParent>,
+    ) -> Self {
+        let decision = earlier.map_or_else(DecisionId::next, |earlier| earlier.facts.decision);
+        // Not always the earlier request itself: guards that narrow in turn would make a list of any length.
+        let root = earlier.map(|earlier| earlier.facts.root.as_ref().unwrap_or(earlier).clone());
+        RequestFacts { decision, query_token, accepts_challenge, trace, root }
+    }
+
+    /// Counts a step of the decision and returns its number, before the token is known.
+    pub(crate) fn next_step(&self) -> u32 {
+        self.root.as_ref().map_or(0, |root| root.next_step())
+    }
+}
+
 /// A request whose token was validated: what all steps of its decision share.
 pub(crate) struct ValidatedRequest {
     pub(crate) token: AccessToken,
@@ -120,14 +166,7 @@ pub(crate) struct ValidatedRequest {
     /// Later steps bring their own.
     first_step: Step,
     pub(crate) credential: Credential,
-    pub(crate) decision: DecisionId,
-    pub(crate) query_token: bool,
-    /// The client said that it understands a challenge that asks for an approval.
-    pub(crate) accepts_challenge: bool,
-    /// For the record alone.
-    pub(crate) trace: Option<TraceParent>,
-    /// The request as the first of its guards validated it. `None` if this is the first.
-    root: Option<Arc<ValidatedRequest>>,
+    pub(crate) facts: RequestFacts,
     once: OncePerRequest,
 }
 
@@ -176,38 +215,20 @@ impl Claim {
 }
 
 impl ValidatedRequest {
-    #[expect(clippy::too_many_arguments, reason = "one for each field, at one place")]
     pub(crate) fn new(
         token: AccessToken,
         ends_at: UtcDateTime,
         first_step: Step,
         credential: Credential,
-        decision: DecisionId,
-        query_token: bool,
-        accepts_challenge: bool,
-        trace: Option<TraceParent>,
-        earlier: Option<Arc<ValidatedRequest>>,
+        facts: RequestFacts,
     ) -> Self {
-        // Not the earlier request itself: guards that narrow in turn would make a list of any length.
-        let root = earlier.map(|earlier| earlier.root.clone().unwrap_or(earlier));
         let once = OncePerRequest::default();
-        ValidatedRequest {
-            token,
-            ends_at,
-            first_step,
-            credential,
-            decision,
-            query_token,
-            accepts_challenge,
-            trace,
-            root,
-            once,
-        }
+        ValidatedRequest { token, ends_at, first_step, credential, facts, once }
     }
 
     /// What all guards of the request share.
     pub(crate) fn once(&self) -> &OncePerRequest {
-        self.root.as_ref().map_or(&self.once, |root| &root.once)
+        self.facts.root.as_ref().map_or(&self.once, |root| &root.once)
     }
 
     /// Counts a step of the decision and returns its number.
@@ -287,7 +308,7 @@ impl Evidence {
     /// Returns the id of the decision in the record.
     #[must_use]
     pub fn decision(&self) -> DecisionId {
-        self.request.decision
+        self.request.facts.decision
     }
 }
 

@@ -117,6 +117,7 @@ mod names;
 pub mod next_hop;
 mod outbound;
 mod path;
+mod per_thread;
 pub mod policy;
 mod printable;
 pub mod profile;

@@ -4,10 +4,11 @@ use std::sync::Arc;
 
 use super::refused::Refused;
 use crate::answer::Answer;
-use crate::jose::{Algorithm, Digest, KeySet, KeySetId};
+use crate::jose::{Algorithm, KeySet, KeySetId};
 use crate::keys::{Issuer, Keys, KeysUnavailable};
 use crate::reason::Reason;
 use crate::token::{InvalidToken, NotVerified, UnverifiedToken, VerifiedToken};
+use crate::token_cache::Slot;
 
 /// A token that passed all checks that need no key, and its issuer.
 pub(super) struct AdmittedToken<'a> {
@@ -15,7 +16,7 @@ pub(super) struct AdmittedToken<'a> {
     pub(super) algorithm: Algorithm,
     pub(super) issuer: Arc<Issuer>,
     /// The slot in the token cache, once it is validated.
-    pub(super) cache_slot: Option<Digest>,
+    pub(super) cache_slot: Option<Slot>,
 }
 
 /// A token whose signature was verified, and its issuer.
@@ -24,7 +25,7 @@ pub(super) struct SignedToken<'a> {
     pub(super) issuer: Arc<Issuer>,
     /// The set that verified it.
     pub(super) keys: KeySetId,
-    pub(super) cache_slot: Option<Digest>,
+    pub(super) cache_slot: Option<Slot>,
 }
 
 /// How far the verification of a signature got at once.

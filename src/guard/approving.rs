@@ -88,7 +88,8 @@ impl Guard {
             true => TokenRole::Misused,
             false => TokenRole::Ordinary {
                 can_be_challenged: asks
-                    && (evidence.request.accepts_challenge || approvals.is_known_client(token)),
+                    && (evidence.request.facts.accepts_challenge
+                        || approvals.is_known_client(token)),
             },
         }
     }

@@ -8,6 +8,7 @@ use http::{HeaderValue, Response};
 
 use super::Guard;
 use crate::denial::{Denial, MakeText};
+use crate::per_thread::PerThread;
 
 /// # Bodies of denied responses
 impl Guard {
@@ -64,7 +65,7 @@ impl Guard {
     /// ```
     #[must_use]
     pub fn body(self, body: impl MakeBody<String> + Send + Sync + 'static) -> Self {
-        self.with(|inner| inner.make_text = Some(text_maker(body)))
+        self.with(|inner| inner.make_text = Some(PerThread::new(text_maker(body))))
     }
 }
 

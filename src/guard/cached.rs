@@ -9,10 +9,10 @@ use time::UtcDateTime;
 use super::Guard;
 use super::refused::Refused;
 use crate::credential::Credential;
-use crate::jose::Digest;
 use crate::keys::Issuer;
 use crate::proof::Possession;
 use crate::token::{AccessToken, Claims, Presented};
+use crate::token_cache::Slot;
 
 /// A token from the cache, and its issuer.
 pub(crate) struct CacheHit<'g> {
@@ -39,7 +39,7 @@ impl Deref for TrustedIssuer<'_> {
 
 impl Guard {
     /// The slot of this token in the cache. `None` if nothing is cached.
-    pub(crate) fn cache_slot(&self, credential: &Credential) -> Option<Digest> {
+    pub(crate) fn cache_slot(&self, credential: &Credential) -> Option<Slot> {
         self.inner.token_cache.slot(credential.bytes())
     }
 
@@ -48,7 +48,7 @@ impl Guard {
     /// As for any other token, the issuer's keys are consulted and a tenant is approved.
     pub(crate) fn cached_token(
         &self,
-        slot: Option<Digest>,
+        slot: Option<Slot>,
         credential: &Credential,
         at: UtcDateTime,
     ) -> Option<CacheHit<'_>> {

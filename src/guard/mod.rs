@@ -55,6 +55,7 @@ use crate::denial::MakeText;
 use crate::detail::DetailTypes;
 use crate::keys::Issuer;
 use crate::names::Audience;
+use crate::per_thread::PerThread;
 use crate::proof::{ClientCertificate, Dpop};
 use crate::replay::ReplayStore;
 use crate::token::Terms;
@@ -146,7 +147,7 @@ struct Inner {
     /// A sink asks how long each step takes.
     is_timed: bool,
     /// Makes the bodies of denied responses.
-    make_text: Option<Arc<MakeText>>,
+    make_text: Option<PerThread<Arc<MakeText>>>,
     /// The operations that layers of this guard stand for.
     listings: Arc<Listings>,
 }
@@ -161,7 +162,7 @@ type CertificateSource = dyn Fn(&Parts) -> Option<ClientCertificate> + Send + Sy
 impl Guard {
     /// The names of the resource. The first is the one that is published.
     pub(crate) fn audiences(&self) -> &[Audience] {
-        &self.inner.terms.audiences
+        &self.inner.terms.vocabulary.audiences
     }
 
     /// All trusted issuers, templates included.
@@ -178,7 +179,7 @@ impl Guard {
 
     /// The types of authorization details that are known.
     pub(crate) fn detail_types(&self) -> Option<&DetailTypes> {
-        self.inner.terms.detail_types.as_deref()
+        self.inner.terms.vocabulary.detail_types.as_ref()
     }
 
     /// How clients are told that details are lacking.
@@ -212,7 +213,7 @@ impl Guard {
     }
 
     /// What makes the bodies of denied responses.
-    pub(crate) fn make_text(&self) -> Option<&Arc<MakeText>> {
+    pub(crate) fn make_text(&self) -> Option<&PerThread<Arc<MakeText>>> {
         self.inner.make_text.as_ref()
     }
 

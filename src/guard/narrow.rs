@@ -7,7 +7,7 @@ use super::request::{GuardAnswer, RequestContext, StepKind};
 use super::{Grant, Guard};
 use crate::answer::Answer;
 use crate::denial::Denial;
-use crate::evidence::{Operation, Step, TokenSource};
+use crate::evidence::{Operation, RequestFacts, Step, TokenSource};
 use crate::policy::Ask;
 use crate::reason::Reason;
 use crate::require::Require;
@@ -80,24 +80,21 @@ impl Guard {
         if grant.made_by(self) {
             return self.later_step(grant, operation, requirement, step_kind);
         }
+        let (at, beginning) = (self.inner.clock.now(), self.begin(TokenSource::Verified));
+        let RequestFacts { query_token, accepts_challenge, trace, .. } = grant.request.facts;
+        let earlier = Some(&grant.request);
+        let facts = RequestFacts::new(earlier, query_token, accepts_challenge, trace);
         let context = RequestContext {
-            operation,
-            at: self.inner.clock.now(),
-            decision: grant.decision(),
-            query_token: grant.request.query_token,
-            accepts_challenge: grant.request.accepts_challenge,
+            step: Step::new(operation, requirement, at, None, beginning),
+            step_kind,
+            facts,
             scheme: None,
             // It is known only from a request.
             certificate: None,
-            earlier: Some(grant.request.clone()),
-            step_kind,
-            head: None,
-            trace: grant.request.trace,
-            beginning: self.begin(TokenSource::Verified),
         };
         match self.credential_of(grant) {
-            Ok(credential) => self.authorize_credential(context, requirement, credential),
-            Err(reason) => Answer::Now(Err(self.deny(&context, &requirement, reason.into()))),
+            Ok(credential) => self.authorize_credential(context, credential),
+            Err(reason) => Answer::Now(Err(self.deny(&context, reason.into()))),
         }
     }
 
@@ -202,10 +199,8 @@ impl Guard {
         step_kind: StepKind,
     ) -> GuardAnswer {
         let at = self.inner.clock.now();
-        let (head, policies) = (grant.head().cloned(), Vec::new());
-        let beginning = self.begin(TokenSource::Grant);
-        let step = Step { operation, requirement, at, head, policies, beginning };
-        let evidence = grant.for_later_step(step);
+        let (head, beginning) = (grant.head().cloned(), self.begin(TokenSource::Grant));
+        let evidence = grant.for_later_step(Step::new(operation, requirement, at, head, beginning));
         match self.inner.terms.check_end(evidence.token(), at) {
             Ok(()) => self.check_requirement(evidence, step_kind),
             Err(reason) => Answer::Now(self.decided(evidence, Err(reason.into()))),

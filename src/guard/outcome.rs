@@ -12,7 +12,6 @@ use crate::audit::{AuditEvent, HopStep, KnownClaims};
 use crate::challenge::Scheme;
 use crate::denial::Denial;
 use crate::evidence::{Beginning, DecisionId, Evidence, TokenSource};
-use crate::require::Require;
 
 /// How a step of a request that was granted before begins. Since the grant, the time is the handler's.
 const AFTER_THE_GRANT: Beginning = Beginning { stopwatch: None, token_source: TokenSource::Grant };
@@ -71,51 +70,42 @@ impl Guard {
     }
 
     /// Completes and records the denial of a request whose token was not validated.
-    pub(super) fn deny(
-        &self,
-        context: &RequestContext,
-        requirement: &Require,
-        refused: Refused,
-    ) -> Denial {
+    pub(super) fn deny(&self, context: &RequestContext, refused: Refused) -> Denial {
         let Refused { denial, claims } = refused;
-        let denial = denial.with_scope_hint(requirement);
-        let denial = self.complete(denial, context.decision, context.scheme, context.at);
+        let RequestContext { step, facts, scheme, .. } = context;
+        let denial = denial.with_scope_hint(&step.requirement);
+        let denial = self.complete(denial, facts.decision, *scheme, step.at);
         let claims = claims.as_deref().map_or(KnownClaims::None, KnownClaims::Signed);
-        self.record_not_validated(context, requirement, claims, Some(&denial));
+        self.record_not_validated(context, claims, Some(&denial));
         denial
     }
 
     /// Records that a request without a token passes, since another authenticator has authenticated it.
-    pub(super) fn record_other_authenticator(
-        &self,
-        context: &RequestContext,
-        requirement: &Require,
-        name: &'static str,
-    ) {
+    pub(super) fn record_other_authenticator(&self, context: &RequestContext, name: &'static str) {
         let known = KnownClaims::OtherAuthenticator(name);
-        self.record_not_validated(context, requirement, known, None);
+        self.record_not_validated(context, known, None);
     }
 
     fn record_not_validated(
         &self,
         context: &RequestContext,
-        requirement: &Require,
         known_claims: KnownClaims<'_>,
         denial: Option<&Denial>,
     ) {
+        let RequestContext { step, facts, .. } = context;
         self.record(&AuditEvent {
-            at: context.at,
-            decision: context.decision,
-            step: context.earlier.as_ref().map_or(0, |earlier| earlier.next_step()),
-            operation: &context.operation,
-            requirement,
-            query_token: context.query_token,
+            at: step.at,
+            decision: facts.decision,
+            step: facts.next_step(),
+            operation: &step.operation,
+            requirement: &step.requirement,
+            query_token: facts.query_token,
             known_claims,
             denial,
             next_hop: None,
-            trace: context.trace,
-            token_source: context.beginning.token_source,
-            took: took(context.beginning),
+            trace: facts.trace,
+            token_source: step.beginning.token_source,
+            took: took(step.beginning),
         });
     }
 
@@ -131,7 +121,7 @@ impl Guard {
             .with_decision(decision)
             .with_details_dialect(self.inner.details_dialect)
             .with_schemes(scheme, self.dpop_settings(), at)
-            .with_text(self.make_text());
+            .with_text(self.make_text().map(|make_text| &**make_text));
         match &self.inner.metadata_url {
             Some(url) => denial.with_resource_metadata(url),
             None => denial,
@@ -146,17 +136,22 @@ impl Guard {
         denial: Option<&Denial>,
         next_hop: Option<HopStep<'_>>,
     ) {
+        let number = evidence.request.next_step();
+        if !self.has_record() {
+            return;
+        }
+        let facts = &evidence.request.facts;
         self.record(&AuditEvent {
             at,
-            decision: evidence.decision(),
-            step: evidence.request.next_step(),
+            decision: facts.decision,
+            step: number,
             operation: evidence.operation(),
             requirement: evidence.requirement(),
-            query_token: evidence.request.query_token,
+            query_token: facts.query_token,
             known_claims: KnownClaims::Validated(evidence),
             denial,
             next_hop,
-            trace: evidence.request.trace,
+            trace: facts.trace,
             token_source: beginning.token_source,
             took: took(beginning),
         });

@@ -52,17 +52,17 @@ impl Guard {
     }
 
     /// Removes the credential from a request, so that no handler forwards it, and inserts the grant.
-    pub(crate) fn replace_credential_with_grant(&self, parts: &mut Parts, grant: &Grant) {
-        if parts.headers.remove(&self.inner.credential_field).is_some() {
+    pub(crate) fn replace_credential_with_grant(&self, parts: &mut Parts, grant: Grant) {
+        let had_field = parts.headers.remove(&self.inner.credential_field).is_some();
+        self.remove_credential_fields(&mut parts.headers, grant.credential());
+        if had_field {
             // A shared cache stores no answer to a request with `Authorization` unless the answer allows it (RFC 9111
             // section 3.5). For caches behind the guard, this takes the place of the field. Of another field,
             // caches know nothing. It cannot fail, since one field less leaves room for it.
             let no_store = HeaderValue::from_static("no-store");
             let _ = parts.headers.try_append(CACHE_CONTROL, no_store);
         }
-        let credential = grant.credential();
-        self.remove_credential_fields(&mut parts.headers, credential);
-        parts.extensions.insert(grant.clone());
+        parts.extensions.insert(grant);
     }
 
     /// Removes the fields that contain the token, and those that show possession.

@@ -4,14 +4,12 @@ use std::any::type_name;
 use std::sync::Arc;
 
 use http::Extensions;
-use http::request::Parts;
-use time::UtcDateTime;
 
 use super::Grant;
 use crate::answer::Answer;
 use crate::challenge::Scheme;
 use crate::denial::Denial;
-use crate::evidence::{Beginning, DecisionId, Operation, TraceParent, ValidatedRequest};
+use crate::evidence::{RequestFacts, Step};
 use crate::proof::ClientCertificate;
 use crate::require::Require;
 
@@ -74,26 +72,13 @@ pub(crate) struct NoCredentials;
 
 /// What is known of a request before anything is checked.
 pub(super) struct RequestContext {
-    pub(super) operation: Operation,
-    pub(super) at: UtcDateTime,
-    pub(super) decision: DecisionId,
-    /// The query holds an access token, which is ignored.
-    pub(super) query_token: bool,
-    /// The client said that it understands a challenge that asks for an approval.
-    pub(super) accepts_challenge: bool,
+    pub(super) step: Step,
+    pub(super) step_kind: StepKind,
+    pub(super) facts: RequestFacts,
     /// The scheme of the credential, once it is known.
     pub(super) scheme: Option<Scheme>,
     /// The client's certificate, if there is one.
     pub(super) certificate: Option<ClientCertificate>,
-    /// Set if another guard has granted this request before.
-    pub(super) earlier: Option<Arc<ValidatedRequest>>,
-    pub(super) step_kind: StepKind,
-    /// The head without credentials, if a policy is asked.
-    pub(super) head: Option<Arc<Parts>>,
-    /// For the record alone, and `None` without one.
-    pub(super) trace: Option<TraceParent>,
-    /// For the record alone.
-    pub(super) beginning: Beginning,
 }
 
 /// What a step is, as far as the token is spent by it.

@@ -15,6 +15,7 @@ use super::request::{AccessRule, OtherAuthenticator};
 use super::{Guard, Guards};
 use crate::audit::{Asked, ListedOperation};
 use crate::denial::Denial;
+use crate::per_thread::{Own, PerThread};
 use crate::require::Require;
 
 /// A [tower layer](https://docs.rs/tower-layer) that lets only granted requests pass.
@@ -75,14 +76,19 @@ use crate::require::Require;
 #[must_use = "a layer guards nothing until it stands before a route"]
 pub struct GuardLayer<B = GuardBody> {
     /// Shared, since routers clone a layer and its services for every request.
-    pub(crate) settings: Arc<RouteSettings<B>>,
+    pub(crate) settings: Arc<PerThread<RouteSettings<B>>>,
 }
 
-#[derive(Clone)]
 pub(crate) struct RouteSettings<B> {
     route: Route,
     /// Makes the body of a denied response.
-    pub(crate) body: B,
+    pub(crate) body: Arc<B>,
+}
+
+impl<B> Clone for RouteSettings<B> {
+    fn clone(&self) -> Self {
+        RouteSettings { route: self.route.clone(), body: self.body.clone() }
+    }
 }
 
 /// Who judges the requests of a route, and what is asked of them.
@@ -90,7 +96,7 @@ pub(crate) struct RouteSettings<B> {
 pub(super) struct Route {
     pub(super) guard: RouteGuard,
     requirement: RouteRequirement,
-    operation_name: Option<Arc<str>>,
+    operation_name: Option<Own<str>>,
     optional: bool,
     other_authenticators: Vec<OtherAuthenticator>,
     approvable: bool,
@@ -145,7 +151,7 @@ impl RouteGuard {
 
 #[derive(Clone)]
 pub(super) enum RouteRequirement {
-    Fixed(Arc<Require>),
+    Fixed(Own<Require>),
     Computed(Arc<dyn Fn(&Parts) -> Require + Send + Sync>),
 }
 
@@ -161,7 +167,7 @@ impl GuardLayer {
             _listing: None,
         };
         route.list();
-        GuardLayer { settings: Arc::new(RouteSettings { route, body: GuardBody }) }
+        GuardLayer::of(RouteSettings { route, body: Arc::new(GuardBody) })
     }
 
     pub(super) fn make_optional(self) -> Self {
@@ -171,11 +177,17 @@ impl GuardLayer {
 
 impl RouteRequirement {
     pub(super) fn fixed(requirement: Require) -> Self {
-        RouteRequirement::Fixed(Arc::new(requirement))
+        RouteRequirement::Fixed(requirement.into())
     }
 
     pub(super) fn computed(rule: impl Fn(&Parts) -> Require + Send + Sync + 'static) -> Self {
         RouteRequirement::Computed(Arc::new(rule))
+    }
+}
+
+impl<B> GuardLayer<B> {
+    fn of(settings: RouteSettings<B>) -> Self {
+        GuardLayer { settings: Arc::new(PerThread::new(settings)) }
     }
 }
 
@@ -274,8 +286,8 @@ impl<B: Clone> GuardLayer<B> {
     /// ([`body_fn`](crate::layer::body_fn)), or any other [`MakeBody`](crate::layer::MakeBody). Status and all headers
     /// but `Content-Type` stay as they are. A denial that a handler returns has the body of the guard.
     pub fn body<M>(self, body: M) -> GuardLayer<M> {
-        let RouteSettings { route, .. } = Arc::unwrap_or_clone(self.settings);
-        GuardLayer { settings: Arc::new(RouteSettings { route, body }) }
+        let RouteSettings { route, .. } = Arc::unwrap_or_clone(self.settings).into_inner();
+        GuardLayer::of(RouteSettings { route, body: Arc::new(body) })
     }
 
     /// Also lets tokens of approved transactions pass, for a handler that calls [`Guard::narrow`] with a detail that must
@@ -299,7 +311,7 @@ impl<B: Clone> GuardLayer<B> {
     }
 
     pub(super) fn with(mut self, change: impl FnOnce(&mut Route)) -> Self {
-        let route = &mut Arc::make_mut(&mut self.settings).route;
+        let route = &mut Arc::make_mut(&mut self.settings).make_mut().route;
         change(route);
         route.list();
         self
@@ -314,10 +326,10 @@ impl Route {
             None => Listed::UnnamedLayer,
             Some(name) => {
                 let asked = match &self.requirement {
-                    RouteRequirement::Fixed(requirement) => Asked::Fixed(requirement.clone()),
+                    RouteRequirement::Fixed(requirement) => Asked::Fixed(requirement.share()),
                     RouteRequirement::Computed(_) => Asked::Computed,
                 };
-                let listed = ListedOperation::new(name.clone(), asked);
+                let listed = ListedOperation::new(name.share(), asked);
                 let listed = listed.optional(self.optional).approvable(self.approvable);
                 Listed::Operations(vec![listed])
             }
@@ -332,12 +344,14 @@ impl<B> RouteSettings<B> {
         let Route { guard, requirement, operation_name, .. } = &self.route;
         guard.of_request(parts).map_err(|guards| match requirement {
             RouteRequirement::Fixed(requirement) => {
-                guards.refuse(parts, requirement, operation_name.clone())
+                guards.refuse(parts, requirement, operation_name.as_ref().map(Own::share))
             }
             // The rule is not asked: nothing is known of the resource.
-            RouteRequirement::Computed(_) => {
-                guards.refuse(parts, &Require::valid_token(), operation_name.clone())
-            }
+            RouteRequirement::Computed(_) => guards.refuse(
+                parts,
+                &Require::valid_token(),
+                operation_name.as_ref().map(Own::share),
+            ),
         })
     }
 
@@ -345,16 +359,30 @@ impl<B> RouteSettings<B> {
     pub(crate) fn rule(&self, parts: &mut Parts) -> AccessRule<'_> {
         AccessRule {
             requirement: match &self.route.requirement {
-                RouteRequirement::Fixed(requirement) => requirement.clone(),
+                RouteRequirement::Fixed(requirement) => requirement.share(),
                 RouteRequirement::Computed(rule) => {
                     Arc::new(require_for_every_spelling(&**rule, parts))
                 }
             },
-            operation_name: self.route.operation_name.clone(),
+            operation_name: self.route.operation_name.as_ref().map(Own::share),
             optional: self.route.optional,
             other_authenticators: &self.route.other_authenticators,
             approvable: self.route.approvable,
         }
+    }
+
+    /// Writes it under the name of what it belongs to.
+    pub(crate) fn debug(&self, name: &str, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut debug = f.debug_struct(name);
+        let Route { requirement, operation_name, optional, approvable, .. } = &self.route;
+        if let RouteRequirement::Fixed(requirement) = requirement {
+            debug.field("requirement", &requirement.to_string());
+        }
+        debug
+            .field("name", &operation_name.as_deref())
+            .field("optional", optional)
+            .field("approvable", approvable)
+            .finish_non_exhaustive()
     }
 }
 
@@ -366,15 +394,6 @@ impl<B> Clone for GuardLayer<B> {
 
 impl<B> fmt::Debug for GuardLayer<B> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let mut debug = f.debug_struct("GuardLayer");
-        let Route { requirement, operation_name, optional, approvable, .. } = &self.settings.route;
-        if let RouteRequirement::Fixed(requirement) = requirement {
-            debug.field("requirement", &requirement.to_string());
-        }
-        debug
-            .field("name", operation_name)
-            .field("optional", optional)
-            .field("approvable", approvable)
-            .finish_non_exhaustive()
+        self.settings.debug("GuardLayer", f)
     }
 }

@@ -109,13 +109,13 @@ impl Guard {
     /// Names are compared exactly. To accept a name with and without a slash at the end, list both.
     #[must_use]
     pub fn also_accept(self, audience: impl Into<Audience>) -> Self {
-        self.with(|inner| inner.terms.audiences.push(audience.into()))
+        self.with(|inner| inner.terms.vocabulary.make_mut().audiences.push(audience.into()))
     }
 
     /// Sets which scopes imply others; see [`Validation::scope_hierarchy`](crate::token::Validation::scope_hierarchy).
     #[must_use]
     pub fn scope_hierarchy(self, hierarchy: ScopeHierarchy) -> Self {
-        self.with(|inner| inner.terms.hierarchy = Some(Arc::new(hierarchy)))
+        self.with(|inner| inner.terms.vocabulary.make_mut().hierarchy = Some(hierarchy))
     }
 }
 
@@ -416,7 +416,8 @@ impl Guard {
     /// Sets how many validated tokens are cached. Defaults to 10,000. With 0, none are.
     ///
     /// Each has room for 4 KiB of memory, and one that needs more takes the room of several. So the tokens never hold
-    /// more than this number times 4 KiB, which is 40 MiB by default. A token that alone needs more than all the room,
+    /// more than this number times 4 KiB, which is 40 MiB by default, and an eighth of that for copies: a thread that is
+    /// sent a token again and again has its own, so that cores do not wait for each other. A token that alone needs more than all the room,
     /// or than the share of its issuer, is not cached.
     ///
     /// A cached token that is sent again is not parsed again, and its signature is not verified again. **Everything

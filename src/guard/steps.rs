@@ -26,16 +26,15 @@ use crate::approvals::accepts_challenge;
 use crate::credential::{Credential, has_query_token};
 use crate::denial::Denial;
 use crate::evidence::{
-    DecisionId, Evidence, Operation, Step, TokenSource, TraceParent, ValidatedRequest,
+    Evidence, Operation, RequestFacts, Step, TokenSource, TraceParent, ValidatedRequest,
 };
-use crate::jose::Digest;
 use crate::path::other_spellings;
 use crate::policy::Ask;
 use crate::proof::Possession;
 use crate::reason::Reason;
 use crate::require::Require;
 use crate::token::{AccessToken, UnverifiedToken};
-use crate::token_cache::CachedToken;
+use crate::token_cache::{CachedToken, Slot};
 
 /// Where the claims come from.
 #[expect(clippy::large_enum_variant, reason = "one for each request, on the stack")]
@@ -96,7 +95,7 @@ impl Guard {
         };
         let finish = move |answer: Result<Grant, Denial>, head: &mut Parts| match answer {
             Ok(grant) => {
-                self.replace_credential_with_grant(head, &grant);
+                self.replace_credential_with_grant(head, grant.clone());
                 Ok(grant)
             }
             Err(denial) => {
@@ -136,20 +135,19 @@ impl Guard {
         if let Some(grant) = earlier.filter(|grant| grant.made_by(self)) {
             let requirement = grant.requirement().clone().and(&*requirement).into();
             let head = self.head_for_policies(parts, grant.credential());
-            let (at, policies) = (grant.at(), Vec::new());
             let beginning = self.begin(TokenSource::Grant);
-            let step = Step { operation, requirement, at, head, policies, beginning };
+            let step = Step::new(operation, requirement, grant.at(), head, beginning);
             let evidence = grant.for_later_step(step);
             return RequestAnswer::Decided(self.check_requirement(evidence, step_kind));
         }
-        let mut context = self.context(parts, operation, earlier, step_kind);
+        let mut context = self.context(parts, operation, requirement, earlier, step_kind);
         let certificate_source = self.inner.certificate_source.as_ref();
         context.certificate = certificate_source.and_then(|source| source(parts));
         let credential = self.find_credential(parts, grant);
         if matches!(credential, Err(Reason::MissingCredentials)) {
             let is_there = |other: &&OtherAuthenticator| (other.is_there)(&parts.extensions);
             if let Some(other) = other_authenticators.iter().find(is_there) {
-                self.record_other_authenticator(&context, &requirement, other.name);
+                self.record_other_authenticator(&context, other.name);
                 return RequestAnswer::NoCredentials;
             }
             if optional {
@@ -158,14 +156,14 @@ impl Guard {
         }
         RequestAnswer::Decided(match credential {
             Ok(credential) => {
-                context.head = self.head_for_policies(parts, &credential);
-                self.authorize_credential(context, requirement, credential)
+                context.step.head = self.head_for_policies(parts, &credential);
+                self.authorize_credential(context, credential)
             }
             Err(reason) => {
                 let (limit, dpop) = (self.inner.terms.limits.max_bytes, self.dpop_settings());
                 let refused =
                     Refused::without_credential(reason, &parts.headers, limit, dpop.is_some());
-                Answer::Now(Err(self.deny(&context, &requirement, refused)))
+                Answer::Now(Err(self.deny(&context, refused)))
             }
         })
     }
@@ -177,8 +175,9 @@ impl Guard {
         let earlier = grant
             .filter(|grant| !self.has_credential_field(parts) && grant.operation().is_of(parts));
         let step_kind = StepKind::Layer { approvable: false };
-        let context = self.context(parts, operation, earlier, step_kind);
-        self.deny(&context, &Require::valid_token(), denial.into())
+        let requirement = Require::valid_token().into();
+        let context = self.context(parts, operation, requirement, earlier, step_kind);
+        self.deny(&context, denial.into())
     }
 
     /// What is known of a request of which another guard may have granted an earlier step.
@@ -186,22 +185,23 @@ impl Guard {
         &self,
         parts: &Parts,
         operation: Operation,
+        requirement: Arc<Require>,
         earlier: Option<&Grant>,
         step_kind: StepKind,
     ) -> RequestContext {
+        let at = earlier.map_or_else(|| self.inner.clock.now(), |grant| grant.at());
+        let beginning = self.begin(TokenSource::Verified);
+        let query_token = has_query_token(parts);
+        let accepts_challenge = self.inner.approvals.is_some() && accepts_challenge(&parts.headers);
+        let trace = if self.has_record() { TraceParent::of(&parts.headers) } else { None };
+        let earlier = earlier.map(|grant| &grant.request);
+        let facts = RequestFacts::new(earlier, query_token, accepts_challenge, trace);
         RequestContext {
-            operation,
-            at: earlier.map_or_else(|| self.inner.clock.now(), |grant| grant.at()),
-            decision: earlier.map_or_else(DecisionId::next, |grant| grant.decision()),
-            query_token: has_query_token(parts),
-            accepts_challenge: self.inner.approvals.is_some() && accepts_challenge(&parts.headers),
+            step: Step::new(operation, requirement, at, None, beginning),
+            step_kind,
+            facts,
             scheme: None,
             certificate: None,
-            earlier: earlier.map(|grant| grant.request.clone()),
-            step_kind,
-            head: None,
-            trace: if self.has_record() { TraceParent::of(&parts.headers) } else { None },
-            beginning: self.begin(TokenSource::Verified),
         }
     }
 
@@ -241,7 +241,6 @@ impl Guard {
     pub(super) fn authorize_credential(
         &self,
         mut context: RequestContext,
-        requirement: Arc<Require>,
         credential: Credential,
     ) -> GuardAnswer {
         context.scheme = Some(credential.scheme());
@@ -249,12 +248,12 @@ impl Guard {
         let admitted = if self.is_sender_constrained() && !self.can_check_possession() {
             // No token can meet this, so there is no challenge.
             Err(Reason::PolicyDenied.into())
-        } else if let Some(cached) = self.cached_token(cache_slot, &credential, context.at) {
-            context.beginning.token_source = TokenSource::Cache;
+        } else if let Some(cached) = self.cached_token(cache_slot, &credential, context.step.at) {
+            context.step.beginning.token_source = TokenSource::Cache;
             let source = ClaimsSource::Cache(cached);
-            return self.authorize_token(context, requirement, credential, source);
+            return self.authorize_token(context, credential, source);
         } else {
-            self.admit(&credential, cache_slot, context.at)
+            self.admit(&credential, cache_slot, context.step.at)
         };
         let admitted = match admitted {
             Ok(admitted) => admitted,
@@ -262,21 +261,21 @@ impl Guard {
             Err(_) if !credential.is_token68() => {
                 context.scheme = None;
                 let refused = Refused::malformed_token();
-                return Answer::Now(Err(self.deny(&context, &requirement, refused)));
+                return Answer::Now(Err(self.deny(&context, refused)));
             }
-            Err(refused) => return Answer::Now(Err(self.deny(&context, &requirement, refused))),
+            Err(refused) => return Answer::Now(Err(self.deny(&context, refused))),
         };
         let (admitted, keys) = match admitted.verify() {
             Verification::Done(verified) => {
                 let source = ClaimsSource::Token(verified);
-                return self.authorize_token(context, requirement, credential.clone(), source);
+                return self.authorize_token(context, credential.clone(), source);
             }
             Verification::Waits(admitted, keys) => (admitted.into_owned(), keys),
         };
         let guard = self.clone();
         Answer::later(async move {
             let source = ClaimsSource::Token(admitted.verify_with(keys.await));
-            guard.authorize_token(context, requirement, credential, source).await
+            guard.authorize_token(context, credential, source).await
         })
     }
 
@@ -284,54 +283,30 @@ impl Guard {
     fn authorize_token(
         &self,
         context: RequestContext,
-        requirement: Arc<Require>,
         credential: Credential,
         source: ClaimsSource<'_>,
     ) -> GuardAnswer {
-        let operation = &context.operation;
+        let (operation, at) = (&context.step.operation, context.step.at);
         let mut possession = credential.possession(operation.method(), operation.uri_path());
         possession.certificate = context.certificate;
         if let Some(shown) = &mut possession.dpop {
             shown.nonce_required = self.requires_nonce(operation);
         }
         let validated = match source {
-            ClaimsSource::Token(Ok(signed)) => self.validate(signed, possession, context.at),
+            ClaimsSource::Token(Ok(signed)) => self.validate(signed, &credential, possession, at),
             ClaimsSource::Token(Err(refused)) => Err(refused),
             ClaimsSource::Cache(cached) => {
-                self.validate_cached(cached, &credential, &possession, context.at)
+                self.validate_cached(cached, &credential, &possession, at)
             }
         };
         let token = match validated {
             Ok(token) => token,
-            Err(refused) => return Answer::Now(Err(self.deny(&context, &requirement, refused))),
+            Err(refused) => return Answer::Now(Err(self.deny(&context, refused))),
         };
-        let RequestContext {
-            at,
-            decision,
-            query_token,
-            accepts_challenge,
-            operation,
-            earlier,
-            step_kind,
-            head,
-            trace,
-            beginning,
-            ..
-        } = context;
+        let RequestContext { step, step_kind, facts, .. } = context;
         let ends_at = self.inner.terms.end_of(&token);
-        let step = Step { operation, requirement, at, head, policies: Vec::new(), beginning };
-        let request = ValidatedRequest::new(
-            token,
-            ends_at,
-            step,
-            credential,
-            decision,
-            query_token,
-            accepts_challenge,
-            trace,
-            earlier,
-        );
-        let evidence = Evidence::new(request);
+        let evidence =
+            Evidence::new(ValidatedRequest::new(token, ends_at, step, credential, facts));
         // The proof is stored once everything else about possession has been checked, and before all that follows.
         match self.store_proof(&evidence) {
             Answer::Now(Ok(())) => self.check_requirement(evidence, step_kind),
@@ -361,7 +336,7 @@ impl Guard {
     fn admit<'c>(
         &self,
         credential: &'c Credential,
-        cache_slot: Option<Digest>,
+        cache_slot: Option<Slot>,
         at: UtcDateTime,
     ) -> Result<AdmittedToken<'c>, Refused> {
         let token = UnverifiedToken::parse_with(credential.expose(), &self.inner.terms.limits)?;
@@ -377,6 +352,7 @@ impl Guard {
     fn validate<'c>(
         &self,
         signed: SignedToken<'c>,
+        credential: &Credential,
         possession: Possession<'c>,
         at: UtcDateTime,
     ) -> Result<AccessToken, Refused> {
@@ -387,7 +363,8 @@ impl Guard {
         if let Some(slot) = cache_slot {
             let tenant = issuer.is_tenant().then(|| Arc::downgrade(&issuer));
             let cached = CachedToken { claims: token.parsed_claims().clone(), keys, tenant };
-            self.inner.token_cache.insert(slot, cached, token.expires_at(), at);
+            let expires_at = token.expires_at();
+            self.inner.token_cache.insert(slot, credential.bytes(), cached, expires_at, at);
         }
         Ok(token)
     }

@@ -8,7 +8,7 @@ use openssl::memcmp;
 use openssl::pkey::PKey;
 use openssl::sha::Sha256;
 use openssl::sign::Signer;
-use siphasher::sip128::{Hasher128, SipHasher24};
+use siphasher::sip128::{Hasher128, SipHasher13};
 
 /// Returns the SHA-256 digest of the concatenated parts.
 pub(crate) fn sha256(parts: impl IntoIterator<Item = impl AsRef<[u8]>>) -> [u8; 32] {
@@ -40,8 +40,12 @@ pub(crate) fn random_bytes<const N: usize>() -> Option<[u8; N]> {
 /// The random key of [`Digest`]s.
 pub(crate) struct DigestKey([u8; 16]);
 
-/// 128 bits of SipHash-2-4 under a secret key. Without the key, no one can find two texts with the same digest or learn
+/// 128 bits of SipHash-1-3 under a secret key. Without the key, no one can find two texts with the same digest or learn
 /// a text from its digest.
+///
+/// The fewer rounds are enough. Digests are never shown, and a guess can only be tested by a request. Anyone who tries to
+/// hit the digest of a cached signature knows neither that signature, since the token would do without a forgery, nor
+/// the key. Attacks on SipHash with few rounds need chosen texts and their digests, or the difference of two texts.
 #[derive(Clone, Copy, Eq)]
 pub(crate) struct Digest(u64, u64);
 
@@ -52,10 +56,18 @@ impl DigestKey {
     }
 
     pub(crate) fn digest(&self, bytes: &[u8]) -> Digest {
-        let mut hasher = SipHasher24::new_with_key(&self.0);
+        let mut hasher = SipHasher13::new_with_key(&self.0);
         hasher.write(bytes);
         let hash = hasher.finish128();
         Digest(hash.h1, hash.h2)
+    }
+}
+
+impl Digest {
+    /// Returns a number less than `buckets`, or `None` if there are none.
+    pub(crate) fn bucket(self, buckets: usize) -> Option<usize> {
+        // Which bits does not matter. Other than 64 are as good.
+        usize::try_from(self.1 & 0xffff_ffff).ok()?.checked_rem(buckets)
     }
 }
 

@@ -23,9 +23,7 @@ mod signing;
 pub use algorithm::Algorithm;
 pub(crate) use algorithm::AlgorithmSet;
 pub use backend::Backend;
-pub(crate) use compact::{
-    Compact, Header, Unreadable, decode, encode, is_base64url_of, is_type, without_prefix,
-};
+pub(crate) use compact::{Compact, Header, Unreadable, decode, encode, is_type, without_prefix};
 pub(crate) use digest::{Digest, DigestKey, constant_time_eq, hmac_sha256, random_bytes, sha256};
 pub(crate) use embedded::{Embedded, EmbeddedKey};
 pub(crate) use jwk::Signer;

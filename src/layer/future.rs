@@ -12,6 +12,7 @@ use pin_project_lite::pin_project;
 
 use crate::denial::{DPOP_NONCE, MakeText};
 use crate::guard::{Grant, Guard, add_missing_body};
+use crate::per_thread::PerThread;
 
 type BoxFuture<T> = Pin<Box<dyn Future<Output = T> + Send>>;
 
@@ -58,13 +59,13 @@ pub(super) struct ResponseChanges {
     /// For the client's next proof.
     nonce: Option<HeaderValue>,
     /// Makes the body of a response to a denial of the handler's own.
-    make_text: Option<Arc<MakeText>>,
+    make_text: Option<Arc<Arc<MakeText>>>,
 }
 
 impl ResponseChanges {
     pub(super) fn new(guard: &Guard, grant: Option<&Grant>) -> Self {
         let nonce = grant.and_then(|grant| guard.next_nonce(grant));
-        ResponseChanges { nonce, make_text: guard.make_text().cloned() }
+        ResponseChanges { nonce, make_text: guard.make_text().map(PerThread::own) }
     }
 
     pub(super) fn apply<R: 'static>(self, mut response: Response<R>) -> Response<R> {
@@ -72,7 +73,7 @@ impl ResponseChanges {
             response.headers_mut().insert(DPOP_NONCE, nonce);
         }
         if let Some(make_text) = self.make_text {
-            add_missing_body(&mut response, &*make_text);
+            add_missing_body(&mut response, &**make_text);
         }
         response
     }

@@ -1,7 +1,6 @@
 //! What one method of a gRPC service requires.
 
 use std::fmt;
-use std::sync::Arc;
 
 use http::request::Parts;
 
@@ -9,6 +8,7 @@ use crate::audit::{Asked, ListedOperation};
 use crate::denial::Denial;
 use crate::guard::{AccessRule, Guard, Guards, OtherAuthenticator};
 use crate::names::Scope;
+use crate::per_thread::Own;
 use crate::require::Require;
 
 /// What one method of a gRPC service requires, for [`Rules::on`](crate::layer::Rules::on).
@@ -34,8 +34,8 @@ use crate::require::Require;
 #[derive(Clone)]
 #[must_use = "a rule guards nothing until `Rules::on` gives it to a method"]
 pub struct MethodRule {
-    requirement: Arc<Require>,
-    operation_name: Option<Arc<str>>,
+    requirement: Own<Require>,
+    operation_name: Option<Own<str>>,
     other_authenticators: Vec<OtherAuthenticator>,
     approvable: bool,
 }
@@ -44,7 +44,7 @@ impl MethodRule {
     /// Makes a rule that requires this.
     pub fn requiring(requirement: impl Into<Require>) -> Self {
         MethodRule {
-            requirement: Arc::new(requirement.into()),
+            requirement: requirement.into().into(),
             operation_name: None,
             other_authenticators: Vec::new(),
             approvable: false,
@@ -89,8 +89,11 @@ impl MethodRule {
 
     /// The method in the list of a guard, under its name or this one.
     pub(super) fn listed(&self, unnamed: impl FnOnce() -> String) -> ListedOperation {
-        let name = self.operation_name.clone().unwrap_or_else(|| unnamed().into());
-        let asked = Asked::Fixed(self.requirement.clone());
+        let name = match &self.operation_name {
+            Some(name) => name.share(),
+            None => unnamed().into(),
+        };
+        let asked = Asked::Fixed(self.requirement.share());
         ListedOperation::new(name, asked).approvable(self.approvable)
     }
 
@@ -105,16 +108,16 @@ impl MethodRule {
     /// What a guard requires of a request for the method.
     pub(super) fn access_rule(&self) -> AccessRule<'_> {
         AccessRule {
-            operation_name: self.operation_name.clone(),
+            operation_name: self.operation_name.as_ref().map(Own::share),
             other_authenticators: &self.other_authenticators,
             approvable: self.approvable,
-            ..AccessRule::new(self.requirement.clone())
+            ..AccessRule::new(self.requirement.share())
         }
     }
 
     /// Refuses a request for the method for which no guard is chosen.
     pub(super) fn refuse(&self, guards: &Guards, parts: &Parts) -> Denial {
-        guards.refuse(parts, &self.requirement, self.operation_name.clone())
+        guards.refuse(parts, &self.requirement, self.operation_name.as_ref().map(Own::share))
     }
 }
 

@@ -13,6 +13,7 @@ use super::rules::{MethodAccess, Rules};
 use super::service::{Respond, judge, pass, refuse};
 use crate::denial::Denial;
 use crate::guard::{Guard, Guards, Listed, Listing, RouteGuard};
+use crate::per_thread::{PerThread, ServiceSettings};
 use crate::reason::Reason;
 use crate::require::Require;
 
@@ -102,9 +103,10 @@ impl Guards {
 #[must_use = "a layer guards nothing until it stands before a service"]
 pub struct RulesLayer {
     /// Shared, since servers clone a layer and its services.
-    settings: Arc<Settings>,
+    settings: Arc<PerThread<Settings>>,
 }
 
+#[derive(Clone)]
 struct Settings {
     guard: RouteGuard,
     rules: Rules,
@@ -120,7 +122,7 @@ impl RulesLayer {
             }
         }
         let _listing = guard.list(Listed::Operations(rules.listed().collect()));
-        RulesLayer { settings: Arc::new(Settings { guard, rules, _listing }) }
+        RulesLayer { settings: Arc::new(PerThread::new(Settings { guard, rules, _listing })) }
     }
 
     #[cfg(any(feature = "mcp", feature = "remote"))]
@@ -133,7 +135,7 @@ impl<S> Layer<S> for RulesLayer {
     type Service = RulesService<S>;
 
     fn layer(&self, inner: S) -> Self::Service {
-        RulesService { inner, layer: self.clone() }
+        RulesService { inner, settings: ServiceSettings::Original(self.settings.clone()) }
     }
 }
 
@@ -147,10 +149,19 @@ impl fmt::Debug for RulesLayer {
 ///
 /// It is ready when the inner service is, and gives back what that reserved as
 /// [`GuardService`](crate::layer::GuardService) does.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub struct RulesService<S> {
     inner: S,
-    layer: RulesLayer,
+    settings: ServiceSettings<Settings>,
+}
+
+impl<S: fmt::Debug> fmt::Debug for RulesService<S> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("RulesService")
+            .field("inner", &self.inner)
+            .field("rules", &self.settings.rules)
+            .finish()
+    }
 }
 
 impl<S, Q, R> Service<Request<Q>> for RulesService<S>
@@ -170,7 +181,7 @@ where
 
     fn call(&mut self, request: Request<Q>) -> Self::Future {
         let (mut parts, body) = request.into_parts();
-        let Settings { guard, rules, .. } = &*self.layer.settings;
+        let Settings { guard, rules, .. } = &*self.settings;
         let rule = match rules.access(parts.uri.path()) {
             Some(MethodAccess::Guarded(rule)) => Some(rule),
             Some(MethodAccess::Open) => {

@@ -2,7 +2,6 @@
 
 use std::fmt;
 use std::future::poll_fn;
-use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use http::header::CONTENT_TYPE;
@@ -17,12 +16,13 @@ use crate::denial::Denial;
 use crate::guard::{
     AccessRule, Guard, GuardLayer, MakeBody, NoCredentials, RequestAnswer, RouteSettings,
 };
+use crate::per_thread::ServiceSettings;
 
 impl<S, B> Layer<S> for GuardLayer<B> {
     type Service = GuardService<S, B>;
 
     fn layer(&self, inner: S) -> Self::Service {
-        GuardService { inner, layer: self.clone() }
+        GuardService { inner, settings: ServiceSettings::Original(self.settings.clone()) }
     }
 }
 
@@ -33,12 +33,12 @@ impl<S, B> Layer<S> for GuardLayer<B> {
 /// a store. If it is granted, it then waits until the inner service is ready again.
 pub struct GuardService<S, B> {
     inner: S,
-    layer: GuardLayer<B>,
+    settings: ServiceSettings<RouteSettings<B>>,
 }
 
 impl<S: Clone, B> Clone for GuardService<S, B> {
     fn clone(&self) -> Self {
-        GuardService { inner: self.inner.clone(), layer: self.layer.clone() }
+        GuardService { inner: self.inner.clone(), settings: self.settings.clone() }
     }
 }
 
@@ -60,7 +60,7 @@ where
 
     fn call(&mut self, request: Request<Q>) -> Self::Future {
         let (mut parts, body) = request.into_parts();
-        let settings = &self.layer.settings;
+        let settings = &self.settings;
         let guard = match settings.guard(&mut parts) {
             Ok(guard) => guard,
             Err(denial) => return refuse(&mut self.inner, settings, denial),
@@ -76,7 +76,7 @@ pub(super) trait Respond<R>: Clone + Send + 'static {
 }
 
 /// In HTTP, with the body of the layer.
-impl<R, B> Respond<R> for Arc<RouteSettings<B>>
+impl<R, B> Respond<R> for ServiceSettings<RouteSettings<B>>
 where
     B: MakeBody<R> + Send + Sync + 'static,
 {
@@ -116,7 +116,7 @@ where
         Answer::Now(Err(denial)) => refuse(service, answers, denial),
         Answer::Now(Ok(grant)) => {
             let changes = ResponseChanges::new(guard, Some(&grant));
-            guard.replace_credential_with_grant(&mut parts, &grant);
+            guard.replace_credential_with_grant(&mut parts, grant);
             ResponseFuture::inner(service.call(Request::from_parts(parts, body)), changes)
         }
         waiting @ Answer::Later(_) => {
@@ -127,8 +127,8 @@ where
                 match waiting.await {
                     Err(denial) => Ok(answers.respond(denial)),
                     Ok(grant) => {
-                        guard.replace_credential_with_grant(&mut parts, &grant);
                         let changes = ResponseChanges::new(&guard, Some(&grant));
+                        guard.replace_credential_with_grant(&mut parts, grant);
                         poll_fn(|cx| service.poll_ready(cx)).await?;
                         let response = service.call(Request::from_parts(parts, body)).await?;
                         Ok(changes.apply(response))
@@ -175,7 +175,7 @@ impl<S: fmt::Debug, B> fmt::Debug for GuardService<S, B> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("GuardService")
             .field("inner", &self.inner)
-            .field("layer", &self.layer)
+            .field("layer", &fmt::from_fn(|f| self.settings.debug("GuardLayer", f)))
             .finish()
     }
 }

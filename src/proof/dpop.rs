@@ -3,7 +3,6 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use base64_simd::URL_SAFE_NO_PAD;
 use time::UtcDateTime;
 
 use super::accepted::AcceptedProof;
@@ -13,7 +12,7 @@ use super::nonce::Nonces;
 use super::possession::{Possession, ProofField};
 use crate::config_error::ConfigError;
 use crate::dates::{earlier, later, numeric_date};
-use crate::jose::{Algorithm, AlgorithmSet, Backend, Embedded, constant_time_eq, sha256};
+use crate::jose::{Algorithm, AlgorithmSet, Backend, Embedded, constant_time_eq};
 use crate::json::{Object, string};
 use crate::path::has_dot_segment;
 use crate::reason::Reason;
@@ -213,9 +212,11 @@ impl Dpop {
         if claims.htm != request.method.as_str() {
             return Err(Reason::DpopMethodMismatch);
         }
-        let htu = normalized_uri(&claims.htu).ok_or(Reason::DpopProofMalformed)?;
-        if !self.is_url_of(&htu, &request.path) {
-            return Err(Reason::DpopUriMismatch);
+        if !self.is_written_like(&claims.htu, &request.path) {
+            let htu = normalized_uri(&claims.htu).ok_or(Reason::DpopProofMalformed)?;
+            if !self.is_url_of(&htu, &request.path) {
+                return Err(Reason::DpopUriMismatch);
+            }
         }
 
         let is_dated_by_nonce = self.nonces.is_some() && request.nonce_required;
@@ -228,8 +229,8 @@ impl Dpop {
         let verified = proof.verify(&key, algorithm, self.backend);
         verified.map_err(|_| Reason::DpopSignatureInvalid)?;
 
-        let hash = URL_SAFE_NO_PAD.encode_to_string(sha256([token]));
-        if !claims.ath.is_some_and(|ath| constant_time_eq(ath.as_bytes(), hash.as_bytes())) {
+        let hash = known.hash_of(token).as_bytes();
+        if !claims.ath.is_some_and(|ath| constant_time_eq(ath.as_bytes(), hash)) {
             return Err(Reason::DpopTokenHashMismatch);
         }
         let thumbprint = key.thumbprint();
@@ -272,6 +273,16 @@ impl Dpop {
             is_dated_by_nonce,
             wants_nonce: self.nonces.is_some() && nonce.is_none_or(|nonce| nonce.is_ending),
         })
+    }
+
+    /// True if this URL is one of the base URLs followed by the path of the request, character for character, and
+    /// nothing in the path has another spelling. Then normalizing it would change nothing.
+    fn is_written_like(&self, htu: &str, path: &str) -> bool {
+        let has_one_spelling = |byte: u8| byte.is_ascii_alphanumeric() || b"/-._~".contains(&byte);
+        self.base_urls.iter().any(|base| htu.strip_prefix(&**base) == Some(path))
+            && path.starts_with('/')
+            && path.bytes().all(has_one_spelling)
+            && !has_dot_segment(path)
     }
 
     /// True if this normalized URL is one of the base URLs followed by the path of the request.
@@ -323,4 +334,49 @@ fn normalized_base_url(base: &str) -> Result<String, ConfigError> {
         ConfigError::new(base, "a base URL", problem)
     })?;
     Ok(normalized.trim_end_matches('/').to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    proptest! {
+        #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
+
+        #[test]
+        fn a_url_that_is_written_like_the_request_is_the_same_when_normalized(
+            base in "https?://[a-zA-Z.]{1,6}(:443|:8443)?(/[a-z%2E.]{0,4}){0,2}/?",
+            path in "/?([a-zA-Z0-9_~.:@%2eE?#]{0,3}/){0,3}[a-z.]{0,3}",
+            other in "/?([a-z.]{0,3}/){0,2}",
+        ) {
+            let Ok(dpop) = Dpop::for_base_url(&base) else { return Ok(()) };
+            for (htu, path) in [(&path, &path), (&other, &path)].map(|(end, path)| (format!("{}{end}", dpop.base_urls[0]), path)) {
+                if dpop.is_written_like(&htu, path) {
+                    let normalized = normalized_uri(&htu).unwrap();
+                    prop_assert!(dpop.is_url_of(&normalized, path), "{htu} {path}");
+                    prop_assert_eq!(normalized, htu);
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn an_ordinary_path_is_written_like_the_request_and_unusual_ones_are_normalized() {
+        let dpop = Dpop::for_base_url("https://api.example/v1").unwrap();
+        assert!(dpop.is_written_like("https://api.example/v1/orders/17", "/orders/17"));
+        for (htu, path) in [
+            ("https://api.example/v1/orders/17", "/orders/18"),
+            ("https://api.example/v1/orders/%31", "/orders/%31"),
+            ("https://api.example/v1/../orders", "/../orders"),
+            ("https://api.example/v1/./orders", "/./orders"),
+            ("https://api.example/v1/orders?a", "/orders?a"),
+            ("https://api.example/v1orders", "orders"),
+            ("https://api.example/v1", ""),
+            ("https://API.example/v1/orders", "/orders"),
+        ] {
+            assert!(!dpop.is_written_like(htu, path), "{htu} {path}");
+        }
+    }
 }

@@ -7,7 +7,7 @@ use super::lists::without_repeats;
 use super::requirement::Require;
 use super::token_role::TokenRole;
 use super::unmet::Unmet;
-use crate::dates::since;
+use crate::dates::{is_later_by_more, since};
 use crate::reason::Reason;
 use crate::token::{AccessToken, ActorSource, Party};
 
@@ -135,7 +135,9 @@ impl Require {
         });
         let age = self.max_age.and_then(|max_age| match token.auth_time() {
             Ok(None) | Err(_) => Some(Reason::AuthenticationContextMissing),
-            Ok(Some(at)) if since(now, at) > token.leeway() => Some(Reason::AuthenticationTooOld),
+            Ok(Some(at)) if is_later_by_more(at, now, token.leeway()) => {
+                Some(Reason::AuthenticationTooOld)
+            }
             Ok(Some(at)) if since(at, now) > max_age.saturating_add(token.leeway()) => {
                 Some(Reason::AuthenticationTooOld)
             }

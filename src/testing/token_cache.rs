@@ -1,5 +1,8 @@
 //! Tests of what a guard keeps in its token cache. They see inside the guard, and are here because they need tokens.
 
+use std::sync::Barrier;
+use std::thread;
+
 use http::Request;
 use time::UtcDateTime;
 
@@ -67,4 +70,33 @@ fn changed_settings_empty_the_cache_and_clones_share_it() {
     ));
     login.rotate();
     assert!(!is_cached(&guard, &credential, now));
+}
+
+#[test]
+fn copies_of_a_token_are_worth_nothing_in_any_thread_once_its_key_is_withdrawn() {
+    let login = TestIssuer::new("https://login.example");
+    let guard = Guard::new(ORDERS, login.issuer());
+    let token = login.token(&ORDERS).scope("orders:read").sign();
+    let is_granted = || {
+        let request = Request::get("/").header("authorization", format!("Bearer {token}"));
+        let (mut head, ()) = request.body(()).unwrap().into_parts();
+        guard.authorize(&mut head, READ).now().unwrap().is_ok()
+    };
+    let threads = 8;
+    let before = Barrier::new(threads + 1);
+    let after = Barrier::new(threads + 1);
+    thread::scope(|scope| {
+        for _ in 0..threads {
+            scope.spawn(|| {
+                assert!((0..5).all(|_| is_granted()));
+                before.wait();
+                after.wait();
+                assert!(!(0..5).any(|_| is_granted()));
+            });
+        }
+        before.wait();
+        login.rotate();
+        login.withdraw_old_keys();
+        after.wait();
+    });
 }

@@ -9,8 +9,8 @@ use time::UtcDateTime;
 
 use super::actor::{Actor, ActorSource, MayAct, Party};
 use super::claims::{Claims, Unreadable};
-use super::hierarchy::ScopeHierarchy;
 use super::typed_claims::{WrongClaimType, read_all, read_claim};
+use super::vocabulary::Vocabulary;
 use crate::detail::{DetailTypes, GrantedDetails};
 use crate::json::Span;
 use crate::names::{Audience, Scope};
@@ -31,10 +31,10 @@ use crate::proof::{AcceptedProof, Confirmed};
 pub struct AccessToken {
     pub(super) claims: Arc<Claims>,
     pub(super) required: RequiredClaims,
-    pub(super) audience: Option<Audience>,
+    pub(super) vocabulary: Arc<Vocabulary>,
+    /// Which audience of the vocabulary it is meant for.
+    pub(super) audience: Option<usize>,
     pub(super) leeway: Duration,
-    pub(super) hierarchy: Option<Arc<ScopeHierarchy>>,
-    pub(super) detail_types: Option<Arc<DetailTypes>>,
     pub(super) client: ClientRole,
     pub(super) confirmed: Confirmed,
 }
@@ -128,7 +128,7 @@ impl AccessToken {
     /// ([`client_list_instead_of_audience`](crate::profile::Profile::client_list_instead_of_audience)).
     #[must_use]
     pub fn audience(&self) -> Option<&Audience> {
-        self.audience.as_ref()
+        self.vocabulary.audiences.get(self.audience?)
     }
 
     /// Returns all values of `aud`.
@@ -170,7 +170,8 @@ impl AccessToken {
         let held = |scope: &Scope| self.scopes().any(|held| held == scope.as_str());
         // What implies a scope is looked up once, and not once for each scope of the token.
         let implied = |scope: &Scope| {
-            let broader = self.hierarchy.as_ref().and_then(|hierarchy| hierarchy.broader(scope));
+            let broader =
+                self.vocabulary.hierarchy.as_ref().and_then(|hierarchy| hierarchy.broader(scope));
             broader.is_some_and(|broader| self.scopes().any(|held| broader.contains(held)))
         };
         scopes.iter().any(held) || scopes.iter().any(implied)
@@ -410,7 +411,7 @@ impl AccessToken {
 
     /// The types of authorization details that the token was validated with.
     pub(crate) fn detail_types(&self) -> &DetailTypes {
-        self.detail_types.as_deref().unwrap_or(DetailTypes::NONE)
+        self.vocabulary.detail_types.as_ref().unwrap_or(DetailTypes::NONE)
     }
 
     /// A claim as it was written, in JSON.

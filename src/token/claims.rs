@@ -2,6 +2,7 @@
 //! (RFC 7519 section 4.1, RFC 9068 section 2.2, RFC 8693 section 4).
 
 use std::borrow::Cow;
+use std::sync::OnceLock;
 
 use time::UtcDateTime;
 
@@ -45,6 +46,8 @@ pub(crate) struct Claims {
     pub(super) confirmation: Option<Confirmation>,
     /// The proof key that the token is bound to, once a proof was verified with it.
     pub(super) proof_key: KnownKey,
+    /// Header and payload as they were sent, with the dot between them, once the token is cached.
+    signed_text: OnceLock<Box<[u8]>>,
     pub(super) subject_kind: SubjectKind,
     /// The profile finds that the client is an agent.
     pub(super) client_is_agent: bool,
@@ -116,6 +119,7 @@ impl Claims {
             may_act: None,
             confirmation: None,
             proof_key: KnownKey::default(),
+            signed_text: OnceLock::new(),
             subject_kind: SubjectKind::default(),
             client_is_agent: false,
             problem: None,
@@ -125,11 +129,6 @@ impl Claims {
     /// The header of the token.
     pub(crate) fn header(&self) -> &Header {
         &self.header
-    }
-
-    /// The payload, as it was sent.
-    pub(crate) fn payload(&self) -> &str {
-        self.document.json().whole()
     }
 
     pub(crate) fn issuer(&self) -> &str {
@@ -168,8 +167,19 @@ impl Claims {
         let texts = self.texts.capacity().saturating_mul(size_of::<Option<Span>>());
         let is_bound = self.confirmation.is_some_and(|confirmation| confirmation.jkt.is_some());
         let proof_key = if is_bound { KnownKey::MAX_BYTES } else { 0 };
-        let parts = [self.header.bytes(), self.document.bytes(), texts, proof_key];
+        let signed_text = self.signed_text.get().map_or(0, |text| text.len());
+        let parts = [self.header.bytes(), self.document.bytes(), texts, proof_key, signed_text];
         parts.into_iter().fold(size_of::<Self>(), usize::saturating_add)
+    }
+
+    /// Keeps what is signed, as it was sent. The first text stays.
+    pub(crate) fn keep_signed_text(&self, text: &[u8]) {
+        let _ = self.signed_text.set(text.into());
+    }
+
+    /// Returns true if this is what is signed, as it was sent and kept.
+    pub(crate) fn is_signed_text(&self, text: &[u8]) -> bool {
+        self.signed_text.get().is_some_and(|kept| **kept == *text)
     }
 
     pub(super) fn audiences(&self) -> impl Iterator<Item = &str> {

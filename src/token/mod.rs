@@ -46,6 +46,7 @@ pub(crate) mod typed_claims;
 mod unverified;
 mod validate;
 mod validation;
+mod vocabulary;
 
 pub(crate) use access_token::AccessToken;
 pub(crate) use actor::{Actor, Party};

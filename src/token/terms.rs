@@ -5,22 +5,21 @@ use std::fmt;
 use std::sync::Arc;
 
 use super::access_token::AccessToken;
-use super::hierarchy::ScopeHierarchy;
 use super::limits::TokenLimits;
-use crate::detail::{DetailType, DetailTypes};
+use super::vocabulary::Vocabulary;
+use crate::detail::DetailType;
 use crate::jose::{Algorithm, AlgorithmSet, Backend};
 use crate::names::Audience;
+use crate::per_thread::PerThread;
 use crate::profile::Profile;
 use crate::proof::Dpop;
 
 /// What this resource asks of every token.
 #[derive(Debug, Clone)]
 pub(crate) struct Terms {
-    /// The names of this resource. The first is the one that is published.
-    pub(crate) audiences: Vec<Audience>,
+    /// Validated tokens share it.
+    pub(crate) vocabulary: PerThread<Vocabulary>,
     pub(crate) limits: TokenLimits,
-    pub(crate) hierarchy: Option<Arc<ScopeHierarchy>>,
-    pub(crate) detail_types: Option<Arc<DetailTypes>>,
     pub(crate) dpop: Option<Dpop>,
     /// A token must be bound to its sender.
     pub(crate) sender_constrained: bool,
@@ -104,10 +103,12 @@ impl IssuerTerms {
 impl Terms {
     pub(crate) fn new(audience: Audience) -> Self {
         Terms {
-            audiences: vec![audience],
+            vocabulary: PerThread::new(Vocabulary {
+                audiences: vec![audience],
+                hierarchy: None,
+                detail_types: None,
+            }),
             limits: TokenLimits::default(),
-            hierarchy: None,
-            detail_types: None,
             dpop: None,
             sender_constrained: false,
         }
@@ -115,6 +116,6 @@ impl Terms {
 
     /// Adds a type of authorization details, and panics if there is one of the same name.
     pub(crate) fn add_detail_type(&mut self, added: DetailType) {
-        Arc::make_mut(self.detail_types.get_or_insert_default()).add(added);
+        self.vocabulary.make_mut().detail_types.get_or_insert_default().add(added);
     }
 }

@@ -10,7 +10,7 @@ use super::actor::ActorSource;
 use super::claims::Claims;
 use super::invalid::{InvalidToken, truncated};
 use super::terms::{IssuerTerms, Terms};
-use crate::dates::{later, since};
+use crate::dates::{is_later_by_more, later, since};
 use crate::json::Span;
 use crate::names::Audience;
 use crate::profile::{Profile, SubjectKind};
@@ -26,10 +26,10 @@ pub(crate) struct Presented<'a> {
 }
 
 /// What the claims alone have shown.
-struct Checked<'t> {
+struct Checked {
     required: RequiredClaims,
-    /// `None` if a list of clients replaces the audience.
-    audience: Option<&'t Audience>,
+    /// The place of the audience in the vocabulary. `None` if a list of clients replaces the audience.
+    audience: Option<usize>,
 }
 
 impl Terms {
@@ -54,10 +54,9 @@ impl Terms {
         let mut token = AccessToken {
             claims,
             required,
-            audience: audience.cloned(),
+            vocabulary: self.vocabulary.own(),
+            audience,
             leeway: self.limits.leeway,
-            hierarchy: self.hierarchy.clone(),
-            detail_types: self.detail_types.clone(),
             client: ClientRole::Plain,
             confirmed,
         };
@@ -78,7 +77,7 @@ impl Terms {
         claims: &Claims,
         issuer: &IssuerTerms,
         now: UtcDateTime,
-    ) -> Result<Checked<'_>, InvalidToken> {
+    ) -> Result<Checked, InvalidToken> {
         // RFC 7519 section 4, rfc8725bis section 3.12. A malformed `act` is reported after the audience.
         let act_problem = match &claims.problem {
             Some(problem) if problem.reason == Reason::ActorMalformed => Some(problem),
@@ -96,10 +95,10 @@ impl Terms {
         // RFC 9068 section 4; RFC 7519 section 4.1.4
         self.check_expiry(required.expires_at, now)?;
         // RFC 7519 section 4.1.5
-        if claims.not_before.is_some_and(|not_before| since(now, not_before) > self.limits.leeway) {
+        let in_future = |then| is_later_by_more(then, now, self.limits.leeway);
+        if claims.not_before.is_some_and(in_future) {
             return Err(Reason::TokenNotYetValid.into());
         }
-        let in_future = |issued_at| since(now, issued_at) > self.limits.leeway;
         if required.issued_at.is_some_and(in_future) {
             return Err(Reason::IssuedInFuture.into());
         }
@@ -141,7 +140,8 @@ impl Terms {
     }
 
     fn check_expiry(&self, expires_at: UtcDateTime, now: UtcDateTime) -> Result<(), Reason> {
-        if since(expires_at, now) >= self.limits.leeway {
+        // Most tokens have not ended, and a comparison costs a fraction of a subtraction.
+        if expires_at <= now && since(expires_at, now) >= self.limits.leeway {
             return Err(Reason::TokenExpired);
         }
         Ok(())
@@ -205,7 +205,7 @@ impl Terms {
         &self,
         claims: &Claims,
         profile: &Profile,
-    ) -> Result<Option<&Audience>, InvalidToken> {
+    ) -> Result<Option<usize>, InvalidToken> {
         let mismatch =
             |detail: String| Err(InvalidToken::from(Reason::AudienceMismatch).with_detail(detail));
         let mut names = claims.audiences();
@@ -218,16 +218,17 @@ impl Terms {
                 }
             };
         }
+        let ours = &self.vocabulary.audiences;
         let is_named =
-            |ours: &&Audience| claims.audiences().any(|audience| audience == ours.as_str());
+            |ours: &Audience| claims.audiences().any(|audience| audience == ours.as_str());
         let count = claims.audiences.len();
-        match self.audiences.iter().find(is_named) {
+        match ours.iter().position(is_named) {
             Some(audience) if count <= self.limits.max_audiences => Ok(Some(audience)),
             Some(_) => mismatch(format!("meant for {count} audiences")),
             None => {
                 let found: Vec<_> = claims.audiences().take(3).map(truncated).collect();
                 let found = found.join("`, `");
-                let expected = self.audiences.first().map(Audience::as_str).unwrap_or_default();
+                let expected = ours.first().map(Audience::as_str).unwrap_or_default();
                 mismatch(format!("meant for `{found}`, not for `{expected}`"))
             }
         }

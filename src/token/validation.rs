@@ -1,7 +1,5 @@
 //! The settings of the plain functions.
 
-use std::sync::Arc;
-
 use super::access_token::AccessToken;
 use super::hierarchy::ScopeHierarchy;
 use super::limits::TokenLimits;
@@ -55,7 +53,7 @@ impl Validation {
     /// Adds another name of this resource that tokens may be meant for.
     #[must_use]
     pub fn also_accept(mut self, audience: impl Into<Audience>) -> Self {
-        self.terms.audiences.push(audience.into());
+        self.terms.vocabulary.make_mut().audiences.push(audience.into());
         self
     }
 
@@ -93,7 +91,7 @@ impl Validation {
     /// Sets which scopes imply others. [`AccessToken::allows`] and every [`Require`](crate::Require) then agree on it.
     #[must_use]
     pub fn scope_hierarchy(mut self, hierarchy: ScopeHierarchy) -> Self {
-        self.terms.hierarchy = Some(Arc::new(hierarchy));
+        self.terms.vocabulary.make_mut().hierarchy = Some(hierarchy);
         self
     }
 

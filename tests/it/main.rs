@@ -33,6 +33,7 @@ mod policy;
 mod possession;
 mod profiles;
 mod properties;
+mod refusals;
 mod require;
 mod require_text;
 mod rooms;

@@ -3,6 +3,8 @@
 
 #[path = "../../fixtures/mod.rs"]
 mod fixtures;
+#[path = "options.rs"]
+mod options;
 #[path = "sinks.rs"]
 mod sinks;
 
@@ -12,6 +14,7 @@ use std::hint::black_box;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::task::{Context, Poll, Waker};
+use std::time::Duration;
 
 use base64::Engine as _;
 use base64::prelude::BASE64_URL_SAFE_NO_PAD as BASE64URL;
@@ -20,7 +23,7 @@ use http::request::Parts;
 use http::{HeaderValue, Method, Request, Response};
 use http_body_util::Full;
 use josekit::jwk::Jwk;
-use josekit::jws::{ES256, JwsVerifier, RS256};
+use josekit::jws::{ES256, ES384, EdDSA, JwsVerifier, PS256, RS256};
 use serde_json::Value;
 use time::UtcDateTime;
 use tower::{Layer, Service, service_fn};
@@ -29,7 +32,7 @@ use unconfused::mcp::Tools;
 use unconfused::proof::{Dpop, Possession};
 use unconfused::replay::{Remembered, ReplayAnswer};
 use unconfused::token::{KeyHint, UnverifiedToken, Validation};
-use unconfused::{AccessToken, Answer, Audience, Guard, Issuer, Reason};
+use unconfused::{AccessToken, Answer, Audience, Guard, Issuer, Reason, Require};
 
 use fixtures::{AUDIENCE, BASE, ISSUER, PATH, require};
 
@@ -38,7 +41,11 @@ const ORDERS: Audience = Audience::from_static(AUDIENCE);
 const AT_JWT: &str = r#"{"alg":"ES256","typ":"at+jwt","kid":"fixture-es256"}"#;
 const JWKS: &str = include_str!("../../fixtures/jwks.json");
 const RS256_TOKEN: &str = include_str!("../../fixtures/rs256.jwt").trim_ascii_end();
+const ALGORITHMS_JWKS: &str = include_str!("../../fixtures/algorithms.jwks.json");
 const ES256_TOKEN: &str = include_str!("../../fixtures/es256.jwt").trim_ascii_end();
+const ES384_TOKEN: &str = include_str!("../../fixtures/es384.jwt").trim_ascii_end();
+const PS256_TOKEN: &str = include_str!("../../fixtures/ps256.jwt").trim_ascii_end();
+const EDDSA_TOKEN: &str = include_str!("../../fixtures/eddsa.jwt").trim_ascii_end();
 const BOUND_TOKEN: &str = include_str!("../../fixtures/bound.jwt").trim_ascii_end();
 const PROOF: &str = include_str!("../../fixtures/proof.jwt").trim_ascii_end();
 
@@ -46,8 +53,11 @@ const PROOF: &str = include_str!("../../fixtures/proof.jwt").trim_ascii_end();
 pub(crate) fn named(name: &str) -> Box<dyn FnMut()> {
     match name {
         "parse" => Box::new(|| drop(black_box(parsed(black_box(RS256_TOKEN))))),
-        "validate-rs256" => validate(RS256_TOKEN),
-        "validate-es256" => validate(ES256_TOKEN),
+        "validate-rs256" => validate(RS256_TOKEN, keys()),
+        "validate-ps256" => validate(PS256_TOKEN, algorithms()),
+        "validate-es256" => validate(ES256_TOKEN, keys()),
+        "validate-es384" => validate(ES384_TOKEN, algorithms()),
+        "validate-eddsa" => validate(EDDSA_TOKEN, algorithms()),
         "check" => check(),
         "authorize-cold" => authorize(cold()),
         "authorize-new" => authorize(forgetful()),
@@ -66,6 +76,7 @@ pub(crate) fn named(name: &str) -> Box<dyn FnMut()> {
         "authorize-proof" => authorize_head(
             guard().dpop(dpop(), |_| ReplayAnswer::Now(Ok(Remembered::First))),
             bound(),
+            require(),
         ),
         "refuse-none" => refuse(&[], Reason::MissingCredentials),
         "refuse-proof" => refuse(&[("dpop", PROOF)], Reason::MissingCredentials),
@@ -92,6 +103,11 @@ pub(crate) fn named(name: &str) -> Box<dyn FnMut()> {
             refuse_token(&token, Reason::TokenTypeMismatch)
         }
         "refuse-forged" => refuse_token(&forged(), Reason::SignatureInvalid),
+        "refuse-expired" => refuse_by(
+            guard().clock(|| now() + Duration::from_secs(86_400)),
+            &[("authorization", &format!("Bearer {}", forged()))],
+            Reason::SignatureInvalid,
+        ),
         // subtracted
         "raw-forged" => raw(&forged(), es256(&jwk(ES256_TOKEN)), false),
         "raw-proof" => raw(PROOF, es256(&proof_key()), true),
@@ -99,12 +115,24 @@ pub(crate) fn named(name: &str) -> Box<dyn FnMut()> {
             let verifier = RS256.verifier_from_jwk(&jwk(RS256_TOKEN)).expect("an RSA key");
             raw(RS256_TOKEN, verifier, true)
         }
+        "raw-ps256" => {
+            let verifier = PS256.verifier_from_jwk(&jwk(PS256_TOKEN)).expect("an RSA key");
+            raw(PS256_TOKEN, verifier, true)
+        }
         "raw-es256" => raw(ES256_TOKEN, es256(&jwk(ES256_TOKEN)), true),
+        "raw-es384" => {
+            let verifier = ES384.verifier_from_jwk(&jwk(ES384_TOKEN)).expect("an EC key");
+            raw(ES384_TOKEN, verifier, true)
+        }
+        "raw-eddsa" => {
+            let verifier = EdDSA.verifier_from_jwk(&jwk(EDDSA_TOKEN)).expect("an Ed25519 key");
+            raw(EDDSA_TOKEN, verifier, true)
+        }
         "head" => head(request().into_parts().0),
         "head-proof" => head(bound()),
         "request" => pass(service_fn(insert())),
         "message" => through_mcp(service_fn(insert_message())),
-        _ => panic!("there is no path {name}"),
+        _ => options::named(name),
     }
 }
 
@@ -115,6 +143,10 @@ fn now() -> UtcDateTime {
 
 fn keys() -> KeySet {
     KeySet::from_json(JWKS).expect("a key set")
+}
+
+fn algorithms() -> KeySet {
+    KeySet::from_json(ALGORITHMS_JWKS).expect("a key set")
 }
 
 fn guard() -> Guard {
@@ -163,8 +195,8 @@ fn validated(token: &str, validation: &Validation, keys: &KeySet) -> AccessToken
     parsed(token).validate(validation, keys, now()).expect("valid")
 }
 
-fn validate(token: &'static str) -> Box<dyn FnMut()> {
-    let (validation, keys) = (Validation::new(ORDERS, ISSUER), keys());
+fn validate(token: &'static str, keys: KeySet) -> Box<dyn FnMut()> {
+    let validation = Validation::new(ORDERS, ISSUER);
     Box::new(move || drop(black_box(validated(black_box(token), &validation, &keys))))
 }
 
@@ -175,12 +207,11 @@ fn check() -> Box<dyn FnMut()> {
 }
 
 fn authorize(guard: Guard) -> Box<dyn FnMut()> {
-    authorize_head(guard, request().into_parts().0)
+    authorize_head(guard, request().into_parts().0, require())
 }
 
 /// With this head, which is cloned for each pass.
-fn authorize_head(guard: Guard, head: Parts) -> Box<dyn FnMut()> {
-    let require = require();
+fn authorize_head(guard: Guard, head: Parts, require: Require) -> Box<dyn FnMut()> {
     Box::new(move || {
         let mut head = head.clone();
         let granted = guard.authorize(&mut head, &require).now().expect("at once");
@@ -214,11 +245,18 @@ fn insert() -> impl FnMut(Request<()>) -> Answered {
     }
 }
 
-/// A request, which is cloned for each pass, through this service.
+/// A request through this service.
 fn pass(
-    mut service: impl Service<Request<()>, Response = Response<()>, Error = Infallible> + 'static,
+    service: impl Service<Request<()>, Response = Response<()>, Error = Infallible> + 'static,
 ) -> Box<dyn FnMut()> {
-    let request = request();
+    pass_with(service, request())
+}
+
+/// This request, which is cloned for each pass, through this service.
+fn pass_with(
+    mut service: impl Service<Request<()>, Response = Response<()>, Error = Infallible> + 'static,
+    request: Request<()>,
+) -> Box<dyn FnMut()> {
     Box::new(move || {
         let mut answer = std::pin::pin!(service.call(request.clone()));
         match answer.as_mut().poll(&mut Context::from_waker(Waker::noop())) {
@@ -298,9 +336,14 @@ fn es256(key: &Jwk) -> impl JwsVerifier + 'static {
 /// Returns the key of this token.
 fn jwk(token: &str) -> Jwk {
     let kid = parsed(token).key_hint().kid().map(str::to_owned);
-    let jwks: Value = serde_json::from_str(JWKS).expect("JSON");
-    let keys = jwks["keys"].as_array().expect("an array");
-    let key = keys.iter().find(|key| key["kid"].as_str() == kid.as_deref()).expect("a key");
+    let keys = [JWKS, ALGORITHMS_JWKS].map(|jwks| {
+        let jwks: Value = serde_json::from_str(jwks).expect("JSON");
+        jwks["keys"].as_array().expect("an array").clone()
+    });
+    let key = keys.iter().flatten().find(|key| key["kid"].as_str() == kid.as_deref());
+    let mut key = key.expect("a key").clone();
+    // josekit knows Ed25519 by an older name.
+    key.as_object_mut().expect("an object").remove("alg");
     Jwk::from_bytes(key.to_string()).expect("a key")
 }
 
@@ -347,9 +390,13 @@ fn refuse_token(token: &str, reason: Reason) -> Box<dyn FnMut()> {
     refuse(&[("authorization", &format!("Bearer {token}"))], reason)
 }
 
-/// A request with these fields, which is cloned for each pass and refused.
 fn refuse(fields: &[(&str, &str)], reason: Reason) -> Box<dyn FnMut()> {
-    let guard = guard().dpop(dpop(), |_| ReplayAnswer::Now(Ok(Remembered::First)));
+    refuse_by(guard(), fields, reason)
+}
+
+/// A request with these fields, which is cloned for each pass and refused.
+fn refuse_by(guard: Guard, fields: &[(&str, &str)], reason: Reason) -> Box<dyn FnMut()> {
+    let guard = guard.dpop(dpop(), |_| ReplayAnswer::Now(Ok(Remembered::First)));
     let (head, require) = (head_with(fields), require());
     Box::new(move || {
         let mut head = head.clone();

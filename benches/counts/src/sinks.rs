@@ -22,7 +22,7 @@ pub(super) fn json() -> JsonLines {
     JsonLines::new(io::sink())
 }
 
-/// Its thread is counted too, so it is not the same every time. Nor are `tracing` and `metrics`, whose buffers grow.
+/// Its thread is not counted.
 pub(super) fn queued() -> JsonLines {
     JsonLines::queued(io::sink(), JsonLines::QUEUE_BYTES).expect("a thread")
 }

@@ -246,7 +246,7 @@ impl Shared {
         };
         // What is said in another protocol, no one reads here.
         parts.headers.remove(UPGRADE);
-        guard.replace_credential_with_grant(&mut parts, &grant);
+        guard.replace_credential_with_grant(&mut parts, grant.clone());
         let call = Call::new(guard, &grant, tools.settings.structured_denials);
         parts.extensions.insert(call.clone());
         poll_fn(|cx| inner.poll_ready(cx)).await?;

@@ -12,7 +12,17 @@ use crate::common::source::{File, code, files};
 const FLOORS: &[(&str, &[&str])] = &[
     (
         "ground",
-        &["reason", "printable", "names", "config_error", "dates", "answer", "json", "path"],
+        &[
+            "reason",
+            "printable",
+            "names",
+            "config_error",
+            "dates",
+            "answer",
+            "json",
+            "path",
+            "per_thread",
+        ],
     ),
     ("signatures", &["jose"]),
     ("tokens", &["profile", "proof", "detail", "token"]),

@@ -3,16 +3,22 @@
 #[path = "../paths.rs"]
 mod paths;
 
-const TIMES: u64 = 100;
+/// How often a path is gone before: what is made once and kept.
+const BEFORE: usize = 250;
+const TIMES: usize = 100;
 
 fn main() {
     println!("# {}", openssl::version::version());
     for name in std::env::args().skip(1) {
         let mut pass = paths::named(&name);
-        // What is made once and kept.
-        (0..TIMES).for_each(|_| pass());
-        let counted = allocation_counter::measure(|| (0..TIMES).for_each(|_| pass())).count_total;
-        assert_eq!(counted % TIMES, 0, "{name}: not the same for every pass");
-        println!("{name} {}", counted / TIMES);
+        (0..BEFORE).for_each(|_| pass());
+        let mut counted: Vec<u64> =
+            (0..TIMES).map(|_| allocation_counter::measure(&mut pass).count_total).collect();
+        counted.sort_unstable();
+        let usual = counted[TIMES / 2];
+        // Some may have more: what grows doubles now and then, and a line of the record may just not fit.
+        let alike = counted.iter().filter(|count| **count == usual).count();
+        assert!(alike >= TIMES * 3 / 4, "{name}: not the same for every pass: {counted:?}");
+        println!("{name} {usual}");
     }
 }

@@ -10,8 +10,7 @@
 //! all of these hold:
 //!
 //! - The **signature** has the same [`Digest`]: 128 bits under a key that is random for each cache.
-//! - The **signed text** is the same. Header and payload are compared whole. The entry keeps them decoded, and each
-//!   has exactly one spelling in base64url.
+//! - The **signed text** is the same. Header and payload are compared whole, as they were sent.
 //! - The issuer's current keys are **the very set** that verified the token ([`KeySetId`]). An entry is dropped at the
 //!   first lookup that finds another set, whichever key changed.
 //! - The issuer is **the one the guard trusts now**. A tenant's issuer must be the very one that is approved again.
@@ -23,7 +22,7 @@
 //!
 //! Each token of the capacity has room for [`ROOM`] bytes. A token that holds less takes that room all the same, and one
 //! that holds more takes as much as it holds. So neither the number nor the size of tokens makes the cache grow beyond
-//! its capacity times that room.
+//! its capacity times that room. The copies of single threads ([`copies`]) add at most an eighth.
 //!
 //! # Who can evict an entry
 //!
@@ -31,6 +30,8 @@
 //! its share evicts its own oldest entries first; this is tracked for up to 1024 issuers. With one issuer, tokens that
 //! were sent once are evicted before tokens that were sent again. An expired entry is never used. It is removed when it
 //! is looked up or evicted.
+
+mod copies;
 
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError, Weak};
@@ -41,12 +42,18 @@ use quick_cache::{DefaultHashBuilder, OptionsBuilder, Weighter};
 use time::UtcDateTime;
 
 use crate::dates::later;
-use crate::jose::{Digest, DigestKey, KeySetId, is_base64url_of};
+use crate::jose::{Digest, DigestKey, KeySetId};
 use crate::keys::Issuer;
 use crate::token::{Claims, KeyHint};
 
+use copies::{Copies, Found};
+
 /// The bytes that each token of the capacity has room for.
 const ROOM: u64 = 4 * 1024;
+/// The room of the longest token that a thread has a copy of, in bytes. Tokens that are bound to a key have it too.
+const COPY_ROOM: u64 = 3 * ROOM;
+/// The copies are at most so many that they take an eighth of the room.
+const TOKENS_PER_COPY: usize = 3 * 8;
 /// Every shard has room for at least so many tokens. If it had room for a few only, long tokens of one issuer could fill
 /// it, though all of them together stay within their share.
 const MIN_SHARD: usize = 512;
@@ -85,6 +92,14 @@ struct Entry {
     room: u64,
 }
 
+impl Entry {
+    /// A copy that shares nothing that is counted for each request.
+    fn own_copy(&self) -> Self {
+        let claims = Arc::new(Claims::clone(&self.token.claims));
+        Entry { token: CachedToken { claims, ..self.token.clone() }, ..self.clone() }
+    }
+}
+
 impl CachedToken {
     /// The room that this token takes, in bytes.
     fn room(&self) -> u64 {
@@ -102,6 +117,13 @@ impl Weighter<Digest, Entry> for ByRoom {
     }
 }
 
+/// Where a token is looked for, and how many of its bytes are signed.
+#[derive(Clone, Copy)]
+pub(crate) struct Slot {
+    signature: Digest,
+    signed_len: usize,
+}
+
 /// The validated tokens of one guard. Each token has one slot, which is the digest of its signature.
 pub(crate) struct TokenCache {
     capacity: usize,
@@ -114,6 +136,7 @@ pub(crate) struct TokenCache {
 struct Storage {
     digest_key: DigestKey,
     entries: Cache<Digest, Entry, ByRoom>,
+    copies: Copies<Entry>,
     shares: Mutex<IssuerShares>,
 }
 
@@ -151,61 +174,72 @@ impl TokenCache {
         let create = || {
             let digest_key = DigestKey::random()?;
             let entries = new_entries(self.capacity)?;
-            Some(Storage { digest_key, entries, shares: Mutex::default() })
+            let copies = Copies::new(self.capacity / TOKENS_PER_COPY);
+            Some(Storage { digest_key, entries, copies, shares: Mutex::default() })
         };
         self.storage.get_or_init(create).as_ref()
     }
 
     /// Returns the slot of this token, or `None` if nothing is cached.
-    pub(crate) fn slot(&self, token: &[u8]) -> Option<Digest> {
+    pub(crate) fn slot(&self, token: &[u8]) -> Option<Slot> {
         let storage = if self.capacity > 0 { self.storage() } else { None }?;
-        let (_, _, signature) = split(token)?;
-        Some(storage.digest_key.digest(signature))
+        let signed_len = memchr::memrchr(b'.', token)?;
+        let signature = token.get(signed_len..)?;
+        Some(Slot { signature: storage.digest_key.digest(signature), signed_len })
     }
 
     /// Returns this token if it is cached in its slot and the entry is valid at this time.
-    pub(crate) fn get(&self, slot: Digest, token: &[u8], at: UtcDateTime) -> Option<CachedToken> {
+    pub(crate) fn get(&self, slot: Slot, token: &[u8], at: UtcDateTime) -> Option<CachedToken> {
         let storage = self.storage()?;
-        let Entry { token: cached, valid_until, .. } = storage.entries.get(&slot)?;
-        let (claims, (header, payload, _)) = (&cached.claims, split(token)?);
-        if !is_base64url_of(payload, claims.payload())
-            || !is_base64url_of(header, claims.header().whole())
-        {
+        let (entry, is_worth_a_copy) = match storage.copies.find(slot.signature) {
+            Found::Copy(entry) => (entry, false),
+            Found::Nothing { is_worth_a_copy } => {
+                (storage.entries.get(&slot.signature)?, is_worth_a_copy)
+            }
+        };
+        if !entry.token.claims.is_signed_text(token.get(..slot.signed_len)?) {
             return None;
         }
-        if at >= valid_until {
-            storage.entries.remove(&slot);
+        if at >= entry.valid_until {
+            storage.remove(slot);
             return None;
         }
-        Some(cached)
+        if is_worth_a_copy && entry.room <= COPY_ROOM {
+            storage.copies.keep(slot.signature, entry.own_copy());
+        }
+        Some(entry.token)
     }
 
     /// Caches a validated token in its slot.
     pub(crate) fn insert(
         &self,
-        slot: Digest,
+        slot: Slot,
+        sent: &[u8],
         token: CachedToken,
         expires_at: UtcDateTime,
         at: UtcDateTime,
     ) {
-        let Some(storage) = self.storage() else { return };
+        let Some((storage, signed)) = self.storage().zip(sent.get(..slot.signed_len)) else {
+            return;
+        };
         let valid_until = expires_at.min(later(at, MAX_LIFE));
         if at >= valid_until {
             return;
         }
+        token.claims.keep_signed_text(signed);
         let (issuer, room) = (token.claims.issuer(), token.room());
         let insertion = match self.share {
             None => 0,
             Some(share) if room > share => return,
-            Some(share) => storage.count_insertion(issuer, slot, room, share),
+            Some(share) => storage.count_insertion(issuer, slot.signature, room, share),
         };
-        storage.entries.insert(slot, Entry { token, valid_until, insertion, room });
+        storage.entries.insert(slot.signature, Entry { token, valid_until, insertion, room });
     }
 
     /// Removes the entry in this slot.
-    pub(crate) fn remove(&self, slot: Digest) {
+    pub(crate) fn remove(&self, slot: Slot) {
         if let Some(storage) = self.storage() {
-            storage.entries.remove(&slot);
+            storage.remove(slot);
         }
     }
 
@@ -243,14 +277,13 @@ fn room_for(tokens: usize) -> u64 {
     u64::try_from(tokens).unwrap_or(u64::MAX).saturating_mul(ROOM)
 }
 
-/// Returns header, payload and signature as they were sent.
-fn split(token: &[u8]) -> Option<(&[u8], &[u8], &[u8])> {
-    let (signed, signature) = token.split_at_checked(memchr::memrchr(b'.', token)?)?;
-    let (header, payload) = signed.split_at_checked(memchr::memchr(b'.', signed)?)?;
-    Some((header, payload.get(1..)?, signature.get(1..)?))
-}
-
 impl Storage {
+    /// Removes an entry, and the copy of this thread. Copies of other threads find out by themselves.
+    fn remove(&self, slot: Slot) {
+        self.entries.remove(&slot.signature);
+        self.copies.remove(slot.signature);
+    }
+
     /// Counts the next entry against its issuer and returns the number of the insertion. If the issuer has reached
     /// its share, its oldest entries are evicted.
     fn count_insertion(&self, issuer: &str, slot: Digest, room: u64, share: u64) -> u64 {
@@ -283,8 +316,11 @@ mod tests {
     use base64::Engine as _;
     use base64::prelude::BASE64_URL_SAFE_NO_PAD as BASE64URL;
 
+    use std::thread;
+
     use super::*;
     use crate::jose::KeySet;
+    use crate::per_thread::copies as copies_per_cache;
     use crate::token::UnverifiedToken;
 
     fn at(seconds: i64) -> UtcDateTime {
@@ -308,7 +344,7 @@ mod tests {
         let claims = Arc::new(UnverifiedToken::parse(token).unwrap().into_claims());
         let cached = CachedToken { claims, keys: KeySet::default().id(), tenant: None };
         let slot = cache.slot(token.as_bytes()).unwrap();
-        cache.insert(slot, cached, at(expires), at(0));
+        cache.insert(slot, token.as_bytes(), cached, at(expires), at(0));
     }
 
     fn is_cached(cache: &TokenCache, token: &str, seconds: i64) -> bool {
@@ -364,6 +400,87 @@ mod tests {
         assert!(!is_cached(&cache, &over, 0));
         // Removed, so a clock that goes back does not bring it back.
         assert!(!is_cached(&cache, &short, 1));
+    }
+
+    /// Where this thread finds the claims of a cached token.
+    fn address(cache: &TokenCache, token: &str) -> Option<usize> {
+        let slot = cache.slot(token.as_bytes()).unwrap();
+        let cached = cache.get(slot, token.as_bytes(), at(0))?;
+        Some(Arc::as_ptr(&cached.claims).addr())
+    }
+
+    #[test]
+    fn a_token_that_is_sent_again_and_again_has_a_copy_in_each_thread() {
+        let (cache, one) = (TokenCache::new(10_000, 1), token("a", "one"));
+        insert(&cache, &one, 60);
+        let [shared, second, own, again] = [(); 4].map(|()| address(&cache, &one).unwrap());
+        assert_eq!(shared, second);
+        assert!(own != shared && own == again);
+        // Some threads have the same copies as this one.
+        let addresses = || [(); 3].map(|()| address(&cache, &one).unwrap());
+        let in_thread = |_| thread::scope(|scope| scope.spawn(addresses).join().unwrap());
+        let [_, _, others] = (0..100 * copies_per_cache())
+            .map(in_thread)
+            .find(|[first, ..]| *first == shared)
+            .unwrap();
+        assert!(others != shared && others != own);
+        cache.remove(cache.slot(one.as_bytes()).unwrap());
+        assert_eq!(address(&cache, &one), None);
+    }
+
+    #[test]
+    fn a_copy_ends_with_its_entry_and_is_a_hit_for_the_whole_text_only() {
+        let (cache, one) = (TokenCache::new(10_000, 1), token("a", "one"));
+        insert(&cache, &one, 60);
+        assert!((0..5).all(|_| is_cached(&cache, &one, 59)));
+        let (_, signature) = one.rsplit_once('.').unwrap();
+        let other = token("a", "other");
+        let (signed, _) = other.rsplit_once('.').unwrap();
+        assert!(!is_cached(&cache, &format!("{signed}.{signature}"), 59));
+        assert!(is_cached(&cache, &one, 59) && !is_cached(&cache, &one, 60));
+        assert!(!is_cached(&cache, &one, 1));
+    }
+
+    #[test]
+    fn tokens_that_take_turns_are_not_copied_and_copies_take_an_eighth_of_the_room() {
+        let held = |cache: &TokenCache| {
+            let copies = cache.storage.get().and_then(Option::as_ref).unwrap().copies.all();
+            (copies.len(), copies.iter().map(|copy| copy.room).sum::<u64>())
+        };
+        let (cache, places) = (TokenCache::new(24 * copies_per_cache(), 1), 1);
+        let tokens: Vec<_> = (0..3).map(|n| token("a", &n.to_string())).collect();
+        for token in &tokens {
+            insert(&cache, token, 60);
+        }
+        for _ in 0..5 {
+            assert!(tokens.iter().all(|token| is_cached(&cache, token, 1)));
+        }
+        assert_eq!(held(&cache).0, 0);
+        for token in tokens.iter().flat_map(|token| [token; 3]) {
+            assert!(is_cached(&cache, token, 1));
+        }
+        assert_eq!(held(&cache).0, places);
+
+        let small = TokenCache::new(24 * copies_per_cache() - 1, 1);
+        insert(&small, &tokens[0], 60);
+        assert!((0..5).all(|_| is_cached(&small, &tokens[0], 1)));
+        assert_eq!(held(&small).0, 0);
+
+        let large = TokenCache::new(10_000, 1);
+        thread::scope(|scope| {
+            for thread in 0..3 * copies_per_cache() {
+                let large = &large;
+                scope.spawn(move || {
+                    for n in 0..500 {
+                        let token = long_token("a", &format!("{thread}-{n}"), n);
+                        insert(large, &token, 60);
+                        assert!((0..3).all(|_| is_cached(large, &token, 1)));
+                    }
+                });
+            }
+        });
+        let (count, room) = held(&large);
+        assert!(count > 0 && room <= room_for(10_000) / 8, "{count} copies, {room} bytes");
     }
 
     #[test]

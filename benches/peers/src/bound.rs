@@ -137,16 +137,20 @@ impl Proofs {
         Ok(Guard::new(ORDERS, issuer(&self.lab).backend(backend)).dpop(dpop(backend)?, store))
     }
 
-    /// A guard keeps the first spelling of a JWK that it sees with a token. That of the pile is another one, so its key
-    /// is prepared for each request, as the first one of a token.
+    /// A guard keeps the first spelling of a JWK that it sees with a token, in each place where it caches the token.
+    /// That of the pile is another one, so its key is prepared for each request, as the first one of a token.
     fn behind_unknown(&self, guard: &Guard) -> Router {
         let mut jwk = self.jwk.clone();
         jwk["use"] = "sig".into();
-        let (router, first) = (behind(guard), self.proof().header("jwk", jwk).sign());
-        let accepted = asking::<Body, _, _>("the first", router.clone(), &self.lab.foreground)(
-            &self.wire(first.into()),
-        );
-        assert!(accepted, "the first proof");
+        let router = behind(guard);
+        let mut asked = asking::<Body, _, _>("a proof", router.clone(), &self.lab.foreground);
+        let mut allocations = |proof: TestProof| {
+            let wire = self.wire(proof.sign().into());
+            allocation_counter::measure(|| assert!(asked(&wire))).count_total
+        };
+        let known = (0..4).map(|_| allocations(self.proof().header("jwk", jwk.clone()))).last();
+        let unknown = (0..4).map(|_| allocations(self.proof())).last();
+        assert!(unknown > known, "the key is not prepared anew");
         router
     }
 }

@@ -36,10 +36,9 @@ const MOST: u64 = 3_500;
 /// A run is longer than the minute for which a proof is accepted by default.
 const MAX_AGE: Duration = Duration::from_secs(3600);
 
-pub const KNOWN: [&str; 2] =
-    ["unconfused, OpenSSL, known proof key", "unconfused, AWS-LC, known proof key"];
+pub const KNOWN: [&str; 2] = ["unconfused, OpenSSL, known key", "unconfused, AWS-LC, known key"];
 pub const UNKNOWN: [&str; 2] =
-    ["unconfused, OpenSSL, unknown proof key", "unconfused, AWS-LC, unknown proof key"];
+    ["unconfused, OpenSSL, unknown key", "unconfused, AWS-LC, unknown key"];
 pub const NEW_TOKEN: [&str; 2] =
     ["unconfused, OpenSSL, new token", "unconfused, AWS-LC, new token"];
 

@@ -8,7 +8,7 @@ use crate::table::{machine, micros};
 
 const WIDTH: f64 = 900.0;
 /// Where bars begin, and where the axis ends.
-const LEFT: f64 = 250.0;
+const LEFT: f64 = 280.0;
 const RIGHT: f64 = 800.0;
 const ROW: f64 = 20.0;
 const TOP: f64 = 84.0;

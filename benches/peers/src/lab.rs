@@ -15,20 +15,25 @@ use bytes::Bytes;
 use http::{HeaderName, HeaderValue, Method, Request, Response, Uri, header};
 use tokio::runtime::{Builder, Runtime};
 use tower::Service;
-use unconfused::testing::{TestIssuer, TestProofKey, TestToken};
 use unconfused::keys::Algorithm;
+use unconfused::testing::{TestIssuer, TestProofKey, TestToken};
 
-pub(crate) use fixtures::{AUDIENCE, ISSUER, PATH, SCOPE};
+pub(crate) use fixtures::{AUDIENCE, BASE, ISSUER, PATH, SCOPE};
 
-use crate::measure::{Contender, Kind};
+use crate::measure::Contender;
 use crate::ours::BARE;
 
-pub const ALGORITHMS: [(&str, Algorithm); 4] = [
+pub const ALGORITHMS: [(&str, Algorithm); 5] = [
     ("RS256", Algorithm::Rs256),
     ("PS256", Algorithm::Ps256),
     ("ES256", Algorithm::Es256),
+    ("ES384", Algorithm::Es384),
     ("EdDSA", Algorithm::EdDsa),
 ];
+/// The section of proofs, beside those of the algorithms.
+pub const DPOP: &str = "DPoP";
+/// The one wrong thing that no one may let through.
+pub const BROKEN: &str = "a broken signature";
 
 pub type Fallible<T> = Result<T, Box<dyn std::error::Error>>;
 
@@ -60,41 +65,52 @@ impl Lab {
         Ok(Lab { alg, algorithm, issuer, token, jwks_url, background, foreground })
     }
 
-    pub fn layered(&self, name: &'static str, kind: Kind, router: Router) -> Contender {
-        self.called::<Body, _, _>(name, kind, BARE, router)
+    /// A bare router.
+    pub fn bare<B, R, A>(&self, name: &'static str, router: R) -> Contender
+    where
+        R: Service<Request<B>, Response = Response<A>, Error = Infallible> + Clone + 'static,
+        B: Default,
+    {
+        Contender::bare(name, self.calling::<B, _, _>(router))
     }
 
-    /// A router of any version, called in process, one request after the other.
-    pub fn called<B, R, A>(
+    /// A layer around the bare router of axum 0.8.
+    pub fn layered(&self, name: &'static str, backend: &'static str, router: Router) -> Contender {
+        self.layered_over::<Body, _, _>(name, BARE, backend, router)
+    }
+
+    /// A layer around a router of any version.
+    pub fn layered_over<B, R, A>(
         &self,
         name: &'static str,
-        kind: Kind,
-        baseline: &'static str,
+        over: &'static str,
+        backend: &'static str,
         router: R,
     ) -> Contender
     where
         R: Service<Request<B>, Response = Response<A>, Error = Infallible> + Clone + 'static,
         B: Default,
     {
-        let (wire, runtime, mut measured) =
-            (Wire::new(&self.token), self.foreground.clone(), router.clone());
-        let run = move |requests| {
+        let run = self.calling::<B, _, _>(router.clone());
+        let mut asked = asking::<B, _, _>(name, router, &self.foreground);
+        Contender::layer(name, over, backend, run).accepting(move |token| asked(&Wire::new(token)))
+    }
+
+    /// In process, one request after the other.
+    fn calling<B, R, A>(&self, mut router: R) -> impl FnMut(u64) + 'static
+    where
+        R: Service<Request<B>, Response = Response<A>, Error = Infallible> + 'static,
+        B: Default,
+    {
+        let (wire, runtime) = (Wire::new(&self.token), self.foreground.clone());
+        move |requests| {
             runtime.block_on(async {
                 for _ in 0..requests {
-                    let response = measured.call(wire.request::<B>()).await;
+                    let response = router.call(wire.request::<B>()).await;
                     assert!(black_box(response).is_ok_and(|answer| answer.status().is_success()));
                 }
             });
-        };
-        let (runtime, mut asked) = (self.foreground.clone(), router);
-        let accepts = move |token: &str| {
-            let wire = Wire::new(token);
-            let answer = runtime.block_on(asked.call(wire.request::<B>()));
-            let Ok(status) = answer.map(|answer| answer.status());
-            assert!(matches!(status.as_u16(), 200 | 401 | 403), "{name}: {status}");
-            status.is_success()
-        };
-        Contender::new(name, kind, baseline, run).accepting(accepts)
+        }
     }
 
     /// Tokens that are signed by the issuer, and should be refused nonetheless.
@@ -106,7 +122,7 @@ impl Lab {
             token().payload(claims)
         };
         vec![
-            ("a broken signature", self.broken()),
+            (BROKEN, broken(&self.token)),
             ("a foreign audience", unsigned(&self.issuer, "https://mail.example").sign()),
             ("a foreign issuer", token().claim("iss", "https://login.invalid").sign()),
             ("expired for an hour", token().claim("exp", now - 3600).sign()),
@@ -127,13 +143,32 @@ impl Lab {
         let claims = base64::prelude::BASE64_URL_SAFE_NO_PAD.decode(payload);
         String::from_utf8(claims.unwrap_or_default()).unwrap_or_default()
     }
+}
 
-    /// Another first letter of the signature.
-    fn broken(&self) -> String {
-        let (signed, signature) = self.token.rsplit_once('.').unwrap_or_default();
-        let letter = if signature.starts_with('A') { 'B' } else { 'A' };
-        format!("{signed}.{letter}{}", &signature[1..])
+/// Whether a request is let through.
+pub fn asking<B, R, A>(
+    name: &'static str,
+    mut router: R,
+    runtime: &Rc<Runtime>,
+) -> impl FnMut(&Wire) -> bool + 'static
+where
+    R: Service<Request<B>, Response = Response<A>, Error = Infallible> + 'static,
+    B: Default,
+{
+    let runtime = runtime.clone();
+    move |wire| {
+        let answer = runtime.block_on(router.call(wire.request::<B>()));
+        let Ok(status) = answer.map(|answer| answer.status());
+        assert!(matches!(status.as_u16(), 200 | 401 | 403), "{name}: {status}");
+        status.is_success()
     }
+}
+
+/// Another first letter of the signature.
+pub fn broken(jws: &str) -> String {
+    let (signed, signature) = jws.rsplit_once('.').unwrap_or_default();
+    let letter = if signature.starts_with('A') { 'B' } else { 'A' };
+    format!("{signed}.{letter}{}", &signature[1..])
 }
 
 /// The token of the crate's own benchmarks.
@@ -150,6 +185,10 @@ pub struct Wire {
 
 impl Wire {
     pub fn new(token: &str) -> Self {
+        Self::with_credentials("Bearer", token)
+    }
+
+    pub fn with_credentials(scheme: &str, token: &str) -> Self {
         let field = |name, value: &str| (name, Bytes::copy_from_slice(value.as_bytes()));
         let fields = vec![
             field(header::HOST, "orders.example"),
@@ -157,9 +196,21 @@ impl Wire {
             field(header::ACCEPT, "application/json"),
             field(header::ACCEPT_ENCODING, "gzip, br"),
             field(header::CONTENT_LENGTH, "0"),
-            field(header::AUTHORIZATION, &format!("Bearer {token}")),
+            field(header::AUTHORIZATION, &format!("{scheme} {token}")),
         ];
         Wire { uri: Bytes::from_static(PATH.as_bytes()), fields }
+    }
+
+    pub fn with_field(mut self, name: HeaderName, value: Bytes) -> Self {
+        self.fields.push((name, value));
+        self
+    }
+
+    /// Sets the value of the field that was added last.
+    pub fn set_last(&mut self, value: Bytes) {
+        if let Some((_, last)) = self.fields.last_mut() {
+            *last = value;
+        }
     }
 
     pub fn request<B: Default>(&self) -> Request<B> {

@@ -4,54 +4,86 @@ use std::collections::BTreeMap;
 use std::path::Path;
 use std::process::Command;
 use std::rc::Rc;
-use std::sync::{Arc, Barrier};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use axum::Router;
-use axum::body::Body;
-use serde::{Deserialize, Serialize};
-use tower::Service;
+use cpu_time::ThreadTime;
 
-use crate::lab::{self, ALGORITHMS, Fallible, Lab, Wire};
-use crate::{ours, peers, raw};
+use crate::lab::{self, ALGORITHMS, Fallible, Lab};
+use crate::report::{Kind, Report, Row};
+use crate::{bound, ours, peers, raw, threads};
 
-const ROUNDS: usize = 5;
-const SLICE: Duration = Duration::from_millis(100);
-
-#[derive(Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-pub enum Kind {
-    Bare,
-    Layer,
-    Plain,
-    Raw,
+/// How often, and how long at a time.
+#[derive(Clone, Copy)]
+pub struct Pace {
+    pub rounds: usize,
+    pub slice: Duration,
 }
 
-/// Whether this token is let through.
+impl Pace {
+    pub const FULL: Pace = Pace { rounds: 5, slice: Duration::from_millis(100) };
+    /// To see that it runs.
+    pub const TRIAL: Pace = Pace { rounds: 1, slice: Duration::from_millis(10) };
+}
+
+/// Whether this token, or this proof, is let through.
 type Accepts = Box<dyn FnMut(&str) -> bool>;
 
 pub struct Contender {
     name: &'static str,
     kind: Kind,
-    /// Of a layer: the router it is added to. Of a function: what verifies its signatures.
+    /// Of a layer: the router it is added to.
     over: &'static str,
+    backend: &'static str,
     run: Box<dyn FnMut(u64)>,
     accepts: Option<Accepts>,
     /// How often it runs in one slice.
     times: u64,
+    most: u64,
     allocations: f64,
-    /// Nanoseconds, one a round.
+    /// Nanoseconds of CPU time, one a round. All of it is done in the thread that asks.
     rounds: Vec<f64>,
 }
 
 impl Contender {
-    pub fn new(
+    fn new(name: &'static str, kind: Kind, run: impl FnMut(u64) + 'static) -> Self {
+        Contender {
+            name,
+            kind,
+            over: "",
+            backend: "",
+            run: Box::new(run),
+            accepts: None,
+            times: 1,
+            most: u64::MAX,
+            allocations: 0.0,
+            rounds: Vec::new(),
+        }
+    }
+
+    pub fn bare(name: &'static str, run: impl FnMut(u64) + 'static) -> Self {
+        Self::new(name, Kind::Bare, run)
+    }
+
+    pub fn layer(
         name: &'static str,
-        kind: Kind,
         over: &'static str,
+        backend: &'static str,
         run: impl FnMut(u64) + 'static,
     ) -> Self {
-        let (run, rounds) = (Box::new(run), Vec::new());
-        Contender { name, kind, over, run, accepts: None, times: 1, allocations: 0.0, rounds }
+        Contender { over, backend, ..Self::new(name, Kind::Layer, run) }
+    }
+
+    pub fn plain(
+        name: &'static str,
+        backend: &'static str,
+        run: impl FnMut(u64) + 'static,
+    ) -> Self {
+        Contender { backend, ..Self::new(name, Kind::Plain, run) }
+    }
+
+    pub fn raw(name: &'static str, backend: &'static str, run: impl FnMut(u64) + 'static) -> Self {
+        Contender { backend, ..Self::new(name, Kind::Raw, run) }
     }
 
     pub fn accepting(mut self, accepts: impl FnMut(&str) -> bool + 'static) -> Self {
@@ -59,139 +91,122 @@ impl Contender {
         self
     }
 
-    /// Which wrong tokens it takes. That it takes the right one, and no broken signature, is a condition.
-    fn judge(&mut self, lab: &Lab) -> Result<Vec<String>, String> {
-        let Some(accepts) = self.accepts.as_mut().filter(|_| self.kind != Kind::Bare) else {
-            return Ok(Vec::new());
-        };
-        if !accepts(&lab.token) {
-            return Err("refuses the good token".into());
+    /// Of what it uses up there is enough for so many in one slice.
+    pub fn at_most(self, most: u64) -> Self {
+        Contender { most, ..self }
+    }
+
+    /// What it lets through and should not. That it lets the right one through, and no broken signature, is a
+    /// condition.
+    fn judge(&mut self, good: &str, wrong: &[(&str, String)]) -> Result<Vec<String>, String> {
+        let Some(accepts) = &mut self.accepts else { return Ok(Vec::new()) };
+        if !accepts(good) {
+            return Err("refuses what is good".into());
         }
-        let wrong = lab.wrong_tokens();
-        let taken = wrong.into_iter().filter(|(_, token)| accepts(token));
-        let taken: Vec<_> = taken.map(|(what, _)| what.to_owned()).collect();
-        assert!(!taken.iter().any(|what| what == "a broken signature"), "{}", self.name);
+        let taken = wrong.iter().filter(|(_, wrong)| accepts(wrong));
+        let taken: Vec<_> = taken.map(|(what, _)| (*what).to_owned()).collect();
+        assert!(!taken.iter().any(|what| what == lab::BROKEN), "{}", self.name);
         Ok(taken)
     }
 
-    fn warm_up(&mut self) {
+    fn warm_up(&mut self, slice: Duration) {
         let (begin, mut done) = (Instant::now(), 0);
-        while begin.elapsed() < SLICE / 4 {
+        while begin.elapsed() < slice / 4 && done < self.most / 2 {
             (self.run)(20);
             done += 20;
         }
         let once = begin.elapsed().as_secs_f64() / done as f64;
-        self.times = (SLICE.as_secs_f64() / once).ceil() as u64;
+        self.times = ((slice.as_secs_f64() / once).ceil() as u64).min(self.most);
         let counted = allocation_counter::measure(|| (self.run)(100));
         self.allocations = counted.count_total as f64 / 100.0;
     }
 
     fn round(&mut self) {
-        let begin = Instant::now();
+        let begin = ThreadTime::now();
         (self.run)(self.times);
         self.rounds.push(begin.elapsed().as_nanos() as f64 / self.times as f64);
     }
 }
 
-#[derive(Serialize, Deserialize)]
-pub struct Report {
-    pub cpu: String,
-    pub cores: usize,
-    pub date: String,
-    pub rustc: String,
-    pub openssl: String,
-    pub versions: BTreeMap<String, String>,
-    pub rows: Vec<Row>,
-    pub threads: Vec<Threads>,
+/// Those of one algorithm, and what they let through.
+struct Field {
+    algorithm: &'static str,
+    contenders: Vec<(Contender, Vec<String>)>,
+    not_run: Vec<Row>,
 }
 
-#[derive(Serialize, Deserialize)]
-pub struct Row {
-    pub algorithm: String,
-    pub name: String,
-    pub kind: Kind,
-    pub over: String,
-    /// Why there are no numbers.
-    pub not_run: Option<String>,
-    /// Nanoseconds; of a layer, more than its bare router in the same round.
-    pub rounds: Vec<f64>,
-    /// Of a layer, more than its bare router.
-    pub allocations: f64,
-    /// Wrong tokens that it takes.
-    pub accepts: Vec<String>,
-}
-
-impl Row {
-    /// Median, least and most.
-    pub fn spread(&self) -> (f64, f64, f64) {
-        spread(&self.rounds)
+impl Field {
+    fn new(
+        algorithm: &'static str,
+        all: impl IntoIterator<Item = Contender>,
+        (good, wrong): (&str, &[(&str, String)]),
+        not_run: Vec<(&'static str, String)>,
+        pace: Pace,
+    ) -> Self {
+        let not_run = not_run.into_iter().map(|(name, why)| missing(algorithm, name, why));
+        let mut field = Field { algorithm, contenders: Vec::new(), not_run: not_run.collect() };
+        for mut contender in all {
+            match contender.judge(good, wrong) {
+                Ok(accepts) => {
+                    println!("{algorithm} {}: accepts {accepts:?}", contender.name);
+                    contender.warm_up(pace.slice);
+                    field.contenders.push((contender, accepts));
+                }
+                Err(why) => field.not_run.push(missing(algorithm, contender.name, why)),
+            }
+        }
+        field
     }
 
-    pub fn is_ours(&self) -> bool {
-        self.name.starts_with("unconfused")
+    fn rows(self) -> Vec<Row> {
+        let Field { algorithm, contenders, not_run } = self;
+        let row = |(contender, accepts): &(Contender, Vec<String>)| {
+            let mut bare = contenders.iter().map(|(bare, _)| bare);
+            let bare = bare.find(|bare| bare.name == contender.over);
+            let less = |round: usize| bare.map_or(0.0, |bare| bare.rounds[round]);
+            Row {
+                algorithm: algorithm.into(),
+                name: contender.name.into(),
+                kind: contender.kind,
+                over: contender.over.into(),
+                backend: contender.backend.into(),
+                not_run: None,
+                rounds: contender.rounds.iter().enumerate().map(|(n, ns)| ns - less(n)).collect(),
+                allocations: contender.allocations - bare.map_or(0.0, |bare| bare.allocations),
+                accepts: accepts.clone(),
+            }
+        };
+        let rows: Vec<_> = contenders.iter().map(row).collect();
+        not_run.into_iter().chain(rows).collect()
     }
 }
 
-/// Median, least and most.
-pub fn spread(of: &[f64]) -> (f64, f64, f64) {
-    let mut of = of.to_vec();
-    of.sort_by(f64::total_cmp);
-    let at = |index: usize| of.get(index).copied().unwrap_or(f64::NAN);
-    (at(of.len() / 2), at(0), at(of.len().saturating_sub(1)))
-}
-
-/// The throughput of two threads, relative to one thread, of each round.
-#[derive(Serialize, Deserialize)]
-pub struct Threads {
-    pub algorithm: String,
-    pub name: String,
-    pub rounds: Vec<f64>,
-}
-
-pub fn run(to: &Path) -> Fallible<()> {
+/// Writes `results.json`, unless it is a trial.
+pub fn run(to: Option<&Path>, pace: Pace) -> Fallible<()> {
     let (background, foreground) = (Arc::new(lab::background()?), Rc::new(lab::foreground()?));
-    let (mut rows, mut threads, mut fields) = (Vec::new(), Vec::new(), Vec::new());
+    let (mut fields, mut two_threads) = (Vec::new(), Vec::new());
     for algorithm in ALGORITHMS {
         let lab = Lab::new(algorithm, &background, &foreground)?;
         let (others, not_run) = peers::contenders(&lab);
-        for (name, why) in not_run {
-            rows.push(missing(&lab, name, why));
-        }
         let all = ours::contenders(&lab).into_iter().chain(others).chain(raw::contenders(&lab)?);
-        for mut contender in all {
-            match contender.judge(&lab) {
-                Ok(accepts) => {
-                    println!("{} {}: accepts {accepts:?}", lab.alg, contender.name);
-                    contender.warm_up();
-                    fields.push((lab.alg, accepts, contender));
-                }
-                Err(why) => rows.push(missing(&lab, contender.name, why)),
-            }
-        }
+        let (good, wrong) = (&lab.token, lab.wrong_tokens());
+        fields.push(Field::new(lab.alg, all, (good, &wrong), not_run, pace));
         if matches!(lab.alg, "ES256" | "RS256") {
-            threads.extend(two_threads(&lab));
+            two_threads.extend(threads::measure(&lab, pace));
         }
     }
-    for round in 0..ROUNDS {
-        let (all, first) = (fields.len(), round * fields.len() / ROUNDS);
-        (0..all).for_each(|next| fields[(first + next) % all].2.round());
+    let proofs = bound::Proofs::new(&background, &foreground)?;
+    let (others, not_run) = bound::contenders(&proofs)?;
+    let (good, wrong) = proofs.good_and_wrong();
+    fields.push(Field::new(lab::DPOP, others, (&good, &wrong), not_run, pace));
+
+    for round in 0..pace.rounds {
+        println!("round {} of {}", round + 1, pace.rounds);
+        let mut all: Vec<_> = fields.iter_mut().flat_map(|field| &mut field.contenders).collect();
+        let first = round * all.len() / pace.rounds;
+        all.rotate_left(first);
+        all.into_iter().for_each(|(contender, _)| contender.round());
     }
-    rows.extend(fields.iter().map(|(alg, accepts, contender)| {
-        let bare = fields.iter().find(|(other, _, bare)| {
-            contender.kind == Kind::Layer && other == alg && bare.name == contender.over
-        });
-        let less = |round: usize| bare.map_or(0.0, |(_, _, bare)| bare.rounds[round]);
-        Row {
-            algorithm: (*alg).into(),
-            name: contender.name.into(),
-            kind: contender.kind,
-            over: contender.over.into(),
-            not_run: None,
-            rounds: contender.rounds.iter().enumerate().map(|(n, ns)| ns - less(n)).collect(),
-            allocations: contender.allocations - bare.map_or(0.0, |(_, _, bare)| bare.allocations),
-            accepts: accepts.clone(),
-        }
-    }));
     let report = Report {
         cpu: cpu(),
         cores: std::thread::available_parallelism()?.get(),
@@ -199,20 +214,23 @@ pub fn run(to: &Path) -> Fallible<()> {
         rustc: String::from_utf8(Command::new("rustc").arg("-V").output()?.stdout)?.trim().into(),
         openssl: openssl::version::version().into(),
         versions: versions(),
-        rows,
-        threads,
+        rows: fields.into_iter().flat_map(Field::rows).collect(),
+        threads: two_threads,
     };
-    std::fs::write(to, serde_json::to_string_pretty(&report)? + "\n")?;
+    if let Some(to) = to {
+        std::fs::write(to, serde_json::to_string_pretty(&report)? + "\n")?;
+    }
     Ok(())
 }
 
-fn missing(lab: &Lab, name: &str, why: String) -> Row {
-    println!("{} {name}: not run: {why}", lab.alg);
+fn missing(algorithm: &str, name: &str, why: String) -> Row {
+    println!("{algorithm} {name}: not run: {why}");
     Row {
-        algorithm: lab.alg.into(),
+        algorithm: algorithm.into(),
         name: name.into(),
         kind: Kind::Layer,
         over: String::new(),
+        backend: String::new(),
         not_run: Some(why),
         rounds: Vec::new(),
         allocations: 0.0,
@@ -220,50 +238,7 @@ fn missing(lab: &Lab, name: &str, why: String) -> Row {
     }
 }
 
-fn two_threads(lab: &Lab) -> Vec<Threads> {
-    let mut measured: Vec<_> =
-        ours::shared(lab).into_iter().map(|(name, router)| (name, router, Vec::new())).collect();
-    for _ in 0..ROUNDS {
-        for (_, router, rounds) in &mut measured {
-            let one = served(lab, router, 1);
-            rounds.push(served(lab, router, 2) / one);
-        }
-    }
-    let said = |(name, _, rounds): (&str, Router, Vec<f64>)| {
-        let threads = Threads { algorithm: lab.alg.into(), name: name.into(), rounds };
-        let (median, least, most) = spread(&threads.rounds);
-        println!("{} {name}: two threads serve {median:.2} times ({least:.2}-{most:.2})", lab.alg);
-        threads
-    };
-    measured.into_iter().map(said).collect()
-}
-
-/// Requests a second.
-fn served(lab: &Lab, router: &Router, threads: usize) -> f64 {
-    let (barrier, token) = (Barrier::new(threads), lab.token.as_str());
-    std::thread::scope(|scope| {
-        let serve = || {
-            let (mut router, wire) = (router.clone(), Wire::new(token));
-            let runtime = lab::foreground().expect("a runtime");
-            barrier.wait();
-            let (begin, mut served) = (Instant::now(), 0_u64);
-            while begin.elapsed() < 2 * SLICE {
-                runtime.block_on(async {
-                    for _ in 0..100 {
-                        let Ok(answer) = router.call(wire.request::<Body>()).await;
-                        assert!(answer.status().is_success());
-                    }
-                });
-                served += 100;
-            }
-            served as f64 / begin.elapsed().as_secs_f64()
-        };
-        let running: Vec<_> = (0..threads).map(|_| scope.spawn(serve)).collect();
-        running.into_iter().map(|thread| thread.join().expect("it ended")).sum()
-    })
-}
-
-fn cpu() -> String {
+pub fn cpu() -> String {
     let info = std::fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
     let model = info.lines().find_map(|line| line.strip_prefix("model name"));
     model.map_or("unknown", |model| model.trim_start_matches([' ', '\t', ':'])).to_owned()
@@ -271,9 +246,10 @@ fn cpu() -> String {
 
 /// As they are locked; of some crates there are two.
 fn versions() -> BTreeMap<String, String> {
-    const NAMES: [&str; 10] = [
+    const NAMES: [&str; 11] = [
         "aws-lc-rs",
         "axum",
+        "dpop-verifier",
         "huskarl-resource-server",
         "josekit",
         "jsonwebtoken",

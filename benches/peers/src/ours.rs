@@ -4,6 +4,7 @@ use std::hint::black_box;
 use std::sync::Arc;
 
 use axum::Router;
+use axum::body::Body;
 use axum::extract::Request;
 use time::UtcDateTime;
 use tower::util::MapRequestLayer;
@@ -12,24 +13,26 @@ use unconfused::token::{UnverifiedToken, Validation};
 use unconfused::{Audience, Guard, Issuer, Require, Scope};
 
 use crate::lab::{AUDIENCE, ISSUER, Lab, SCOPE, bare};
-use crate::measure::{Contender, Kind};
+use crate::measure::Contender;
 
 pub const BARE: &str = "bare axum router";
 /// What the others are compared with.
 pub const COLD: &str = "unconfused, OpenSSL, cold";
+pub const WARM: &str = "unconfused, warm";
+pub const ARC: &str = "a layer that inserts an Arc";
 
-const ORDERS: Audience = Audience::from_static(AUDIENCE);
+pub const ORDERS: Audience = Audience::from_static(AUDIENCE);
 const REFUND: Scope = Scope::from_static(SCOPE);
 
 pub fn contenders(lab: &Lab) -> Vec<Contender> {
-    let layer = |name, guard: Guard| lab.layered(name, Kind::Layer, behind(&guard));
-    let extension = bare().route_layer(extension_layer());
+    let layer = |name, backend, guard: Guard| lab.layered(name, backend, behind(&guard));
+    let aws_lc = issuer(lab).backend(Backend::AwsLc);
     vec![
-        lab.layered(BARE, Kind::Bare, bare()),
-        lab.layered("a layer that inserts an Arc", Kind::Bare, extension),
-        layer(COLD, cold(Guard::new(ORDERS, issuer(lab)))),
-        layer("unconfused, AWS-LC, cold", cold(Guard::new(ORDERS, aws_lc(issuer(lab))))),
-        layer("unconfused, warm", Guard::new(ORDERS, issuer(lab))),
+        lab.bare::<Body, _, _>(BARE, bare()),
+        lab.bare::<Body, _, _>(ARC, bare().route_layer(extension_layer())),
+        layer(COLD, "OpenSSL", cold(Guard::new(ORDERS, issuer(lab)))),
+        layer("unconfused, AWS-LC, cold", "AWS-LC", cold(Guard::new(ORDERS, aws_lc))),
+        layer(WARM, "OpenSSL", Guard::new(ORDERS, issuer(lab))),
         plain("unconfused, OpenSSL: validate", "OpenSSL", lab, validation(lab)),
         plain(
             "unconfused, AWS-LC: validate",
@@ -45,28 +48,24 @@ pub fn shared(lab: &Lab) -> Vec<(&'static str, Router)> {
     vec![
         (BARE, bare()),
         (COLD, behind(&cold(Guard::new(ORDERS, issuer(lab))))),
-        ("unconfused, warm", behind(&Guard::new(ORDERS, issuer(lab)))),
+        (WARM, behind(&Guard::new(ORDERS, issuer(lab)))),
     ]
 }
 
-fn behind(guard: &Guard) -> Router {
+pub fn behind(guard: &Guard) -> Router {
     bare().route_layer(guard.require(Require::scope(REFUND)))
 }
 
-fn issuer(lab: &Lab) -> Issuer {
+pub fn issuer(lab: &Lab) -> Issuer {
     Issuer::new(ISSUER, lab.issuer.keys()).algorithms([lab.algorithm])
 }
 
-fn aws_lc(issuer: Issuer) -> Issuer {
-    issuer.backend(Backend::AwsLc)
-}
-
 /// Every token is validated anew.
-fn cold(guard: Guard) -> Guard {
+pub fn cold(guard: Guard) -> Guard {
     guard.token_cache_capacity(0)
 }
 
-fn validation(lab: &Lab) -> Validation {
+pub fn validation(lab: &Lab) -> Validation {
     Validation::new(ORDERS, ISSUER).algorithms([lab.algorithm])
 }
 
@@ -86,11 +85,11 @@ fn plain(
     };
     let keys = lab.issuer.keys();
     let accepts = move |token: &str| asked(token, &keys).is_ok();
-    Contender::new(name, Kind::Plain, backend, run).accepting(accepts)
+    Contender::plain(name, backend, run).accepting(accepts)
 }
 
 /// What any guard does at least: it leaves something for the handler.
-fn extension_layer() -> MapRequestLayer<impl Fn(Request) -> Request + Clone> {
+pub fn extension_layer() -> MapRequestLayer<impl Fn(Request) -> Request + Clone> {
     let value = Arc::new(String::from("alice"));
     MapRequestLayer::new(move |mut request: Request| {
         request.extensions_mut().insert(value.clone());

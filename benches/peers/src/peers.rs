@@ -5,14 +5,18 @@ use std::hint::black_box;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
+use std::time::Duration;
 
+use axum::Router;
 use axum::body::Body;
 use axum::extract::Request;
 use axum::response::Response;
 use bytes::Bytes;
-use http::{HeaderMap, StatusCode};
+use http::uri::{Authority, Scheme};
+use http::{HeaderMap, StatusCode, Uri};
 use huskarl_resource_server::core::Error as HuskarlError;
 use huskarl_resource_server::core::http::{HttpClient, HttpResponse, Idempotency};
+use huskarl_resource_server::core::jwt::JtiUniquenessChecker;
 use huskarl_resource_server::core::platform::MaybeSendBoxFuture;
 use huskarl_resource_server::validator::rfc9068::Rfc9068Validator;
 use jsonwebtoken::jwk::JwkSet;
@@ -26,8 +30,9 @@ use tower_oauth2_resource_server::server::OAuth2ResourceServer;
 use tower_oauth2_resource_server::tenant::TenantConfiguration;
 use tower_oauth2_resource_server::validation::ClaimsValidationSpec;
 
-use crate::lab::{AUDIENCE, Fallible, ISSUER, Lab, PATH, SCOPE, bare};
-use crate::measure::{Contender, Kind};
+use crate::bound::Seen;
+use crate::lab::{AUDIENCE, BASE, Fallible, ISSUER, Lab, PATH, SCOPE, bare};
+use crate::measure::Contender;
 
 const BARE_07: &str = "bare axum 0.7 router";
 
@@ -68,7 +73,7 @@ fn tower_oauth2(lab: &Lab) -> Fallible<Vec<Contender>> {
         Fallible::Ok(server.into_layer())
     })?;
     let router = bare().route_layer(layer);
-    Ok(vec![lab.layered("tower-oauth2-resource-server", Kind::Layer, router)])
+    Ok(vec![lab.layered("tower-oauth2-resource-server", "AWS-LC", router)])
 }
 
 /// For axum 0.7, and so with a baseline of its own.
@@ -79,8 +84,8 @@ fn jwt_authorizer(lab: &Lab) -> Fallible<Vec<Contender>> {
     let authorizer: Authorizer = lab.background.block_on(builder.build())?;
     let router = bare().route_layer(authorizer.into_layer());
     Ok(vec![
-        lab.called::<axum_07::body::Body, _, _>(BARE_07, Kind::Bare, BARE_07, bare()),
-        lab.called::<axum_07::body::Body, _, _>("jwt-authorizer", Kind::Layer, BARE_07, router),
+        lab.bare::<axum_07::body::Body, _, _>(BARE_07, bare()),
+        lab.layered_over::<axum_07::body::Body, _, _>("jwt-authorizer", BARE_07, "ring", router),
     ])
 }
 
@@ -103,20 +108,32 @@ fn oauth_resource_server(lab: &Lab) -> Fallible<Vec<Contender>> {
         validator.refresh_now().await
     })?;
     let router = bare().route_layer(AuthLayer::builder().oauth(validator).build()?);
-    Ok(vec![lab.layered("oauth-resource-server", Kind::Layer, router)])
+    Ok(vec![lab.layered("oauth-resource-server", "ring", router)])
 }
 
 fn huskarl(lab: &Lab) -> Fallible<Vec<Contender>> {
+    let router = huskarl_router(lab, None)?;
+    Ok(vec![lab.layered("huskarl-resource-server", "RustCrypto", router)])
+}
+
+/// With what it needs to check proofs: how old they may be, and which it has seen.
+pub fn huskarl_router(lab: &Lab, dpop: Option<(Duration, Seen)>) -> Fallible<Router> {
+    let is_dpop = dpop.is_some();
+    let (max_age, seen) = dpop.unwrap_or_else(|| (Duration::from_mins(1), Seen::default()));
     let building = Rfc9068Validator::builder()
         .issuer(ISSUER)
         .audience(AUDIENCE)
         .allowed_signing_algorithms(vec![lab.alg.to_owned()])
+        .max_dpop_proof_age(max_age)
+        .maybe_dpop_jti_checker(is_dpop.then(|| Arc::new(seen) as Arc<dyn JtiUniquenessChecker>))
         .jwks_uri(lab.jwks_url.parse()?)
         .jwks_source(Keys(lab.issuer.jwks().into()))
         .build();
     let validator = Arc::new(lab.background.block_on(building)?);
-    let router = bare().route_layer(Huskarl { validator, inner: () });
-    Ok(vec![lab.layered("huskarl-resource-server", Kind::Layer, router)])
+    // A proof is for an absolute URL, and the request has the path alone.
+    let base = if is_dpop { Some(BASE.parse::<Uri>()?.into_parts()) } else { None };
+    let base = base.and_then(|base| base.scheme.zip(base.authority));
+    Ok(bare().route_layer(Huskarl { validator, base, inner: () }))
 }
 
 /// It leaves the HTTP client to its user, and asks for the keys alone.
@@ -138,6 +155,7 @@ impl HttpClient for Keys {
 #[derive(Clone)]
 struct Huskarl<S> {
     validator: Arc<Rfc9068Validator>,
+    base: Option<(Scheme, Authority)>,
     inner: S,
 }
 
@@ -145,7 +163,7 @@ impl<S> Layer<S> for Huskarl<()> {
     type Service = Huskarl<S>;
 
     fn layer(&self, inner: S) -> Huskarl<S> {
-        Huskarl { validator: self.validator.clone(), inner }
+        Huskarl { validator: self.validator.clone(), base: self.base.clone(), inner }
     }
 }
 
@@ -163,11 +181,17 @@ where
     }
 
     fn call(&mut self, mut request: Request) -> Self::Future {
-        let validator = self.validator.clone();
+        let (validator, base) = (self.validator.clone(), self.base.clone());
         let clone = self.inner.clone();
         let mut inner = std::mem::replace(&mut self.inner, clone);
         Box::pin(async move {
-            let (headers, method, uri) = (request.headers(), request.method(), request.uri());
+            let (headers, method) = (request.headers(), request.method());
+            let url = base.map(|(scheme, authority)| {
+                let mut url = request.uri().clone().into_parts();
+                (url.scheme, url.authority) = (Some(scheme), Some(authority));
+                Uri::from_parts(url).expect("a URL")
+            });
+            let uri = url.as_ref().unwrap_or(request.uri());
             let result = validator.validate_request(headers, method, uri, None).await;
             if !matches!(result.outcome, Ok(Some(_))) {
                 let rejection = result.rejection(&validator.validator_metadata(None), None);
@@ -206,6 +230,6 @@ fn plain(lab: &Lab) -> Fallible<Vec<Contender>> {
     };
     let (token, asked) = (lab.token.clone(), decode.clone());
     let run = move |times| (0..times).for_each(|_| assert!(black_box(decode(&token))));
-    let contender = Contender::new("jsonwebtoken: decode", Kind::Plain, "AWS-LC", run);
+    let contender = Contender::plain("jsonwebtoken: decode", "AWS-LC", run);
     Ok(vec![contender.accepting(move |token| asked(token))])
 }

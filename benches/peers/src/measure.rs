@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use cpu_time::ThreadTime;
 
 use crate::lab::{self, ALGORITHMS, Fallible, Lab};
-use crate::report::{Kind, Report, Row};
+use crate::report::{Kind, Report, Row, Spread};
 use crate::{bound, ours, peers, raw, threads};
 
 /// How often, and how long at a time.
@@ -37,13 +37,19 @@ pub struct Contender {
     backend: &'static str,
     run: Box<dyn FnMut(u64)>,
     accepts: Option<Accepts>,
-    /// How often it runs in one slice.
+    /// How often it runs in one turn.
     times: u64,
     most: u64,
     allocations: f64,
-    /// Nanoseconds of CPU time, one a round. All of it is done in the thread that asks.
+    /// Nanoseconds of CPU time of the turns of this round. All of it is done in the thread that asks.
+    turns: Vec<f64>,
+    /// The median of the turns of each round.
     rounds: Vec<f64>,
 }
+
+/// All take turns this often in a round. A machine that is slow for a while is slow for all of them, and one that is
+/// slow for a moment spoils a turn and not the median.
+const TURNS: u64 = 20;
 
 impl Contender {
     fn new(name: &'static str, kind: Kind, run: impl FnMut(u64) + 'static) -> Self {
@@ -57,6 +63,7 @@ impl Contender {
             times: 1,
             most: u64::MAX,
             allocations: 0.0,
+            turns: Vec::new(),
             rounds: Vec::new(),
         }
     }
@@ -116,15 +123,20 @@ impl Contender {
             done += 20;
         }
         let once = begin.elapsed().as_secs_f64() / done as f64;
-        self.times = ((slice.as_secs_f64() / once).ceil() as u64).min(self.most);
+        self.times = ((slice.as_secs_f64() / once).ceil() as u64).min(self.most).div_ceil(TURNS);
         let counted = allocation_counter::measure(|| (self.run)(100));
         self.allocations = counted.count_total as f64 / 100.0;
     }
 
-    fn round(&mut self) {
+    fn turn(&mut self) {
         let begin = ThreadTime::now();
         (self.run)(self.times);
-        self.rounds.push(begin.elapsed().as_nanos() as f64 / self.times as f64);
+        self.turns.push(begin.elapsed().as_nanos() as f64 / self.times as f64);
+    }
+
+    fn end_round(&mut self) {
+        self.rounds.push(Spread::of(&self.turns).median);
+        self.turns.clear();
     }
 }
 
@@ -205,7 +217,10 @@ pub fn run(to: Option<&Path>, pace: Pace) -> Fallible<()> {
         let mut all: Vec<_> = fields.iter_mut().flat_map(|field| &mut field.contenders).collect();
         let first = round * all.len() / pace.rounds;
         all.rotate_left(first);
-        all.into_iter().for_each(|(contender, _)| contender.round());
+        for _ in 0..TURNS {
+            all.iter_mut().for_each(|(contender, _)| contender.turn());
+        }
+        all.into_iter().for_each(|(contender, _)| contender.end_round());
     }
     let report = Report {
         cpu: cpu(),

@@ -14,7 +14,7 @@ use crate::ours;
 use crate::report::{Spread, Threads, ratios};
 
 /// In each round, every router is measured this often, in turn with the others.
-const TURNS: usize = 5;
+const TURNS: u32 = 25;
 /// A thread looks at the clock once for so many requests.
 const BETWEEN: u64 = 20;
 /// What is allocated or learned once in a thread is not measured.
@@ -28,7 +28,7 @@ pub fn measure(lab: &Lab, pace: Pace) -> Vec<Threads> {
         for _ in 0..TURNS {
             for threads in [1, 2] {
                 for ((_, router), served) in routers.iter().zip(&mut served) {
-                    served[threads - 1] += throughput(lab, router, threads, pace.slice);
+                    served[threads - 1] += throughput(lab, router, threads, pace.slice / 5);
                 }
             }
         }

@@ -13,6 +13,7 @@ mod certificate;
 mod compact;
 mod digest;
 mod embedded;
+mod hash;
 mod jwk;
 mod key_problem;
 mod key_set;

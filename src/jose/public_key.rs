@@ -1,19 +1,19 @@
-//! Public keys: checked with openssl, used through josekit, by openssl itself for ECDSA, or with AWS-LC.
+//! Public keys: checked with openssl, used by openssl itself for ECDSA and RSASSA-PKCS1-v1_5, through josekit, or with
+//! AWS-LC.
 
 use std::fmt;
 use std::sync::OnceLock;
 
 use base64_simd::URL_SAFE_NO_PAD;
 use josekit::jwk::Jwk;
-use josekit::jws::{EdDSA, JwsVerifier};
-use josekit::jws::{PS256, PS384, PS512, RS256, RS384, RS512};
+use josekit::jws::{EdDSA, JwsVerifier, PS256, PS384, PS512};
 use openssl::bn::{BigNum, BigNumContext};
 use openssl::ec::{EcGroup, EcKey, EcPoint};
 use openssl::ecdsa::EcdsaSig;
 use openssl::error::ErrorStack;
 use openssl::nid::Nid;
 use openssl::pkey::Public;
-use openssl::sha::{sha256 as sha256_of, sha384, sha512};
+use openssl::rsa::{Padding, Rsa};
 use serde_json::Value;
 
 use super::algorithm::Algorithm;
@@ -21,8 +21,13 @@ use super::algorithm::Algorithm;
 use super::aws_lc::AwsLcVerifier;
 use super::backend::Backend;
 use super::digest::sha256;
+use super::hash::Hash;
 use super::key_problem::KeyProblem;
 use crate::reason::Reason;
+
+/// The longest RSA key.
+const MAX_RSA_BITS: i32 = 8192;
+const MAX_RSA_BYTES: usize = 1024;
 
 /// A public key that passed our checks, with verifiers for each algorithm that it fits.
 pub(super) struct PublicKey {
@@ -46,6 +51,9 @@ enum OpenSslVerifier {
     /// josekit has OpenSSL encode a key and decode it again, which takes longer than the signature. A proof brings a key
     /// that no one has seen before.
     Ecdsa(Algorithm, EcKey<Public>),
+    /// josekit has OpenSSL look its algorithms up by name for each signature, which pushes much else out of the caches
+    /// of the processor.
+    RsaPkcs1(Algorithm, Rsa<Public>),
 }
 
 impl OpenSslVerifier {
@@ -54,6 +62,9 @@ impl OpenSslVerifier {
             OpenSslVerifier::Josekit(verifier) => verifier.verify(message, signature).is_ok(),
             OpenSslVerifier::Ecdsa(algorithm, key) => {
                 verifies_ecdsa(*algorithm, key, message, signature).unwrap_or(false)
+            }
+            OpenSslVerifier::RsaPkcs1(algorithm, key) => {
+                verifies_rsa_pkcs1(*algorithm, key, message, signature).unwrap_or(false)
             }
         }
     }
@@ -83,10 +94,7 @@ impl LazyVerifier {
             }
             #[cfg(feature = "aws-lc")]
             Backend::AwsLc => {
-                let number = |name: &str| {
-                    let text = jwk.parameter(name)?.as_str()?;
-                    URL_SAFE_NO_PAD.decode_to_vec(text).ok()
-                };
+                let number = |name: &str| number(jwk, name);
                 let made = self.aws_lc.get_or_init(|| AwsLcVerifier::new(self.algorithm, number));
                 made.as_ref().map(Verifier::AwsLc)
             }
@@ -113,7 +121,7 @@ impl PublicKey {
         // If e = 1, every message is its own signature, so anyone can sign.
         let exponent = e.iter().fold(0_u64, |value, byte| value.wrapping_shl(8) | u64::from(*byte));
         let exponent_is_sane = e.len() <= 5 && (3..1 << 33).contains(&exponent) && odd(e);
-        if !(2048..=8192).contains(&bits) || !odd(n) || !exponent_is_sane {
+        if !(2048..=MAX_RSA_BITS).contains(&bits) || !odd(n) || !exponent_is_sane {
             return Err(KeyProblem::WeakRsa);
         }
         PublicKey::new(
@@ -251,9 +259,11 @@ fn openssl_verifier(algorithm: Algorithm, jwk: &Jwk) -> Option<OpenSslVerifier> 
     match algorithm {
         // Made when the key is checked.
         Algorithm::Es256 | Algorithm::Es384 | Algorithm::Es512 => None,
-        Algorithm::Rs256 => boxed(RS256.verifier_from_jwk(jwk)),
-        Algorithm::Rs384 => boxed(RS384.verifier_from_jwk(jwk)),
-        Algorithm::Rs512 => boxed(RS512.verifier_from_jwk(jwk)),
+        Algorithm::Rs256 | Algorithm::Rs384 | Algorithm::Rs512 => {
+            let [n, e] = ["n", "e"].map(|name| number(jwk, name).map(|n| BigNum::from_slice(&n)));
+            let key = Rsa::from_public_components(n?.ok()?, e?.ok()?).ok()?;
+            Some(OpenSslVerifier::RsaPkcs1(algorithm, key))
+        }
         Algorithm::Ps256 => boxed(PS256.verifier_from_jwk(jwk)),
         Algorithm::Ps384 => boxed(PS384.verifier_from_jwk(jwk)),
         Algorithm::Ps512 => boxed(PS512.verifier_from_jwk(jwk)),
@@ -288,11 +298,34 @@ fn verifies_ecdsa(
     let (r, s) = signature.split_at(signature.len() / 2);
     let signature =
         EcdsaSig::from_private_components(BigNum::from_slice(r)?, BigNum::from_slice(s)?)?;
-    match algorithm {
-        Algorithm::Es384 => signature.verify(&sha384(message), key),
-        Algorithm::Es512 => signature.verify(&sha512(message), key),
-        _ => signature.verify(&sha256_of(message), key),
-    }
+    signature.verify(Hash::of(algorithm, message).bytes(), key)
+}
+
+/// Verifies a signature as RFC 8017 section 8.2.2 says, by comparing all of the encoded message.
+fn verifies_rsa_pkcs1(
+    algorithm: Algorithm,
+    key: &Rsa<Public>,
+    message: &[u8],
+    signature: &[u8],
+) -> Result<bool, ErrorStack> {
+    let mut encoded = [0; MAX_RSA_BYTES];
+    // Refuses a number that is not less than the modulus.
+    let length = key.public_decrypt(signature, &mut encoded, Padding::NONE)?;
+    let hash = Hash::of(algorithm, message);
+    let encoded = encoded.get(..length).and_then(|encoded| encoded.strip_suffix(hash.bytes()));
+    // Section 9.2.
+    Ok(match encoded.and_then(|encoded| encoded.strip_suffix(hash.digest_info())) {
+        Some([0, 1, filled @ .., 0]) => {
+            filled.len() >= 8 && filled.iter().all(|byte| *byte == 0xff)
+        }
+        _ => false,
+    })
+}
+
+/// Returns a number of a key that was checked.
+fn number(jwk: &Jwk, name: &str) -> Option<Vec<u8>> {
+    let text = jwk.parameter(name)?.as_str()?;
+    URL_SAFE_NO_PAD.decode_to_vec(text).ok()
 }
 
 /// Removes leading zeros: a few issuers pad the modulus.
@@ -426,6 +459,91 @@ mod tests {
         let mut two = [0_u8; 32];
         two[0] = 2;
         assert!(!is_ed25519_point(&two).unwrap());
+    }
+
+    /// The encoded message of RFC 8017 section 9.2, in 256 bytes.
+    fn encoded(hash: &Hash) -> Vec<u8> {
+        let end = [&[0], hash.digest_info(), hash.bytes()].concat();
+        [&[0, 1][..], &vec![0xff; 254 - end.len()], &end].concat()
+    }
+
+    /// Whether each backend, and josekit, accepts a signature.
+    fn accepted(
+        jwk: &Jwk,
+        key: &PublicKey,
+        algorithm: Algorithm,
+        message: &[u8],
+        signature: &[u8],
+    ) -> bool {
+        use josekit::jws::{RS256, RS384, RS512};
+        let by_josekit = match algorithm {
+            Algorithm::Rs384 => RS384.verifier_from_jwk(jwk),
+            Algorithm::Rs512 => RS512.verifier_from_jwk(jwk),
+            _ => RS256.verifier_from_jwk(jwk),
+        };
+        let by_josekit = by_josekit.unwrap().verify(message, signature).is_ok();
+        let accepts = |backend| key.verify(algorithm, message, signature, backend).is_ok();
+        assert_eq!(accepts(Backend::OpenSsl), by_josekit);
+        #[cfg(feature = "aws-lc")]
+        assert_eq!(accepts(Backend::AwsLc), by_josekit);
+        by_josekit
+    }
+
+    #[test]
+    fn only_the_one_encoded_message_of_pkcs1_is_a_signature_as_for_josekit() {
+        let private = Rsa::generate(2048).unwrap();
+        let (n, e) = (private.n().to_vec(), private.e().to_vec());
+        let key = PublicKey::rsa(&n, &e).unwrap();
+        let sign = |encoded: &[u8]| {
+            let mut signature = vec![0; 256];
+            private.private_encrypt(encoded, &mut signature, Padding::NONE).unwrap();
+            signature
+        };
+        for algorithm in [Algorithm::Rs256, Algorithm::Rs384, Algorithm::Rs512] {
+            let accepted =
+                |signature: &[u8]| accepted(&key.jwk, &key, algorithm, b"message", signature);
+            let hash = Hash::of(algorithm, b"message");
+            let good = encoded(&hash);
+            assert!(accepted(&sign(&good)), "{algorithm:?}");
+            assert!(!accepted(&sign(&encoded(&Hash::of(algorithm, b"another")))));
+            for other in [Algorithm::Rs256, Algorithm::Rs384, Algorithm::Rs512] {
+                let other = encoded(&Hash::of(other, b"message"));
+                assert_eq!(accepted(&sign(&other)), other == good);
+            }
+            for at in 1..good.len() {
+                let mut wrong = good.clone();
+                wrong[at] ^= 1;
+                assert!(!accepted(&sign(&wrong)), "{algorithm:?} {at}");
+            }
+            let info = [&[0], hash.digest_info(), hash.bytes()].concat();
+            let filled = |before: &[u8], filler: usize, end: &[u8]| {
+                let mut encoded = [before, &vec![0xff; filler], end].concat();
+                encoded.resize(256, 0xff);
+                encoded
+            };
+            // The filler is short and something follows; no filler; a block of type 2; parameters that are left out.
+            let without_null = [&info[..16], &info[18..]].concat();
+            for wrong in [
+                filled(&[0, 1], 8, &info),
+                filled(&[0, 1], 0, &info),
+                filled(&[0, 2], 254 - info.len(), &info),
+                filled(&[0, 0], 254 - info.len(), &info),
+                filled(&[0, 1], 254 - without_null.len(), &without_null),
+            ] {
+                assert!(!accepted(&sign(&wrong)), "{algorithm:?} {wrong:02x?}");
+            }
+            let good = sign(&good);
+            // A number that is not less than the modulus is no other spelling of a signature.
+            let mut sum = BigNum::new().unwrap();
+            sum.checked_add(&BigNum::from_slice(&good).unwrap(), private.n()).unwrap();
+            let sum = sum.to_vec();
+            for wrong in
+                [&[0; 256][..], &[0xff; 256], &n, &sum, &good[1..], &[&[0], &good[..]].concat()]
+            {
+                let verified = key.verify(algorithm, b"message", wrong, Backend::OpenSsl);
+                assert_eq!(verified, Err(Reason::SignatureInvalid));
+            }
+        }
     }
 
     #[cfg(feature = "aws-lc")]

@@ -474,7 +474,8 @@ mod tests {
                     for n in 0..500 {
                         let token = long_token("a", &format!("{thread}-{n}"), n);
                         insert(large, &token, 60);
-                        assert!((0..3).all(|_| is_cached(large, &token, 1)));
+                        // Tokens of other threads may have evicted it meanwhile.
+                        (0..3).for_each(|_| drop(is_cached(large, &token, 1)));
                     }
                 });
             }

@@ -533,7 +533,7 @@ mod tests {
                 assert!(!accepted(&sign(&wrong)), "{algorithm:?} {wrong:02x?}");
             }
             let good = sign(&good);
-            // A number that is not less than the modulus is no other spelling of a signature.
+            // Adding the modulus does not spell a signature in another way.
             let mut sum = BigNum::new().unwrap();
             sum.checked_add(&BigNum::from_slice(&good).unwrap(), private.n()).unwrap();
             let sum = sum.to_vec();

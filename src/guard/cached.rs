@@ -12,7 +12,7 @@ use crate::credential::Credential;
 use crate::keys::Issuer;
 use crate::proof::Possession;
 use crate::token::{AccessToken, Claims, Presented};
-use crate::token_cache::Slot;
+use crate::token_cache::{CachedToken, Slot};
 
 /// A token from the cache, and its issuer.
 pub(crate) struct CacheHit<'g> {
@@ -52,9 +52,20 @@ impl Guard {
         credential: &Credential,
         at: UtcDateTime,
     ) -> Option<CacheHit<'_>> {
-        let cache = &self.inner.token_cache;
-        let slot = slot?;
-        let cached = cache.get(slot, credential.bytes(), at)?;
+        let (cache, slot) = (&self.inner.token_cache, slot?);
+        // If the copy of this thread is stale, the entry may be fresh: another thread may have verified the token anew.
+        (0..2).find_map(|_| {
+            let cached = cache.get(slot, credential.bytes(), at)?;
+            let issuer = self.current_issuer(&cached, at);
+            if issuer.is_none() {
+                cache.remove(slot, &cached);
+            }
+            Some(CacheHit { issuer: issuer?, claims: cached.claims })
+        })
+    }
+
+    /// The issuer of a cached token, if the guard still trusts it and it still has the same keys.
+    fn current_issuer(&self, cached: &CachedToken, at: UtcDateTime) -> Option<TrustedIssuer<'_>> {
         let name = cached.claims.issuer();
         let issuer = match &cached.tenant {
             None => self.inner.issuers.get(name).map(|issuer| TrustedIssuer::Named(issuer)),
@@ -64,11 +75,7 @@ impl Guard {
                 self.issuer(name, at).filter(is_same).map(TrustedIssuer::Tenant)
             }
         };
-        let issuer = issuer.filter(|issuer| issuer.is_current(cached.keys, cached.key_hint()));
-        if issuer.is_none() {
-            cache.remove(slot);
-        }
-        Some(CacheHit { issuer: issuer?, claims: cached.claims })
+        issuer.filter(|issuer| issuer.is_current(cached.keys, cached.key_hint()))
     }
 
     /// Validates a token from the cache: everything but its format and its signature.

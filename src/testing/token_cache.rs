@@ -1,16 +1,20 @@
 //! Tests of what a guard keeps in its token cache. They see inside the guard, and are here because they need tokens.
 
-use std::sync::Barrier;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Barrier, Mutex, RwLock};
 use std::thread;
 
 use http::Request;
 use time::UtcDateTime;
 
 use super::issuer::TestIssuer;
+use crate::answer::Answer;
 use crate::credential::Credential;
 use crate::guard::Guard;
+use crate::jose::{KeySet, KeySetId};
+use crate::keys::{Issuer, KeySource, Keys};
 use crate::names::{Audience, Scope};
-use crate::token::TokenLimits;
+use crate::token::{KeyHint, TokenLimits};
 
 const ORDERS: Audience = Audience::from_static("https://orders.example");
 const READ: Scope = Scope::from_static("orders:read");
@@ -99,4 +103,54 @@ fn copies_of_a_token_are_worth_nothing_in_any_thread_once_its_key_is_withdrawn()
         login.withdraw_old_keys();
         after.wait();
     });
+}
+
+/// Keys that can be replaced. It counts how often a token is to be verified.
+struct Counted {
+    keys: RwLock<KeySet>,
+    verified: AtomicUsize,
+}
+
+impl KeySource for Counted {
+    fn keys(&self, _: KeyHint<'_>) -> Keys {
+        self.verified.fetch_add(1, Ordering::Relaxed);
+        Answer::Now(Ok(self.keys.read().unwrap().clone()))
+    }
+
+    fn is_current(&self, keys: KeySetId, _: KeyHint<'_>) -> bool {
+        self.keys.read().unwrap().id() == keys
+    }
+}
+
+#[test]
+fn a_token_that_many_threads_have_copies_of_is_verified_once_for_new_keys() {
+    let login = TestIssuer::new("https://login.example");
+    let keys = RwLock::new(login.keys());
+    let source = Arc::new(Counted { keys, verified: AtomicUsize::new(0) });
+    let guard = Guard::new(ORDERS, Issuer::new("https://login.example", source.clone()));
+    let token = login.token(&ORDERS).scope("orders:read").sign();
+    let grant = || {
+        let request = Request::get("/").header("authorization", format!("Bearer {token}"));
+        let (mut head, ()) = request.body(()).unwrap().into_parts();
+        guard.authorize(&mut head, READ).now().unwrap().unwrap();
+    };
+    let threads = 16;
+    let (before, after, turn) =
+        (Barrier::new(threads + 1), Barrier::new(threads + 1), Mutex::new(()));
+    thread::scope(|scope| {
+        for _ in 0..threads {
+            scope.spawn(|| {
+                (0..4).for_each(|_| grant());
+                before.wait();
+                after.wait();
+                let _turn = turn.lock().unwrap();
+                grant();
+            });
+        }
+        before.wait();
+        *source.keys.write().unwrap() = KeySet::from_json(&login.jwks()).unwrap();
+        source.verified.store(0, Ordering::Relaxed);
+        after.wait();
+    });
+    assert_eq!(source.verified.load(Ordering::Relaxed), 1);
 }

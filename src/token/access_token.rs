@@ -152,14 +152,14 @@ impl AccessToken {
         self.required.issued_at
     }
 
-    /// Returns the scopes as they are in the token, without those that a [`ScopeHierarchy`] implies. To ask for one,
-    /// use [`allows`](Self::allows).
+    /// Returns the scopes as they are in the token, without those that a
+    /// [`ScopeHierarchy`](crate::token::ScopeHierarchy) implies. To ask for one, use [`allows`](Self::allows).
     pub fn scopes(&self) -> impl Iterator<Item = &str> {
         self.claims.scopes()
     }
 
-    /// Returns true if the token has this scope, or one that implies it by the [`ScopeHierarchy`] it was validated
-    /// with.
+    /// Returns true if the token has this scope, or one that implies it by the
+    /// [`ScopeHierarchy`](crate::token::ScopeHierarchy) it was validated with.
     #[must_use]
     pub fn allows(&self, scope: &Scope) -> bool {
         self.allows_any(std::slice::from_ref(scope))

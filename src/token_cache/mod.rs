@@ -191,17 +191,25 @@ impl TokenCache {
     /// Returns this token if it is cached in its slot and the entry is valid at this time.
     pub(crate) fn get(&self, slot: Slot, token: &[u8], at: UtcDateTime) -> Option<CachedToken> {
         let storage = self.storage()?;
-        let (entry, is_worth_a_copy) = match storage.copies.find(slot.signature) {
-            Found::Copy(entry) => (entry, false),
-            Found::Nothing { is_worth_a_copy } => {
-                (storage.entries.get(&slot.signature)?, is_worth_a_copy)
+        let signed = token.get(..slot.signed_len)?;
+        let is_worth_a_copy = match storage.copies.find(slot.signature) {
+            Found::Copy(copy) if at >= copy.valid_until => {
+                storage.copies.remove(slot.signature);
+                false
             }
+            Found::Copy(copy) if copy.token.claims.is_signed_text(signed) => {
+                return Some(copy.token);
+            }
+            Found::Copy(_) => false,
+            Found::Nothing { is_worth_a_copy } => is_worth_a_copy,
         };
-        if !entry.token.claims.is_signed_text(token.get(..slot.signed_len)?) {
+        let entry = storage.entries.get(&slot.signature)?;
+        if !entry.token.claims.is_signed_text(signed) {
             return None;
         }
         if at >= entry.valid_until {
-            storage.remove(slot);
+            // Not one that another thread has inserted meanwhile.
+            storage.entries.remove_if(&slot.signature, |entry| at >= entry.valid_until);
             return None;
         }
         if is_worth_a_copy && entry.room <= COPY_ROOM {
@@ -236,10 +244,17 @@ impl TokenCache {
         storage.entries.insert(slot.signature, Entry { token, valid_until, insertion, room });
     }
 
-    /// Removes the entry in this slot.
-    pub(crate) fn remove(&self, slot: Slot) {
+    /// Removes what [`get`](Self::get) returned: the copy of this thread, or the entry if it was that. A copy of another
+    /// thread is found out by that thread.
+    pub(crate) fn remove(&self, slot: Slot, stale: &CachedToken) {
+        let is_stale = |entry: &Entry| Arc::ptr_eq(&entry.token.claims, &stale.claims);
         if let Some(storage) = self.storage() {
-            storage.remove(slot);
+            match storage.copies.find(slot.signature) {
+                Found::Copy(copy) if is_stale(&copy) => storage.copies.remove(slot.signature),
+                Found::Copy(_) | Found::Nothing { .. } => {
+                    storage.entries.remove_if(&slot.signature, is_stale);
+                }
+            }
         }
     }
 
@@ -278,12 +293,6 @@ fn room_for(tokens: usize) -> u64 {
 }
 
 impl Storage {
-    /// Removes an entry, and the copy of this thread. Copies of other threads find out by themselves.
-    fn remove(&self, slot: Slot) {
-        self.entries.remove(&slot.signature);
-        self.copies.remove(slot.signature);
-    }
-
     /// Counts the next entry against its issuer and returns the number of the insertion. If the issuer has reached
     /// its share, its oldest entries are evicted.
     fn count_insertion(&self, issuer: &str, slot: Digest, room: u64, share: u64) -> u64 {
@@ -424,8 +433,30 @@ mod tests {
             .find(|[first, ..]| *first == shared)
             .unwrap();
         assert!(others != shared && others != own);
-        cache.remove(cache.slot(one.as_bytes()).unwrap());
+        let slot = cache.slot(one.as_bytes()).unwrap();
+        let cached = || cache.get(slot, one.as_bytes(), at(0));
+        cache.remove(slot, &cached().unwrap());
+        assert_eq!(address(&cache, &one), Some(shared));
+        // The entry, and the copy that this thread has made again.
+        (0..2).for_each(|_| cache.remove(slot, &cached().unwrap()));
         assert_eq!(address(&cache, &one), None);
+    }
+
+    #[test]
+    fn a_copy_that_ended_or_has_another_text_leaves_the_entry_alone() {
+        let (cache, one) = (TokenCache::new(10_000, 1), token("a", "one"));
+        insert(&cache, &one, 60);
+        assert!((0..3).all(|_| is_cached(&cache, &one, 1)));
+        insert(&cache, &one, 250);
+        assert!(is_cached(&cache, &one, 100) && is_cached(&cache, &one, 200));
+
+        let other = token("a", "other");
+        let (signed, _) = other.rsplit_once('.').unwrap();
+        let (_, signature) = one.rsplit_once('.').unwrap();
+        let same_signature = format!("{signed}.{signature}");
+        assert!((0..3).all(|_| is_cached(&cache, &one, 1)));
+        insert(&cache, &same_signature, 60);
+        assert!(is_cached(&cache, &same_signature, 1) && is_cached(&cache, &one, 1));
     }
 
     #[test]

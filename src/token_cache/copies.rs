@@ -23,38 +23,33 @@ struct OfThread<T>(Mutex<Box<[Place<T>]>>);
 /// Where a token is copied to. Tokens that have the same place take turns.
 struct Place<T> {
     copy: Option<(Digest, T)>,
-    /// The token that was looked for last, if it was not found.
-    missed: Option<Digest>,
-}
-
-/// What a thread has of a token.
-pub(super) enum Found<T> {
-    Copy(T),
-    /// None, and whether it is worth one.
-    Nothing {
-        is_worth_a_copy: bool,
-    },
+    /// The token that was served last, if it was served without a copy.
+    served: Option<Digest>,
 }
 
 impl<T: Clone> Copies<T> {
     /// Makes room for at most this many copies.
     pub(super) fn new(most: usize) -> Self {
         let most = most.checked_div(copies()).unwrap_or(0).min(MAX_COPIES);
-        let place = || Place { copy: None, missed: None };
+        let place = || Place { copy: None, served: None };
         let places = || OfThread(Mutex::new((0..most).map(|_| place()).collect()));
         Copies { of_threads: (0..copies()).map(|_| places()).collect() }
     }
 
-    /// Looks for the copy of this thread. A token is worth one if it is looked for twice in a row and missed.
-    pub(super) fn find(&self, token: Digest) -> Found<T> {
-        let found = self.in_place(token, |place| match &place.copy {
-            Some((copied, copy)) if *copied == token => {
-                place.missed = None;
-                Found::Copy(copy.clone())
-            }
-            _ => Found::Nothing { is_worth_a_copy: place.missed.replace(token) == Some(token) },
-        });
-        found.unwrap_or(Found::Nothing { is_worth_a_copy: false })
+    /// Returns the copy of this thread.
+    pub(super) fn get(&self, token: Digest) -> Option<T> {
+        let copy = |place: &mut Place<T>| {
+            let (_, copy) = place.copy.as_ref().filter(|(copied, _)| *copied == token)?;
+            place.served = None;
+            Some(copy.clone())
+        };
+        self.in_place(token, copy).flatten()
+    }
+
+    /// Notes that a token was served without a copy. Returns true if it is worth one: the second time in a row.
+    pub(super) fn is_due(&self, token: Digest) -> bool {
+        let is_due = |place: &mut Place<T>| place.served.replace(token) == Some(token);
+        self.in_place(token, is_due).unwrap_or(false)
     }
 
     /// Keeps a copy for this thread. What it has at the same place is dropped.
@@ -62,11 +57,13 @@ impl<T: Clone> Copies<T> {
         self.in_place(token, |place| place.copy = Some((token, copy)));
     }
 
-    /// Removes the copy of this thread.
-    pub(super) fn remove(&self, token: Digest) {
-        self.in_place(token, |place| {
-            place.copy.take_if(|(copied, _)| *copied == token);
-        });
+    /// Removes the copy of this thread if it is stale, and returns whether it was.
+    pub(super) fn remove_if(&self, token: Digest, is_stale: impl Fn(&T) -> bool) -> bool {
+        let remove = |place: &mut Place<T>| {
+            place.served = None;
+            place.copy.take_if(|(copied, copy)| *copied == token && is_stale(copy)).is_some()
+        };
+        self.in_place(token, remove).unwrap_or(false)
     }
 
     /// Does something at the place of this token, unless there is none, or another thread is there.

@@ -19,7 +19,7 @@ pub(crate) fn copies() -> usize {
     *COPIES
 }
 
-/// Returns the copy of this thread, out of this many. If there are more threads than copies, some have the same one.
+/// Returns the copy of this thread, one of these. If there are more threads than copies, some have the same one.
 pub(crate) fn own_copy<T>(copies: &[T]) -> Option<&T> {
     static THREADS: AtomicUsize = AtomicUsize::new(0);
     thread_local! {
@@ -46,7 +46,7 @@ impl<T: Clone> PerThread<T> {
         PerThread { value, copies: (0..copies()).map(|_| OnceLock::new()).collect() }
     }
 
-    /// Returns the copy of this thread, to be cloned.
+    /// Returns the copy of this thread.
     pub(crate) fn own(&self) -> Arc<T> {
         let copy = || Arc::new(self.value.clone());
         own_copy(&self.copies).map_or_else(copy, |own| own.get_or_init(copy).clone())

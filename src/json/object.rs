@@ -17,10 +17,8 @@ impl<'a> Object<'a> {
     /// Reads `text`. Returns `None` if it is not one JSON object.
     pub(crate) fn read(text: &'a str) -> Option<Self> {
         let mut members = Vec::new();
-        let findings = read_object(text, |Member { name, value }| {
-            members.push((decoded_name(text, name), text.get(value).unwrap_or_default()));
-        })?;
-        Some(Object { members, sound: findings.sound })
+        let sound = each_member(text, |name, value| members.push((name, value)))?;
+        Some(Object { members, sound })
     }
 
     /// Returns true if nothing is wrong with the object at any level: no name stands twice or is one of serde_json's
@@ -42,7 +40,6 @@ impl<'a> Object<'a> {
 
 /// Reads one object and calls `each` with the name and the value of every member, the value as it was written. Returns
 /// whether it is [sound](Object::is_sound), or `None` if `text` is not one JSON object.
-#[cfg(feature = "mcp")]
 pub(crate) fn each_member<'a>(
     text: &'a str,
     mut each: impl FnMut(Cow<'a, str>, &'a str),

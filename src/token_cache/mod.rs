@@ -11,8 +11,8 @@
 //!
 //! - The **signature** has the same [`Digest`]: 128 bits under a key that is random for each cache.
 //! - The **signed text** is the same. Header and payload are compared whole, as they were sent.
-//! - The issuer's current keys are **the very set** that verified the token ([`KeySetId`]). An entry is dropped at the
-//!   first lookup that finds another set, whichever key changed.
+//! - The issuer's current keys are **the very set** that verified the token ([`KeySetId`]). An entry, or a copy of it, is
+//!   dropped at the first lookup that finds another set, whichever key changed.
 //! - The issuer is **the one the guard trusts now**. A tenant's issuer must be the very one that is approved again.
 //! - The guard is the same. The cache is a part of its guard, and a guard with other settings has its own.
 //!
@@ -316,10 +316,10 @@ impl Storage {
 
 #[cfg(test)]
 mod tests {
+    use std::thread;
+
     use base64::Engine as _;
     use base64::prelude::BASE64_URL_SAFE_NO_PAD as BASE64URL;
-
-    use std::thread;
 
     use super::*;
     use crate::jose::KeySet;

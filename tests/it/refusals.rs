@@ -141,7 +141,7 @@ fn a_token_that_is_not_believed_takes_memory_for_one_decoded_copy_and_nothing_el
             let token = token.clone().claim("filler", "a".repeat(length)).sign();
             (allocated(name, &bearer(&token), reason), token.len() as u64)
         };
-        // As base64url, 11 KiB of claims are 15 KiB of a token. From 2 KiB on, the index of the claims is of one size.
+        // As base64url, 11 KiB of claims are 15 KiB of a token. From 2 KiB on, the index of the claims has a fixed size.
         let ((short, short_token), (long, long_token)) = (filled(2 * KIB), filled(11 * KIB));
         assert_eq!(short.count_total, long.count_total, "{name}");
         let (more, copy) =

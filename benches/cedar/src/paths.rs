@@ -20,7 +20,7 @@ pub(crate) fn named(name: &str) -> Box<dyn FnMut()> {
         "cedar-10" => guard().policy(cases::ten()),
         "cedar-1000" => guard().policy(cases::thousand()),
         "plain" => guard().policy(policy_fn(|_| Verdict::Permit)),
-        _ => panic!("there is no path {name}"),
+        _ => panic!("unknown path: {name}"),
     };
     let token = cases::token(&login).lifetime(Duration::from_secs(3600));
     let grant = token.granted_by(&guard(), Require::valid_token());

@@ -83,7 +83,7 @@ pub(super) fn named(name: &str) -> Box<dyn FnMut()> {
         "plain" => authorize_head(detailed(&login), head(&unbound), require()),
         "plain-method" => pass_with(guard().require(require()).layer(service_fn(handle)), method()),
         "entry" => spend(None),
-        _ => panic!("there is no path {name}"),
+        _ => panic!("unknown path: {name}"),
     }
 }
 

@@ -254,7 +254,7 @@ impl JtiUniquenessChecker for Seen {
     }
 }
 
-/// The same for the other crate, which hashes the identifier itself.
+/// The proofs that `dpop-verifier` has seen. It hashes the identifier of a proof itself.
 #[derive(Default)]
 struct Hashes(HashSet<[u8; 32]>);
 

@@ -63,7 +63,7 @@ pub struct Threads {
     pub name: String,
     /// Relative to one thread, in each round.
     pub rounds: Vec<f64>,
-    /// The same, relative to that of the bare router in the same round.
+    /// What two threads gain, divided by what the bare router gains in the same round.
     pub to_bare: Vec<f64>,
 }
 
@@ -114,7 +114,7 @@ impl Report {
     }
 }
 
-/// Round by round, so that what slows both down is no difference.
+/// Round by round, so that what slows both down cancels out.
 pub fn ratios(of: &[f64], to: &[f64]) -> Vec<f64> {
     of.iter().zip(to).map(|(of, to)| of / to).collect()
 }
